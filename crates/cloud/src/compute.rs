@@ -1,0 +1,66 @@
+//! Servers for amphorae.
+
+use std::net::SocketAddr;
+
+use async_trait::async_trait;
+use octavia_model::{AmphoraId, LoadBalancerId};
+
+use crate::CloudError;
+
+/// The service that makes servers (Nova; process pairs on the local machine).
+#[async_trait]
+pub trait Compute: Send + Sync + std::fmt::Debug {
+    /// Makes the amphora's server, or starts the one that is there but stopped. Returns without waiting for it to
+    /// be up; look again with [`Compute::server_find`].
+    async fn server_ensure(&self, request: &ServerRequest) -> Result<Server, CloudError>;
+
+    /// `Ok(None)` = surely not there. An error = could not ask.
+    async fn server_find(&self, amphora: AmphoraId) -> Result<Option<Server>, CloudError>;
+
+    /// Ends the server and removes what it left. `Ok` when it is gone, also if it never was.
+    async fn server_delete(&self, amphora: AmphoraId) -> Result<(), CloudError>;
+
+    /// Every server that carries our mark, for finding orphans.
+    async fn server_list(&self) -> Result<Vec<Server>, CloudError>;
+}
+
+#[derive(Debug, Clone)]
+pub struct ServerRequest {
+    pub amphora_id: AmphoraId,
+    pub load_balancer_id: LoadBalancerId,
+    /// Laid into the server before it starts.
+    pub files: Vec<BootFile>,
+}
+
+/// A file for a new server, written with mode 0600.
+#[derive(Clone)]
+pub struct BootFile {
+    /// A plain file name, relative to the amphora's directory.
+    pub name: String,
+    pub content: Vec<u8>,
+}
+
+impl std::fmt::Debug for BootFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "BootFile({}, {} bytes)", self.name, self.content.len())
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    pub amphora_id: AmphoraId,
+    /// The compute service's own name for it.
+    pub compute_id: String,
+    pub state: ServerState,
+    /// Where its agent's REST API listens, once known.
+    pub agent: Option<SocketAddr>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerState {
+    Building,
+    Running,
+    /// There, but not running: [`Compute::server_ensure`] starts it again.
+    Stopped,
+    Error,
+}

@@ -1,0 +1,19 @@
+//! What the service asks of a cloud, as traits, and the embedded local cloud that answers on one machine.
+//!
+//! Every verb is idempotent and keyed by an id of ours: *ensure* twice is once, *delete* of what is absent is fine,
+//! *find* after a lost answer finds what was made. Implementations name or tag what they make with our id before
+//! they make it.
+
+#![forbid(unsafe_code)]
+
+mod cert;
+mod compute;
+mod error;
+mod identity;
+mod network;
+
+pub use cert::{CertIssuer, IssuedCert};
+pub use compute::{BootFile, Compute, Server, ServerRequest, ServerState};
+pub use error::CloudError;
+pub use identity::{Identity, IdentityError, RequestContext};
+pub use network::{Network, NetworkInfo, PortInfo, SubnetInfo, VipPort, VipRequest};

@@ -1,0 +1,58 @@
+//! The machine (or process pair) that carries a load balancer's traffic.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+
+use crate::text_enum::text_enum;
+use crate::{AmphoraId, LoadBalancerId, PortId};
+
+text_enum! {
+    AmphoraStatus {
+        Booting = "BOOTING",
+        Allocated = "ALLOCATED",
+        Ready = "READY",
+        PendingCreate = "PENDING_CREATE",
+        PendingUpdate = "PENDING_UPDATE",
+        PendingDelete = "PENDING_DELETE",
+        Deleted = "DELETED",
+        Error = "ERROR",
+        FailoverStopped = "FAILOVER_STOPPED",
+    }
+}
+
+text_enum! {
+    AmphoraRole {
+        Master = "MASTER",
+        Backup = "BACKUP",
+        Standalone = "STANDALONE",
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Amphora {
+    pub id: AmphoraId,
+    pub load_balancer_id: Option<LoadBalancerId>,
+    pub status: AmphoraStatus,
+    pub role: Option<AmphoraRole>,
+    /// The server as the compute service names it.
+    pub compute_id: Option<String>,
+    pub lb_network_ip: Option<IpAddr>,
+    pub vrrp_ip: Option<IpAddr>,
+    pub ha_ip: Option<IpAddr>,
+    pub vrrp_port_id: Option<PortId>,
+    pub ha_port_id: Option<PortId>,
+    pub vrrp_interface: Option<String>,
+    pub vrrp_id: Option<i32>,
+    pub vrrp_priority: Option<i32>,
+    pub cert_expiration: Option<Timestamp>,
+    pub cached_zone: Option<String>,
+    pub image_id: Option<uuid::Uuid>,
+    pub compute_flavor: Option<String>,
+    /// The newest generation this amphora has said it runs.
+    pub applied_generation: u64,
+    /// When the last heartbeat was accepted.
+    pub last_heartbeat_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+    pub updated_at: Option<Timestamp>,
+}

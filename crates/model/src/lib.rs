@@ -1,0 +1,37 @@
+//! The vocabulary of load balancing: typed ids, resources, statuses and validated values.
+//!
+//! No I/O, no database, no HTTP, no serialisation: what crosses a wire is defined by the crate that owns
+//! that wire. Attribute names, ranges and words follow the Octavia v2 API.
+
+#![forbid(unsafe_code)]
+
+mod amphora;
+mod error;
+mod graph;
+mod id;
+mod known;
+mod reason;
+mod resource;
+mod status;
+mod text_enum;
+mod word;
+
+pub use amphora::{Amphora, AmphoraRole, AmphoraStatus};
+pub use error::{Blame, Retry};
+pub use graph::LoadBalancerGraph;
+pub use id::{
+    AmphoraId, HealthMonitorId, IdKind, L7PolicyId, L7RuleId, ListenerId, LoadBalancerId, MemberId,
+    NetworkId, OperationId, PoolId, PortId, ProjectId, SecurityGroupId, SubnetId, WorkerId,
+};
+pub use known::Known;
+pub use reason::{Reason, ReasonCode};
+pub use resource::{
+    AdditionalVip, HealthMonitor, Listener, LoadBalancer, Member, Pool, SessionPersistence, Timeouts, Tls,
+    Vip,
+};
+pub use status::{OperatingStatus, ProvisioningStatus, Statuses};
+pub use text_enum::UnknownWord;
+pub use word::{
+    Algorithm, ClientAuthentication, HealthMonitorType, HttpMethod, ListenerProtocol, PoolProtocol,
+    SessionPersistenceType, Topology, Transport, VnicType,
+};

@@ -1,0 +1,101 @@
+//! The agent's REST API, version 2: whole specs over mutual TLS.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use octavia_model::{AmphoraId, ListenerId, LoadBalancerId, Reason, ReasonCode};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Paths of the agent's API.
+pub mod paths {
+    /// `GET`, answers `{"api_version": "2.0"}`.
+    pub const VERSION: &str = "/";
+    /// `PUT` an [`AmphoraSpec`](crate::AmphoraSpec), answers an [`ApplyOutcome`](crate::ApplyOutcome);
+    /// 409 with an [`AgentFault`](crate::AgentFault) when a newer `(fence, generation)` is already there.
+    pub const SPEC: &str = "/2.0/spec";
+    /// `GET`, answers [`AgentInfo`](crate::AgentInfo).
+    pub const INFO: &str = "/2.0/info";
+}
+
+/// What an agent is given when its server is made: the file [`BootConfig::FILE`], of mode 0600 since it holds the
+/// heartbeat key, in the amphora's directory; the paths in it are relative to that directory. Where the REST API
+/// listens is not in it: that is for the compute service to say.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct BootConfig {
+    pub amphora_id: AmphoraId,
+    pub load_balancer_id: Option<LoadBalancerId>,
+    pub controllers: Vec<SocketAddr>,
+    pub heartbeat_interval_ms: u32,
+    pub heartbeat_key: String,
+    /// PEM: the agent's certificate chain and key.
+    pub server_cert: PathBuf,
+    /// PEM: the authority that signs controllers' client certificates.
+    pub client_ca: PathBuf,
+    /// The common name a controller's certificate must carry.
+    pub controller_name: String,
+    /// Threads that carry traffic; 0 = one a core.
+    pub proxy_threads: u16,
+}
+
+impl BootConfig {
+    pub const FILE: &str = "boot.json";
+}
+
+impl std::fmt::Debug for BootConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BootConfig")
+            .field("amphora_id", &self.amphora_id)
+            .field("controllers", &self.controllers)
+            .field("heartbeat_key", &"<secret>")
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of a pushed spec.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplyOutcome {
+    pub generation: u64,
+    pub fence: u64,
+    /// Listeners that could not be opened; everything else of the spec is in force.
+    pub faults: Vec<ListenerFault>,
+}
+
+/// A listener that could not be opened on an address, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerFault {
+    pub listener: ListenerId,
+    pub address: IpAddr,
+    #[serde(with = "crate::text")]
+    pub code: ReasonCode,
+    pub text: String,
+    pub advice: String,
+}
+
+impl From<ListenerFault> for Reason {
+    fn from(fault: ListenerFault) -> Self {
+        Self::new(fault.code, fault.text, fault.advice)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentInfo {
+    pub amphora_id: AmphoraId,
+    pub api_version: String,
+    pub software_version: String,
+    pub wire_version: u32,
+    /// New for every start of the proxy.
+    pub boot: Option<Uuid>,
+    /// `(fence, generation)` in force; `(0, 0)` before the first spec.
+    pub fence: u64,
+    pub generation: u64,
+    pub faults: Vec<ListenerFault>,
+}
+
+/// Body of every refusal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{error}")]
+pub struct AgentFault {
+    pub error: String,
+    pub http_code: u16,
+}

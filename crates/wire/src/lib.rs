@@ -1,0 +1,26 @@
+//! What crosses controller ↔ agent and agent ↔ proxy.
+//!
+//! Every message carries [`WIRE_VERSION`]; a receiver refuses what it does not speak. Fields are only ever added,
+//! with a default, within one version.
+
+#![forbid(unsafe_code)]
+
+mod agent;
+mod heartbeat;
+mod proxy;
+mod spec;
+mod text;
+
+pub use agent::{AgentFault, AgentInfo, ApplyOutcome, BootConfig, ListenerFault, paths};
+pub use heartbeat::{
+    Heartbeat, HeartbeatError, ListenerReport, ListenerStats, ListenerWord, MAX_DATAGRAM, MemberWord,
+    PoolReport, PoolWord, pool_of_key,
+};
+pub use proxy::{MemberStats, ProxyCommand, ProxyEvent, ProxyPoolReport, ProxyReport, SocketName};
+pub use spec::{
+    AmphoraSpec, HttpCheck, InsertHeader, ListenerSpec, MemberSpec, MonitorSpec, PoolSpec, SpecError,
+    TimeoutsSpec,
+};
+
+/// The version of everything in this crate.
+pub const WIRE_VERSION: u32 = 1;

@@ -1,0 +1,241 @@
+//! The whole desired configuration of one amphora: always sent whole, never as a difference.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use octavia_model::{
+    Algorithm, AmphoraId, HealthMonitorId, HealthMonitorType, HttpMethod, ListenerId, ListenerProtocol,
+    LoadBalancerId, MemberId, PoolId, PoolProtocol,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::WIRE_VERSION;
+
+/// What an amphora shall do, as of one generation of one load balancer.
+///
+/// A receiver that has applied `(fence, generation)` refuses any spec with a lower pair, so a worker that lost
+/// its lease cannot undo the work of its successor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AmphoraSpec {
+    pub version: u32,
+    pub amphora_id: AmphoraId,
+    pub load_balancer_id: LoadBalancerId,
+    pub generation: u64,
+    /// Epoch of the lease under which the spec was compiled.
+    pub fence: u64,
+    /// Every address each listener is bound to: the VIP, then the additional VIPs.
+    pub vips: Vec<IpAddr>,
+    /// Only listeners that shall take traffic: disabled ones are left out.
+    pub listeners: Vec<ListenerSpec>,
+    /// Only pools that some listener of this spec can reach.
+    pub pools: Vec<PoolSpec>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ListenerSpec {
+    pub id: ListenerId,
+    #[serde(with = "crate::text")]
+    pub protocol: ListenerProtocol,
+    pub port: u16,
+    /// Concurrent connections; `None` = unlimited (the proxy's own ceiling still holds).
+    pub connection_limit: Option<u32>,
+    pub default_pool: Option<PoolId>,
+    pub insert_headers: Vec<InsertHeader>,
+    pub timeouts: TimeoutsSpec,
+    /// Empty = everyone.
+    pub allowed_cidrs: Vec<IpNet>,
+}
+
+/// A request header the proxy sets, replacing what the client sent under that name
+/// (`X-Forwarded-For` is appended, as HAProxy's `option forwardfor` does).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum InsertHeader {
+    #[serde(rename = "X-Forwarded-For")]
+    XForwardedFor,
+    #[serde(rename = "X-Forwarded-Port")]
+    XForwardedPort,
+    #[serde(rename = "X-Forwarded-Proto")]
+    XForwardedProto,
+    #[serde(rename = "X-Forwarded-IP")]
+    XForwardedIp,
+    #[serde(rename = "X-Client-IP")]
+    XClientIp,
+    #[serde(rename = "X-Real-IP")]
+    XRealIp,
+}
+
+impl InsertHeader {
+    pub const ALL: &'static [Self] = &[
+        Self::XForwardedFor,
+        Self::XForwardedPort,
+        Self::XForwardedProto,
+        Self::XForwardedIp,
+        Self::XClientIp,
+        Self::XRealIp,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::XForwardedFor => "X-Forwarded-For",
+            Self::XForwardedPort => "X-Forwarded-Port",
+            Self::XForwardedProto => "X-Forwarded-Proto",
+            Self::XForwardedIp => "X-Forwarded-IP",
+            Self::XClientIp => "X-Client-IP",
+            Self::XRealIp => "X-Real-IP",
+        }
+    }
+}
+
+/// Milliseconds; 0 = no limit for the first three, off for `tcp_inspect`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeoutsSpec {
+    pub client_data: u32,
+    pub member_connect: u32,
+    pub member_data: u32,
+    pub tcp_inspect: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PoolSpec {
+    pub id: PoolId,
+    #[serde(with = "crate::text")]
+    pub protocol: PoolProtocol,
+    #[serde(with = "crate::text")]
+    pub algorithm: Algorithm,
+    pub members: Vec<MemberSpec>,
+    pub monitor: Option<MonitorSpec>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberSpec {
+    pub id: MemberId,
+    pub address: IpAddr,
+    pub port: u16,
+    /// 0–256; 0 = drain: what is open goes on, nothing new comes.
+    pub weight: u16,
+    /// Takes traffic only when no other member can; then all backups do.
+    pub backup: bool,
+    /// `false` = maintenance: no traffic, no checks.
+    pub enabled: bool,
+    pub monitor_address: Option<IpAddr>,
+    pub monitor_port: Option<u16>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MonitorSpec {
+    pub id: HealthMonitorId,
+    #[serde(with = "crate::text")]
+    pub kind: HealthMonitorType,
+    /// Seconds between the starts of two checks; 0 is taken as 1.
+    pub delay: u32,
+    /// Seconds a check may take; 0 is taken as 1.
+    pub timeout: u32,
+    /// Successes in a row before a bad member is good (1–10).
+    pub rise: u8,
+    /// Failures in a row before a good member is bad (1–10).
+    pub fall: u8,
+    /// For HTTP and HTTPS monitors only.
+    pub http: Option<HttpCheck>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpCheck {
+    #[serde(with = "crate::text")]
+    pub method: HttpMethod,
+    pub path: String,
+    /// `false` = HTTP/1.0.
+    pub http11: bool,
+    /// Value of the `Host` header.
+    pub host: Option<String>,
+    /// Inclusive ranges of good status codes.
+    pub expected: Vec<(u16, u16)>,
+}
+
+/// Why a spec is refused whole; the one before it runs on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SpecError {
+    #[error("wire version {0} is not spoken here (this side speaks {WIRE_VERSION})")]
+    Version(u32),
+    #[error("listener {listener} names pool {pool}, which the spec does not define")]
+    UnknownPool { listener: ListenerId, pool: PoolId },
+    #[error("listeners {0} and {1} take the same port")]
+    PortClash(ListenerId, ListenerId),
+    #[error("{0} is defined twice")]
+    Duplicate(String),
+    #[error("no address to listen on")]
+    NoVip,
+    #[error("listener {listener}: protocol {protocol} is not built into this data plane yet")]
+    ProtocolNotBuilt { listener: ListenerId, protocol: ListenerProtocol },
+    #[error("{what} is {value}, allowed is {allowed}")]
+    Range { what: &'static str, value: u64, allowed: &'static str },
+}
+
+impl AmphoraSpec {
+    /// Checks what every receiver relies on: version, unique ids and ports, resolved references, ranges.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        use std::collections::HashSet;
+
+        if self.version != WIRE_VERSION {
+            return Err(SpecError::Version(self.version));
+        }
+        if self.vips.is_empty() && !self.listeners.is_empty() {
+            return Err(SpecError::NoVip);
+        }
+        let mut pools = HashSet::new();
+        let mut members = HashSet::new();
+        for pool in &self.pools {
+            if !pools.insert(pool.id) {
+                return Err(SpecError::Duplicate(format!("pool {}", pool.id)));
+            }
+            for member in &pool.members {
+                if !members.insert(member.id) {
+                    return Err(SpecError::Duplicate(format!("member {}", member.id)));
+                }
+                if member.weight > 256 {
+                    return Err(SpecError::Range {
+                        what: "weight",
+                        value: member.weight.into(),
+                        allowed: "0-256",
+                    });
+                }
+            }
+            if let Some(monitor) = &pool.monitor {
+                for (what, value) in [("rise", monitor.rise), ("fall", monitor.fall)] {
+                    if !(1..=10).contains(&value) {
+                        return Err(SpecError::Range { what, value: value.into(), allowed: "1-10" });
+                    }
+                }
+            }
+        }
+        let mut listeners = HashSet::new();
+        let mut ports = std::collections::HashMap::new();
+        for listener in &self.listeners {
+            if !listeners.insert(listener.id) {
+                return Err(SpecError::Duplicate(format!("listener {}", listener.id)));
+            }
+            if let Some(other) = ports.insert((listener.protocol.transport(), listener.port), listener.id) {
+                return Err(SpecError::PortClash(other, listener.id));
+            }
+            if !matches!(
+                listener.protocol,
+                ListenerProtocol::Http | ListenerProtocol::Https | ListenerProtocol::Tcp
+            ) {
+                return Err(SpecError::ProtocolNotBuilt {
+                    listener: listener.id,
+                    protocol: listener.protocol,
+                });
+            }
+            if let Some(pool) = listener.default_pool
+                && !pools.contains(&pool)
+            {
+                return Err(SpecError::UnknownPool { listener: listener.id, pool });
+            }
+        }
+        Ok(())
+    }
+
+    /// The order in which specs supersede each other: first the lease's epoch, then the generation.
+    pub fn precedence(&self) -> (u64, u64) {
+        (self.fence, self.generation)
+    }
+}
