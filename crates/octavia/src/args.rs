@@ -1,0 +1,118 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::logging::LogOptions;
+
+/// Load Balancing as a Service in one binary: the OpenStack Octavia v2 API with its own data plane
+#[derive(Debug, Parser)]
+#[command(name = "octavia", version, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start everything, make a demo load balancer and show how it spreads and survives
+    Quickstart(QuickstartOptions),
+    /// API, worker, health manager, housekeeping and an embedded local cloud in one process
+    AllInOne(AllInOneOptions),
+    /// The agent of one amphora (started by the compute driver)
+    Amphora(AmphoraOptions),
+    /// The data plane: supervised by an agent, or alone with --spec
+    Proxy(ProxyOptions),
+    #[command(flatten)]
+    Client(octavia_client::Command),
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct QuickstartOptions {
+    /// Finish by itself after the demonstration, removing everything
+    #[arg(long)]
+    pub(crate) exit: bool,
+    /// Where to keep state; a temporary directory, removed at the end, if not given
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Where the API listens; a free port if the default one is taken
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9876")]
+    pub(crate) bind: SocketAddr,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct AllInOneOptions {
+    /// Database, embedded cloud and amphorae live here; survives restarts
+    #[arg(long, value_name = "DIR", env = "OCTAVIA_STATE_DIR")]
+    pub(crate) state_dir: PathBuf,
+    /// Where the API and the embedded cloud listen; port 0 = any free one (written to DIR/api.url)
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9876")]
+    pub(crate) bind: SocketAddr,
+    /// How amphorae reach clients and members
+    #[arg(long, value_enum, default_value_t = NetworkKind::Loopback)]
+    pub(crate) network: NetworkKind,
+    /// Another database than SQLite in DIR: postgres://… or mysql://…
+    #[arg(long, value_name = "URL", env = "OCTAVIA_DATABASE_URL", hide_env_values = true)]
+    pub(crate) database: Option<String>,
+    /// Who may call: tokens of the embedded Keystone, or anybody as administrator
+    #[arg(long, value_enum, default_value_t = AuthStrategy::Keystone)]
+    pub(crate) auth_strategy: AuthStrategy,
+    /// Whether writes are accepted while a load balancer is PENDING_CREATE or PENDING_UPDATE
+    #[arg(long, value_enum, default_value_t = PendingWrites::Queue)]
+    pub(crate) pending_writes: PendingWrites,
+    #[command(flatten)]
+    pub(crate) log: LogOptions,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum NetworkKind {
+    /// Addresses of 127.0.0.0/8 and process pairs: needs no privilege
+    Loopback,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum AuthStrategy {
+    Keystone,
+    Noauth,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum PendingWrites {
+    /// Accept: the newest wish wins
+    Queue,
+    /// Refuse with 409, as the original does
+    Reject,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct AmphoraOptions {
+    /// The amphora's directory, with boot.json
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Where the agent's REST API listens
+    #[arg(long, value_name = "ADDR:PORT", default_value = "[::]:9443")]
+    pub(crate) bind: SocketAddr,
+    #[command(flatten)]
+    pub(crate) log: LogOptions,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+#[command(group(clap::ArgGroup::new("source").required(true).args(["dir", "spec"])))]
+pub(crate) struct ProxyOptions {
+    /// The amphora's directory: wait there for the agent
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Run this spec (JSON) alone, without an agent
+    #[arg(long, value_name = "FILE")]
+    pub(crate) spec: Option<PathBuf>,
+    /// Threads that carry traffic; 0 = one a core
+    #[arg(long, default_value_t = 1)]
+    pub(crate) threads: u16,
+    /// Keep privileges and make no system call filter: for debugging only
+    #[arg(long)]
+    pub(crate) no_sandbox: bool,
+    #[command(flatten)]
+    pub(crate) log: LogOptions,
+}

@@ -1,0 +1,35 @@
+//! Where log lines go: standard error, filtered by `--log` or `OCTAVIA_LOG`.
+
+use tracing_subscriber::EnvFilter;
+
+/// How to log; shared by every subcommand that runs a service.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct LogOptions {
+    /// What to log: a level (error, warn, info, debug, trace) or per-module directives (`info,octavia_control=debug`)
+    #[arg(long = "log", env = "OCTAVIA_LOG", default_value = "info", value_name = "FILTER")]
+    filter: String,
+    /// One JSON object a line instead of text
+    #[arg(long = "log-json", env = "OCTAVIA_LOG_JSON")]
+    json: bool,
+}
+
+impl LogOptions {
+    /// Only what needs attention: for the first minute of a newcomer.
+    pub(crate) fn quiet() -> Self {
+        Self { filter: "error".to_owned(), json: false }
+    }
+}
+
+pub(crate) fn init(options: &LogOptions) -> anyhow::Result<()> {
+    use std::io::IsTerminal;
+
+    let filter =
+        EnvFilter::try_new(&options.filter).map_err(|e| anyhow::anyhow!("--log {:?}: {e}", options.filter))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    // A second initialisation in one process is a defect of ours, not the user's.
+    let result = if options.json { builder.json().try_init() } else { builder.try_init() };
+    result.map_err(|e| anyhow::anyhow!("logging could not be set up: {e}"))
+}
