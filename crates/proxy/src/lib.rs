@@ -1,1 +1,19 @@
-//! See ARCHITECTURE.md.
+//! The data plane: one process that balances TCP and HTTP/1.1 traffic for one amphora.
+//!
+//! [`Engine`] owns the traffic threads. Each thread has its own epoll loop, listening sockets, member connections,
+//! buffers, timers and counters, and a connection lives and dies on one thread. Threads share the configuration
+//! ([`Snapshot`], swapped whole) and the runtime state that survives configurations ([`Registry`]), and nothing else.
+//!
+//! Decisions (message framing, balancing, timers) are pure cores: [`http1`], [`balance`].
+//! `LIFECYCLE.md` tells the life of a connection and of a request.
+
+pub mod balance;
+mod engine;
+pub mod listen;
+mod snapshot;
+mod state;
+mod sys;
+
+pub use engine::{Engine, EngineError};
+pub use snapshot::{InsertHeaders, ListenerConf, MemberConf, Mode, Monitor, PoolConf, Snapshot, Timeouts};
+pub use state::{Health, ListenerState, MemberState, Registry};

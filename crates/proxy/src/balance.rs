@@ -1,0 +1,1 @@
+//! Which member serves next: pure functions of weights, health and load.

@@ -1,0 +1,222 @@
+//! The configuration traffic runs on: a validated spec, compiled, immutable, swapped whole.
+//!
+//! A connection keeps the [`ListenerConf`] it came through; each request reads the current [`Snapshot`], so one
+//! request never sees two configurations.
+
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use octavia_model::{Algorithm, ListenerId, ListenerProtocol, MemberId, PoolId, PoolProtocol};
+use octavia_wire::{AmphoraSpec, InsertHeader, ListenerSpec, MonitorSpec, PoolSpec, SpecError, TimeoutsSpec};
+
+use crate::state::{ListenerState, MemberState, Registry};
+
+/// One configuration of the whole data plane.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    generation: u64,
+    fence: u64,
+    listeners: HashMap<ListenerId, Arc<ListenerConf>>,
+    pools: HashMap<PoolId, Arc<PoolConf>>,
+    members: HashSet<u64>,
+}
+
+/// What a listener does with the bytes of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Requests are read, and each goes to a member.
+    Http,
+    /// The connection goes to a member, byte for byte (TCP and HTTPS listeners).
+    Tcp,
+}
+
+#[derive(Debug)]
+pub struct ListenerConf {
+    pub id: ListenerId,
+    pub mode: Mode,
+    pub port: u16,
+    /// Concurrent connections; `None` = as many as file descriptors allow.
+    pub connection_limit: Option<u32>,
+    pub pool: Option<Arc<PoolConf>>,
+    pub insert_headers: InsertHeaders,
+    pub timeouts: Timeouts,
+    /// Empty = everyone.
+    pub allowed_cidrs: Vec<IpNet>,
+    pub state: Arc<ListenerState>,
+}
+
+impl ListenerConf {
+    /// Whether a client at this address may connect.
+    pub fn admits(&self, client: IpAddr) -> bool {
+        self.allowed_cidrs.is_empty() || self.allowed_cidrs.iter().any(|net| net.contains(&client))
+    }
+}
+
+/// The set of headers a listener inserts into requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct InsertHeaders(u8);
+
+impl InsertHeaders {
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub const fn contains(self, header: InsertHeader) -> bool {
+        self.0 & 1 << header as u8 != 0
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = InsertHeader> {
+        InsertHeader::ALL.iter().copied().filter(move |&header| self.contains(header))
+    }
+}
+
+impl FromIterator<InsertHeader> for InsertHeaders {
+    fn from_iter<T: IntoIterator<Item = InsertHeader>>(headers: T) -> Self {
+        Self(headers.into_iter().fold(0, |set, header| set | 1 << header as u8))
+    }
+}
+
+/// Milliseconds; `None` = for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Silence of a client we wait for.
+    pub client_data: Option<u32>,
+    /// Making a connection to a member.
+    pub member_connect: Option<u32>,
+    /// Silence of a member we wait for.
+    pub member_data: Option<u32>,
+}
+
+impl From<TimeoutsSpec> for Timeouts {
+    fn from(spec: TimeoutsSpec) -> Self {
+        let limit = |ms| (ms > 0).then_some(ms);
+        Self {
+            client_data: limit(spec.client_data),
+            member_connect: limit(spec.member_connect),
+            member_data: limit(spec.member_data),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct PoolConf {
+    pub id: PoolId,
+    pub protocol: PoolProtocol,
+    pub algorithm: Algorithm,
+    pub members: Vec<MemberConf>,
+    /// What the health checker shall do.
+    pub monitor: Option<Monitor>,
+}
+
+/// A pool's health monitor, for the health checker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Monitor {
+    pub spec: MonitorSpec,
+    pub delay: Duration,
+    pub timeout: Duration,
+}
+
+#[derive(Debug)]
+pub struct MemberConf {
+    pub id: MemberId,
+    pub address: SocketAddr,
+    /// Where checks go.
+    pub monitor_address: SocketAddr,
+    /// 0–256; 0 = drained: what is open goes on, nothing new comes.
+    pub weight: u16,
+    pub backup: bool,
+    /// `false` = maintenance: no traffic, no checks.
+    pub enabled: bool,
+    pub state: Arc<MemberState>,
+}
+
+impl Snapshot {
+    /// Compiles a spec. Nothing changes for traffic until the snapshot is given to the engine.
+    pub fn compile(spec: &AmphoraSpec, registry: &Registry) -> Result<Self, SpecError> {
+        spec.validate()?;
+        let pools: HashMap<_, _> =
+            spec.pools.iter().map(|pool| (pool.id, Arc::new(PoolConf::compile(pool, registry)))).collect();
+        let listeners = spec
+            .listeners
+            .iter()
+            .map(|listener| (listener.id, Arc::new(ListenerConf::compile(listener, &pools, registry))))
+            .collect();
+        let members = pools.values().flat_map(|pool| &pool.members).map(|m| m.state.serial).collect();
+        Ok(Self { generation: spec.generation, fence: spec.fence, listeners, pools, members })
+    }
+
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub fn fence(&self) -> u64 {
+        self.fence
+    }
+
+    pub fn listener(&self, id: ListenerId) -> Option<&Arc<ListenerConf>> {
+        self.listeners.get(&id)
+    }
+
+    pub fn listeners(&self) -> impl Iterator<Item = &Arc<ListenerConf>> {
+        self.listeners.values()
+    }
+
+    pub fn pools(&self) -> impl Iterator<Item = &Arc<PoolConf>> {
+        self.pools.values()
+    }
+
+    /// Whether the member with this state serial is configured.
+    pub(crate) fn has_member(&self, serial: u64) -> bool {
+        self.members.contains(&serial)
+    }
+}
+
+impl ListenerConf {
+    fn compile(spec: &ListenerSpec, pools: &HashMap<PoolId, Arc<PoolConf>>, registry: &Registry) -> Self {
+        Self {
+            id: spec.id,
+            mode: match spec.protocol {
+                ListenerProtocol::Http => Mode::Http,
+                _ => Mode::Tcp,
+            },
+            port: spec.port,
+            connection_limit: spec.connection_limit,
+            pool: spec.default_pool.and_then(|id| pools.get(&id)).map(Arc::clone),
+            insert_headers: spec.insert_headers.iter().copied().collect(),
+            timeouts: spec.timeouts.into(),
+            allowed_cidrs: spec.allowed_cidrs.clone(),
+            state: registry.listener(spec.id),
+        }
+    }
+}
+
+impl PoolConf {
+    fn compile(spec: &PoolSpec, registry: &Registry) -> Self {
+        let members = spec.members.iter().map(|member| MemberConf {
+            id: member.id,
+            address: SocketAddr::new(member.address, member.port),
+            monitor_address: SocketAddr::new(
+                member.monitor_address.unwrap_or(member.address),
+                member.monitor_port.unwrap_or(member.port),
+            ),
+            weight: member.weight,
+            backup: member.backup,
+            enabled: member.enabled,
+            state: registry.member(member.id),
+        });
+        Self {
+            id: spec.id,
+            protocol: spec.protocol,
+            algorithm: spec.algorithm,
+            members: members.collect(),
+            monitor: spec.monitor.as_ref().map(|monitor| Monitor {
+                spec: monitor.clone(),
+                delay: Duration::from_secs(monitor.delay.max(1).into()),
+                timeout: Duration::from_secs(monitor.timeout.max(1).into()),
+            }),
+        }
+    }
+}
