@@ -17,6 +17,7 @@ text_enum! {
         MemberFailedCheck = "MEMBER_FAILED_CHECK",
         NoHealthyMember = "NO_HEALTHY_MEMBER",
         NotReported = "NOT_REPORTED",
+        ConnectionLimitReached = "CONNECTION_LIMIT_REACHED",
         Internal = "INTERNAL",
     }
 }
