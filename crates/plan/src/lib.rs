@@ -1,1 +1,27 @@
-//! See ARCHITECTURE.md.
+//! Decisions of the controller, as pure functions: no I/O, no clock, no randomness. Time comes in as an argument.
+//!
+//! - [`compile`]: a load balancer's tree becomes the [`AmphoraSpec`](octavia_wire::AmphoraSpec) of one amphora.
+//! - [`plan`]: what to do next so that observed becomes desired.
+//! - [`rollup`]: what a heartbeat means for operating statuses.
+//! - [`Sequence`]: which heartbeats are news.
+//! - [`backoff`]: when to try again.
+
+#![forbid(unsafe_code)]
+
+mod backoff;
+mod codes;
+mod compile;
+mod planner;
+mod rollup;
+mod sequence;
+mod step;
+mod world;
+
+pub use backoff::{BACKOFF_MAX, backoff, jittered};
+pub use codes::{BadCodes, expected_codes};
+pub use compile::compile;
+pub use planner::{Plan, PlanOptions, Waiting, plan};
+pub use rollup::{StatusChange, StatusChanges, rollup, rollup_silent};
+pub use sequence::{News, Sequence};
+pub use step::Step;
+pub use world::{Desired, Observed, ObservedAmphora, ObservedServer, ServerPower};

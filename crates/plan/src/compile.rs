@@ -1,0 +1,137 @@
+//! A load balancer's tree, as one amphora shall run it.
+//!
+//! What is rendered follows the original's configuration templates (`reference/amphora.md` §9): a disabled load
+//! balancer has no listeners, a disabled listener is absent, a disabled pool is absent and references to it are
+//! dropped, what is being deleted is absent; everything else is there, whatever its provisioning status.
+
+use std::collections::BTreeSet;
+
+use octavia_model::{
+    AmphoraId, HealthMonitor, HttpMethod, Listener, ListenerProtocol, LoadBalancerGraph, Member, Pool, PoolId,
+};
+use octavia_wire::{
+    AmphoraSpec, HttpCheck, InsertHeader, ListenerSpec, MemberSpec, MonitorSpec, PoolSpec, TimeoutsSpec,
+    WIRE_VERSION,
+};
+
+use crate::codes::expected_codes;
+
+/// Compiles the tree for one amphora. The same tree gives the same spec; `fence` is the epoch of the lease under
+/// which it will be pushed.
+pub fn compile(graph: &LoadBalancerGraph, amphora: AmphoraId, fence: u64) -> AmphoraSpec {
+    let lb = &graph.load_balancer;
+    let listeners: Vec<ListenerSpec> = if lb.admin_state_up {
+        graph.listeners.iter().filter(|l| listener_runs(l)).map(|l| listener(graph, l)).collect()
+    } else {
+        vec![]
+    };
+    let reachable: BTreeSet<PoolId> = listeners.iter().filter_map(|l| l.default_pool).collect();
+    let pools = graph.pools.iter().filter(|p| reachable.contains(&p.id)).map(|p| pool(graph, p)).collect();
+    AmphoraSpec {
+        version: WIRE_VERSION,
+        amphora_id: amphora,
+        load_balancer_id: lb.id,
+        generation: lb.generation,
+        fence,
+        vips: std::iter::once(lb.vip.address).chain(lb.additional_vips.iter().map(|v| v.address)).collect(),
+        listeners,
+        pools,
+    }
+}
+
+fn listener_runs(listener: &Listener) -> bool {
+    listener.admin_state_up && !listener.statuses.provisioning.is_leaving()
+}
+
+fn pool_runs(pool: &Pool) -> bool {
+    pool.admin_state_up && !pool.statuses.provisioning.is_leaving()
+}
+
+fn listener(graph: &LoadBalancerGraph, listener: &Listener) -> ListenerSpec {
+    let timeouts = listener.timeouts;
+    ListenerSpec {
+        id: listener.id,
+        protocol: listener.protocol,
+        port: listener.protocol_port,
+        // Unlimited is -1 to the API; 0 is "as the process allows" to HAProxy.
+        connection_limit: listener.connection_limit.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0),
+        default_pool: listener.default_pool_id.filter(|id| graph.pool(*id).is_some_and(pool_runs)),
+        insert_headers: insert_headers(listener),
+        timeouts: TimeoutsSpec {
+            client_data: timeouts.client_data,
+            member_connect: timeouts.member_connect,
+            member_data: timeouts.member_data,
+            tcp_inspect: timeouts.tcp_inspect,
+        },
+        allowed_cidrs: listener.allowed_cidrs.clone().unwrap_or_default(),
+    }
+}
+
+/// A header is inserted when its value is the word `true`, in any case; only where the proxy reads HTTP.
+fn insert_headers(listener: &Listener) -> Vec<InsertHeader> {
+    if !matches!(listener.protocol, ListenerProtocol::Http | ListenerProtocol::TerminatedHttps) {
+        return vec![];
+    }
+    let asked = |name: &str| {
+        listener.insert_headers.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    };
+    InsertHeader::ALL.iter().copied().filter(|header| asked(header.name())).collect()
+}
+
+fn pool(graph: &LoadBalancerGraph, pool: &Pool) -> PoolSpec {
+    PoolSpec {
+        id: pool.id,
+        protocol: pool.protocol,
+        algorithm: pool.lb_algorithm,
+        members: graph
+            .pool_members(pool.id)
+            .filter(|m| !m.statuses.provisioning.is_leaving())
+            .filter_map(member)
+            .collect(),
+        monitor: graph
+            .pool_health_monitor(pool.id)
+            .filter(|hm| hm.admin_state_up && !hm.statuses.provisioning.is_leaving())
+            .map(monitor),
+    }
+}
+
+/// `None` for an address that is none; the API does not let one in.
+fn member(member: &Member) -> Option<MemberSpec> {
+    Some(MemberSpec {
+        id: member.id,
+        address: member.address.parse().ok()?,
+        port: member.protocol_port,
+        weight: member.weight.unwrap_or(1),
+        backup: member.backup,
+        enabled: member.admin_state_up,
+        monitor_address: member.monitor_address.as_deref().and_then(|a| a.parse().ok()),
+        monitor_port: member.monitor_port,
+    })
+}
+
+fn monitor(hm: &HealthMonitor) -> MonitorSpec {
+    MonitorSpec {
+        id: hm.id,
+        kind: hm.kind,
+        delay: hm.delay,
+        timeout: hm.timeout,
+        rise: hm.max_retries.clamp(1, 10),
+        fall: hm.max_retries_down.clamp(1, 10),
+        http: hm.kind.is_http().then(|| http_check(hm)),
+    }
+}
+
+fn http_check(hm: &HealthMonitor) -> HttpCheck {
+    let http11 = hm.http_version.is_some_and(|version| version > 1.05);
+    HttpCheck {
+        method: hm.http_method.unwrap_or(HttpMethod::Get),
+        path: hm.url_path.clone().unwrap_or_else(|| "/".to_owned()),
+        http11,
+        host: hm.domain_name.clone().filter(|_| http11),
+        expected: hm
+            .expected_codes
+            .as_deref()
+            .and_then(|text| expected_codes(text).ok())
+            .unwrap_or_else(|| vec![(200, 200)]),
+    }
+}
