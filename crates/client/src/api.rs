@@ -1,0 +1,389 @@
+//! The calls of the load-balancing API, and the little of the network API that names need.
+
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use crate::session::Request;
+use crate::{Error, Service, Session};
+
+/// Pages followed when listing; with the service's page of 1,000 this is a million objects.
+const MAX_PAGES: usize = 1_000;
+
+/// The kinds of object, with how the API calls them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    LoadBalancer,
+    Listener,
+    Pool,
+    HealthMonitor,
+    Amphora,
+}
+
+impl Kind {
+    /// For messages.
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::LoadBalancer => "load balancer",
+            Self::Listener => "listener",
+            Self::Pool => "pool",
+            Self::HealthMonitor => "health monitor",
+            Self::Amphora => "amphora",
+        }
+    }
+
+    const fn path(self) -> &'static str {
+        match self {
+            Self::LoadBalancer => "/lbaas/loadbalancers",
+            Self::Listener => "/lbaas/listeners",
+            Self::Pool => "/lbaas/pools",
+            Self::HealthMonitor => "/lbaas/healthmonitors",
+            Self::Amphora => "/octavia/amphorae",
+        }
+    }
+
+    const fn singular(self) -> &'static str {
+        match self {
+            Self::LoadBalancer => "loadbalancer",
+            Self::Listener => "listener",
+            Self::Pool => "pool",
+            Self::HealthMonitor => "healthmonitor",
+            Self::Amphora => "amphora",
+        }
+    }
+
+    const fn plural(self) -> &'static str {
+        match self {
+            Self::LoadBalancer => "loadbalancers",
+            Self::Listener => "listeners",
+            Self::Pool => "pools",
+            Self::HealthMonitor => "healthmonitors",
+            Self::Amphora => "amphorae",
+        }
+    }
+}
+
+/// A resource as the API shows it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Object(pub Map<String, Value>);
+
+impl Object {
+    /// An attribute as text; empty when absent, null or not text.
+    pub fn text(&self, key: &str) -> &str {
+        self.0.get(key).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    pub fn id(&self) -> &str {
+        self.text("id")
+    }
+
+    pub fn name(&self) -> &str {
+        self.text("name")
+    }
+
+    pub fn provisioning_status(&self) -> &str {
+        self.text("provisioning_status")
+    }
+
+    pub fn operating_status(&self) -> &str {
+        self.text("operating_status")
+    }
+
+    /// Name, or id when it has none.
+    pub fn label(&self) -> &str {
+        if self.name().is_empty() { self.id() } else { self.name() }
+    }
+
+    /// The ids in a list of references such as `loadbalancers`.
+    pub fn references(&self, key: &str) -> Vec<&str> {
+        let list = self.0.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        list.iter().filter_map(|reference| reference["id"].as_str()).collect()
+    }
+
+    /// Why a status is bad, where the service says so.
+    pub fn reason(&self) -> Option<String> {
+        match self.0.get("status_reason").or_else(|| self.0.get("reason"))? {
+            Value::String(text) if !text.is_empty() => Some(text.clone()),
+            Value::Object(reason) => {
+                let text = reason.get("text").and_then(Value::as_str)?;
+                let advice = reason.get("advice").and_then(Value::as_str).unwrap_or_default();
+                Some(if advice.is_empty() { text.to_owned() } else { format!("{text} ({advice})") })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The API of one service, as one user. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Api {
+    session: Session,
+}
+
+impl Api {
+    pub fn new(session: Session) -> Self {
+        Self { session }
+    }
+
+    // ---- the same for every kind
+
+    pub async fn create(&self, kind: Kind, body: Value) -> Result<Object, Error> {
+        let body = json!({ kind.singular(): body });
+        let answer = self.call(Method::POST, kind.path(), &[], Some(&body)).await?;
+        unwrap(answer, kind.singular())
+    }
+
+    /// Every object that matches the filters, over all pages.
+    pub async fn list(&self, kind: Kind, filters: &[(&str, String)]) -> Result<Vec<Object>, Error> {
+        self.list_at(Service::LoadBalancer, kind.path(), kind.plural(), filters).await
+    }
+
+    pub async fn show(&self, kind: Kind, id: &str) -> Result<Object, Error> {
+        let answer = self.call(Method::GET, &item(kind.path(), id), &[], None).await?;
+        unwrap(answer, kind.singular())
+    }
+
+    /// Changes the attributes in `body`, and only those.
+    pub async fn set(&self, kind: Kind, id: &str, body: Value) -> Result<Object, Error> {
+        let body = json!({ kind.singular(): body });
+        let answer = self.call(Method::PUT, &item(kind.path(), id), &[], Some(&body)).await?;
+        unwrap(answer, kind.singular())
+    }
+
+    pub async fn delete(&self, kind: Kind, id: &str) -> Result<(), Error> {
+        self.call(Method::DELETE, &item(kind.path(), id), &[], None).await.map(drop)
+    }
+
+    /// The id of what is called `name`; `name` may be the id.
+    pub async fn find(&self, kind: Kind, name: &str) -> Result<String, Error> {
+        Ok(self.find_object(kind, name).await?.id().to_owned())
+    }
+
+    pub async fn find_object(&self, kind: Kind, name: &str) -> Result<Object, Error> {
+        if looks_like_id(name) {
+            match self.show(kind, name).await {
+                Err(e) if e.is_not_found() => {}
+                other => return other,
+            }
+        }
+        let named = if kind == Kind::Amphora {
+            vec![]
+        } else {
+            self.list(kind, &[("name", name.to_owned())]).await?
+        };
+        only(kind.noun(), name, named)
+    }
+
+    // ---- load balancers
+
+    /// `cascade` takes listeners, pools and all below with it.
+    pub async fn lb_delete(&self, id: &str, cascade: bool) -> Result<(), Error> {
+        let query = if cascade { vec![("cascade", "true".to_owned())] } else { vec![] };
+        self.call(Method::DELETE, &item(Kind::LoadBalancer.path(), id), &query, None).await.map(drop)
+    }
+
+    /// The status tree: `{"loadbalancer": {… "listeners": […]}}`.
+    pub async fn lb_status(&self, id: &str) -> Result<Value, Error> {
+        let path = format!("{}/status", item(Kind::LoadBalancer.path(), id));
+        Ok(self.call(Method::GET, &path, &[], None).await?["statuses"].take())
+    }
+
+    pub async fn lb_stats(&self, id: &str) -> Result<Object, Error> {
+        let path = format!("{}/stats", item(Kind::LoadBalancer.path(), id));
+        unwrap(self.call(Method::GET, &path, &[], None).await?, "stats")
+    }
+
+    pub async fn lb_failover(&self, id: &str) -> Result<(), Error> {
+        let path = format!("{}/failover", item(Kind::LoadBalancer.path(), id));
+        self.call(Method::PUT, &path, &[], None).await.map(drop)
+    }
+
+    pub async fn listener_stats(&self, id: &str) -> Result<Object, Error> {
+        let path = format!("{}/stats", item(Kind::Listener.path(), id));
+        unwrap(self.call(Method::GET, &path, &[], None).await?, "stats")
+    }
+
+    // ---- members, which live below their pool
+
+    pub async fn member_create(&self, pool: &str, body: Value) -> Result<Object, Error> {
+        let answer = self.call(Method::POST, &members(pool), &[], Some(&json!({ "member": body }))).await?;
+        unwrap(answer, "member")
+    }
+
+    pub async fn member_list(&self, pool: &str, filters: &[(&str, String)]) -> Result<Vec<Object>, Error> {
+        self.list_at(Service::LoadBalancer, &members(pool), "members", filters).await
+    }
+
+    pub async fn member_show(&self, pool: &str, id: &str) -> Result<Object, Error> {
+        unwrap(self.call(Method::GET, &item(&members(pool), id), &[], None).await?, "member")
+    }
+
+    pub async fn member_set(&self, pool: &str, id: &str, body: Value) -> Result<Object, Error> {
+        let body = json!({ "member": body });
+        unwrap(self.call(Method::PUT, &item(&members(pool), id), &[], Some(&body)).await?, "member")
+    }
+
+    pub async fn member_delete(&self, pool: &str, id: &str) -> Result<(), Error> {
+        self.call(Method::DELETE, &item(&members(pool), id), &[], None).await.map(drop)
+    }
+
+    /// Makes the pool's members exactly these; with `additive`, leaves the others alone.
+    pub async fn member_replace(&self, pool: &str, list: Vec<Value>, additive: bool) -> Result<(), Error> {
+        let query = if additive { vec![("additive_only", "true".to_owned())] } else { vec![] };
+        let body = json!({ "members": list });
+        self.call(Method::PUT, &members(pool), &query, Some(&body)).await.map(drop)
+    }
+
+    /// A member by id, by name, or by `address:port`.
+    pub async fn member_find(&self, pool: &str, name: &str) -> Result<Object, Error> {
+        let all = self.member_list(pool, &[]).await?;
+        let matches = |member: &Object| {
+            let address = member.text("address");
+            let port = member.0.get("protocol_port").and_then(Value::as_u64).unwrap_or_default();
+            member.id() == name
+                || member.name() == name
+                || format!("{address}:{port}") == name
+                || format!("[{address}]:{port}") == name
+        };
+        only("member", name, all.into_iter().filter(matches).collect())
+    }
+
+    // ---- the network service
+
+    /// The id of a subnet, network or port (`plural` says which) called `name`.
+    pub async fn network_find(&self, noun: &'static str, name: &str) -> Result<String, Error> {
+        if looks_like_id(name) {
+            return Ok(name.to_owned());
+        }
+        let (path, plural) = match noun {
+            "subnet" => ("/subnets", "subnets"),
+            "network" => ("/networks", "networks"),
+            _ => ("/ports", "ports"),
+        };
+        let named = self.list_at(Service::Network, path, plural, &[("name", name.to_owned())]).await?;
+        Ok(only(noun, name, named)?.id().to_owned())
+    }
+
+    // ---- plumbing
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        body: Option<&Value>,
+    ) -> Result<Value, Error> {
+        self.session.request(Request { service: Service::LoadBalancer, method, path, query, body }).await
+    }
+
+    async fn list_at(
+        &self,
+        service: Service,
+        path: &str,
+        plural: &str,
+        filters: &[(&str, String)],
+    ) -> Result<Vec<Object>, Error> {
+        let mut all: Vec<Object> = vec![];
+        for _ in 0..MAX_PAGES {
+            // The service's `next` links drop filters, so only their presence is used.
+            let mut query = filters.to_vec();
+            if let Some(last) = all.last() {
+                query.push(("marker", last.id().to_owned()));
+            }
+            let request = Request { service, method: Method::GET, path, query: &query, body: None };
+            let mut answer = self.session.request(request).await?;
+            let page = match answer[plural].take() {
+                Value::Array(page) => page,
+                _ => {
+                    return Err(Error::Answer { url: path.to_owned(), reason: format!("no {plural} in it") });
+                }
+            };
+            let empty = page.is_empty();
+            all.extend(page.into_iter().filter_map(|value| match value {
+                Value::Object(map) => Some(Object(map)),
+                _ => None,
+            }));
+            let links = answer[format!("{plural}_links")].as_array().map(Vec::as_slice).unwrap_or_default();
+            if empty || !links.iter().any(|link| link["rel"] == "next") {
+                return Ok(all);
+            }
+        }
+        Err(Error::Answer { url: path.to_owned(), reason: format!("more than {MAX_PAGES} pages") })
+    }
+}
+
+fn members(pool: &str) -> String {
+    format!("{}/members", item(Kind::Pool.path(), pool))
+}
+
+/// A path segment is made of what users type: everything but unreserved characters is escaped.
+fn item(path: &str, id: &str) -> String {
+    let mut url = format!("{path}/");
+    for byte in id.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => url.push(char::from(byte)),
+            _ => url.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    url
+}
+
+fn unwrap(mut answer: Value, key: &str) -> Result<Object, Error> {
+    match answer[key].take() {
+        Value::Object(map) => Ok(Object(map)),
+        _ => Err(Error::Answer { url: "the service".to_owned(), reason: format!("no {key} in it") }),
+    }
+}
+
+fn only(what: &'static str, name: &str, mut named: Vec<Object>) -> Result<Object, Error> {
+    match (named.len(), named.pop()) {
+        (1, Some(object)) => Ok(object),
+        (_, None) => Err(Error::NotFound { what, name: name.to_owned() }),
+        (_, Some(last)) => {
+            named.push(last);
+            let ids = named.iter().map(|o| o.id().to_owned()).collect();
+            Err(Error::Ambiguous { what, name: name.to_owned(), ids })
+        }
+    }
+}
+
+/// 32 hexadecimal digits, with or without dashes.
+fn looks_like_id(text: &str) -> bool {
+    let digits = text.bytes().filter(u8::is_ascii_hexdigit).count();
+    digits == 32 && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn path_segments_are_escaped() {
+        for (id, path) in
+            [("a-b_1", "/x/a-b_1"), ("a/b", "/x/a%2Fb"), ("..", "/x/%2E%2E"), ("é?", "/x/%C3%A9%3F")]
+        {
+            assert_eq!(item("/x", id), path);
+        }
+    }
+
+    #[test]
+    fn ids_are_told_from_names() {
+        assert!(looks_like_id("6e6c4a2e-7f43-4d5a-9a43-3e4e4bb9a3b1"));
+        assert!(looks_like_id("6e6c4a2e7f434d5a9a433e4e4bb9a3b1"));
+        for name in ["web", "", "6e6c4a2e", "6e6c4a2e-7f43-4d5a-9a43-3e4e4bb9a3bz"] {
+            assert!(!looks_like_id(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn reasons_in_both_forms() {
+        let object = |value: Value| Object(value.as_object().cloned().unwrap_or_default());
+        assert_eq!(object(json!({ "status_reason": "why" })).reason().as_deref(), Some("why"));
+        assert_eq!(
+            object(json!({ "status_reason": { "code": "X", "text": "why", "advice": "do" } }))
+                .reason()
+                .as_deref(),
+            Some("why (do)")
+        );
+        assert_eq!(object(json!({ "status_reason": null })).reason(), None);
+    }
+}

@@ -1,0 +1,194 @@
+//! What each command does: resolve names, make one call, wait if asked, print.
+
+mod amphora;
+mod health_monitor;
+mod lb;
+mod listener;
+mod member;
+mod output;
+mod pool;
+
+use std::process::ExitCode;
+
+use serde_json::{Map, Value};
+
+use crate::args::{Common, Filters, Options, Wait};
+use crate::clouds::Environment;
+use crate::wait::{Goal, poll};
+use crate::{Api, CloudConfig, Command, Console, Error, Kind, Object, Session};
+
+/// Executes a command for the person at the terminal: everything is printed, also errors, which become exit codes.
+pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
+    let mut console = Console::new(&mut out, &mut err, Console::stderr_is_terminal());
+    Ok(run_with(command, &Environment::of_process(), &mut console).await)
+}
+
+/// The same with given surroundings.
+pub async fn run_with(command: Command, environment: &Environment, console: &mut Console<'_>) -> ExitCode {
+    match dispatch(command, environment, console).await {
+        Ok(()) => {
+            console.end_progress();
+            ExitCode::SUCCESS
+        }
+        // Whoever read our output had enough of it.
+        Err(Error::Output(e)) if e.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            console.error(&error.render());
+            error.exit_code()
+        }
+    }
+}
+
+async fn dispatch(
+    command: Command,
+    environment: &Environment,
+    console: &mut Console<'_>,
+) -> Result<(), Error> {
+    let options = match &command {
+        Command::Lb(group) => group.options.clone(),
+        Command::Listener(group) => group.options.clone(),
+        Command::Pool(group) => group.options.clone(),
+        Command::Member(group) => group.options.clone(),
+        Command::HealthMonitor(group) => group.options.clone(),
+        Command::Amphora(group) => group.options.clone(),
+    };
+    let cloud = CloudConfig::load(environment, &options.overrides())?;
+    let mut job = Job { api: Api::new(Session::new(cloud)?), options, console };
+    match command {
+        Command::Lb(group) => lb::run(&mut job, group.command).await,
+        Command::Listener(group) => listener::run(&mut job, group.command).await,
+        Command::Pool(group) => pool::run(&mut job, group.command).await,
+        Command::Member(group) => member::run(&mut job, group.command).await,
+        Command::HealthMonitor(group) => health_monitor::run(&mut job, group.command).await,
+        Command::Amphora(group) => amphora::run(&mut job, group.command).await,
+    }
+}
+
+/// One command under way.
+struct Job<'a, 'c> {
+    api: Api,
+    options: Options,
+    console: &'a mut Console<'c>,
+}
+
+impl Job<'_, '_> {
+    /// Waits until the load balancer is ACTIVE: then every accepted change below it is in force.
+    async fn wait_lb(&mut self, lb: &str, wait: &Wait) -> Result<(), Error> {
+        if !wait.wait {
+            return Ok(());
+        }
+        let (api, console) = (&self.api, &mut *self.console);
+        let look = || api.show(Kind::LoadBalancer, lb);
+        follow(console, "load balancer", lb, Goal::Active, wait, look).await
+    }
+
+    /// Waits until a deleted object is gone. What happens to its load balancer decides whether it failed.
+    async fn wait_gone(&mut self, kind: Kind, id: &str, wait: &Wait) -> Result<(), Error> {
+        if !wait.wait {
+            return Ok(());
+        }
+        let (api, console) = (&self.api, &mut *self.console);
+        follow(console, kind.noun(), id, Goal::Gone, wait, || api.show(kind, id)).await
+    }
+
+    async fn member_wait_gone(&mut self, pool: &str, id: &str, wait: &Wait) -> Result<(), Error> {
+        if !wait.wait {
+            return Ok(());
+        }
+        let (api, console) = (&self.api, &mut *self.console);
+        follow(console, "member", id, Goal::Gone, wait, || api.member_show(pool, id)).await
+    }
+
+    /// The load balancer a pool belongs to.
+    async fn pool_lb(&self, pool: &str) -> Result<String, Error> {
+        Ok(parent(&self.api.show(Kind::Pool, pool).await?, "loadbalancers")?.to_owned())
+    }
+}
+
+async fn follow<F: Future<Output = Result<Object, Error>>>(
+    console: &mut Console<'_>,
+    noun: &str,
+    id: &str,
+    goal: Goal,
+    wait: &Wait,
+    look: impl FnMut() -> F,
+) -> Result<(), Error> {
+    let mut last = String::new();
+    let outcome = poll(id, goal, wait.timeout(), look, |object, elapsed| {
+        let status = object.provisioning_status();
+        let label = crate::table::printable(object.label());
+        let text = format!("{noun} {label}: {status} after {:.1} s", elapsed.as_secs_f64());
+        console.progress(&text, status != last);
+        last = status.to_owned();
+    })
+    .await;
+    console.end_progress();
+    outcome
+}
+
+fn parent<'a>(object: &'a Object, key: &str) -> Result<&'a str, Error> {
+    object.references(key).first().copied().ok_or_else(|| Error::Answer {
+        url: "the service".to_owned(),
+        reason: format!("{} has no {key}", object.label()),
+    })
+}
+
+/// The attributes of a request, of those options that were given.
+#[derive(Default)]
+struct Body(Map<String, Value>);
+
+impl Body {
+    fn put(&mut self, key: &str, value: Option<impl Into<Value>>) -> &mut Self {
+        if let Some(value) = value {
+            self.0.insert(key.to_owned(), value.into());
+        }
+        self
+    }
+
+    /// Name, state and tags; `tags` = those the object has, when it is being changed.
+    fn common(&mut self, common: &Common, tags: Option<&Object>) -> &mut Self {
+        self.put("name", common.name.clone());
+        self.put("admin_state_up", (common.enable || common.disable).then_some(common.enable));
+        if !common.tags.is_empty() || common.no_tag {
+            let held = tags.and_then(|object| object.0.get("tags")).and_then(Value::as_array);
+            let mut all: Vec<Value> = if common.no_tag { vec![] } else { held.cloned().unwrap_or_default() };
+            for tag in &common.tags {
+                if !all.iter().any(|held| held == tag) {
+                    all.push(tag.as_str().into());
+                }
+            }
+            self.put("tags", Some(all));
+        }
+        self
+    }
+
+    fn into_value(self) -> Value {
+        self.0.into()
+    }
+
+    /// For `set`: nothing to change is a mistake on the command line.
+    fn into_change(self) -> Result<Value, Error> {
+        if self.0.is_empty() {
+            return Err(Error::Usage("nothing to change: give at least one option".to_owned()));
+        }
+        Ok(self.0.into())
+    }
+}
+
+fn filter_query(filters: &Filters) -> Vec<(&'static str, String)> {
+    let mut query = vec![];
+    if let Some(name) = &filters.name {
+        query.push(("name", name.clone()));
+    }
+    if !filters.tags.is_empty() {
+        query.push(("tags", filters.tags.join(",")));
+    }
+    query
+}
+
+impl crate::args::Pairs {
+    fn to_json(&self) -> Value {
+        Value::Object(self.0.iter().map(|(k, v)| (k.clone(), Value::from(v.as_str()))).collect())
+    }
+}
