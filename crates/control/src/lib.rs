@@ -1,1 +1,15 @@
-//! See ARCHITECTURE.md.
+//! What makes the world look like the rows: the worker, the health manager and the housekeeping.
+//!
+//! Every part is a loop over what the store says is there to do; none takes input from another, each may be killed
+//! at any await, and any number of them may run over one database. Decisions are in `octavia_plan`; the outside is
+//! behind traits: a cloud ([`octavia_cloud`]), [`Agents`], [`Clock`] and [`Random`].
+
+#![forbid(unsafe_code)]
+
+mod agents;
+mod clock;
+mod random;
+
+pub use agents::{AgentAddress, AgentError, Agents, MutualTlsAgents, MutualTlsOptions};
+pub use clock::{Clock, SystemClock};
+pub use random::{Random, SystemRandom};

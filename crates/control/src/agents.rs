@@ -1,0 +1,306 @@
+//! Talking to agents: whole specs over mutual TLS.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::future::{Either, select};
+use http::{Method, Request, StatusCode, header};
+use hyper::body::{Body, Incoming};
+use hyper_util::rt::TokioIo;
+use jiff::{SignedDuration, Timestamp};
+use octavia_cloud::CertIssuer;
+use octavia_model::{AmphoraId, Blame, Reason, ReasonCode, Retry};
+use octavia_wire::{AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, paths};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use serde::de::DeserializeOwned;
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use tokio_rustls::TlsConnector;
+
+/// The largest answer read from an agent, in bytes.
+const MAX_ANSWER: usize = 1 << 20;
+
+/// What a controller asks of agents.
+#[async_trait]
+pub trait Agents: Send + Sync + std::fmt::Debug {
+    /// Makes the spec the amphora's, unless it has a newer one. Pushing twice is a no-op.
+    async fn spec_push(&self, agent: AgentAddress, spec: &AmphoraSpec) -> Result<ApplyOutcome, AgentError>;
+
+    /// What the agent runs.
+    async fn info(&self, agent: AgentAddress) -> Result<AgentInfo, AgentError>;
+}
+
+/// An agent, and where it listens: whoever answers there has to prove that it is this amphora.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AgentAddress {
+    pub amphora: AmphoraId,
+    pub address: SocketAddr,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AgentError {
+    /// Nothing answered, in time, as HTTP over TLS.
+    #[error("the amphora's agent does not answer: {0}")]
+    Unreachable(String),
+    /// Something answered that could not prove to be the amphora, or did not believe us.
+    #[error("the amphora's agent and this controller do not trust each other: {0}")]
+    Untrusted(String),
+    /// The agent has a newer spec: another worker is ahead of this one.
+    #[error("the amphora's agent has a newer spec: {0}")]
+    Superseded(AgentFault),
+    /// The agent refuses the spec whole.
+    #[error("the amphora's agent refuses its configuration: {0}")]
+    Refused(AgentFault),
+    /// The agent is in trouble of its own.
+    #[error("the amphora's agent failed: {0}")]
+    Failed(AgentFault),
+    /// Not an answer of the agent's API.
+    #[error("the amphora's agent answers what this controller does not understand: {0}")]
+    Garbled(String),
+    /// The request could not even be made.
+    #[error("no client certificate to show to the agent: {0}")]
+    NoIdentity(String),
+}
+
+impl AgentError {
+    pub const fn blame(&self) -> Blame {
+        match self {
+            Self::Unreachable(_) | Self::Untrusted(_) | Self::Failed(_) | Self::NoIdentity(_) => {
+                Blame::Dependency
+            }
+            Self::Superseded(_) | Self::Refused(_) | Self::Garbled(_) => Blame::Us,
+        }
+    }
+
+    /// A refused spec stays refused; everything else may pass.
+    pub const fn retry(&self) -> Retry {
+        match self {
+            Self::Refused(_) => Retry::Never,
+            _ => Retry::Safe,
+        }
+    }
+
+    /// For users' eyes.
+    pub fn reason(&self) -> Reason {
+        let (code, advice) = match self {
+            Self::Refused(_) => (
+                ReasonCode::ConfigurationRefused,
+                "The configuration before it runs on. Undo the last change, and report this.",
+            ),
+            Self::Superseded(_) | Self::Garbled(_) => (ReasonCode::Internal, "It is tried again by itself."),
+            _ => (
+                ReasonCode::AmphoraUnreachable,
+                "It is tried again by itself; look at the cloud if it lasts.",
+            ),
+        };
+        Reason::new(code, self.to_string(), advice)
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct MutualTlsOptions {
+    /// Common name of the controllers' client certificates.
+    pub controller_name: String,
+    /// Lifetime of a client certificate; a new one is issued when two thirds of it are over.
+    pub cert_lifetime: SignedDuration,
+    pub connect_timeout: Duration,
+    pub request_timeout: Duration,
+}
+
+impl Default for MutualTlsOptions {
+    fn default() -> Self {
+        Self {
+            controller_name: "octavia-controller".to_owned(),
+            cert_lifetime: SignedDuration::from_hours(24 * 30),
+            connect_timeout: Duration::from_secs(2),
+            request_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Real agents, at their addresses. The name an agent has to prove is its amphora's id, not its address.
+#[derive(Debug)]
+pub struct MutualTlsAgents {
+    issuer: Arc<dyn CertIssuer>,
+    options: MutualTlsOptions,
+    identity: Mutex<Option<Identity>>,
+}
+
+/// Our own certificate, as a ready TLS configuration; it also remembers sessions to resume.
+#[derive(Clone)]
+struct Identity {
+    tls: Arc<rustls::ClientConfig>,
+    renew_at: Timestamp,
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Identity(renewed at {})", self.renew_at)
+    }
+}
+
+impl MutualTlsAgents {
+    pub fn new(issuer: Arc<dyn CertIssuer>, options: MutualTlsOptions) -> Self {
+        Self { issuer, options, identity: Mutex::new(None) }
+    }
+
+    async fn tls(&self) -> Result<Arc<rustls::ClientConfig>, AgentError> {
+        let mut identity = self.identity.lock().await;
+        if let Some(identity) = identity.as_ref().filter(|identity| Timestamp::now() < identity.renew_at) {
+            return Ok(identity.tls.clone());
+        }
+        let lifetime = self.options.cert_lifetime;
+        let cert = self.issuer.issue(&self.options.controller_name, lifetime).await;
+        let cert = cert.map_err(|error| AgentError::NoIdentity(error.to_string()))?;
+        let tls = client_config(&cert.chain, &cert.key, self.issuer.authority());
+        let tls = Arc::new(tls.map_err(|error| AgentError::NoIdentity(error.to_string()))?);
+        *identity = Some(Identity { tls: tls.clone(), renew_at: cert.expires_at - lifetime / 3 });
+        Ok(tls)
+    }
+
+    async fn request(
+        &self,
+        agent: AgentAddress,
+        method: Method,
+        path: &str,
+        body: String,
+    ) -> Result<(StatusCode, Vec<u8>), AgentError> {
+        let tls = self.tls().await?;
+        let exchange = exchange(agent, method, path, body, tls, self.options.connect_timeout);
+        let too_late =
+            |_| AgentError::Unreachable(format!("no answer within {:?}", self.options.request_timeout));
+        tokio::time::timeout(self.options.request_timeout, exchange).await.map_err(too_late)?
+    }
+}
+
+#[async_trait]
+impl Agents for MutualTlsAgents {
+    async fn spec_push(&self, agent: AgentAddress, spec: &AmphoraSpec) -> Result<ApplyOutcome, AgentError> {
+        let body = serde_json::to_string(spec).map_err(|error| AgentError::Garbled(error.to_string()))?;
+        let (status, body) = self.request(agent, Method::PUT, paths::SPEC, body).await?;
+        answer(status, &body)
+    }
+
+    async fn info(&self, agent: AgentAddress) -> Result<AgentInfo, AgentError> {
+        let (status, body) = self.request(agent, Method::GET, paths::INFO, String::new()).await?;
+        let info: AgentInfo = answer(status, &body)?;
+        if info.amphora_id == agent.amphora {
+            Ok(info)
+        } else {
+            Err(AgentError::Garbled(format!("it calls itself {}", info.amphora_id)))
+        }
+    }
+}
+
+fn client_config(
+    chain: &str,
+    key: &str,
+    authority: &str,
+) -> Result<rustls::ClientConfig, Box<dyn std::error::Error>> {
+    let mut roots = rustls::RootCertStore::empty();
+    for cert in CertificateDer::pem_slice_iter(authority.as_bytes()) {
+        roots.add(cert?)?;
+    }
+    let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<Vec<_>, _>>()?;
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes())?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    Ok(rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)?)
+}
+
+/// One request on a connection of its own: agents are asked rarely, and resumed sessions make it cheap.
+async fn exchange(
+    agent: AgentAddress,
+    method: Method,
+    path: &str,
+    body: String,
+    tls: Arc<rustls::ClientConfig>,
+    connect_timeout: Duration,
+) -> Result<(StatusCode, Vec<u8>), AgentError> {
+    let unreachable = |error: &dyn std::fmt::Display| AgentError::Unreachable(error.to_string());
+    let name = ServerName::try_from(agent.amphora.to_string()).map_err(|error| unreachable(&error))?;
+    let connect = async {
+        let tcp = TcpStream::connect(agent.address).await.map_err(|error| unreachable(&error))?;
+        tcp.set_nodelay(true).map_err(|error| unreachable(&error))?;
+        TlsConnector::from(tls).connect(name, tcp).await.map_err(|error| tls_error(&error))
+    };
+    let stream = tokio::time::timeout(connect_timeout, connect)
+        .await
+        .map_err(|_| AgentError::Unreachable(format!("no connection within {connect_timeout:?}")))??;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| unreachable(&error))?;
+
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::HOST, agent.amphora.to_string())
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(body)
+        .map_err(|error| AgentError::Garbled(error.to_string()))?;
+    let answer = async {
+        let response = sender.send_request(request).await.map_err(|error| hyper_error(&error))?;
+        let status = response.status();
+        Ok((status, read(response.into_body()).await?))
+    };
+    // The connection lives as long as the answer is awaited; it may end first, with the answer already read.
+    match select(pin!(answer), pin!(connection)).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right((Ok(()), answer)) => answer.await,
+        Either::Right((Err(error), _)) => Err(hyper_error(&error)),
+    }
+}
+
+async fn read(mut body: Incoming) -> Result<Vec<u8>, AgentError> {
+    let mut bytes = vec![];
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let frame = frame.map_err(|error| hyper_error(&error))?;
+        if let Some(data) = frame.data_ref() {
+            if bytes.len() + data.len() > MAX_ANSWER {
+                return Err(AgentError::Garbled(format!("more than {MAX_ANSWER} bytes")));
+            }
+            bytes.extend_from_slice(data);
+        }
+    }
+    Ok(bytes)
+}
+
+fn answer<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, AgentError> {
+    if status.is_success() {
+        return serde_json::from_slice(body).map_err(|error| AgentError::Garbled(error.to_string()));
+    }
+    let fault: AgentFault = serde_json::from_slice(body)
+        .unwrap_or_else(|_| AgentFault { error: format!("status {status}"), http_code: status.as_u16() });
+    Err(match status {
+        StatusCode::CONFLICT => AgentError::Superseded(fault),
+        status if status.is_client_error() => AgentError::Refused(fault),
+        _ => AgentError::Failed(fault),
+    })
+}
+
+/// A failed handshake is about trust if TLS says so, else about the network.
+fn tls_error(error: &std::io::Error) -> AgentError {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(error) => AgentError::Untrusted(error.to_string()),
+        None => AgentError::Unreachable(error.to_string()),
+    }
+}
+
+/// A TLS 1.3 server refuses our certificate only after the handshake, so trust may end here too.
+fn hyper_error(error: &hyper::Error) -> AgentError {
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
+            return tls_error(io);
+        }
+        source = inner.source();
+    }
+    AgentError::Unreachable(error.to_string())
+}
