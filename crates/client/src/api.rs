@@ -249,7 +249,7 @@ impl Api {
 
     // ---- the network service
 
-    /// The id of a subnet, network or port (`plural` says which) called `name`.
+    /// The id of a `noun` (`subnet`, `network` or `port`) called `name`.
     pub async fn network_find(&self, noun: &'static str, name: &str) -> Result<String, Error> {
         if looks_like_id(name) {
             return Ok(name.to_owned());

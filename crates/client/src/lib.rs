@@ -20,7 +20,7 @@ mod wait;
 
 pub use api::{Api, Kind, Object};
 pub use args::Command;
-pub use clouds::{Auth, CloudConfig, Environment, Overrides, Scope, Secret, User};
+pub use clouds::{Auth, CloudConfig, Domain, Environment, Overrides, Scope, Secret, User};
 pub use command::{run, run_with};
 pub use console::Console;
 pub use error::Error;

@@ -1,0 +1,278 @@
+//! Commands end to end: what is asked of the service, what is printed, which exit code.
+
+use serde_json::{Value, json};
+
+use crate::fake::{Fake, octavia};
+
+const ID: &str = "6e6c4a2e-7f43-4d5a-9a43-3e4e4bb9a3b1";
+const OTHER: &str = "0bd2ad1f-4b63-44a6-8d5b-2e86a9d1e1c2";
+
+fn lb(status: &str) -> Value {
+    json!({
+        "id": ID, "name": "web", "vip_address": "127.100.64.5", "provider": "amphora",
+        "provisioning_status": status, "operating_status": "ONLINE", "listeners": [{ "id": OTHER }],
+    })
+}
+
+fn fault(text: &str) -> Value {
+    json!({ "faultcode": "Client", "faultstring": text, "debuginfo": null })
+}
+
+#[tokio::test]
+async fn lists_as_table_json_and_values() {
+    let fake =
+        Fake::start(|_, _| (200, json!({ "loadbalancers": [lb("ACTIVE")], "loadbalancers_links": [] })))
+            .await;
+    let (code, out, err) = fake.octavia("lb list").await;
+    assert_eq!((code, err.as_str()), (0, ""));
+    insta::assert_snapshot!(out, @r"
+    id                                    name  vip_address   provisioning_status  operating_status  provider
+    ------------------------------------  ----  ------------  -------------------  ----------------  --------
+    6e6c4a2e-7f43-4d5a-9a43-3e4e4bb9a3b1  web   127.100.64.5  ACTIVE               ONLINE            amphora
+    ");
+    let (_, out, _) = fake.octavia("lb list --json").await;
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap(), json!([lb("ACTIVE")]));
+    let (_, out, _) = fake.octavia("loadbalancer list -f value -c name -c vip_address").await;
+    assert_eq!(out, "web 127.100.64.5\n");
+    let (_, out, _) = fake.octavia("lb list -f json -c name").await;
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap(), json!([{ "name": "web" }]));
+    assert!(
+        fake.seen()
+            .iter()
+            .all(|s| s.token.as_deref() == Some("tok-1") && s.line == "GET /lb/v2.0/lbaas/loadbalancers")
+    );
+}
+
+#[tokio::test]
+async fn creates_fully_populated_by_subnet_name_and_waits() {
+    let fake = Fake::start(|before, seen| match seen.line.as_str() {
+        "GET /net/v2.0/subnets?name=private-subnet" => (200, json!({ "subnets": [{ "id": OTHER }] })),
+        "POST /lb/v2.0/lbaas/loadbalancers" => (201, json!({ "loadbalancer": lb("PENDING_CREATE") })),
+        _ => (200, json!({ "loadbalancer": lb(if before < 2 { "PENDING_CREATE" } else { "ACTIVE" }) })),
+    })
+    .await;
+    let (code, out, err) = fake
+        .octavia(
+            "lb create --name web --vip-subnet-id private-subnet --tag t --listener http:8080 \
+             --member 127.0.0.1:8081@3 --monitor tcp --wait",
+        )
+        .await;
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("127.100.64.5"), "{out}");
+    let lines: Vec<_> = err.lines().map(|l| l.split(" after").next().unwrap()).collect();
+    assert_eq!(lines, ["load balancer web: PENDING_CREATE", "load balancer web: ACTIVE"]);
+    let body = &fake.seen()[1].body["loadbalancer"];
+    assert_eq!(body["vip_subnet_id"], OTHER);
+    assert_eq!(body["tags"], json!(["t"]));
+    assert_eq!(body["listeners"][0]["default_pool"]["name"], body["pools"][0]["name"]);
+    assert_eq!(body["pools"][0]["members"][0]["weight"], 3);
+    assert_eq!(body["pools"][0]["healthmonitor"]["type"], "TCP");
+}
+
+#[tokio::test]
+async fn a_wait_fails_with_the_reason() {
+    let fake = Fake::start(|_, seen| {
+        let mut lb = lb(if seen.line.starts_with("PUT") { "PENDING_UPDATE" } else { "ERROR" });
+        lb["status_reason"] = json!({ "code": "CLOUD_REFUSED", "text": "no server", "advice": "free some" });
+        (200, json!({ "loadbalancer": lb }))
+    })
+    .await;
+    let (code, out, err) = fake.octavia(&format!("lb set {ID} --name w --wait")).await;
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.ends_with("error: web went to ERROR: no server (free some)\n"), "{err}");
+}
+
+#[tokio::test]
+async fn a_wait_ends_in_time() {
+    let fake = Fake::start(|_, _| (200, json!({ "loadbalancer": lb("PENDING_UPDATE") }))).await;
+    let (code, _, err) = fake.octavia(&format!("lb set {ID} --disable --wait --wait-timeout 0")).await;
+    assert_eq!(code, 1);
+    assert!(err.contains("error: web is still PENDING_UPDATE after 0 s\n  hint: "), "{err}");
+}
+
+#[tokio::test]
+async fn deletes_with_cascade_and_waits_until_gone() {
+    let fake = Fake::start(|before, seen| match seen.line.as_str() {
+        line if line.starts_with("DELETE") => (204, Value::Null),
+        line if line.starts_with("GET /lb/v2.0/lbaas/loadbalancers?name=web") => {
+            (200, json!({ "loadbalancers": [lb("ACTIVE")], "loadbalancers_links": [] }))
+        }
+        _ if before < 2 => (200, json!({ "loadbalancer": lb("PENDING_DELETE") })),
+        _ => (404, fault("Load Balancer not found.")),
+    })
+    .await;
+    let (code, _, err) = fake.octavia("lb delete web --cascade --wait").await;
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(fake.lines()[1], format!("DELETE /lb/v2.0/lbaas/loadbalancers/{ID}?cascade=true"));
+}
+
+#[tokio::test]
+async fn names_resolve_or_say_why_not() {
+    let fake = Fake::start(|_, seen| {
+        let lbs = match seen.line.as_str() {
+            line if line.ends_with("?name=two") => json!([{ "id": ID }, { "id": OTHER }]),
+            line if line.ends_with(&format!("/{OTHER}")) => return (404, fault("Load Balancer not found.")),
+            line if line.contains("name=") => json!([]),
+            _ => return (200, json!({ "loadbalancer": lb("ACTIVE") })),
+        };
+        (200, json!({ "loadbalancers": lbs }))
+    })
+    .await;
+    for (name, code, text) in [
+        ("two", 2, format!("error: 2 load balancers are called \"two\": {ID}, {OTHER}\n  hint: use an id")),
+        ("none", 1, "error: no load balancer is called \"none\"\n".to_owned()),
+        (OTHER, 1, format!("error: no load balancer is called \"{OTHER}\"\n")),
+        (ID, 0, String::new()),
+    ] {
+        let (got, _, err) = fake.octavia(&format!("lb show {name}")).await;
+        assert_eq!(got, code, "{err}");
+        assert!(err.starts_with(&text), "{err}");
+    }
+}
+
+#[tokio::test]
+async fn pages_are_followed() {
+    let fake = Fake::start(|_, seen| {
+        let (page, next): (Value, bool) = if seen.line.contains("marker=a") {
+            (json!([{ "id": "b", "name": "2" }]), false)
+        } else {
+            (json!([{ "id": "a", "name": "1" }]), true)
+        };
+        let links = if next {
+            json!([{ "rel": "next", "href": "http://elsewhere.invalid/?limit=None" }])
+        } else {
+            json!([])
+        };
+        (200, json!({ "pools": page, "pools_links": links }))
+    })
+    .await;
+    let (code, out, err) = fake.octavia("pool list --name x -f value -c id").await;
+    assert_eq!((code, out.as_str()), (0, "a\nb\n"), "{err}");
+    assert_eq!(fake.lines()[1], "GET /lb/v2.0/lbaas/pools?name=x&marker=a", "filters go along");
+}
+
+#[tokio::test]
+async fn errors_are_readable() {
+    for (status, body, text) in [
+        (
+            409,
+            fault(&format!("Load Balancer {ID} is immutable and cannot be updated.")),
+            "(HTTP 409)\n  hint: a change is under way",
+        ),
+        (
+            403,
+            fault("Policy does not allow this request to be performed."),
+            "(HTTP 403)\n  hint: this needs another role",
+        ),
+        (403, fault("Quota has been met for resources: Load Balancer"), "hint: delete something"),
+        (
+            400,
+            fault("Invalid input for field/attribute name."),
+            "error: Invalid input for field/attribute name. (HTTP 400)\n",
+        ),
+        (
+            501,
+            fault("Provider 'amphora' does not support a requested option: x"),
+            "requested option: x (HTTP 501)\n",
+        ),
+        (500, json!("?"), "error: Internal Server Error (HTTP 500)\n"),
+        (200, json!({ "unexpected": 1 }), "gave an answer that is not understood: no loadbalancer in it"),
+    ] {
+        let fake = Fake::start(move |_, _| (status, body.clone())).await;
+        let (code, out, err) = fake.octavia(&format!("lb show {ID}")).await;
+        assert_eq!((code, out.as_str()), (1, ""));
+        assert!(err.contains(text), "{err}");
+        assert!(!err.contains("s3cret") && !err.contains("tok-1"), "{err}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_user_is_told_so() {
+    let fake = Fake::start(|_, _| (200, Value::Null)).await;
+    let variables = [
+        ("OS_AUTH_URL", format!("{}/identity/v3", fake.url)),
+        ("OS_USERNAME", "demo".to_owned()),
+        ("OS_PASSWORD", "wrong-pw".to_owned()),
+    ];
+    let (code, _, err) = octavia("lb list", &variables).await;
+    assert_eq!(code, 1);
+    assert!(err.contains("refused user demo: who are you?") && !err.contains("wrong-pw"), "{err}");
+}
+
+#[tokio::test]
+async fn a_busy_service_is_asked_again_and_an_expired_token_renewed() {
+    let fake = Fake::start(|before, _| match before {
+        0 => (503, fault("busy")),
+        1 => (401, json!({ "error": { "code": 401, "message": "expired" } })),
+        _ => (200, json!({ "loadbalancers": [] })),
+    })
+    .await;
+    let (code, _, err) = fake.octavia("lb list").await;
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(fake.seen().len(), 3);
+}
+
+#[tokio::test]
+async fn an_absent_service_is_unreachable() {
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (code, _, err) = octavia(&format!("lb list --os-endpoint http://127.0.0.1:{port}"), &[]).await;
+    assert_eq!(code, 1);
+    assert!(
+        err.contains("error: cannot reach http://127.0.0.1") && err.contains("hint: is the service running"),
+        "{err}"
+    );
+}
+
+#[tokio::test]
+async fn members_are_found_by_address_and_changed() {
+    let member =
+        json!({ "id": OTHER, "name": "", "address": "10.0.0.1", "protocol_port": 80, "tags": ["a"] });
+    let fake = Fake::start(move |_, seen| match seen.line.split(' ').next().unwrap() {
+        "PUT" => (200, json!({ "member": member })),
+        _ if seen.line.contains("/members") => (200, json!({ "members": [member] })),
+        _ => (200, json!({ "pool": { "id": ID, "loadbalancers": [{ "id": ID }] } })),
+    })
+    .await;
+    let (code, _, err) = fake.octavia(&format!("member set {ID} 10.0.0.1:80 --weight 0 --tag b")).await;
+    assert_eq!(code, 0, "{err}");
+    let last = fake.seen().pop().unwrap();
+    assert_eq!(last.line, format!("PUT /lb/v2.0/lbaas/pools/{ID}/members/{OTHER}"));
+    assert_eq!(last.body, json!({ "member": { "weight": 0, "tags": ["a", "b"] } }));
+}
+
+#[tokio::test]
+async fn a_listener_that_fails_alone_fails_the_wait() {
+    let fake = Fake::start(|_, seen| match seen.line.split("lbaas/").nth(1).unwrap() {
+        path if path.starts_with("loadbalancers") => (200, json!({ "loadbalancer": lb("ACTIVE") })),
+        _ => (
+            200,
+            json!({ "listener": { "id": OTHER, "name": "low", "provisioning_status": "ERROR", "status_reason": "port 80 needs privilege" } }),
+        ),
+    })
+    .await;
+    let (code, _, err) =
+        fake.octavia(&format!("listener create {ID} --protocol http --protocol-port 80 --wait")).await;
+    assert_eq!(code, 1);
+    assert!(err.contains("error: listener low went to ERROR: port 80 needs privilege"), "{err}");
+}
+
+#[tokio::test]
+async fn mistakes_on_the_command_line_are_usage_errors() {
+    let fake = Fake::start(|_, _| (200, json!({ "loadbalancer": lb("ACTIVE") }))).await;
+    for (words, text) in [
+        ("lb create --name x", "--vip-subnet-id"),
+        ("lb create --vip-subnet-id s --member 1.2.3.4:80", "--listener"),
+        ("lb create --vip-subnet-id s --listener 80", "PROTOCOL:PORT"),
+        ("lb frobnicate", "unrecognized subcommand"),
+        ("listener create lb --protocol HTTP --protocol-port 0", "not in 1..=65535"),
+        ("member create p --address host --protocol-port 80", "invalid IP address"),
+        ("member set p m --weight 257", "not in 0..=256"),
+        ("pool create --protocol HTTP --lb-algorithm ROUND_ROBIN", "--listener"),
+        ("lb set 6e6c4a2e-7f43-4d5a-9a43-3e4e4bb9a3b1", "nothing to change"),
+    ] {
+        let (code, _, err) = fake.octavia(words).await;
+        assert_eq!(code, 2, "{words}: {err}");
+        assert!(err.contains(text), "{words}: {err}");
+    }
+}
