@@ -1,0 +1,154 @@
+//! A world in which steps succeed: applies plans, so that scenarios and properties see where they lead.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use octavia_model::{Amphora, AmphoraId, AmphoraStatus, Known, ProvisioningStatus, Statuses};
+use octavia_plan::{
+    Desired, Observed, ObservedAmphora, ObservedServer, Plan, PlanOptions, ServerPower, Step, plan,
+};
+use octavia_wire::{AgentInfo, ListenerFault};
+
+use crate::fixture::{amphora, amphora_id, graph, start};
+
+#[derive(Debug, Clone)]
+pub(crate) struct World {
+    pub(crate) desired: Desired,
+    pub(crate) observed: Observed,
+    pub(crate) now: Timestamp,
+    pub(crate) options: PlanOptions,
+    /// A server that is started answers at once.
+    pub(crate) boots_at_once: bool,
+    /// What an agent finds when it applies a spec.
+    pub(crate) faults: BTreeMap<AmphoraId, Vec<ListenerFault>>,
+    pub(crate) amphorae_made: u16,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self {
+            desired: Desired {
+                graph: graph(),
+                amphorae: vec![],
+                deleting: false,
+                pending_since: None,
+                attempts: 0,
+                last_error: None,
+                fence: 1,
+            },
+            observed: Observed { vip: Known::Yes(()), amphorae: BTreeMap::new(), silence_trusted: true },
+            now: start() + SignedDuration::from_hours(24),
+            options: PlanOptions::default(),
+            boots_at_once: true,
+            faults: BTreeMap::new(),
+            amphorae_made: 0,
+        }
+    }
+
+    pub(crate) fn plan(&self) -> Plan {
+        plan(&self.desired, &self.observed, self.now, &self.options)
+    }
+
+    pub(crate) fn seen(&mut self, id: AmphoraId) -> &mut ObservedAmphora {
+        self.observed.amphorae.entry(id).or_insert(ObservedAmphora { server: Known::No, agent: None })
+    }
+
+    pub(crate) fn row(&mut self, id: AmphoraId) -> &mut Amphora {
+        self.desired.amphorae.iter_mut().find(|a| a.id == id).expect("a row for every step")
+    }
+
+    pub(crate) fn server(power: ServerPower) -> Known<ObservedServer> {
+        let agent = Some("127.100.0.9:9443".parse().unwrap());
+        Known::Yes(ObservedServer { compute_id: "server".to_owned(), power, agent })
+    }
+
+    pub(crate) fn agent(&self, id: AmphoraId, generation: u64, fence: u64) -> AgentInfo {
+        AgentInfo {
+            amphora_id: id,
+            api_version: "2.0".to_owned(),
+            software_version: "test".to_owned(),
+            wire_version: octavia_wire::WIRE_VERSION,
+            boot: None,
+            fence,
+            generation,
+            faults: if generation == 0 { vec![] } else { self.faults.get(&id).cloned().unwrap_or_default() },
+        }
+    }
+
+    pub(crate) fn apply(&mut self, step: Step) {
+        let generation = self.desired.graph.load_balancer.generation;
+        let now = self.now;
+        match step {
+            Step::VipEnsure => self.observed.vip = Known::Yes(()),
+            Step::AmphoraCreate { role } => {
+                self.amphorae_made += 1;
+                let mut row = amphora(self.amphorae_made, AmphoraStatus::PendingCreate, now);
+                row.role = Some(role);
+                self.seen(row.id);
+                self.desired.amphorae.push(row);
+            }
+            Step::ServerEnsure { amphora } => {
+                let agent = self.boots_at_once.then(|| self.agent(amphora, 0, 0));
+                *self.seen(amphora) = ObservedAmphora { server: Self::server(ServerPower::Running), agent };
+                let row = self.row(amphora);
+                row.status = AmphoraStatus::Booting;
+                row.compute_id = Some("server".to_owned());
+                row.lb_network_ip = Some("127.100.0.9".parse().unwrap());
+                row.updated_at = Some(now);
+            }
+            Step::SpecPush { amphora } => {
+                self.seen(amphora).agent = Some(self.agent(amphora, generation, self.desired.fence));
+                let row = self.row(amphora);
+                row.status = AmphoraStatus::Allocated;
+                row.applied_generation = generation;
+            }
+            Step::AmphoraRecord(row) => self.row(row.id).clone_from(&row),
+            Step::AmphoraRetire { amphora, .. } => self.row(amphora).status = AmphoraStatus::PendingDelete,
+            Step::AmphoraDelete { amphora } => {
+                self.desired.amphorae.retain(|a| a.id != amphora);
+                self.observed.amphorae.remove(&amphora);
+            }
+            Step::Settle { generation: settled, faults } => {
+                assert_eq!(settled, generation);
+                let graph = &mut self.desired.graph;
+                let settle = |statuses: &mut Statuses| {
+                    statuses.provisioning = ProvisioningStatus::Active;
+                    statuses.reason = None;
+                };
+                settle(&mut graph.load_balancer.statuses);
+                graph.load_balancer.applied_generation = settled;
+                graph.listeners.retain(|l| !l.statuses.provisioning.is_leaving());
+                for listener in &mut graph.listeners {
+                    settle(&mut listener.statuses);
+                    if let Some(reason) = faults.get(&listener.id) {
+                        listener.statuses.provisioning = ProvisioningStatus::Error;
+                        listener.statuses.reason = Some(reason.clone());
+                    }
+                }
+                self.desired.pending_since = None;
+            }
+            Step::Fail { reason, .. } => {
+                self.desired.graph.load_balancer.statuses.provisioning = ProvisioningStatus::Error;
+                self.desired.graph.load_balancer.statuses.reason = Some(reason);
+            }
+            Step::LoadBalancerDelete => {
+                assert!(
+                    self.desired.amphorae.is_empty(),
+                    "an address is given back only when nobody uses it"
+                );
+                self.desired.graph.load_balancer.statuses.provisioning = ProvisioningStatus::Deleted;
+            }
+        }
+    }
+
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.desired.graph.load_balancer.statuses.provisioning == ProvisioningStatus::Deleted
+    }
+
+    /// The amphora's name in scenarios: `a1`, `a2`, …
+    pub(crate) fn amphora_named(name: &str) -> AmphoraId {
+        amphora_id(
+            name.strip_prefix('a').and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("amphora {name:?}")),
+        )
+    }
+}
