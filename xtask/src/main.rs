@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks on its terminal")]
 
+mod bench;
 mod setup;
 mod shell;
 mod structure;
@@ -27,6 +28,9 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         nextest: Vec<String>,
     },
+    /// Measure speed and memory
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Check the invariants of absence, licences and bans
     Structure,
 }
@@ -35,6 +39,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Setup => setup::run(),
         Task::Test { nextest } => suite::run_all(&nextest),
+        Task::Bench(bench) => bench::run_one(&bench),
         Task::Structure => structure::run(),
     };
     match result {

@@ -11,8 +11,10 @@ use crate::shell::{found, root, run_quietly, target_dir};
 const PROGRAMS: &[(&str, &str)] = &[
     ("haproxy", "haproxy"),
     ("nginx", "nginx-light"),
+    ("wrk", "wrk"),
     ("curl", "curl"),
     ("setpriv", "util-linux"),
+    ("taskset", "util-linux"),
     ("mariadbd", "mariadb-server"),
     ("python3", "python3"),
 ];
@@ -38,6 +40,7 @@ fn packages() -> Result<()> {
     if !venv().is_dir() && run_quietly(Command::new("python3").args(["-c", "import ensurepip"])).is_err() {
         missing.push("python3-venv");
     }
+    missing.dedup();
     if missing.is_empty() {
         return Ok(());
     }

@@ -13,6 +13,7 @@ pub mod proc;
 pub mod product;
 pub mod rest;
 pub mod tcp;
+pub mod tree;
 pub mod wait;
 
 pub use histogram::Histogram;
@@ -20,4 +21,5 @@ pub use load::{Expect, FailureKind, LoadHandle, LoadPlan, LoadReport, Mode, Pace
 pub use origin::{EchoOrigin, Origin};
 pub use product::{AllInOne, AllInOneOptions};
 pub use rest::Rest;
+pub use tree::Populated;
 pub use wait::wait_for;

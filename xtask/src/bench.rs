@@ -1,0 +1,44 @@
+//! Benchmarks: printed for people, written to `target/bench` for machines. Nothing here is a timed test; `--check`
+//! makes a run fail when a bound of the performance specification is broken.
+
+mod create;
+mod http;
+mod numbers;
+mod servers;
+mod wrk;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::shell::{cargo, run, target_dir};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// CPU time per request of the data plane beside HAProxy, in one interleaved run
+    Http(http::Arguments),
+    /// Time from POST of a fully populated load balancer to its first answer, and memory per load balancer
+    Create(create::Arguments),
+}
+
+pub(crate) fn run_one(bench: &Bench) -> Result<()> {
+    match bench {
+        Bench::Http(arguments) => http::run(arguments),
+        Bench::Create(arguments) => create::run(arguments),
+    }
+}
+
+/// Builds the product for release and answers where it is.
+fn release_binary() -> Result<std::path::PathBuf> {
+    run(cargo().args(["build", "--release", "--quiet", "--package", "octavia"]))?;
+    Ok(target_dir()?.join("release/octavia"))
+}
+
+/// Writes `target/bench/NAME.json`, and says so.
+fn write_json(name: &str, value: &serde_json::Value) -> Result<()> {
+    let dir = target_dir()?.join("bench");
+    std::fs::create_dir_all(&dir)?;
+    let path = dir.join(format!("{name}.json"));
+    std::fs::write(&path, serde_json::to_string_pretty(value)? + "\n")?;
+    println!("written: {}", path.display());
+    Ok(())
+}
