@@ -6,7 +6,9 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+pub mod channel;
 mod heartbeat;
+mod process;
 mod proxy;
 mod spec;
 mod text;
@@ -16,6 +18,7 @@ pub use heartbeat::{
     Heartbeat, HeartbeatError, ListenerReport, ListenerStats, ListenerWord, MAX_DATAGRAM, MemberWord,
     PoolReport, PoolWord, pool_of_key,
 };
+pub use process::{NotAProcessId, ProcessId, files};
 pub use proxy::{MemberStats, ProxyCommand, ProxyEvent, ProxyPoolReport, ProxyReport, SocketName};
 pub use spec::{
     AmphoraSpec, HttpCheck, InsertHeader, ListenerSpec, MemberSpec, MonitorSpec, PoolSpec, SpecError,
