@@ -1,0 +1,386 @@
+//! Every endpoint as a row of one table, and the way from a method and path to its row.
+//!
+//! Not axum's router: the original's path rules (optional `lbaas`, trailing slashes, `.json`, ignored extra segments,
+//! its own texts for a missing id) are easier said as one pure function, and tests walk the same table.
+
+use http::Method;
+
+use crate::fault::Fault;
+
+/// One method on one path below `/v2` (where `lbaas/` may stand before it, or `octavia/` for amphorae).
+#[derive(Debug, Clone, Copy)]
+pub struct Endpoint {
+    pub method: &'static str,
+    /// Segments in braces are parameters.
+    pub path: &'static str,
+    /// Name of the policy it is checked against, without the prefix `os_load-balancer_api:`.
+    pub policy: &'static str,
+    pub(crate) operation: Operation,
+}
+
+/// What an endpoint does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    LoadBalancerList,
+    LoadBalancerCreate,
+    LoadBalancerShow,
+    LoadBalancerUpdate,
+    LoadBalancerDelete,
+    LoadBalancerStatus,
+    LoadBalancerStats,
+    LoadBalancerFailover,
+    ListenerList,
+    ListenerCreate,
+    ListenerShow,
+    ListenerUpdate,
+    ListenerDelete,
+    ListenerStats,
+    PoolList,
+    PoolCreate,
+    PoolShow,
+    PoolUpdate,
+    PoolDelete,
+    MemberList,
+    MemberCreate,
+    MemberBatch,
+    MemberShow,
+    MemberUpdate,
+    MemberDelete,
+    HealthMonitorList,
+    HealthMonitorCreate,
+    HealthMonitorShow,
+    HealthMonitorUpdate,
+    HealthMonitorDelete,
+    AmphoraList,
+    AmphoraShow,
+    ProviderList,
+    /// A list of what cannot be made yet, so truly empty: its key and that of its links.
+    EmptyList(&'static str, &'static str),
+    /// One of what cannot be made yet, so truly not there.
+    NeverFound(&'static str),
+    /// Below one of what cannot be made yet.
+    ParentNeverFound(&'static str),
+    /// Not built: what it would be.
+    Unbuilt(&'static str),
+}
+
+use Operation as Op;
+
+macro_rules! endpoints {
+    ($($method:ident $path:literal $policy:literal $operation:expr;)+) => {
+        /// Every endpoint of the API, in the order of `reference/api.md` §12.
+        pub const ENDPOINTS: &[Endpoint] = &[
+            $(Endpoint { method: stringify!($method), path: $path, policy: $policy, operation: $operation }),+
+        ];
+    };
+}
+
+endpoints! {
+    GET    "loadbalancers"                "loadbalancer:get_all"       Op::LoadBalancerList;
+    POST   "loadbalancers"                "loadbalancer:post"          Op::LoadBalancerCreate;
+    GET    "loadbalancers/{id}"           "loadbalancer:get_one"       Op::LoadBalancerShow;
+    PUT    "loadbalancers/{id}"           "loadbalancer:put"           Op::LoadBalancerUpdate;
+    DELETE "loadbalancers/{id}"           "loadbalancer:delete"        Op::LoadBalancerDelete;
+    GET    "loadbalancers/{id}/status"    "loadbalancer:get_status"    Op::LoadBalancerStatus;
+    GET    "loadbalancers/{id}/statuses"  "loadbalancer:get_status"    Op::LoadBalancerStatus;
+    GET    "loadbalancers/{id}/stats"     "loadbalancer:get_stats"     Op::LoadBalancerStats;
+    PUT    "loadbalancers/{id}/failover"  "loadbalancer:put_failover"  Op::LoadBalancerFailover;
+
+    GET    "listeners"                    "listener:get_all"           Op::ListenerList;
+    POST   "listeners"                    "listener:post"              Op::ListenerCreate;
+    GET    "listeners/{id}"               "listener:get_one"           Op::ListenerShow;
+    PUT    "listeners/{id}"               "listener:put"               Op::ListenerUpdate;
+    DELETE "listeners/{id}"               "listener:delete"            Op::ListenerDelete;
+    GET    "listeners/{id}/stats"         "listener:get_stats"         Op::ListenerStats;
+
+    GET    "pools"                        "pool:get_all"               Op::PoolList;
+    POST   "pools"                        "pool:post"                  Op::PoolCreate;
+    GET    "pools/{id}"                   "pool:get_one"               Op::PoolShow;
+    PUT    "pools/{id}"                   "pool:put"                   Op::PoolUpdate;
+    DELETE "pools/{id}"                   "pool:delete"                Op::PoolDelete;
+
+    GET    "pools/{id}/members"           "member:get_all"             Op::MemberList;
+    POST   "pools/{id}/members"           "member:post"                Op::MemberCreate;
+    PUT    "pools/{id}/members"           "member:put"                 Op::MemberBatch;
+    GET    "pools/{id}/members/{member}"    "member:get_one"           Op::MemberShow;
+    PUT    "pools/{id}/members/{member}"    "member:put"               Op::MemberUpdate;
+    DELETE "pools/{id}/members/{member}"    "member:delete"            Op::MemberDelete;
+
+    GET    "healthmonitors"               "healthmonitor:get_all"      Op::HealthMonitorList;
+    POST   "healthmonitors"               "healthmonitor:post"         Op::HealthMonitorCreate;
+    GET    "healthmonitors/{id}"          "healthmonitor:get_one"      Op::HealthMonitorShow;
+    PUT    "healthmonitors/{id}"          "healthmonitor:put"          Op::HealthMonitorUpdate;
+    DELETE "healthmonitors/{id}"          "healthmonitor:delete"       Op::HealthMonitorDelete;
+
+    GET    "l7policies"                   "l7policy:get_all"           Op::EmptyList("l7policies", "l7policies_links");
+    POST   "l7policies"                   "l7policy:post"              Op::Unbuilt("L7 policy creation");
+    GET    "l7policies/{id}"              "l7policy:get_one"           Op::NeverFound("L7 Policy");
+    PUT    "l7policies/{id}"              "l7policy:put"               Op::NeverFound("L7 Policy");
+    DELETE "l7policies/{id}"              "l7policy:delete"            Op::NeverFound("L7 Policy");
+    GET    "l7policies/{id}/rules"        "l7rule:get_all"             Op::ParentNeverFound("L7Policy");
+    POST   "l7policies/{id}/rules"        "l7rule:post"                Op::ParentNeverFound("L7Policy");
+    GET    "l7policies/{id}/rules/{rule}"    "l7rule:get_one"          Op::ParentNeverFound("L7Policy");
+    PUT    "l7policies/{id}/rules/{rule}"    "l7rule:put"              Op::ParentNeverFound("L7Policy");
+    DELETE "l7policies/{id}/rules/{rule}"    "l7rule:delete"           Op::ParentNeverFound("L7Policy");
+
+    GET    "quotas"                       "quota:get_all"              Op::Unbuilt("The list of quotas");
+    GET    "quotas/{project_id}"          "quota:get_one"              Op::Unbuilt("The quota of a project");
+    PUT    "quotas/{project_id}"          "quota:put"                  Op::Unbuilt("Setting a quota");
+    DELETE "quotas/{project_id}"          "quota:delete"               Op::Unbuilt("Resetting a quota");
+    GET    "quotas/{project_id}/default"  "quota:get_defaults"         Op::Unbuilt("The default quota");
+
+    GET    "providers"                    "provider:get_all"           Op::ProviderList;
+    GET    "providers/{name}/flavor_capabilities"
+        "provider-flavor:get_all" Op::Unbuilt("The list of flavor capabilities");
+    GET    "providers/{name}/availability_zone_capabilities"
+        "provider-availability-zone:get_all" Op::Unbuilt("The list of availability zone capabilities");
+
+    GET    "flavors"                      "flavor:get_all"             Op::EmptyList("flavors", "flavors_links");
+    POST   "flavors"                      "flavor:post"                Op::Unbuilt("Flavor creation");
+    GET    "flavors/{id}"                 "flavor:get_one"             Op::NeverFound("Flavor");
+    PUT    "flavors/{id}"                 "flavor:put"                 Op::NeverFound("Flavor");
+    DELETE "flavors/{id}"                 "flavor:delete"              Op::NeverFound("Flavor");
+
+    GET    "flavorprofiles"
+        "flavor-profile:get_all" Op::EmptyList("flavorprofiles", "flavorprofile_links");
+    POST   "flavorprofiles"               "flavor-profile:post"        Op::Unbuilt("Flavor profile creation");
+    GET    "flavorprofiles/{id}"          "flavor-profile:get_one"     Op::NeverFound("Flavor Profile");
+    PUT    "flavorprofiles/{id}"          "flavor-profile:put"         Op::NeverFound("Flavor Profile");
+    DELETE "flavorprofiles/{id}"          "flavor-profile:delete"      Op::NeverFound("Flavor profile");
+
+    GET    "availabilityzones"
+        "availability-zone:get_all" Op::EmptyList("availability_zones", "availability_zones_links");
+    POST   "availabilityzones"            "availability-zone:post"     Op::Unbuilt("Availability zone creation");
+    GET    "availabilityzones/{name}"     "availability-zone:get_one"  Op::NeverFound("Availability Zone");
+    PUT    "availabilityzones/{name}"     "availability-zone:put"      Op::NeverFound("Availability Zone");
+    DELETE "availabilityzones/{name}"     "availability-zone:delete"   Op::NeverFound("Availability Zone");
+
+    GET    "availabilityzoneprofiles"
+        "availability-zone-profile:get_all"
+        Op::EmptyList("availability_zone_profiles", "availability_zone_profile_links");
+    POST   "availabilityzoneprofiles"
+        "availability-zone-profile:post" Op::Unbuilt("Availability zone profile creation");
+    GET    "availabilityzoneprofiles/{id}"
+        "availability-zone-profile:get_one" Op::NeverFound("Availability Zone Profile");
+    PUT    "availabilityzoneprofiles/{id}"
+        "availability-zone-profile:put" Op::NeverFound("Availability Zone Profile");
+    DELETE "availabilityzoneprofiles/{id}"
+        "availability-zone-profile:delete" Op::NeverFound("Availability Zone Profile");
+
+    GET    "amphorae"                     "amphora:get_all"            Op::AmphoraList;
+    GET    "amphorae/{id}"                "amphora:get_one"            Op::AmphoraShow;
+    DELETE "amphorae/{id}"                "amphora:delete"             Op::Unbuilt("Amphora deletion");
+    GET    "amphorae/{id}/stats"          "amphora:get_stats"          Op::Unbuilt("The statistics of an amphora");
+    PUT    "amphorae/{id}/config"         "amphora:put_config"         Op::Unbuilt("Amphora configuration refresh");
+    PUT    "amphorae/{id}/failover"       "amphora:put_failover"       Op::Unbuilt("Amphora failover");
+}
+
+/// Where a request goes.
+#[derive(Debug)]
+pub(crate) enum Target {
+    /// The version document; needs no token.
+    Versions,
+    /// `/v2` and the like, which answer with their name.
+    Root,
+    Endpoint(&'static Endpoint, Vec<String>),
+}
+
+/// The version document is the one thing that is shown without a token.
+pub(crate) fn is_public(path: &str) -> bool {
+    path.bytes().all(|byte| byte == b'/')
+}
+
+/// Finds the endpoint of a method and path; parameters come out percent-decoded.
+pub(crate) fn resolve(method: &Method, path: &str) -> Result<Target, Fault> {
+    if is_public(path) {
+        return Ok(Target::Versions);
+    }
+    let path = path.trim_end_matches('/');
+    let path = path.strip_suffix(".json").unwrap_or(path);
+    let mut segments: Vec<String> = path.split('/').skip(1).map(decode).collect();
+    if segments.is_empty() || !matches!(segments.remove(0).as_str(), "v2" | "v2.0") {
+        return Err(Fault::UnknownPath);
+    }
+    let prefix = segments.first().map(String::as_str);
+    let amphorae = prefix == Some("octavia");
+    if amphorae || prefix == Some("lbaas") {
+        segments.remove(0);
+    }
+    let Some(collection) = segments.first() else {
+        return if method == Method::GET {
+            Ok(Target::Root)
+        } else {
+            Err(Fault::MethodNotAllowed { allow: "GET".to_owned() })
+        };
+    };
+    if (collection == "amphorae") != amphorae {
+        return Err(Fault::UnknownPath);
+    }
+    find(method, &segments)
+}
+
+fn find(method: &Method, segments: &[String]) -> Result<Target, Fault> {
+    let mut allowed = vec![];
+    for endpoint in ENDPOINTS {
+        if segments.len() == endpoint.path.split('/').count()
+            && let Some(parameters) = parameters(endpoint, segments)
+        {
+            if endpoint.method == method.as_str() {
+                return Ok(Target::Endpoint(endpoint, parameters));
+            }
+            allowed.push(endpoint.method);
+        }
+    }
+    if !allowed.is_empty() {
+        return Err(match missing_id(method, segments) {
+            Some(argument) => Fault::MissingArgument(argument),
+            None => Fault::MethodNotAllowed { allow: allowed.join(", ") },
+        });
+    }
+    if method == Method::GET
+        && let Some(target) = with_extra_segments(segments)
+    {
+        return Ok(target);
+    }
+    match segments {
+        [collection, _] if collection == "providers" => Err(Fault::MethodNotAllowed { allow: String::new() }),
+        _ => Err(Fault::UnknownPath),
+    }
+}
+
+/// A GET of an item ignores what follows the id; the longest path wins.
+fn with_extra_segments(segments: &[String]) -> Option<Target> {
+    ENDPOINTS
+        .iter()
+        .filter(|endpoint| endpoint.method == "GET" && endpoint.path.ends_with('}'))
+        .filter_map(|endpoint| parameters(endpoint, segments).map(|found| (endpoint, found)))
+        .max_by_key(|(endpoint, _)| endpoint.path.split('/').count())
+        .map(|(endpoint, parameters)| Target::Endpoint(endpoint, parameters))
+}
+
+/// Whether the method exists on an item of this collection, so that only the id is missing, and its name.
+fn missing_id(method: &Method, segments: &[String]) -> Option<&'static str> {
+    let mut probe = segments.to_vec();
+    probe.push(String::new());
+    ENDPOINTS
+        .iter()
+        .filter(|endpoint| endpoint.method == method.as_str() && endpoint.path.ends_with('}'))
+        .filter(|endpoint| endpoint.path.split('/').count() == probe.len())
+        .find(|endpoint| parameters(endpoint, &probe).is_some())
+        .map(|endpoint| if endpoint.path.ends_with("{project_id}") { "project_id" } else { "id" })
+}
+
+/// The path's parameters if it begins as the endpoint's does.
+fn parameters(endpoint: &Endpoint, segments: &[String]) -> Option<Vec<String>> {
+    let mut parameters = vec![];
+    let mut segments = segments.iter();
+    for part in endpoint.path.split('/') {
+        let segment = segments.next()?;
+        if part.starts_with('{') {
+            parameters.push(segment.clone());
+        } else if part != segment {
+            return None;
+        }
+    }
+    Some(parameters)
+}
+
+/// Percent-decoding; what is not UTF-8 becomes text that is the id of nothing.
+fn decode(segment: &str) -> String {
+    let bytes = segment.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut index = 0;
+    while let Some(byte) = bytes.get(index) {
+        let hex = bytes.get(index + 1..index + 3).and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(decoded) if *byte == b'%' => {
+                out.push(decoded);
+                index += 3;
+            }
+            _ => {
+                out.push(*byte);
+                index += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(request: &str) -> String {
+        let (method, path) = request.split_once(' ').expect("method and path");
+        match resolve(&method.parse().expect("a method"), path) {
+            Ok(Target::Versions) => "versions".to_owned(),
+            Ok(Target::Root) => "root".to_owned(),
+            Ok(Target::Endpoint(endpoint, parameters)) => {
+                format!("{:?} {}", endpoint.operation, parameters.join(" ")).trim().to_owned()
+            }
+            Err(fault) => format!("{} {fault}", fault.status().as_u16()).trim().to_owned(),
+        }
+    }
+
+    #[test]
+    fn paths() {
+        for (request, expected) in [
+            ("GET /", "versions"),
+            ("GET //", "versions"),
+            ("GET /v2", "root"),
+            ("GET /v2.0/", "root"),
+            ("GET /v2/lbaas/", "root"),
+            ("GET /v2/octavia", "root"),
+            ("POST /v2", "405"),
+            ("GET /v1", "404"),
+            ("GET /v3/lbaas/loadbalancers", "404"),
+            ("GET /v2/lbaas/nothing", "404"),
+            ("GET /v2/lbaas/lbaas/loadbalancers", "404"),
+            ("GET /v2//loadbalancers", "404"),
+            ("GET /v2/lbaas/loadbalancers", "LoadBalancerList"),
+            ("GET /v2.0/lbaas/loadbalancers/", "LoadBalancerList"),
+            ("GET /v2/loadbalancers.json", "LoadBalancerList"),
+            ("GET /v2/loadbalancers/a", "LoadBalancerShow a"),
+            ("GET /v2/loadbalancers/a.json", "LoadBalancerShow a"),
+            ("GET /v2/loadbalancers/a/foo", "LoadBalancerShow a"),
+            ("PUT /v2/loadbalancers/a/foo", "404"),
+            ("GET /v2/loadbalancers/a%2Fb%zz", "LoadBalancerShow a/b%zz"),
+            ("GET /v2/loadbalancers/a/statuses", "LoadBalancerStatus a"),
+            ("PUT /v2/loadbalancers/a/failover", "LoadBalancerFailover a"),
+            ("PUT /v2/loadbalancers", "400 Missing argument: \"id\""),
+            ("DELETE /v2/pools/a/members", "400 Missing argument: \"id\""),
+            ("DELETE /v2/quotas", "400 Missing argument: \"project_id\""),
+            ("PATCH /v2/loadbalancers/a", "405"),
+            ("HEAD /v2/loadbalancers", "405"),
+            ("POST /v2/loadbalancers/a", "405"),
+            ("POST /v2/quotas", "405"),
+            ("PUT /v2/pools/p/members/", "MemberBatch p"),
+            ("GET /v2/pools/p/members/m", "MemberShow p m"),
+            ("GET /v2/pools/p/members/m/x/y", "MemberShow p m"),
+            ("GET /v2/pools/p/x", "PoolShow p"),
+            ("GET /v2/octavia/amphorae", "AmphoraList"),
+            ("GET /v2/lbaas/amphorae", "404"),
+            ("GET /v2/amphorae", "404"),
+            ("GET /v2/octavia/loadbalancers", "404"),
+            ("POST /v2/octavia/amphorae/a", "405"),
+            ("GET /v2/providers/amphora", "405"),
+            ("GET /v2/quotas/p", "Unbuilt(\"The quota of a project\") p"),
+        ] {
+            assert_eq!(check(request), expected, "{request}");
+        }
+    }
+
+    #[test]
+    fn no_endpoint_hides_another() {
+        for endpoint in ENDPOINTS {
+            let prefix = if endpoint.path.starts_with("amphorae") { "octavia" } else { "lbaas" };
+            let path = endpoint.path.replace('{', "").replace('}', "");
+            let method = endpoint.method.parse().expect("a method");
+            match resolve(&method, &format!("/v2/{prefix}/{path}")) {
+                Ok(Target::Endpoint(found, _)) => assert_eq!(found.path, endpoint.path),
+                other => panic!("{} {}: {other:?}", endpoint.method, endpoint.path),
+            }
+        }
+        assert_eq!(ENDPOINTS.len(), 75, "79 of the reference, less `/`, the two of healthcheck and `/v2`");
+    }
+}

@@ -1,0 +1,241 @@
+//! Every way a request can fail, and what the caller is told: the one place where errors become HTTP.
+//!
+//! The texts are the original's interface texts (`reference/api.md` §2); clients match on some of them.
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use octavia_model::{Blame, LoadBalancerId, ProvisioningStatus};
+use serde_json::json;
+
+/// A refusal or failure of one request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Fault {
+    // ---- 400: the body
+    #[error("Invalid input for field/attribute {attribute}. Value: '{value}'. {reason}")]
+    Input { attribute: String, value: String, reason: String },
+    #[error("Unknown attribute{} for argument {path}: {}", if keys.len() > 1 { "s" } else { "" }, keys.join(", "))]
+    UnknownAttribute { path: String, keys: Vec<String> },
+    #[error("Request is not in valid JSON format")]
+    Json,
+    #[error("Missing argument: \"{0}\"")]
+    MissingArgument(&'static str),
+    #[error("Form-encoded bodies are not accepted; send JSON.")]
+    FormBody,
+    // ---- 400: the query
+    #[error("Unknown argument: \"{0}\"")]
+    UnknownArgument(String),
+    #[error("One or more arguments are either duplicate or invalid")]
+    Filter,
+    #[error("Supplied sort key '{0}' is not valid.")]
+    SortKey(String),
+    #[error("Supplied sort key '{0}' is not valid.")]
+    SortSyntax(String),
+    #[error("Supplied sort direction '{0}' is not valid.")]
+    SortDirection(String),
+    #[error("Supplied pagination marker '{0}' is not valid.")]
+    Marker(String),
+    #[error("Supplied pagination limit '{0}' is not valid.")]
+    Limit(String),
+    // ---- 400: the values
+    #[error("{value} is not a valid option for {option}")]
+    InvalidOption { value: String, option: String },
+    #[error("The selected {option} is not allowed in this deployment: {value}")]
+    DisabledOption { option: &'static str, value: String },
+    #[error("Missing details for {kind} object: {name}")]
+    DetailsMissing { kind: &'static str, name: String },
+    #[error("Validation failure: {0}")]
+    Validation(String),
+    #[error("{resource} {id} not found.")]
+    ReferenceNotFound { resource: &'static str, id: String },
+    #[error("Provider '{0}' is not enabled.")]
+    ProviderNotEnabled(String),
+    #[error("Protocol {0} listeners cannot have child objects.")]
+    ChildlessListener(String),
+    #[error("The flavor of this load balancer does not allow members with SR-IOV ports.")]
+    MemberSriov,
+    // ---- 401, 403
+    #[error("The request you have made requires authentication.")]
+    Unauthorized { auth_uri: String },
+    #[error("Policy does not allow this request to be performed.")]
+    Policy,
+    // ---- 404, 405, 406
+    #[error("{resource} {id} not found.")]
+    NotFound { resource: &'static str, id: String },
+    /// The parent in a nested path.
+    #[error("{resource} {id} not found.")]
+    ParentNotFound { resource: &'static str, id: String },
+    #[error("")]
+    UnknownPath,
+    #[error("")]
+    MethodNotAllowed { allow: String },
+    #[error("Only answers of type application/json can be given.")]
+    NotAcceptable,
+    // ---- 409
+    #[error(
+        "Another Listener on this Load Balancer is already using protocol {protocol} and protocol_port {port}"
+    )]
+    PortClash { protocol: &'static str, port: u16 },
+    #[error("Another member on this pool is already using ip {ip} on protocol_port {port}")]
+    DuplicateMember { ip: String, port: u16 },
+    #[error("This pool already has a health monitor")]
+    DuplicateHealthMonitor,
+    #[error("This listener already has a default pool")]
+    ListenerHasPool,
+    #[error("{resource} {id} is immutable and cannot be updated.")]
+    Immutable { resource: &'static str, id: String },
+    #[error("Invalid state {state} of loadbalancer resource {id}")]
+    InvalidState { state: ProvisioningStatus, id: LoadBalancerId },
+    #[error("Already an entity with that specified id.")]
+    AlreadyExists,
+    #[error("The VIP IP address is already in use: {0}")]
+    VipInUse(String),
+    // ---- 413, 415
+    #[error("The request body is larger than {0} bytes.")]
+    TooLarge(usize),
+    #[error("Unknown mimetype: {0}")]
+    ContentType(String),
+    // ---- 5xx
+    #[error("An unknown error happened; the log of the service has the details under this request id.")]
+    Internal,
+    #[error("Provider '{provider}' reports error: {message}")]
+    Provider { provider: String, message: String },
+    #[error("Provider '{provider}' does not support a requested action: {message}")]
+    UnsupportedAction { provider: String, message: String },
+    #[error("Provider '{provider}' does not support a requested option: {message}")]
+    UnsupportedOption { provider: String, message: String },
+    #[error("{0} is not implemented.")]
+    NotImplemented(String),
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// The three bodies an error can have.
+enum Shape {
+    Main,
+    /// For errors raised outside the resource's own code; the title is not always the status' reason phrase.
+    Alternate {
+        title: &'static str,
+    },
+    Unauthorized,
+}
+
+impl Fault {
+    pub(crate) fn validation(text: impl Into<String>) -> Self {
+        Self::Validation(text.into())
+    }
+
+    pub(crate) fn not_found(resource: &'static str, id: impl ToString) -> Self {
+        Self::NotFound { resource, id: id.to_string() }
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Input { .. }
+            | Self::UnknownAttribute { .. }
+            | Self::Json
+            | Self::MissingArgument(_)
+            | Self::FormBody
+            | Self::UnknownArgument(_)
+            | Self::Filter
+            | Self::SortKey(_)
+            | Self::SortSyntax(_)
+            | Self::SortDirection(_)
+            | Self::Marker(_)
+            | Self::Limit(_)
+            | Self::InvalidOption { .. }
+            | Self::DisabledOption { .. }
+            | Self::DetailsMissing { .. }
+            | Self::Validation(_)
+            | Self::ReferenceNotFound { .. }
+            | Self::ProviderNotEnabled(_)
+            | Self::ChildlessListener(_)
+            | Self::MemberSriov => StatusCode::BAD_REQUEST,
+            Self::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
+            Self::Policy => StatusCode::FORBIDDEN,
+            Self::NotFound { .. } | Self::ParentNotFound { .. } | Self::UnknownPath => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::PortClash { .. }
+            | Self::DuplicateMember { .. }
+            | Self::DuplicateHealthMonitor
+            | Self::ListenerHasPool
+            | Self::Immutable { .. }
+            | Self::InvalidState { .. }
+            | Self::AlreadyExists
+            | Self::VipInUse(_) => StatusCode::CONFLICT,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::ContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Internal | Self::Provider { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::UnsupportedAction { .. } | Self::UnsupportedOption { .. } | Self::NotImplemented(_) => {
+                StatusCode::NOT_IMPLEMENTED
+            }
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn shape(&self) -> Shape {
+        match self {
+            Self::Unauthorized { .. } => Shape::Unauthorized,
+            Self::UnknownPath => Shape::Alternate { title: "Not Found" },
+            Self::MethodNotAllowed { .. } => Shape::Alternate { title: "Method Not Allowed" },
+            Self::NotAcceptable => Shape::Alternate { title: "Not Acceptable" },
+            // The title says so in the original too, although the status is 404.
+            Self::ParentNotFound { .. } => Shape::Alternate { title: "Bad Request" },
+            Self::Limit(_) | Self::SortSyntax(_) | Self::SortDirection(_) => {
+                Shape::Alternate { title: "Bad Request" }
+            }
+            _ => Shape::Main,
+        }
+    }
+}
+
+/// A network's refusal while a VIP is looked up or taken.
+impl From<octavia_cloud::CloudError> for Fault {
+    fn from(error: octavia_cloud::CloudError) -> Self {
+        match error.blame {
+            Blame::Caller => Self::VipInUse(error.message),
+            Blame::Dependency => {
+                tracing::warn!(%error, "the network service could not be asked");
+                Self::Unavailable("The network service could not be asked; try again later.".to_owned())
+            }
+            Blame::Us => {
+                tracing::error!(%error, "the network driver failed");
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let text = self.to_string();
+        let body = match self.shape() {
+            Shape::Main => json!({
+                "faultcode": if status.is_server_error() { "Server" } else { "Client" },
+                "faultstring": text,
+                "debuginfo": null,
+            }),
+            Shape::Alternate { title } => {
+                json!({ "code": status.as_u16(), "title": title, "description": text })
+            }
+            Shape::Unauthorized => {
+                json!({ "error": { "code": status.as_u16(), "title": "Unauthorized", "message": text } })
+            }
+        };
+        let mut response = (status, axum::Json(body)).into_response();
+        let extra = match &self {
+            Self::Unauthorized { auth_uri } => {
+                Some((header::WWW_AUTHENTICATE, format!("Keystone uri=\"{auth_uri}\"")))
+            }
+            Self::MethodNotAllowed { allow } => Some((header::ALLOW, allow.clone())),
+            _ => None,
+        };
+        if let Some((name, value)) = extra
+            && let Ok(value) = HeaderValue::try_from(value)
+        {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}

@@ -1,0 +1,62 @@
+//! What an operator can choose about the API; names follow the original's `[api_settings]`.
+
+use std::net::IpAddr;
+
+/// Whether writes are accepted while an earlier one is still being applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PendingWrites {
+    /// Accepted: the desired state just moves on by one more generation.
+    #[default]
+    Queue,
+    /// 409 until the load balancer is ACTIVE again, as in the original.
+    Reject,
+}
+
+#[derive(Debug, Clone)]
+pub struct ApiOptions {
+    pub pending_writes: PendingWrites,
+    /// Provider names a load balancer may ask for, with their descriptions.
+    pub enabled_providers: Vec<(String, String)>,
+    pub default_provider: String,
+    /// Largest page and default `limit` of a list; `None` = unlimited.
+    pub pagination_max_limit: Option<u64>,
+    pub allow_filtering: bool,
+    pub allow_sorting: bool,
+    pub allow_pagination: bool,
+    pub allow_field_selection: bool,
+    pub allow_ping_health_monitors: bool,
+    /// Seconds; the smallest `delay` of an UDP-CONNECT monitor.
+    pub udp_connect_min_interval: u32,
+    /// Addresses no member may have, such as the metadata service's.
+    pub reserved_ips: Vec<IpAddr>,
+    /// Cipher names no listener or pool may use.
+    pub tls_cipher_prohibit_list: Vec<String>,
+    /// Replaces scheme, host and mount point in links, for an API behind a proxy.
+    pub api_base_uri: Option<String>,
+    /// Bytes; a larger body is refused with 413.
+    pub max_body: usize,
+}
+
+impl Default for ApiOptions {
+    fn default() -> Self {
+        Self {
+            pending_writes: PendingWrites::default(),
+            enabled_providers: vec![
+                ("amphora".to_owned(), "The Octavia Amphora driver.".to_owned()),
+                ("octavia".to_owned(), "Alias of the amphora provider.".to_owned()),
+            ],
+            default_provider: "amphora".to_owned(),
+            pagination_max_limit: Some(1000),
+            allow_filtering: true,
+            allow_sorting: true,
+            allow_pagination: true,
+            allow_field_selection: true,
+            allow_ping_health_monitors: true,
+            udp_connect_min_interval: 3,
+            reserved_ips: vec![IpAddr::V4(std::net::Ipv4Addr::new(169, 254, 169, 254))],
+            tls_cipher_prohibit_list: vec![],
+            api_base_uri: None,
+            max_body: 114_688,
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Rules of load balancers, and the single call that makes one with everything below it
+//! (`reference/api.md` §3.1, §4.1).
+
+use std::collections::HashMap;
+
+use newtype_uuid::{GenericUuid, TypedUuid};
+use octavia_model::{
+    AdditionalVip, LoadBalancer, LoadBalancerGraph, LoadBalancerId, OperatingStatus, PoolId, ProjectId,
+    ProvisioningStatus, Statuses, Topology, Vip,
+};
+use uuid::Uuid;
+
+use super::{Terms, health_monitor, listener, member, new_tags, pool, unique_tags};
+use crate::body::Sent;
+use crate::fault::Fault;
+use crate::request::load_balancer::LoadBalancerBody;
+use crate::request::pool::PoolBody;
+
+/// What a new load balancer is made of besides its body.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    pub(crate) id: LoadBalancerId,
+    pub(crate) project_id: ProjectId,
+    pub(crate) provider: String,
+    pub(crate) vip: Vip,
+    pub(crate) additional_vips: Vec<AdditionalVip>,
+}
+
+/// The whole tree; `fresh` gives ids.
+pub(crate) fn create(
+    body: LoadBalancerBody,
+    origin: Origin,
+    fresh: &mut dyn FnMut() -> Uuid,
+    terms: &Terms<'_>,
+) -> Result<LoadBalancerGraph, Fault> {
+    let LoadBalancerBody { mut listeners, pools, .. } = body;
+    let mut graph = LoadBalancerGraph::new(LoadBalancer {
+        id: origin.id,
+        project_id: origin.project_id,
+        name: body.name.or(String::new()),
+        description: body.description.or(String::new()),
+        admin_state_up: body.admin_state_up.or_null(true, false),
+        statuses: Statuses::created(OperatingStatus::Offline),
+        vip: origin.vip,
+        additional_vips: origin.additional_vips,
+        provider: origin.provider,
+        flavor_id: None,
+        availability_zone: None,
+        topology: Topology::Single,
+        tags: new_tags(body.tags.get(), Fault::AlreadyExists)?,
+        generation: 1,
+        applied_generation: 0,
+        created_at: terms.now,
+        updated_at: None,
+    });
+
+    let (pools, references) = gather_pools(pools, &mut listeners)?;
+    let mut by_name: HashMap<String, PoolId> = HashMap::new();
+    for body in &pools {
+        let id = TypedUuid::from_untyped_uuid(fresh());
+        let name = body.name.get().cloned().unwrap_or_default();
+        if by_name.insert(name.clone(), id).is_some() {
+            return Err(Fault::validation(format!("More than one pool is named '{name}'.")));
+        }
+    }
+    for body in &pools {
+        let name = body.name.get().cloned().unwrap_or_default();
+        create_pool(&mut graph, body, by_name[&name], fresh, terms)?;
+    }
+    for (body, reference) in listeners.iter_mut().zip(references) {
+        if let Some(name) = reference {
+            let pool = by_name
+                .get(&name)
+                .ok_or_else(|| Fault::DetailsMissing { kind: "Pool", name: name.clone() })?;
+            body.default_pool_id = Sent::Value(*pool);
+        }
+        listener::create(&mut graph, body, TypedUuid::from_untyped_uuid(fresh()), terms)?;
+    }
+    Ok(graph)
+}
+
+/// All pool definitions, those inside listeners included, and for every listener the name of its default pool.
+fn gather_pools(
+    mut pools: Vec<PoolBody>,
+    listeners: &mut [crate::request::listener::ListenerBody],
+) -> Result<(Vec<PoolBody>, Vec<Option<String>>), Fault> {
+    let mut references = Vec::with_capacity(listeners.len());
+    for listener in listeners {
+        let Sent::Value(pool) = std::mem::take(&mut listener.default_pool) else {
+            references.push(None);
+            continue;
+        };
+        let Some(name) = pool.name.get().filter(|name| !name.is_empty()).cloned() else {
+            return Err(Fault::validation("A pool inside a listener needs a name."));
+        };
+        if pool.is_definition {
+            pools.push(pool);
+        }
+        references.push(Some(name));
+    }
+    Ok((pools, references))
+}
+
+fn create_pool(
+    graph: &mut LoadBalancerGraph,
+    body: &PoolBody,
+    id: PoolId,
+    fresh: &mut dyn FnMut() -> Uuid,
+    terms: &Terms<'_>,
+) -> Result<(), Fault> {
+    for (key, is_there) in
+        [("protocol", body.protocol.value().is_some()), ("lb_algorithm", body.lb_algorithm.value().is_some())]
+    {
+        if !is_there {
+            return Err(Fault::validation(format!("A pool definition needs '{key}'.")));
+        }
+    }
+    pool::create(graph, body, id, terms)?;
+    if let Some(monitor) = &body.health_monitor {
+        health_monitor::create(graph, id, monitor, TypedUuid::from_untyped_uuid(fresh()), terms)?;
+    }
+    for member in &body.members {
+        member::create(graph, id, member, TypedUuid::from_untyped_uuid(fresh()), terms)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn update(
+    graph: &mut LoadBalancerGraph,
+    body: &LoadBalancerBody,
+    terms: &Terms<'_>,
+) -> Result<(), Fault> {
+    let root = &mut graph.load_balancer;
+    body.name.change(&mut root.name, String::new());
+    body.description.change(&mut root.description, String::new());
+    body.admin_state_up.change(&mut root.admin_state_up, false);
+    body.vip.qos_policy_id.change_option(&mut root.vip.qos_policy_id);
+    body.vip.sg_ids.change(&mut root.vip.sg_ids, vec![]);
+    body.tags.as_ref().map(|tags| unique_tags(tags)).change_if_value(&mut root.tags);
+    root.updated_at = Some(terms.now);
+    Ok(())
+}
+
+pub(crate) fn delete_precheck(graph: &LoadBalancerGraph, cascade: bool) -> Result<(), Fault> {
+    let id = graph.load_balancer.id;
+    let stays = |statuses: &Statuses| !statuses.provisioning.is_leaving();
+    if cascade {
+        return Ok(());
+    }
+    if graph.listeners.iter().any(|listener| stays(&listener.statuses)) {
+        return Err(Fault::validation(format!(
+            "Cannot delete load balancer {id}: it has listeners, and cascade was not asked for."
+        )));
+    }
+    if graph.pools.iter().any(|pool| stays(&pool.statuses)) {
+        return Err(Fault::validation(format!(
+            "Cannot delete load balancer {id}: it has pools, and cascade was not asked for."
+        )));
+    }
+    Ok(())
+}
+
+/// Everything below leaves with the root; the root's own status is the store's to set.
+pub(crate) fn delete(graph: &mut LoadBalancerGraph, cascade: bool) -> Result<(), Fault> {
+    delete_precheck(graph, cascade)?;
+    let leaving = ProvisioningStatus::PendingDelete;
+    graph.listeners.iter_mut().for_each(|listener| listener.statuses.provisioning = leaving);
+    graph.pools.iter_mut().for_each(|pool| pool.statuses.provisioning = leaving);
+    graph.members.iter_mut().for_each(|member| member.statuses.provisioning = leaving);
+    graph.health_monitors.iter_mut().for_each(|monitor| monitor.statuses.provisioning = leaving);
+    Ok(())
+}

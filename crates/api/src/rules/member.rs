@@ -1,0 +1,220 @@
+//! Rules of members (`reference/api.md` §3.4, §4.3).
+
+use std::collections::HashSet;
+
+use octavia_model::{
+    LoadBalancerGraph, Member, MemberId, OperatingStatus, PoolId, ProvisioningStatus, Statuses,
+};
+
+use super::{Terms, VNIC_TYPE, new_tags, not_leaving, open_pool, touch, touch_pool, unique_tags};
+use crate::fault::Fault;
+use crate::request::member::MemberBody;
+
+/// Checks of a body that need no graph.
+pub(crate) fn create_precheck(body: &MemberBody, terms: &Terms<'_>) -> Result<(), Fault> {
+    let (address, text) = body.address.clone().required("address")?;
+    if terms.options.reserved_ips.contains(&address.to_canonical()) {
+        return Err(Fault::InvalidOption { value: text, option: "member address".to_owned() });
+    }
+    // No flavor can allow it: there are no flavors yet.
+    if body.request_sriov.or(false) {
+        return Err(Fault::MemberSriov);
+    }
+    Ok(())
+}
+
+pub(crate) fn create(
+    graph: &mut LoadBalancerGraph,
+    pool: PoolId,
+    body: &MemberBody,
+    id: MemberId,
+    terms: &Terms<'_>,
+) -> Result<(), Fault> {
+    create_precheck(body, terms)?;
+    open_pool(graph, pool, terms)?;
+    let (_, address) = body.address.clone().required("address")?;
+    let protocol_port = body.protocol_port.required("protocol_port")?;
+    let duplicate = Fault::DuplicateMember { ip: address.clone(), port: protocol_port };
+    if graph.pool_members(pool).any(|other| other.address == address && other.protocol_port == protocol_port)
+    {
+        return Err(duplicate);
+    }
+    let monitored = graph.pool_health_monitor(pool).is_some_and(|m| !m.statuses.provisioning.is_leaving());
+    let operating = if monitored { OperatingStatus::Offline } else { OperatingStatus::NoMonitor };
+    graph.members.push(Member {
+        id,
+        pool_id: pool,
+        load_balancer_id: graph.load_balancer.id,
+        project_id: graph.load_balancer.project_id.clone(),
+        name: body.name.get().cloned().unwrap_or_default(),
+        admin_state_up: body.admin_state_up.or_null(true, false),
+        statuses: Statuses::created(operating),
+        address,
+        protocol_port,
+        weight: body.weight.map(Some).or_null(Some(1), None),
+        backup: body.backup.or(false),
+        subnet_id: body.subnet_id.value(),
+        monitor_address: body.monitor_address.get().map(|(_, text)| text.clone()),
+        monitor_port: body.monitor_port.value(),
+        vnic_type: VNIC_TYPE,
+        tags: new_tags(body.tags.get(), duplicate)?,
+        created_at: terms.now,
+        updated_at: None,
+    });
+    touch_pool(graph, pool);
+    Ok(())
+}
+
+pub(crate) fn update(
+    graph: &mut LoadBalancerGraph,
+    pool: PoolId,
+    id: MemberId,
+    body: &MemberBody,
+    terms: &Terms<'_>,
+) -> Result<(), Fault> {
+    open_pool(graph, pool, terms)?;
+    let member = graph.member_mut(id).ok_or_else(|| Fault::not_found("Member", id))?;
+    not_leaving(&member.statuses, "Member", id)?;
+    body.name.change(&mut member.name, String::new());
+    body.admin_state_up.change(&mut member.admin_state_up, false);
+    body.weight.map(Some).change(&mut member.weight, Some(1));
+    body.backup.change(&mut member.backup, false);
+    body.monitor_address.as_ref().map(|(_, text)| text.clone()).change_option(&mut member.monitor_address);
+    body.monitor_port.change_option(&mut member.monitor_port);
+    body.tags.as_ref().map(|tags| unique_tags(tags)).change_if_value(&mut member.tags);
+    touch(&mut member.statuses);
+    member.updated_at = Some(terms.now);
+    touch_pool(graph, pool);
+    Ok(())
+}
+
+pub(crate) fn delete(
+    graph: &mut LoadBalancerGraph,
+    pool: PoolId,
+    id: MemberId,
+    terms: &Terms<'_>,
+) -> Result<(), Fault> {
+    open_pool(graph, pool, terms)?;
+    let member = graph.member_mut(id).ok_or_else(|| Fault::not_found("Member", id))?;
+    not_leaving(&member.statuses, "Member", id)?;
+    member.statuses.provisioning = ProvisioningStatus::PendingDelete;
+    touch_pool(graph, pool);
+    Ok(())
+}
+
+/// The whole membership of a pool, as one wish.
+#[derive(Debug)]
+pub(crate) struct Batch<'a> {
+    pub(crate) bodies: &'a [MemberBody],
+    /// Ids for those that turn out to be new; as many as bodies.
+    pub(crate) ids: &'a [MemberId],
+    /// Members that are not in the list stay.
+    pub(crate) additive_only: bool,
+}
+
+impl Batch<'_> {
+    pub(crate) fn precheck(
+        &self,
+        graph: &LoadBalancerGraph,
+        pool: PoolId,
+        terms: &Terms<'_>,
+    ) -> Result<(), Fault> {
+        for body in self.bodies {
+            create_precheck(body, terms)?;
+        }
+        let mut seen = HashSet::new();
+        for body in self.bodies {
+            let (address, port) = key(body)?;
+            if !seen.insert((address, port)) {
+                let known = graph
+                    .pool_members(pool)
+                    .any(|member| member.address == address && member.protocol_port == port);
+                return Err(if known {
+                    Fault::validation(format!("Member {address}:{port} is named more than once."))
+                } else {
+                    Fault::DuplicateMember { ip: address.to_owned(), port }
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Bodies that no member of the pool answers to yet.
+    pub(crate) fn new_bodies<'b>(
+        &'b self,
+        graph: &'b LoadBalancerGraph,
+        pool: PoolId,
+    ) -> impl Iterator<Item = &'b MemberBody> {
+        self.bodies.iter().filter(move |body| {
+            key(body).is_ok_and(|(address, port)| find(graph, pool, address, port).is_none())
+        })
+    }
+
+    /// Nothing is asked for and nothing is there to be removed.
+    pub(crate) fn is_idle(&self, graph: &LoadBalancerGraph, pool: PoolId) -> bool {
+        self.bodies.is_empty() && (self.additive_only || graph.pool_members(pool).next().is_none())
+    }
+
+    pub(crate) fn apply(
+        &self,
+        graph: &mut LoadBalancerGraph,
+        pool: PoolId,
+        terms: &Terms<'_>,
+    ) -> Result<(), Fault> {
+        self.precheck(graph, pool, terms)?;
+        open_pool(graph, pool, terms)?;
+        let before: Vec<MemberId> = graph.pool_members(pool).map(|member| member.id).collect();
+        let mut kept = HashSet::new();
+        for (body, new_id) in self.bodies.iter().zip(self.ids) {
+            let (address, port) = key(body)?;
+            match find(graph, pool, address, port) {
+                None => create(graph, pool, body, *new_id, terms)?,
+                Some(id) => {
+                    kept.insert(id);
+                    if let Some(member) = graph.member_mut(id) {
+                        replace(member, body, terms);
+                    }
+                }
+            }
+        }
+        if !self.additive_only {
+            for id in before.into_iter().filter(|id| !kept.contains(id)) {
+                if let Some(member) = graph.member_mut(id) {
+                    member.statuses.provisioning = ProvisioningStatus::PendingDelete;
+                }
+            }
+        }
+        touch_pool(graph, pool);
+        Ok(())
+    }
+}
+
+fn key(body: &MemberBody) -> Result<(&str, u16), Fault> {
+    let (_, address) = body.address.as_ref().required("address")?;
+    Ok((address, body.protocol_port.required("protocol_port")?))
+}
+
+fn find(graph: &LoadBalancerGraph, pool: PoolId, address: &str, port: u16) -> Option<MemberId> {
+    graph
+        .pool_members(pool)
+        .find(|member| member.address == address && member.protocol_port == port)
+        .map(|member| member.id)
+}
+
+/// A member that is named in a batch gets every attribute of the element, defaults included, save name, subnet and
+/// tags, which change only if sent. One on its way out is wanted again.
+fn replace(member: &mut Member, body: &MemberBody, terms: &Terms<'_>) {
+    body.name.change(&mut member.name, String::new());
+    member.admin_state_up = body.admin_state_up.or_null(true, false);
+    member.weight = Some(body.weight.or(1));
+    member.backup = body.backup.or(false);
+    member.monitor_address = body.monitor_address.get().map(|(_, text)| text.clone());
+    member.monitor_port = body.monitor_port.value();
+    body.subnet_id.change_option(&mut member.subnet_id);
+    body.tags.as_ref().map(|tags| unique_tags(tags)).change_if_value(&mut member.tags);
+    if member.statuses.provisioning.is_leaving() {
+        member.statuses.provisioning = ProvisioningStatus::PendingUpdate;
+    }
+    touch(&mut member.statuses);
+    member.updated_at = Some(terms.now);
+}

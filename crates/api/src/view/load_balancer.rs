@@ -1,0 +1,113 @@
+//! Load balancers.
+
+use octavia_model::{ListenerId, LoadBalancer, LoadBalancerGraph, PoolId};
+use serde::Serialize;
+
+use super::listener::ListenerView;
+use super::pool::PoolView;
+use super::{Children, IdRef, StatusView, Time};
+
+#[derive(Debug, Serialize)]
+pub(crate) struct LoadBalancerView {
+    id: String,
+    project_id: String,
+    tenant_id: String,
+    name: String,
+    description: String,
+    admin_state_up: bool,
+    #[serde(flatten)]
+    statuses: StatusView,
+    vip_address: String,
+    vip_subnet_id: String,
+    vip_network_id: String,
+    vip_port_id: String,
+    vip_qos_policy_id: Option<String>,
+    vip_sg_ids: Vec<String>,
+    vip_vnic_type: &'static str,
+    additional_vips: Vec<AdditionalVipView>,
+    provider: String,
+    flavor_id: Option<String>,
+    availability_zone: Option<String>,
+    listeners: Children<ListenerView>,
+    pools: Children<PoolView>,
+    tags: Vec<String>,
+    created_at: Time,
+    updated_at: Option<Time>,
+}
+
+#[derive(Debug, Serialize)]
+struct AdditionalVipView {
+    subnet_id: String,
+    ip_address: String,
+    port_id: String,
+}
+
+impl LoadBalancerView {
+    pub(crate) fn flat(
+        load_balancer: &LoadBalancer,
+        listeners: impl IntoIterator<Item = ListenerId>,
+        pools: impl IntoIterator<Item = PoolId>,
+    ) -> Self {
+        Self::new(load_balancer, Children::Ids(IdRef::all(listeners)), Children::Ids(IdRef::all(pools)))
+    }
+
+    pub(crate) fn one(graph: &LoadBalancerGraph) -> Self {
+        let mut view = Self::flat(
+            &graph.load_balancer,
+            graph.listeners.iter().map(|listener| listener.id),
+            graph.pools.iter().map(|pool| pool.id),
+        );
+        view.statuses.with_reason(&graph.load_balancer.statuses);
+        view
+    }
+
+    /// The whole tree, as a create answers.
+    pub(crate) fn graph(graph: &LoadBalancerGraph) -> Self {
+        Self::new(
+            &graph.load_balancer,
+            Children::Whole(graph.listeners.iter().map(ListenerView::in_graph).collect()),
+            Children::Whole(graph.pools.iter().map(|pool| PoolView::in_graph(graph, pool)).collect()),
+        )
+    }
+
+    fn new(
+        load_balancer: &LoadBalancer,
+        listeners: Children<ListenerView>,
+        pools: Children<PoolView>,
+    ) -> Self {
+        let vip = &load_balancer.vip;
+        Self {
+            id: load_balancer.id.to_string(),
+            project_id: load_balancer.project_id.to_string(),
+            tenant_id: load_balancer.project_id.to_string(),
+            name: load_balancer.name.clone(),
+            description: load_balancer.description.clone(),
+            admin_state_up: load_balancer.admin_state_up,
+            statuses: (&load_balancer.statuses).into(),
+            vip_address: vip.address.to_string(),
+            vip_subnet_id: vip.subnet_id.to_string(),
+            vip_network_id: vip.network_id.to_string(),
+            vip_port_id: vip.port_id.to_string(),
+            vip_qos_policy_id: vip.qos_policy_id.map(|id| id.to_string()),
+            vip_sg_ids: vip.sg_ids.iter().map(ToString::to_string).collect(),
+            vip_vnic_type: vip.vnic_type.as_str(),
+            additional_vips: load_balancer
+                .additional_vips
+                .iter()
+                .map(|vip| AdditionalVipView {
+                    subnet_id: vip.subnet_id.to_string(),
+                    ip_address: vip.address.to_string(),
+                    port_id: vip.port_id.to_string(),
+                })
+                .collect(),
+            provider: load_balancer.provider.clone(),
+            flavor_id: load_balancer.flavor_id.map(|id| id.to_string()),
+            availability_zone: load_balancer.availability_zone.clone(),
+            listeners,
+            pools,
+            tags: load_balancer.tags.clone(),
+            created_at: load_balancer.created_at.into(),
+            updated_at: load_balancer.updated_at.map(Into::into),
+        }
+    }
+}
