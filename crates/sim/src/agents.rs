@@ -1,0 +1,219 @@
+//! The simulated agents and data planes inside the servers.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use newtype_uuid::GenericUuid;
+use octavia_cloud::ServerState;
+use octavia_control::{AgentAddress, AgentError, Agents};
+use octavia_model::{AmphoraId, ReasonCode};
+use octavia_wire::{
+    AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, Heartbeat, ListenerFault, ListenerReport,
+    ListenerStats, ListenerWord, MemberWord, PoolReport, PoolWord, WIRE_VERSION,
+};
+use uuid::Uuid;
+
+use crate::stage::{Gate, Verdict};
+use crate::world::{SimServer, World, WorldState};
+
+/// What is inside one server: survives its restarts, as the durable spec does.
+#[derive(Debug, Clone, Default)]
+pub struct SimAgent {
+    /// The agent process answers.
+    pub alive: bool,
+    /// The proxy carries traffic; it outlives its agent.
+    pub carries: bool,
+    pub spec: Option<AmphoraSpec>,
+    pub boots: u64,
+    pub seq: u64,
+    /// Members whose checks fail.
+    pub members_down: bool,
+}
+
+impl SimAgent {
+    /// The server came up: both processes start, with the durable spec.
+    pub(crate) fn start(&mut self) {
+        self.alive = true;
+        self.carries = true;
+        self.boots += 1;
+        self.seq = 0;
+    }
+
+    fn boot(&self, id: AmphoraId) -> Uuid {
+        Uuid::from_u128(id.into_untyped_uuid().as_u128() ^ (u128::from(self.boots) << 64))
+    }
+
+    fn faults(&self) -> Vec<ListenerFault> {
+        let Some(spec) = &self.spec else { return vec![] };
+        let denied = spec.listeners.iter().filter(|listener| listener.port < 1024);
+        denied
+            .map(|listener| ListenerFault {
+                listener: listener.id,
+                address: spec.vips[0],
+                code: ReasonCode::PortNotPermitted,
+                text: format!("Port {} needs a privilege.", listener.port),
+                advice: "Use a port from 1024 up.".to_owned(),
+            })
+            .collect()
+    }
+
+    fn precedence(&self) -> (u64, u64) {
+        self.spec.as_ref().map_or((0, 0), AmphoraSpec::precedence)
+    }
+
+    fn info(&self, id: AmphoraId) -> AgentInfo {
+        let (fence, generation) = self.precedence();
+        AgentInfo {
+            amphora_id: id,
+            api_version: "2.0".to_owned(),
+            software_version: "simulated".to_owned(),
+            wire_version: WIRE_VERSION,
+            boot: Some(self.boot(id)),
+            fence,
+            generation,
+            faults: self.faults(),
+        }
+    }
+
+    /// The next beat; `None` = nobody is there to send it.
+    pub fn beat(&mut self, id: AmphoraId) -> Option<Heartbeat> {
+        if !self.alive {
+            return None;
+        }
+        self.seq += 1;
+        let faults = self.faults();
+        let mut listeners = BTreeMap::new();
+        let mut pools = BTreeMap::new();
+        if let Some(spec) = &self.spec {
+            for listener in spec.listeners.iter().filter(|l| !faults.iter().any(|f| f.listener == l.id)) {
+                let stats = ListenerStats {
+                    rx: self.seq * 100,
+                    tx: self.seq * 1000,
+                    conns: 1,
+                    totconns: self.seq * 10,
+                    ereq: 0,
+                };
+                listeners.insert(listener.id, ListenerReport { status: ListenerWord::Open, stats });
+                let Some(pool) = spec.pools.iter().find(|p| Some(p.id) == listener.default_pool) else {
+                    continue;
+                };
+                let word = |checked: bool| match (checked, self.members_down) {
+                    (false, _) => MemberWord::NoCheck,
+                    (true, true) => MemberWord::Down,
+                    (true, false) => MemberWord::Up,
+                };
+                let members = pool.members.iter().map(|m| (m.id, word(pool.monitor.is_some()))).collect();
+                let down = pool.monitor.is_some() && self.members_down && !pool.members.is_empty();
+                let status = if down { PoolWord::Down } else { PoolWord::Up };
+                pools.insert(format!("{}:{}", pool.id, listener.id), PoolReport { status, members });
+            }
+        }
+        Some(Heartbeat {
+            id,
+            seq: self.seq,
+            ver: 2,
+            listeners,
+            pools,
+            boot: Some(self.boot(id)),
+            generation: self.spec.as_ref().map(|spec| spec.generation),
+            faults,
+        })
+    }
+}
+
+impl World {
+    fn amphora_label(&self, id: AmphoraId) -> String {
+        self.journal.name("amp", id.into_untyped_uuid())
+    }
+
+    /// The rules of a real agent: a lower `(fence, generation)` is refused, an equal one is a no-op.
+    fn apply(
+        &self,
+        state: &mut WorldState,
+        id: AmphoraId,
+        spec: &AmphoraSpec,
+    ) -> Result<ApplyOutcome, AgentError> {
+        let name = self.amphora_label(id);
+        let server = reachable(state, id)?;
+        if spec.amphora_id != id {
+            return Err(AgentError::Refused(fault(400, "this is not my spec")));
+        }
+        spec.validate().map_err(|error| AgentError::Refused(fault(400, &error.to_string())))?;
+        if spec.precedence() < server.agent.precedence() {
+            return Err(AgentError::Superseded(fault(409, "a newer spec is in force")));
+        }
+        if let Some(old) = &server.agent.spec {
+            if spec.generation < old.generation {
+                self.journal.broken(format!(
+                    "I4: {name} went from generation {} back to {}",
+                    old.generation, spec.generation
+                ));
+            }
+            let same = AmphoraSpec { fence: old.fence, ..spec.clone() } == *old;
+            if spec.generation == old.generation && !same {
+                self.journal
+                    .broken(format!("I4: {name} got two different specs of generation {}", spec.generation));
+            }
+        }
+        server.agent.spec = Some(spec.clone());
+        self.journal.note(format!("{name} applies generation {} fence {}", spec.generation, spec.fence));
+        Ok(ApplyOutcome { generation: spec.generation, fence: spec.fence, faults: server.agent.faults() })
+    }
+}
+
+fn fault(http_code: u16, error: &str) -> AgentFault {
+    AgentFault { error: error.to_owned(), http_code }
+}
+
+fn unreachable(why: &str) -> AgentError {
+    AgentError::Unreachable(why.to_owned())
+}
+
+fn reachable(state: &mut WorldState, id: AmphoraId) -> Result<&mut SimServer, AgentError> {
+    let server = state.servers.get_mut(&id).ok_or_else(|| unreachable("no route to host"))?;
+    if server.state == ServerState::Running && server.agent.alive {
+        Ok(server)
+    } else {
+        Err(unreachable("connection refused"))
+    }
+}
+
+#[async_trait]
+impl Agents for World {
+    async fn spec_push(&self, agent: AgentAddress, spec: &AmphoraSpec) -> Result<ApplyOutcome, AgentError> {
+        let what = format!(
+            "spec_push {} generation {} fence {}",
+            self.amphora_label(agent.amphora),
+            spec.generation,
+            spec.fence
+        );
+        if self.gates.pass(Gate::Before, what.clone()).await == Verdict::Fault {
+            return Err(unreachable("connection timed out"));
+        }
+        let outcome = {
+            let now = self.gates.now();
+            let mut state = self.state();
+            state.boot(now);
+            self.apply(&mut state, agent.amphora, spec)
+        };
+        if self.gates.pass(Gate::After, what).await == Verdict::Fault {
+            return Err(unreachable("connection reset before the answer"));
+        }
+        outcome
+    }
+
+    async fn info(&self, agent: AgentAddress) -> Result<AgentInfo, AgentError> {
+        let what = format!("agent_info {}", self.amphora_label(agent.amphora));
+        if self.gates.pass(Gate::Before, what.clone()).await == Verdict::Fault {
+            return Err(unreachable("connection timed out"));
+        }
+        let info = {
+            let now = self.gates.now();
+            let mut state = self.state();
+            state.boot(now);
+            reachable(&mut state, agent.amphora).map(|server| server.agent.info(agent.amphora))
+        };
+        self.gates.pass(Gate::Answered, what).await;
+        info
+    }
+}
