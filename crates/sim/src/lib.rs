@@ -5,12 +5,14 @@ mod agents;
 mod clock;
 mod journal;
 mod stage;
+mod wish;
 mod world;
 
 pub use agents::SimAgent;
 pub use clock::{SimClock, SimRandom};
 pub use journal::Journal;
 pub use stage::{ActorId, Gate, Gates, Stage, Verdict, Waiting};
+pub use wish::{Wish, new_graph};
 pub use world::{SECRET_MARK, SimServer, World, WorldState, network_id, subnet_id};
 
 /// When every simulation starts: milliseconds since 1970.

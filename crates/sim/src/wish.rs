@@ -1,0 +1,333 @@
+//! What users ask for: changes of one load balancer's tree, as the API makes them, and chosen by a seed.
+//!
+//! The rules are the API's in short: the object and its parents become `PENDING_*`, a deleted child stays until the
+//! worker has settled its absence.
+
+use jiff::Timestamp;
+use newtype_uuid::GenericUuid;
+use octavia_cloud::VipPort;
+use octavia_model::{
+    Algorithm, ClientAuthentication, HealthMonitor, HealthMonitorId, HealthMonitorType, Listener, ListenerId,
+    ListenerProtocol, LoadBalancer, LoadBalancerGraph, LoadBalancerId, Member, MemberId, OperatingStatus,
+    Pool, PoolId, PoolProtocol, ProjectId, ProvisioningStatus, Statuses, Timeouts, Tls, Topology, Vip,
+    VnicType,
+};
+use rand::Rng;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+
+/// A change of a tree. Indices count the objects that are not being deleted, and wrap around.
+#[derive(Debug, Clone)]
+pub enum Wish {
+    ListenerAdd { id: ListenerId, port: u16, pool: bool },
+    ListenerToggle(usize),
+    ListenerDelete(usize),
+    PoolAdd { id: PoolId, listener: Option<usize> },
+    PoolDelete(usize),
+    MemberAdd { id: MemberId, pool: usize },
+    MemberWeight { member: usize, weight: u16 },
+    MemberDelete(usize),
+    MonitorAdd { id: HealthMonitorId, pool: usize },
+    MonitorDelete(usize),
+    Rename(String),
+    Toggle,
+}
+
+/// An id from the seed.
+pub(crate) fn id<T: GenericUuid>(rng: &mut StdRng) -> T {
+    let bytes: [u8; 16] = rng.random();
+    T::from_untyped_uuid(uuid::Builder::from_random_bytes(bytes).into_uuid())
+}
+
+impl Wish {
+    pub fn random(rng: &mut StdRng) -> Self {
+        let at = rng.random_range(0..8);
+        match rng.random_range(0..14) {
+            0 | 1 => Self::ListenerAdd { id: id(rng), port: port(rng), pool: rng.random_bool(0.5) },
+            2 => Self::ListenerToggle(at),
+            3 => Self::ListenerDelete(at),
+            4 => Self::PoolAdd { id: id(rng), listener: rng.random_bool(0.7).then_some(at) },
+            5 => Self::PoolDelete(at),
+            6 | 7 => Self::MemberAdd { id: id(rng), pool: at },
+            8 => Self::MemberWeight { member: at, weight: rng.random_range(0..=256) },
+            9 => Self::MemberDelete(at),
+            10 => Self::MonitorAdd { id: id(rng), pool: at },
+            11 => Self::MonitorDelete(at),
+            12 => Self::Rename(format!("renamed-{}", rng.random_range(0..1000))),
+            _ => Self::Toggle,
+        }
+    }
+
+    /// Makes the change; `false` = there is nothing to make it on.
+    pub fn apply(&self, graph: &mut LoadBalancerGraph, now: Timestamp) -> bool {
+        let done = self.make(graph, now).is_some();
+        if done {
+            graph.load_balancer.updated_at = Some(now);
+        }
+        done
+    }
+
+    fn make(&self, graph: &mut LoadBalancerGraph, now: Timestamp) -> Option<()> {
+        match self {
+            Self::ListenerAdd { id, port, pool } => {
+                if graph.listeners.iter().any(|l| l.protocol_port == *port) {
+                    return None;
+                }
+                let mut listener = new_listener(&graph.load_balancer, *id, *port, now);
+                if *pool {
+                    listener.default_pool_id =
+                        present(&graph.pools, |p| &p.statuses, 0).map(|at| graph.pools[at].id);
+                }
+                graph.listeners.push(listener);
+            }
+            Self::ListenerToggle(at) => {
+                let at = present(&graph.listeners, |l| &l.statuses, *at)?;
+                let listener = &mut graph.listeners[at];
+                listener.admin_state_up = !listener.admin_state_up;
+                touch(&mut listener.statuses, &mut listener.updated_at, now);
+            }
+            Self::ListenerDelete(at) => {
+                let at = present(&graph.listeners, |l| &l.statuses, *at)?;
+                graph.listeners[at].statuses.provisioning = ProvisioningStatus::PendingDelete;
+            }
+            Self::PoolAdd { id, listener } => {
+                let pool = new_pool(&graph.load_balancer, *id, now);
+                if let Some(at) = listener
+                    && let Some(at) = present(&graph.listeners, |l| &l.statuses, *at)
+                    && graph.listeners[at].default_pool_id.is_none()
+                {
+                    let listener = &mut graph.listeners[at];
+                    listener.default_pool_id = Some(*id);
+                    touch(&mut listener.statuses, &mut listener.updated_at, now);
+                }
+                graph.pools.push(pool);
+            }
+            Self::PoolDelete(at) => {
+                let at = present(&graph.pools, |p| &p.statuses, *at)?;
+                let id = graph.pools[at].id;
+                graph.pools[at].statuses.provisioning = ProvisioningStatus::PendingDelete;
+                for listener in graph.listeners.iter_mut().filter(|l| l.default_pool_id == Some(id)) {
+                    listener.default_pool_id = None;
+                    touch(&mut listener.statuses, &mut listener.updated_at, now);
+                }
+            }
+            Self::MemberAdd { id, pool } => {
+                let pool = present(&graph.pools, |p| &p.statuses, *pool)?;
+                let pool = graph.pools[pool].clone();
+                let used = graph.pool_members(pool.id).count();
+                graph.members.push(new_member(&pool, *id, used + 10, now));
+                touch_pool(graph, pool.id, now);
+            }
+            Self::MemberWeight { member, weight } => {
+                let at = present(&graph.members, |m| &m.statuses, *member)?;
+                let member = &mut graph.members[at];
+                member.weight = Some(*weight);
+                touch(&mut member.statuses, &mut member.updated_at, now);
+                let pool = member.pool_id;
+                touch_pool(graph, pool, now);
+            }
+            Self::MemberDelete(at) => {
+                let at = present(&graph.members, |m| &m.statuses, *at)?;
+                graph.members[at].statuses.provisioning = ProvisioningStatus::PendingDelete;
+                let pool = graph.members[at].pool_id;
+                touch_pool(graph, pool, now);
+            }
+            Self::MonitorAdd { id, pool } => {
+                let pool = present(&graph.pools, |p| &p.statuses, *pool)?;
+                let pool = graph.pools[pool].clone();
+                if graph.pool_health_monitor(pool.id).is_some() {
+                    return None;
+                }
+                graph.health_monitors.push(new_monitor(&pool, *id, now));
+                touch_pool(graph, pool.id, now);
+            }
+            Self::MonitorDelete(at) => {
+                let at = present(&graph.health_monitors, |h| &h.statuses, *at)?;
+                graph.health_monitors[at].statuses.provisioning = ProvisioningStatus::PendingDelete;
+                let pool = graph.health_monitors[at].pool_id;
+                touch_pool(graph, pool, now);
+            }
+            Self::Rename(name) => graph.load_balancer.name = name.clone(),
+            Self::Toggle => graph.load_balancer.admin_state_up = !graph.load_balancer.admin_state_up,
+        }
+        Some(())
+    }
+}
+
+/// The index of the `at`-th object that is not leaving, wrapping around.
+fn present<T>(list: &[T], statuses: impl Fn(&T) -> &Statuses, at: usize) -> Option<usize> {
+    let there: Vec<usize> =
+        (0..list.len()).filter(|i| !statuses(&list[*i]).provisioning.is_leaving()).collect();
+    (!there.is_empty()).then(|| there[at % there.len()])
+}
+
+fn touch(statuses: &mut Statuses, updated_at: &mut Option<Timestamp>, now: Timestamp) {
+    if !statuses.provisioning.is_pending() {
+        statuses.provisioning = ProvisioningStatus::PendingUpdate;
+    }
+    *updated_at = Some(now);
+}
+
+fn touch_pool(graph: &mut LoadBalancerGraph, id: PoolId, now: Timestamp) {
+    if let Some(pool) = graph.pool_mut(id) {
+        touch(&mut pool.statuses, &mut pool.updated_at, now);
+    }
+    for listener in graph.listeners.iter_mut().filter(|l| l.default_pool_id == Some(id)) {
+        touch(&mut listener.statuses, &mut listener.updated_at, now);
+    }
+}
+
+/// One in eight ports needs a privilege that the simulated data plane has not.
+fn port(rng: &mut StdRng) -> u16 {
+    *[80, 8080, 8081, 8082, 8083, 9000, 9001, 9002].choose(rng).unwrap_or(&8080)
+}
+
+/// A new tree; every second one comes with listeners, pools and members.
+pub fn new_graph(lb: LoadBalancerId, vip: &VipPort, rng: &mut StdRng, now: Timestamp) -> LoadBalancerGraph {
+    let mut graph = LoadBalancerGraph::new(LoadBalancer {
+        id: lb,
+        project_id: ProjectId::new("sim"),
+        name: String::new(),
+        description: String::new(),
+        admin_state_up: true,
+        statuses: Statuses::created(OperatingStatus::Offline),
+        vip: Vip {
+            address: vip.address,
+            subnet_id: vip.subnet_id,
+            network_id: vip.network_id,
+            port_id: vip.port_id,
+            qos_policy_id: None,
+            sg_ids: vec![],
+            vnic_type: VnicType::Normal,
+            owned: vip.owned,
+        },
+        additional_vips: vec![],
+        provider: "amphora".to_owned(),
+        flavor_id: None,
+        availability_zone: None,
+        topology: Topology::Single,
+        tags: vec![],
+        generation: 1,
+        applied_generation: 0,
+        created_at: now,
+        updated_at: None,
+    });
+    if rng.random_bool(0.5) {
+        for _ in 0..rng.random_range(1..4) {
+            for wish in [
+                Wish::PoolAdd { id: id(rng), listener: None },
+                Wish::ListenerAdd { id: id(rng), port: port(rng), pool: true },
+                Wish::MemberAdd { id: id(rng), pool: 0 },
+                Wish::MemberAdd { id: id(rng), pool: rng.random_range(0..3) },
+                Wish::MonitorAdd { id: id(rng), pool: 0 },
+            ] {
+                wish.apply(&mut graph, now);
+            }
+        }
+        graph.load_balancer.updated_at = None;
+    }
+    graph
+}
+
+fn new_listener(lb: &LoadBalancer, id: ListenerId, port: u16, now: Timestamp) -> Listener {
+    Listener {
+        id,
+        load_balancer_id: lb.id,
+        project_id: lb.project_id.clone(),
+        name: String::new(),
+        description: String::new(),
+        admin_state_up: true,
+        statuses: Statuses::created(OperatingStatus::Offline),
+        protocol: ListenerProtocol::Http,
+        protocol_port: port,
+        connection_limit: Some(-1),
+        default_pool_id: None,
+        insert_headers: Default::default(),
+        timeouts: Timeouts::DEFAULT,
+        allowed_cidrs: None,
+        tls: Tls::default(),
+        default_tls_container_ref: None,
+        sni_container_refs: vec![],
+        client_ca_tls_container_ref: None,
+        client_crl_container_ref: None,
+        client_authentication: ClientAuthentication::None,
+        hsts_max_age: None,
+        hsts_include_subdomains: false,
+        hsts_preload: false,
+        tags: vec![],
+        created_at: now,
+        updated_at: None,
+    }
+}
+
+fn new_pool(lb: &LoadBalancer, id: PoolId, now: Timestamp) -> Pool {
+    Pool {
+        id,
+        load_balancer_id: lb.id,
+        project_id: lb.project_id.clone(),
+        name: String::new(),
+        description: String::new(),
+        admin_state_up: true,
+        statuses: Statuses::created(OperatingStatus::Offline),
+        protocol: PoolProtocol::Http,
+        lb_algorithm: Algorithm::RoundRobin,
+        session_persistence: None,
+        tls_enabled: false,
+        tls_container_ref: None,
+        ca_tls_container_ref: None,
+        crl_container_ref: None,
+        tls: Tls::default(),
+        tags: vec![],
+        created_at: now,
+        updated_at: None,
+    }
+}
+
+fn new_member(pool: &Pool, id: MemberId, host: usize, now: Timestamp) -> Member {
+    let unique = id.into_untyped_uuid().as_u128() % 50_000;
+    Member {
+        id,
+        pool_id: pool.id,
+        load_balancer_id: pool.load_balancer_id,
+        project_id: pool.project_id.clone(),
+        name: String::new(),
+        admin_state_up: true,
+        statuses: Statuses::created(OperatingStatus::NoMonitor),
+        address: format!("10.0.0.{}", host % 250),
+        protocol_port: 1024 + u16::try_from(unique).unwrap_or(0),
+        weight: Some(1),
+        backup: false,
+        subnet_id: None,
+        monitor_address: None,
+        monitor_port: None,
+        vnic_type: VnicType::Normal,
+        tags: vec![],
+        created_at: now,
+        updated_at: None,
+    }
+}
+
+fn new_monitor(pool: &Pool, id: HealthMonitorId, now: Timestamp) -> HealthMonitor {
+    HealthMonitor {
+        id,
+        pool_id: pool.id,
+        load_balancer_id: pool.load_balancer_id,
+        project_id: pool.project_id.clone(),
+        name: String::new(),
+        admin_state_up: true,
+        statuses: Statuses::created(OperatingStatus::Offline),
+        kind: HealthMonitorType::Tcp,
+        delay: 5,
+        timeout: 3,
+        max_retries: 2,
+        max_retries_down: 2,
+        http_method: None,
+        url_path: None,
+        expected_codes: None,
+        http_version: None,
+        domain_name: None,
+        tags: vec![],
+        created_at: now,
+        updated_at: None,
+    }
+}
