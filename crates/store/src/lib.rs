@@ -1,1 +1,44 @@
-//! See ARCHITECTURE.md.
+//! Everything that is remembered: desired state, leases, statuses, statistics, in one database.
+//!
+//! One code path serves SQLite, PostgreSQL 15 and MariaDB 10.11. The load balancer is the aggregate root: every
+//! write to anything below it holds the root's row, so a reader in one transaction never sees half a change, and
+//! two writers of one load balancer come one after the other.
+//!
+//! - The **API** writes desired state with [`Store::lb_create`] and [`Store::lb_change`]; it hands in pure functions
+//!   over [`octavia_model::LoadBalancerGraph`] and no SQL.
+//! - **Workers** take a [`Lease`] and write under its epoch; a late worker's writes change nothing.
+//! - The **health manager** writes operating statuses and statistics with [`Store::heartbeat_apply`], never a
+//!   provisioning status.
+//!
+//! Times are microseconds, and come from the database's clock (or [`StoreOptions::clock`]).
+
+#![forbid(unsafe_code)]
+
+mod amphora;
+mod change;
+mod error;
+mod fetch;
+mod health;
+mod housekeeping;
+mod lease;
+mod ledger;
+mod list;
+mod options;
+mod settle;
+mod stats;
+mod store;
+
+pub use change::Accept;
+pub use error::{ChangeError, Duplicate, ListError, StoreError};
+pub use fetch::Desired;
+pub use health::{HealthContext, HeartbeatWrite, Report, SilentAmphora, StatusWrite, StatusWrites};
+pub use housekeeping::OutboxEntry;
+pub use lease::{Lease, Release};
+pub use ledger::{Operation, OperationStart};
+pub use list::{
+    Direction, ListQuery, ListenerItem, LoadBalancerItem, Page, PoolItem, Resource, SortKey, TagFilter,
+};
+pub use options::{Call, Clock, Interceptor, StoreOptions};
+pub use settle::{Settled, Settlement};
+pub use stats::{AmphoraStatistics, Statistics};
+pub use store::Store;

@@ -1,0 +1,102 @@
+//! What can go wrong, whose fault it is, and whether to try again.
+
+use octavia_model::{Blame, ProvisioningStatus, Retry};
+use sea_orm::DbErr;
+
+/// A key that must be unique and is not; API rules refuse these before, so only a race or a defect gets here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Duplicate {
+    LoadBalancer,
+    /// Two listeners of a load balancer on one transport and port.
+    ListenerPort,
+    Pool,
+    /// Two members of a pool with one address (as text) and port.
+    MemberAddress,
+    /// A second health monitor for a pool.
+    HealthMonitor,
+    Amphora,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The lease's epoch is no longer the row's: another worker took over, or the lease was released. Nothing was
+    /// written.
+    #[error("the lease is lost: nothing was written")]
+    LeaseLost,
+    /// The database refused because of concurrent writers, also after several tries.
+    #[error("the database is busy: {0}")]
+    Conflict(String),
+    #[error("not unique: {0:?}")]
+    Duplicate(Duplicate),
+    /// A row that no version of ours writes.
+    #[error("table {table} holds a row that cannot be read: {detail}")]
+    Corrupt { table: &'static str, detail: String },
+    /// The database is away, full, read-only…
+    #[error("database: {0}")]
+    Database(#[from] DbErr),
+    #[error("database URL: {0}")]
+    Url(String),
+}
+
+impl StoreError {
+    pub const fn blame(&self) -> Blame {
+        match self {
+            Self::Duplicate(_) => Blame::Caller,
+            Self::LeaseLost | Self::Conflict(_) | Self::Database(_) | Self::Url(_) => Blame::Dependency,
+            Self::Corrupt { .. } => Blame::Us,
+        }
+    }
+
+    /// Whether the same call may succeed later.
+    pub const fn retry(&self) -> Retry {
+        match self {
+            Self::Conflict(_) | Self::Database(_) => Retry::Safe,
+            Self::LeaseLost | Self::Duplicate(_) | Self::Corrupt { .. } | Self::Url(_) => Retry::Never,
+        }
+    }
+}
+
+/// Why [`Store::lb_change`](crate::Store::lb_change) did not change anything.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError<E> {
+    /// Absent or `DELETED`.
+    #[error("no such load balancer")]
+    NotFound,
+    /// The load balancer's provisioning status is not one the call accepts.
+    #[error("not possible while the load balancer is {0}")]
+    Refused(ProvisioningStatus),
+    /// What the caller's closure answered.
+    #[error("rejected")]
+    Rejected(E),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a list has no answer. Keys are given back as the caller wrote them.
+#[derive(Debug, thiserror::Error)]
+pub enum ListError {
+    #[error("unknown filter key {0:?}")]
+    UnknownKey(String),
+    /// A key other than the tag keys was given more than once.
+    #[error("filter key {0:?} is given more than once")]
+    RepeatedKey(String),
+    #[error("unknown sort key {0:?}")]
+    UnknownSortKey(String),
+    /// No object of this kind has this id.
+    #[error("unknown marker {0:?}")]
+    UnknownMarker(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<DbErr> for ListError {
+    fn from(error: DbErr) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl<E> From<DbErr> for ChangeError<E> {
+    fn from(error: DbErr) -> Self {
+        Self::Store(error.into())
+    }
+}

@@ -1,0 +1,56 @@
+//! What a store can be given: a clock, an interceptor, sizes.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use octavia_model::{LoadBalancerId, WorkerId};
+
+use crate::StoreError;
+
+/// A clock in place of the database's, for simulation.
+pub trait Clock: Send + Sync + Debug {
+    fn now(&self) -> Timestamp;
+}
+
+/// Which public operation of the store is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call {
+    /// The method's name, such as `lb_change`.
+    pub name: &'static str,
+    pub load_balancer: Option<LoadBalancerId>,
+    /// The owner of the lease, for operations of workers.
+    pub worker: Option<WorkerId>,
+}
+
+/// Called around every public operation that asks the database. The simulator's way in: it holds a caller here,
+/// drops it, or lets the operation fail.
+#[async_trait]
+pub trait Interceptor: Send + Sync + Debug {
+    /// Before each attempt, outside any transaction. [`StoreError::Conflict`] counts as a refusal by the database and is
+    /// tried again as such; any other error is the operation's answer, and nothing was done.
+    async fn before(&self, call: &Call) -> Result<(), StoreError>;
+    /// After the commit. An error is the operation's answer although everything was done: a lost answer.
+    async fn after(&self, call: &Call) -> Result<(), StoreError>;
+}
+
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// `None` = the database's clock.
+    pub clock: Option<Arc<dyn Clock>>,
+    pub interceptor: Option<Arc<dyn Interceptor>>,
+    /// Connections at most, 1 or more; SQLite has one more, for writing.
+    pub connections: u32,
+    /// How long an operation waits for a connection, or SQLite for its write lock.
+    pub timeout: Duration,
+    /// How often an operation is tried while the database answers with a conflict.
+    pub attempts: u32,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { clock: None, interceptor: None, connections: 8, timeout: Duration::from_secs(10), attempts: 8 }
+    }
+}
