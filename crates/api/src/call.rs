@@ -69,7 +69,11 @@ impl Call {
     }
 
     /// An id of the path. Ids are compared as text: other spellings of an UUID name nothing.
-    pub(crate) fn id<K: TypedUuidKind>(&self, index: usize, resource: &'static str) -> Result<TypedUuid<K>, Fault> {
+    pub(crate) fn id<K: TypedUuidKind>(
+        &self,
+        index: usize,
+        resource: &'static str,
+    ) -> Result<TypedUuid<K>, Fault> {
         let text = self.parameter(index);
         text.parse::<TypedUuid<K>>()
             .ok()

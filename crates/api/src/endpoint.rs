@@ -374,7 +374,7 @@ mod tests {
     fn no_endpoint_hides_another() {
         for endpoint in ENDPOINTS {
             let prefix = if endpoint.path.starts_with("amphorae") { "octavia" } else { "lbaas" };
-            let path = endpoint.path.replace('{', "").replace('}', "");
+            let path = endpoint.path.replace(['{', '}'], "");
             let method = endpoint.method.parse().expect("a method");
             match resolve(&method, &format!("/v2/{prefix}/{path}")) {
                 Ok(Target::Endpoint(found, _)) => assert_eq!(found.path, endpoint.path),

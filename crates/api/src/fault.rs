@@ -4,6 +4,7 @@
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use octavia_cloud::CloudError;
 use octavia_model::{Blame, LoadBalancerId, ProvisioningStatus};
 use serde_json::json;
 
@@ -189,11 +190,25 @@ impl Fault {
     }
 }
 
-/// A network's refusal while a VIP is looked up or taken.
-impl From<octavia_cloud::CloudError> for Fault {
-    fn from(error: octavia_cloud::CloudError) -> Self {
+impl Fault {
+    /// A network's answer to the wish for an address.
+    pub(crate) fn from_vip(error: CloudError, provider: &str) -> Self {
         match error.blame {
             Blame::Caller => Self::VipInUse(error.message),
+            Blame::Dependency => error.into(),
+            Blame::Us => {
+                tracing::error!(%error, "the network driver failed");
+                Self::Provider { provider: provider.to_owned(), message: error.message }
+            }
+        }
+    }
+}
+
+/// A network's answer to a look-up.
+impl From<CloudError> for Fault {
+    fn from(error: CloudError) -> Self {
+        match error.blame {
+            Blame::Caller => Self::Validation(error.message),
             Blame::Dependency => {
                 tracing::warn!(%error, "the network service could not be asked");
                 Self::Unavailable("The network service could not be asked; try again later.".to_owned())

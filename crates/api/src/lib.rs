@@ -1,19 +1,45 @@
-//! The REST API: Octavia v2.30 over HTTP.
+//! The REST API: Octavia v2.30 over HTTP, as its clients know it.
+//!
+//! A request goes one way: [`router`] gives it an id and a caller, the table of [`ENDPOINTS`] says what it is, a
+//! handler decodes the body, finds the objects, asks the policy, and hands pure rules to the store's
+//! [`lb_change`](octavia_store::Store::lb_change); a view of what was stored goes back. Nothing here calls an agent or
+//! waits for work to be done. Texts, status codes and their order follow the original, because clients match on them.
 
 #![forbid(unsafe_code)]
 
 mod auth;
 mod body;
+mod call;
 mod endpoint;
 mod fault;
+mod handler;
 mod options;
+mod page;
 mod policy;
 mod query;
 mod request;
 mod rules;
+mod server;
+mod storage;
 mod view;
 mod vip;
+
+use std::sync::Arc;
+
+use octavia_cloud::Network;
+use octavia_store::Store;
 
 pub use auth::Authentication;
 pub use endpoint::{ENDPOINTS, Endpoint};
 pub use options::{ApiOptions, PendingWrites};
+pub use server::router;
+
+/// What the API stands on. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ApiState {
+    pub store: Store,
+    /// Resolves and takes VIPs.
+    pub network: Arc<dyn Network>,
+    pub authentication: Authentication,
+    pub options: Arc<ApiOptions>,
+}

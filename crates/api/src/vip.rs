@@ -26,7 +26,7 @@ impl VipPlace {
             address: self.address.unwrap_or_else(|| self.subnet.cidr.addr()),
             subnet_id: self.subnet.id,
             network_id: self.network_id,
-            port_id: self.port_id.unwrap_or_else(|| PortId::nil()),
+            port_id: self.port_id.unwrap_or_else(PortId::nil),
             qos_policy_id: self.qos_policy_id,
             sg_ids: vec![],
             vnic_type: VnicType::Normal,

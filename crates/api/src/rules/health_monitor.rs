@@ -5,9 +5,10 @@ use octavia_model::{
     PoolId, PoolProtocol, ProvisioningStatus, Statuses,
 };
 
-use super::{Terms, new_tags, not_leaving, open_pool, touch, touch_pool, unique_tags};
+use super::{BY_STORE, new_tags, not_leaving, open_pool, touch, touch_pool, unique_tags};
 use crate::body::Sent;
 use crate::fault::Fault;
+use crate::options::ApiOptions;
 use crate::request::health_monitor::HealthMonitorBody;
 
 const DEFAULT_PATH: &str = "/";
@@ -18,15 +19,15 @@ pub(crate) fn create_precheck(
     graph: &LoadBalancerGraph,
     pool: PoolId,
     body: &HealthMonitorBody,
-    terms: &Terms<'_>,
+    options: &ApiOptions,
 ) -> Result<(), Fault> {
     let kind = body.kind.required("type")?;
-    if kind == HealthMonitorType::Ping && !terms.options.allow_ping_health_monitors {
+    if kind == HealthMonitorType::Ping && !options.allow_ping_health_monitors {
         return Err(Fault::DisabledOption { option: "type", value: kind.to_string() });
     }
     let pool = graph.pool(pool).ok_or_else(|| Fault::not_found("Pool", pool))?;
     fits(kind, pool.protocol)?;
-    udp_delay(kind, body.delay.value(), terms)
+    udp_delay(kind, body.delay.value(), options)
 }
 
 pub(crate) fn create(
@@ -34,10 +35,10 @@ pub(crate) fn create(
     pool: PoolId,
     body: &HealthMonitorBody,
     id: HealthMonitorId,
-    terms: &Terms<'_>,
+    options: &ApiOptions,
 ) -> Result<(), Fault> {
-    create_precheck(graph, pool, body, terms)?;
-    open_pool(graph, pool, terms)?;
+    create_precheck(graph, pool, body, options)?;
+    open_pool(graph, pool, options)?;
     let kind = body.kind.required("type")?;
     // On a create only values count: a null is as good as absent.
     http_only(kind, body, |sent| matches!(sent, Presence::Value))?;
@@ -65,7 +66,7 @@ pub(crate) fn create(
         http_version: body.http_version.value(),
         domain_name: body.domain_name.get().cloned(),
         tags: new_tags(body.tags.get(), Fault::DuplicateHealthMonitor)?,
-        created_at: terms.now,
+        created_at: BY_STORE,
         updated_at: None,
     });
     touch_pool(graph, pool);
@@ -76,7 +77,7 @@ pub(crate) fn update_precheck(
     graph: &LoadBalancerGraph,
     id: HealthMonitorId,
     body: &HealthMonitorBody,
-    terms: &Terms<'_>,
+    options: &ApiOptions,
 ) -> Result<(), Fault> {
     let monitor = find(graph, id)?;
     let nulls = [
@@ -90,18 +91,18 @@ pub(crate) fn update_precheck(
     http_only(monitor.kind, body, |sent| !matches!(sent, Presence::Absent))?;
     let version = body.http_version.merged(monitor.http_version);
     check_domain(body.domain_name.merged(monitor.domain_name.clone()).as_ref(), version)?;
-    udp_delay(monitor.kind, body.delay.value(), terms)
+    udp_delay(monitor.kind, body.delay.value(), options)
 }
 
 pub(crate) fn update(
     graph: &mut LoadBalancerGraph,
     id: HealthMonitorId,
     body: &HealthMonitorBody,
-    terms: &Terms<'_>,
+    options: &ApiOptions,
 ) -> Result<(), Fault> {
-    update_precheck(graph, id, body, terms)?;
+    update_precheck(graph, id, body, options)?;
     let pool = find(graph, id)?.pool_id;
-    open_pool(graph, pool, terms)?;
+    open_pool(graph, pool, options)?;
     let monitor = find_mut(graph, id)?;
     not_leaving(&monitor.statuses, "Health Monitor", id)?;
     body.name.change(&mut monitor.name, String::new());
@@ -117,7 +118,6 @@ pub(crate) fn update(
     body.domain_name.change_option(&mut monitor.domain_name);
     body.tags.as_ref().map(|tags| unique_tags(tags)).change_if_value(&mut monitor.tags);
     touch(&mut monitor.statuses);
-    monitor.updated_at = Some(terms.now);
     touch_pool(graph, pool);
     Ok(())
 }
@@ -125,10 +125,10 @@ pub(crate) fn update(
 pub(crate) fn delete(
     graph: &mut LoadBalancerGraph,
     id: HealthMonitorId,
-    terms: &Terms<'_>,
+    options: &ApiOptions,
 ) -> Result<(), Fault> {
     let pool = find(graph, id)?.pool_id;
-    open_pool(graph, pool, terms)?;
+    open_pool(graph, pool, options)?;
     let monitor = find_mut(graph, id)?;
     not_leaving(&monitor.statuses, "Health Monitor", id)?;
     monitor.statuses.provisioning = ProvisioningStatus::PendingDelete;
@@ -159,8 +159,8 @@ fn fits(kind: HealthMonitorType, protocol: PoolProtocol) -> Result<(), Fault> {
     Err(Fault::validation(format!("Health monitors of type {kind} do not go with {protocol} pools.")))
 }
 
-fn udp_delay(kind: HealthMonitorType, delay: Option<u32>, terms: &Terms<'_>) -> Result<(), Fault> {
-    let least = terms.options.udp_connect_min_interval;
+fn udp_delay(kind: HealthMonitorType, delay: Option<u32>, options: &ApiOptions) -> Result<(), Fault> {
+    let least = options.udp_connect_min_interval;
     if kind == HealthMonitorType::UdpConnect && delay.is_some_and(|delay| delay < least) {
         return Err(Fault::validation(format!(
             "The delay of an UDP-CONNECT health monitor must be at least {least} seconds."

@@ -9,8 +9,9 @@ use octavia_model::{
     ProvisioningStatus, Statuses, Timeouts,
 };
 
-use super::{Terms, new_tags, not_leaving, tls, touch, touch_pool, unique_tags, unsupported};
+use super::{BY_STORE, new_tags, not_leaving, tls, touch, touch_pool, unique_tags, unsupported};
 use crate::fault::Fault;
+use crate::options::ApiOptions;
 use crate::request::listener::ListenerBody;
 
 const HTTP_HEADERS: &[&str] = &[
@@ -45,7 +46,7 @@ pub(crate) fn create(
     graph: &mut LoadBalancerGraph,
     body: &ListenerBody,
     id: ListenerId,
-    terms: &Terms<'_>,
+    options: &ApiOptions,
 ) -> Result<(), Fault> {
     create_precheck(graph, body)?;
     let protocol = body.protocol.required("protocol")?;
@@ -55,7 +56,7 @@ pub(crate) fn create(
         return Err(Fault::validation(format!("{protocol} listeners take no TLS certificates.")));
     }
     check_insert_headers(protocol, &insert_headers)?;
-    create_tls(protocol, body, terms)?;
+    create_tls(protocol, body, options)?;
     check_hsts(
         protocol,
         body.hsts_max_age.value(),
@@ -113,7 +114,7 @@ pub(crate) fn create(
         hsts_include_subdomains: body.hsts_include_subdomains.or(false),
         hsts_preload: body.hsts_preload.or(false),
         tags,
-        created_at: terms.now,
+        created_at: BY_STORE,
         updated_at: None,
     });
     Ok(())
@@ -123,7 +124,7 @@ pub(crate) fn update_precheck(
     graph: &LoadBalancerGraph,
     id: ListenerId,
     body: &ListenerBody,
-    terms: &Terms<'_>,
+    options: &ApiOptions,
 ) -> Result<(), Fault> {
     let listener = graph.listener(id).ok_or_else(|| Fault::not_found("Listener", id))?;
     if let Some(pool) = body.default_pool_id.value() {
@@ -135,7 +136,7 @@ pub(crate) fn update_precheck(
         }
         check_insert_headers(listener.protocol, headers)?;
     }
-    update_tls(listener, body, terms)?;
+    update_tls(listener, body, options)?;
     check_hsts(
         listener.protocol,
         body.hsts_max_age.merged(listener.hsts_max_age),
@@ -149,9 +150,9 @@ pub(crate) fn update(
     graph: &mut LoadBalancerGraph,
     id: ListenerId,
     body: &ListenerBody,
-    terms: &Terms<'_>,
+    options: &ApiOptions,
 ) -> Result<(), Fault> {
-    update_precheck(graph, id, body, terms)?;
+    update_precheck(graph, id, body, options)?;
     let listener = graph.listener_mut(id).ok_or_else(|| Fault::not_found("Listener", id))?;
     not_leaving(&listener.statuses, "Listener", id)?;
     let before = listener.default_pool_id;
@@ -181,7 +182,6 @@ pub(crate) fn update(
     body.hsts_preload.change(&mut listener.hsts_preload, false);
     body.tags.as_ref().map(|tags| unique_tags(tags)).change_if_value(&mut listener.tags);
     touch(&mut listener.statuses);
-    listener.updated_at = Some(terms.now);
     let after = listener.default_pool_id;
     if before != after {
         for pool in [before, after].into_iter().flatten() {
@@ -247,7 +247,7 @@ fn has_server_cert(body: &ListenerBody) -> bool {
         || body.sni_container_refs.get().is_some_and(|refs| !refs.is_empty())
 }
 
-fn create_tls(protocol: ListenerProtocol, body: &ListenerBody, terms: &Terms<'_>) -> Result<(), Fault> {
+fn create_tls(protocol: ListenerProtocol, body: &ListenerBody, options: &ApiOptions) -> Result<(), Fault> {
     let server_cert = has_server_cert(body);
     let client_ca = body.client_ca_tls_container_ref.get().is_some();
     let client_crl = body.client_crl_container_ref.get().is_some();
@@ -277,10 +277,10 @@ fn create_tls(protocol: ListenerProtocol, body: &ListenerBody, terms: &Terms<'_>
     if client_crl && !client_ca {
         return Err(crl_needs_ca());
     }
-    tls::check(&body.tls, capable, terms)
+    tls::check(&body.tls, capable, options)
 }
 
-fn update_tls(listener: &Listener, body: &ListenerBody, terms: &Terms<'_>) -> Result<(), Fault> {
+fn update_tls(listener: &Listener, body: &ListenerBody, options: &ApiOptions) -> Result<(), Fault> {
     let protocol = listener.protocol;
     let refs = has_server_cert(body)
         || body.client_ca_tls_container_ref.get().is_some()
@@ -298,7 +298,7 @@ fn update_tls(listener: &Listener, body: &ListenerBody, terms: &Terms<'_>) -> Re
     if ca.is_none() && body.client_crl_container_ref.get().is_some() {
         return Err(crl_needs_ca());
     }
-    tls::check(&body.tls, true, terms)
+    tls::check(&body.tls, true, options)
 }
 
 fn client_authentication_needs_ca() -> Fault {

@@ -10,9 +10,10 @@ use octavia_model::{
 };
 use uuid::Uuid;
 
-use super::{Terms, health_monitor, listener, member, new_tags, pool, unique_tags};
+use super::{BY_STORE, health_monitor, listener, member, new_tags, pool, touch, unique_tags};
 use crate::body::Sent;
 use crate::fault::Fault;
+use crate::options::ApiOptions;
 use crate::request::load_balancer::LoadBalancerBody;
 use crate::request::pool::PoolBody;
 
@@ -31,7 +32,7 @@ pub(crate) fn create(
     body: LoadBalancerBody,
     origin: Origin,
     fresh: &mut dyn FnMut() -> Uuid,
-    terms: &Terms<'_>,
+    options: &ApiOptions,
 ) -> Result<LoadBalancerGraph, Fault> {
     let LoadBalancerBody { mut listeners, pools, .. } = body;
     let mut graph = LoadBalancerGraph::new(LoadBalancer {
@@ -50,7 +51,7 @@ pub(crate) fn create(
         tags: new_tags(body.tags.get(), Fault::AlreadyExists)?,
         generation: 1,
         applied_generation: 0,
-        created_at: terms.now,
+        created_at: BY_STORE,
         updated_at: None,
     });
 
@@ -65,7 +66,7 @@ pub(crate) fn create(
     }
     for body in &pools {
         let name = body.name.get().cloned().unwrap_or_default();
-        create_pool(&mut graph, body, by_name[&name], fresh, terms)?;
+        create_pool(&mut graph, body, by_name[&name], fresh, options)?;
     }
     for (body, reference) in listeners.iter_mut().zip(references) {
         if let Some(name) = reference {
@@ -74,7 +75,7 @@ pub(crate) fn create(
                 .ok_or_else(|| Fault::DetailsMissing { kind: "Pool", name: name.clone() })?;
             body.default_pool_id = Sent::Value(*pool);
         }
-        listener::create(&mut graph, body, TypedUuid::from_untyped_uuid(fresh()), terms)?;
+        listener::create(&mut graph, body, TypedUuid::from_untyped_uuid(fresh()), options)?;
     }
     Ok(graph)
 }
@@ -106,7 +107,7 @@ fn create_pool(
     body: &PoolBody,
     id: PoolId,
     fresh: &mut dyn FnMut() -> Uuid,
-    terms: &Terms<'_>,
+    options: &ApiOptions,
 ) -> Result<(), Fault> {
     for (key, is_there) in
         [("protocol", body.protocol.value().is_some()), ("lb_algorithm", body.lb_algorithm.value().is_some())]
@@ -115,21 +116,17 @@ fn create_pool(
             return Err(Fault::validation(format!("A pool definition needs '{key}'.")));
         }
     }
-    pool::create(graph, body, id, terms)?;
+    pool::create(graph, body, id, options)?;
     if let Some(monitor) = &body.health_monitor {
-        health_monitor::create(graph, id, monitor, TypedUuid::from_untyped_uuid(fresh()), terms)?;
+        health_monitor::create(graph, id, monitor, TypedUuid::from_untyped_uuid(fresh()), options)?;
     }
     for member in &body.members {
-        member::create(graph, id, member, TypedUuid::from_untyped_uuid(fresh()), terms)?;
+        member::create(graph, id, member, TypedUuid::from_untyped_uuid(fresh()), options)?;
     }
     Ok(())
 }
 
-pub(crate) fn update(
-    graph: &mut LoadBalancerGraph,
-    body: &LoadBalancerBody,
-    terms: &Terms<'_>,
-) -> Result<(), Fault> {
+pub(crate) fn update(graph: &mut LoadBalancerGraph, body: &LoadBalancerBody) {
     let root = &mut graph.load_balancer;
     body.name.change(&mut root.name, String::new());
     body.description.change(&mut root.description, String::new());
@@ -137,8 +134,7 @@ pub(crate) fn update(
     body.vip.qos_policy_id.change_option(&mut root.vip.qos_policy_id);
     body.vip.sg_ids.change(&mut root.vip.sg_ids, vec![]);
     body.tags.as_ref().map(|tags| unique_tags(tags)).change_if_value(&mut root.tags);
-    root.updated_at = Some(terms.now);
-    Ok(())
+    touch(&mut root.statuses);
 }
 
 pub(crate) fn delete_precheck(graph: &LoadBalancerGraph, cascade: bool) -> Result<(), Fault> {
@@ -160,10 +156,11 @@ pub(crate) fn delete_precheck(graph: &LoadBalancerGraph, cascade: bool) -> Resul
     Ok(())
 }
 
-/// Everything below leaves with the root; the root's own status is the store's to set.
+/// Everything below leaves with the root.
 pub(crate) fn delete(graph: &mut LoadBalancerGraph, cascade: bool) -> Result<(), Fault> {
     delete_precheck(graph, cascade)?;
     let leaving = ProvisioningStatus::PendingDelete;
+    graph.load_balancer.statuses.provisioning = leaving;
     graph.listeners.iter_mut().for_each(|listener| listener.statuses.provisioning = leaving);
     graph.pools.iter_mut().for_each(|pool| pool.statuses.provisioning = leaving);
     graph.members.iter_mut().for_each(|member| member.statuses.provisioning = leaving);

@@ -6,14 +6,15 @@ use octavia_model::{
     LoadBalancerGraph, Member, MemberId, OperatingStatus, PoolId, ProvisioningStatus, Statuses,
 };
 
-use super::{Terms, VNIC_TYPE, new_tags, not_leaving, open_pool, touch, touch_pool, unique_tags};
+use super::{BY_STORE, VNIC_TYPE, new_tags, not_leaving, open_pool, touch, touch_pool, unique_tags};
 use crate::fault::Fault;
+use crate::options::ApiOptions;
 use crate::request::member::MemberBody;
 
 /// Checks of a body that need no graph.
-pub(crate) fn create_precheck(body: &MemberBody, terms: &Terms<'_>) -> Result<(), Fault> {
+pub(crate) fn create_precheck(body: &MemberBody, options: &ApiOptions) -> Result<(), Fault> {
     let (address, text) = body.address.clone().required("address")?;
-    if terms.options.reserved_ips.contains(&address.to_canonical()) {
+    if options.reserved_ips.contains(&address.to_canonical()) {
         return Err(Fault::InvalidOption { value: text, option: "member address".to_owned() });
     }
     // No flavor can allow it: there are no flavors yet.
@@ -28,10 +29,10 @@ pub(crate) fn create(
     pool: PoolId,
     body: &MemberBody,
     id: MemberId,
-    terms: &Terms<'_>,
+    options: &ApiOptions,
 ) -> Result<(), Fault> {
-    create_precheck(body, terms)?;
-    open_pool(graph, pool, terms)?;
+    create_precheck(body, options)?;
+    open_pool(graph, pool, options)?;
     let (_, address) = body.address.clone().required("address")?;
     let protocol_port = body.protocol_port.required("protocol_port")?;
     let duplicate = Fault::DuplicateMember { ip: address.clone(), port: protocol_port };
@@ -58,7 +59,7 @@ pub(crate) fn create(
         monitor_port: body.monitor_port.value(),
         vnic_type: VNIC_TYPE,
         tags: new_tags(body.tags.get(), duplicate)?,
-        created_at: terms.now,
+        created_at: BY_STORE,
         updated_at: None,
     });
     touch_pool(graph, pool);
@@ -70,9 +71,9 @@ pub(crate) fn update(
     pool: PoolId,
     id: MemberId,
     body: &MemberBody,
-    terms: &Terms<'_>,
+    options: &ApiOptions,
 ) -> Result<(), Fault> {
-    open_pool(graph, pool, terms)?;
+    open_pool(graph, pool, options)?;
     let member = graph.member_mut(id).ok_or_else(|| Fault::not_found("Member", id))?;
     not_leaving(&member.statuses, "Member", id)?;
     body.name.change(&mut member.name, String::new());
@@ -83,7 +84,6 @@ pub(crate) fn update(
     body.monitor_port.change_option(&mut member.monitor_port);
     body.tags.as_ref().map(|tags| unique_tags(tags)).change_if_value(&mut member.tags);
     touch(&mut member.statuses);
-    member.updated_at = Some(terms.now);
     touch_pool(graph, pool);
     Ok(())
 }
@@ -92,9 +92,9 @@ pub(crate) fn delete(
     graph: &mut LoadBalancerGraph,
     pool: PoolId,
     id: MemberId,
-    terms: &Terms<'_>,
+    options: &ApiOptions,
 ) -> Result<(), Fault> {
-    open_pool(graph, pool, terms)?;
+    open_pool(graph, pool, options)?;
     let member = graph.member_mut(id).ok_or_else(|| Fault::not_found("Member", id))?;
     not_leaving(&member.statuses, "Member", id)?;
     member.statuses.provisioning = ProvisioningStatus::PendingDelete;
@@ -117,10 +117,10 @@ impl Batch<'_> {
         &self,
         graph: &LoadBalancerGraph,
         pool: PoolId,
-        terms: &Terms<'_>,
+        options: &ApiOptions,
     ) -> Result<(), Fault> {
         for body in self.bodies {
-            create_precheck(body, terms)?;
+            create_precheck(body, options)?;
         }
         let mut seen = HashSet::new();
         for body in self.bodies {
@@ -159,20 +159,20 @@ impl Batch<'_> {
         &self,
         graph: &mut LoadBalancerGraph,
         pool: PoolId,
-        terms: &Terms<'_>,
+        options: &ApiOptions,
     ) -> Result<(), Fault> {
-        self.precheck(graph, pool, terms)?;
-        open_pool(graph, pool, terms)?;
+        self.precheck(graph, pool, options)?;
+        open_pool(graph, pool, options)?;
         let before: Vec<MemberId> = graph.pool_members(pool).map(|member| member.id).collect();
         let mut kept = HashSet::new();
         for (body, new_id) in self.bodies.iter().zip(self.ids) {
             let (address, port) = key(body)?;
             match find(graph, pool, address, port) {
-                None => create(graph, pool, body, *new_id, terms)?,
+                None => create(graph, pool, body, *new_id, options)?,
                 Some(id) => {
                     kept.insert(id);
                     if let Some(member) = graph.member_mut(id) {
-                        replace(member, body, terms);
+                        replace(member, body);
                     }
                 }
             }
@@ -203,7 +203,7 @@ fn find(graph: &LoadBalancerGraph, pool: PoolId, address: &str, port: u16) -> Op
 
 /// A member that is named in a batch gets every attribute of the element, defaults included, save name, subnet and
 /// tags, which change only if sent. One on its way out is wanted again.
-fn replace(member: &mut Member, body: &MemberBody, terms: &Terms<'_>) {
+fn replace(member: &mut Member, body: &MemberBody) {
     body.name.change(&mut member.name, String::new());
     member.admin_state_up = body.admin_state_up.or_null(true, false);
     member.weight = Some(body.weight.or(1));
@@ -216,5 +216,4 @@ fn replace(member: &mut Member, body: &MemberBody, terms: &Terms<'_>) {
         member.statuses.provisioning = ProvisioningStatus::PendingUpdate;
     }
     touch(&mut member.statuses);
-    member.updated_at = Some(terms.now);
 }

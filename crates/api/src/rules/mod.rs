@@ -1,8 +1,8 @@
 //! What may be done to a load balancer and what it changes: pure functions over the graph.
 //!
 //! Each resource has the same set: `create`, `update`, `delete` take the graph and a decoded body, check, and change
-//! the graph or refuse; they may run again on a fresher graph (the store retries), so ids and time come in as
-//! arguments. A `*_precheck` holds what the original checks before it looks at the load balancer's status, so that of
+//! the graph or refuse; they may run again on a fresher graph (the store retries), so ids come in as
+//! arguments; times are the store's. A `*_precheck` holds what the original checks before it looks at the load balancer's status, so that of
 //! two mistakes the same one is reported.
 
 pub(crate) mod health_monitor;
@@ -18,12 +18,8 @@ use octavia_model::{ListenerId, LoadBalancerGraph, Pool, PoolId, ProvisioningSta
 use crate::fault::Fault;
 use crate::options::{ApiOptions, PendingWrites};
 
-/// What a decision depends on besides graph and body.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Terms<'a> {
-    pub(crate) options: &'a ApiOptions,
-    pub(crate) now: Timestamp,
-}
+/// The store gives every new row its time; what rules write into it is never seen.
+const BY_STORE: Timestamp = Timestamp::UNIX_EPOCH;
 
 /// Root statuses under which a change below (or of) the load balancer is accepted.
 pub(crate) fn change_statuses(pending_writes: PendingWrites) -> &'static [ProvisioningStatus] {
@@ -54,6 +50,11 @@ fn touch(statuses: &mut Statuses) {
     statuses.provisioning = ProvisioningStatus::PendingUpdate;
 }
 
+/// A change below the root: the root is on its way with it.
+pub(crate) fn touch_root(graph: &mut LoadBalancerGraph) {
+    touch(&mut graph.load_balancer.statuses);
+}
+
 /// Marks every listener whose traffic can reach the pool, and the pool.
 fn touch_pool(graph: &mut LoadBalancerGraph, pool: PoolId) {
     let users: Vec<ListenerId> = graph.pool_listeners(pool).map(|listener| listener.id).collect();
@@ -77,9 +78,9 @@ fn not_leaving(statuses: &Statuses, resource: &'static str, id: impl ToString) -
 }
 
 /// The pool below which something is to be changed.
-fn open_pool<'g>(graph: &'g LoadBalancerGraph, id: PoolId, terms: &Terms<'_>) -> Result<&'g Pool, Fault> {
+fn open_pool<'g>(graph: &'g LoadBalancerGraph, id: PoolId, options: &ApiOptions) -> Result<&'g Pool, Fault> {
     let pool = graph.pool(id).ok_or_else(|| Fault::not_found("Pool", id))?;
-    if change_statuses(terms.options.pending_writes).contains(&pool.statuses.provisioning) {
+    if change_statuses(options.pending_writes).contains(&pool.statuses.provisioning) {
         Ok(pool)
     } else {
         Err(Fault::Immutable { resource: "Pool", id: id.to_string() })
@@ -87,8 +88,12 @@ fn open_pool<'g>(graph: &'g LoadBalancerGraph, id: PoolId, terms: &Terms<'_>) ->
 }
 
 /// What the pool's status says before the load balancer's is looked at.
-pub(crate) fn pool_precheck(graph: &LoadBalancerGraph, id: PoolId, terms: &Terms<'_>) -> Result<(), Fault> {
-    open_pool(graph, id, terms).map(drop)
+pub(crate) fn pool_precheck(
+    graph: &LoadBalancerGraph,
+    id: PoolId,
+    options: &ApiOptions,
+) -> Result<(), Fault> {
+    open_pool(graph, id, options).map(drop)
 }
 
 /// Something the API knows and this provider's data plane does not do.

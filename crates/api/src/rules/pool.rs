@@ -5,8 +5,9 @@ use octavia_model::{
     ProvisioningStatus, SessionPersistenceType, Statuses,
 };
 
-use super::{Terms, listener, new_tags, not_leaving, tls, touch, touch_pool, unique_tags, unsupported};
+use super::{BY_STORE, listener, new_tags, not_leaving, tls, touch, touch_pool, unique_tags, unsupported};
 use crate::fault::Fault;
+use crate::options::ApiOptions;
 use crate::request::pool::{PoolBody, SessionPersistenceBody};
 
 pub(crate) fn create_precheck(graph: &LoadBalancerGraph, body: &PoolBody) -> Result<(), Fault> {
@@ -26,12 +27,12 @@ pub(crate) fn create(
     graph: &mut LoadBalancerGraph,
     body: &PoolBody,
     id: PoolId,
-    terms: &Terms<'_>,
+    options: &ApiOptions,
 ) -> Result<(), Fault> {
     create_precheck(graph, body)?;
     let protocol = body.protocol.required("protocol")?;
     let lb_algorithm = body.lb_algorithm.required("lb_algorithm")?;
-    check_tls(body, None, body.tls_enabled.or(false), terms)?;
+    check_tls(body, None, body.tls_enabled.or(false), options)?;
     let pool = Pool {
         id,
         load_balancer_id: graph.load_balancer.id,
@@ -49,7 +50,7 @@ pub(crate) fn create(
         crl_container_ref: body.crl_container_ref.get().cloned(),
         tls: tls::create(&body.tls),
         tags: new_tags(body.tags.get(), Fault::AlreadyExists)?,
-        created_at: terms.now,
+        created_at: BY_STORE,
         updated_at: None,
     };
     if let Some(listener) = body.listener_id.value().and_then(|id| graph.listener(id)) {
@@ -70,7 +71,7 @@ pub(crate) fn update_precheck(
     graph: &LoadBalancerGraph,
     id: PoolId,
     body: &PoolBody,
-    terms: &Terms<'_>,
+    options: &ApiOptions,
 ) -> Result<(), Fault> {
     let pool = graph.pool(id).ok_or_else(|| Fault::not_found("Pool", id))?;
     if let Some(persistence) = body.session_persistence.get() {
@@ -80,16 +81,16 @@ pub(crate) fn update_precheck(
             persistence,
         )?;
     }
-    check_tls(body, Some(pool), true, terms)
+    check_tls(body, Some(pool), true, options)
 }
 
 pub(crate) fn update(
     graph: &mut LoadBalancerGraph,
     id: PoolId,
     body: &PoolBody,
-    terms: &Terms<'_>,
+    options: &ApiOptions,
 ) -> Result<(), Fault> {
-    update_precheck(graph, id, body, terms)?;
+    update_precheck(graph, id, body, options)?;
     let mut pool = graph.pool(id).ok_or_else(|| Fault::not_found("Pool", id))?.clone();
     not_leaving(&pool.statuses, "Pool", id)?;
     body.name.change(&mut pool.name, String::new());
@@ -106,7 +107,6 @@ pub(crate) fn update(
         pool.session_persistence = None;
     }
     data_plane(graph, &pool, body)?;
-    pool.updated_at = Some(terms.now);
     if let Some(slot) = graph.pool_mut(id) {
         *slot = pool;
     }
@@ -156,13 +156,18 @@ fn data_plane(graph: &LoadBalancerGraph, pool: &Pool, body: &PoolBody) -> Result
     Ok(())
 }
 
-fn check_tls(body: &PoolBody, stored: Option<&Pool>, strict: bool, terms: &Terms<'_>) -> Result<(), Fault> {
+fn check_tls(
+    body: &PoolBody,
+    stored: Option<&Pool>,
+    strict: bool,
+    options: &ApiOptions,
+) -> Result<(), Fault> {
     let ca = body.ca_tls_container_ref.merged(stored.and_then(|pool| pool.ca_tls_container_ref.clone()));
     let crl = body.crl_container_ref.merged(stored.and_then(|pool| pool.crl_container_ref.clone()));
     if crl.is_some() && ca.is_none() {
         return Err(Fault::validation("A certificate revocation list needs ca_tls_container_ref."));
     }
-    tls::check(&body.tls, strict, terms)
+    tls::check(&body.tls, strict, options)
 }
 
 fn check_persistence(

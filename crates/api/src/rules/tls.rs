@@ -2,8 +2,8 @@
 
 use octavia_model::Tls;
 
-use super::Terms;
 use crate::fault::Fault;
+use crate::options::ApiOptions;
 use crate::request::TlsBody;
 
 /// Ciphers of a listener or pool that names none, in order of preference.
@@ -22,14 +22,14 @@ pub(super) fn default_alpn() -> Vec<String> {
 }
 
 /// `strict`: empty lists are refused too, which the original does only where they would take effect.
-pub(super) fn check(body: &TlsBody, strict: bool, terms: &Terms<'_>) -> Result<(), Fault> {
+pub(super) fn check(body: &TlsBody, strict: bool, options: &ApiOptions) -> Result<(), Fault> {
     if let Some(ciphers) = body.ciphers.get() {
         if ciphers.is_empty() || !ciphers.bytes().all(is_cipher_byte) {
             return Err(Fault::validation("Invalid characters in tls_ciphers."));
         }
         let prohibited: Vec<_> = ciphers
             .split(':')
-            .filter(|cipher| terms.options.tls_cipher_prohibit_list.iter().any(|bad| bad == cipher))
+            .filter(|cipher| options.tls_cipher_prohibit_list.iter().any(|bad| bad == cipher))
             .collect();
         if !prohibited.is_empty() {
             return Err(Fault::validation(format!(

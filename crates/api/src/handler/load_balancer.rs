@@ -1,0 +1,222 @@
+//! Load balancers.
+
+use http::StatusCode;
+use octavia_cloud::VipRequest;
+use octavia_model::{LoadBalancerGraph, LoadBalancerId, ProjectId};
+
+use crate::call::{Answer, Call};
+use crate::fault::Fault;
+use crate::page::Page;
+use crate::policy;
+use crate::request::Call as Kind;
+use crate::request::load_balancer::{ARGUMENT, LoadBalancerBody, ROOT};
+use crate::rules::load_balancer::{self as rules, Origin};
+use crate::view;
+use crate::view::load_balancer::LoadBalancerView;
+use crate::view::stats::StatsView;
+use crate::view::status_tree::StatusTree;
+use crate::vip::{self, VipPlace};
+
+pub(super) async fn list(call: &Call) -> Result<Answer, Fault> {
+    let arguments = call.list_arguments()?;
+    let project = call.list_project(&arguments)?;
+    let fields = call.fields();
+    let rows = call.state.store.lb_list(&call.list_query(&arguments, project)).await?;
+    let rows = rows.items.into_iter().map(|row| {
+        let view = LoadBalancerView::flat(&row.load_balancer, row.listeners, row.pools);
+        (row.load_balancer.id.to_string(), view::render(&view, &fields))
+    });
+    let page = Page { key: "loadbalancers", links_key: "loadbalancers_links", rows: rows.collect() };
+    Ok(page.answer(call, &arguments))
+}
+
+pub(super) async fn create(call: &Call) -> Result<Answer, Fault> {
+    call.query.only(&[])?;
+    let body = LoadBalancerBody::decode(&call.document(ARGUMENT)?, Kind::Create)?;
+    let project = body.project_id.get().map(ProjectId::new).or_else(|| call.caller.project_id.clone());
+    let project =
+        project.ok_or_else(|| Fault::validation("Missing project ID in request where one is required."))?;
+    call.authorize(&project)?;
+    if body.vip.sg_ids.is_sent() {
+        policy::enforce("loadbalancer:post:vip_sg_ids", &call.caller, Some(&project))?;
+    }
+    let (graph, place) = plan_tree(call, body, project).await?;
+    let id = graph.load_balancer.id;
+    match insert(call, graph, &place).await {
+        Ok(graph) => Ok(Answer::one(StatusCode::CREATED, ROOT, &LoadBalancerView::graph(&graph))),
+        Err(fault) => {
+            give_back(call, id).await;
+            Err(fault)
+        }
+    }
+}
+
+/// Everything that can be said about the request before an address is taken for it.
+async fn plan_tree(
+    call: &Call,
+    body: LoadBalancerBody,
+    project: ProjectId,
+) -> Result<(LoadBalancerGraph, VipPlace), Fault> {
+    let network = call.state.network.as_ref();
+    let place = vip::resolve(network, &body.vip).await?;
+    let sg_ids = body.vip.sg_ids.get().cloned().unwrap_or_default();
+    vip::check_security_groups(network, &sg_ids).await?;
+    if let Some(policy) = body.vip.qos_policy_id.value() {
+        vip::check_qos_policy(network, policy).await?;
+    }
+    vip::check_additional(network, &body.vip, &place).await?;
+    // There are none to choose from yet, and null is not a choice either.
+    if body.flavor_id.is_sent() {
+        return Err(Fault::validation("Invalid flavor_id."));
+    }
+    if body.availability_zone.is_sent() {
+        return Err(Fault::validation("Invalid availability zone."));
+    }
+    let provider = provider(call, &body)?;
+    let unsupported = |message: &str| {
+        Err(Fault::UnsupportedOption { provider: provider.clone(), message: message.to_owned() })
+    };
+    if !sg_ids.is_empty() {
+        return unsupported("Security groups of the VIP port are not available yet.");
+    }
+    if body.vip.qos_policy_id.value().is_some() {
+        return unsupported("QoS policies of the VIP port are not available yet.");
+    }
+    if !body.vip.additional.is_empty() {
+        return unsupported("Additional VIPs are not available yet.");
+    }
+    let mut subnets: Vec<_> = body.pools.iter().flat_map(|pool| &pool.members).collect();
+    let nested = body.listeners.iter().filter_map(|listener| listener.default_pool.get());
+    subnets.extend(nested.flat_map(|pool| &pool.members));
+    for subnet in subnets.into_iter().filter_map(|member| member.subnet_id.value()) {
+        vip::subnet_get(network, subnet).await?;
+    }
+    let origin = Origin {
+        id: LoadBalancerId::new_v4(),
+        project_id: project,
+        provider,
+        vip: place.provisional(),
+        additional_vips: vec![],
+    };
+    let graph = rules::create(body, origin, &mut uuid::Uuid::new_v4, &call.state.options)?;
+    Ok((graph, place))
+}
+
+fn provider(call: &Call, body: &LoadBalancerBody) -> Result<String, Fault> {
+    let options = &call.state.options;
+    let provider = body.provider.clone().or_null(options.default_provider.clone(), "amphora".to_owned());
+    if options.enabled_providers.iter().any(|(name, _)| *name == provider) {
+        Ok(provider)
+    } else {
+        Err(Fault::ProviderNotEnabled(provider))
+    }
+}
+
+/// Takes the address, then stores the tree.
+async fn insert(
+    call: &Call,
+    mut graph: LoadBalancerGraph,
+    place: &VipPlace,
+) -> Result<LoadBalancerGraph, Fault> {
+    let root = &mut graph.load_balancer;
+    let request = VipRequest {
+        load_balancer_id: root.id,
+        project_id: root.project_id.clone(),
+        network_id: place.network_id,
+        subnet_id: place.subnet.id,
+        address: place.address,
+        port_id: place.port_id,
+    };
+    let port = call.state.network.vip_ensure(&request).await;
+    let port = port.map_err(|error| Fault::from_vip(error, &root.provider))?;
+    root.vip = place.taken(&port);
+    Ok(call.state.store.lb_create(&graph).await?)
+}
+
+/// After a failed create the address goes back, unless the tree may have been stored after all.
+async fn give_back(call: &Call, id: LoadBalancerId) {
+    match call.state.store.lb_fetch(id).await {
+        Ok(None) => {
+            if let Err(error) = call.state.network.vip_release(id).await {
+                tracing::warn!(load_balancer = %id, %error, "a VIP stays taken until orphans are looked for");
+            }
+        }
+        Ok(Some(_)) => {}
+        Err(error) => {
+            tracing::warn!(load_balancer = %id, %error, "not known whether a load balancer was stored");
+        }
+    }
+}
+
+pub(super) async fn show(call: &Call) -> Result<Answer, Fault> {
+    let graph = call.load_balancer_of_path().await?;
+    call.authorize(&graph.load_balancer.project_id)?;
+    Ok(Answer::selected(StatusCode::OK, ROOT, &LoadBalancerView::one(&graph), &call.fields()))
+}
+
+pub(super) async fn update(call: &Call) -> Result<Answer, Fault> {
+    call.query.only(&[])?;
+    let body = LoadBalancerBody::decode(&call.document(ARGUMENT)?, Kind::Update)?;
+    let graph = call.load_balancer_of_path().await?;
+    let root = &graph.load_balancer;
+    call.authorize(&root.project_id)?;
+    if body.vip.sg_ids.is_sent() {
+        policy::enforce("loadbalancer:put:vip_sg_ids", &call.caller, Some(&root.project_id))?;
+    }
+    let network = call.state.network.as_ref();
+    let sg_ids = body.vip.sg_ids.get().cloned().unwrap_or_default();
+    vip::check_security_groups(network, &sg_ids).await?;
+    let qos_policy = body.vip.qos_policy_id.value().filter(|policy| root.vip.qos_policy_id != Some(*policy));
+    if let Some(policy) = qos_policy {
+        vip::check_qos_policy(network, policy).await?;
+    }
+    if !sg_ids.is_empty() || qos_policy.is_some() {
+        return Err(Fault::UnsupportedOption {
+            provider: root.provider.clone(),
+            message: "Security groups and QoS policies of the VIP port are not available yet.".to_owned(),
+        });
+    }
+    let graph = call.change_root(root.id, |graph| rules::update(graph, &body)).await?;
+    let root = &graph.load_balancer;
+    let view = LoadBalancerView::flat(
+        root,
+        graph.listeners.iter().map(|listener| listener.id),
+        graph.pools.iter().map(|pool| pool.id),
+    );
+    Ok(Answer::one(StatusCode::OK, ROOT, &view))
+}
+
+pub(super) async fn delete(call: &Call) -> Result<Answer, Fault> {
+    call.query.only(&["cascade"])?;
+    let cascade = call.query.flag("cascade");
+    let graph = call.load_balancer_of_path().await?;
+    call.authorize(&graph.load_balancer.project_id)?;
+    rules::delete_precheck(&graph, cascade)?;
+    call.delete_root(graph.load_balancer.id, |graph| rules::delete(graph, cascade)).await?;
+    Ok(Answer::Empty(StatusCode::NO_CONTENT))
+}
+
+pub(super) async fn status(call: &Call) -> Result<Answer, Fault> {
+    call.query.only(&[])?;
+    let graph = call.load_balancer_of_path().await?;
+    call.authorize(&graph.load_balancer.project_id)?;
+    Ok(Answer::one(StatusCode::OK, "statuses", &StatusTree::new(&graph)))
+}
+
+pub(super) async fn stats(call: &Call) -> Result<Answer, Fault> {
+    call.query.only(&[])?;
+    let graph = call.load_balancer_of_path().await?;
+    call.authorize(&graph.load_balancer.project_id)?;
+    let stats = call.state.store.lb_stats(graph.load_balancer.id).await?;
+    Ok(Answer::one(StatusCode::OK, "stats", &StatsView::from(&stats)))
+}
+
+pub(super) async fn failover(call: &Call) -> Result<Answer, Fault> {
+    call.query.only(&[])?;
+    let graph = call.load_balancer_of_path().await?;
+    call.authorize(&graph.load_balancer.project_id)?;
+    Err(Fault::UnsupportedAction {
+        provider: graph.load_balancer.provider,
+        message: "failover is not available yet.".to_owned(),
+    })
+}
