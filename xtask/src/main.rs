@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks on its terminal")]
 
 mod bench;
+mod chaos;
 mod setup;
 mod shell;
 mod structure;
@@ -31,6 +32,8 @@ enum Task {
     /// Measure speed and memory
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Kill everything at random under users and traffic, then see whether all is as it says
+    Chaos(chaos::Arguments),
     /// Check the invariants of absence, licences and bans
     Structure,
 }
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Task::Setup => setup::run(),
         Task::Test { nextest } => suite::run_all(&nextest),
         Task::Bench(bench) => bench::run_one(&bench),
+        Task::Chaos(arguments) => chaos::run(&arguments),
         Task::Structure => structure::run(),
     };
     match result {

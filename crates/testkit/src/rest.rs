@@ -5,7 +5,7 @@ use std::sync::{Mutex, Once};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use reqwest::Method;
+pub use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::origin::lock;
