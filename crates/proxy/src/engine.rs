@@ -3,30 +3,47 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use octavia_wire::SocketName;
 
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Mode, Snapshot};
 use crate::state::Registry;
+use crate::sys;
+use crate::worker::{Command, Hub, Worker};
+
+/// How often a draining engine looks whether all connections are gone.
+const DRAIN_POLL: Duration = Duration::from_millis(20);
 
 /// The traffic threads of this process. Dropping it stops them at once; [`Engine::drain`] stops them gently.
 #[derive(Debug)]
 pub struct Engine {
-    threads: usize,
-    registry: Arc<Registry>,
+    hub: Arc<Hub>,
+    threads: Vec<Handle>,
     snapshot: ArcSwap<Snapshot>,
     /// Every listening socket, for handing them to a restarted agent.
     sockets: Mutex<BTreeMap<SocketName, Arc<OwnedFd>>>,
 }
 
+#[derive(Debug)]
+struct Handle {
+    commands: Sender<Command>,
+    thread: Option<JoinHandle<()>>,
+}
+
 /// Why the engine could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    #[error("a traffic thread could not be started or set up: {0}")]
-    Thread(#[from] io::Error),
+    #[error("a traffic thread could not be started: {0}")]
+    Thread(#[source] io::Error),
+    #[error("listening socket {0:?} cannot be prepared: {1}")]
+    Socket(SocketName, #[source] io::Error),
+    #[error("a traffic thread is gone")]
+    ThreadGone,
 }
 
 impl Engine {
@@ -36,20 +53,22 @@ impl Engine {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n,
         };
-        Ok(Self {
-            threads,
-            registry: Arc::new(Registry::new(threads)?),
-            snapshot: ArcSwap::default(),
-            sockets: Mutex::default(),
-        })
+        let registry = Arc::new(Registry::new(threads).map_err(EngineError::Thread)?);
+        let wakes = (0..threads).map(|_| sys::eventfd()).collect::<io::Result<_>>();
+        let hub = Arc::new(Hub { registry, wakes: wakes.map_err(EngineError::Thread)? });
+        let mut engine = Self { hub, threads: vec![], snapshot: ArcSwap::default(), sockets: Mutex::default() };
+        for index in 0..threads {
+            engine.threads.push(engine.thread_start(index).map_err(EngineError::Thread)?);
+        }
+        Ok(engine)
     }
 
     pub fn threads(&self) -> usize {
-        self.threads
+        self.threads.len()
     }
 
     pub fn registry(&self) -> &Arc<Registry> {
-        &self.registry
+        &self.hub.registry
     }
 
     /// The configuration in force.
@@ -60,7 +79,7 @@ impl Engine {
     /// Takes a configuration into force: when this returns, every thread uses it for every new request.
     ///
     /// `new_sockets` are listening sockets not held yet; those held and neither new nor in `keep` are closed.
-    /// Sockets of listeners the snapshot does not have are closed, too.
+    /// Sockets of listeners the snapshot does not have are closed, too. An error leaves everything as it was.
     pub fn configure(
         &self,
         snapshot: Arc<Snapshot>,
@@ -68,11 +87,29 @@ impl Engine {
         keep: &[SocketName],
     ) -> Result<(), EngineError> {
         let mut sockets = self.sockets_lock();
-        sockets.retain(|name, _| keep.contains(name));
-        sockets.extend(new_sockets.into_iter().map(|(name, fd)| (name, Arc::new(fd))));
-        sockets.retain(|name, _| snapshot.listener(name.listener).is_some());
-        self.snapshot.store(snapshot);
-        self.registry.prune();
+        let mut wanted = sockets.clone();
+        wanted.retain(|name, _| keep.contains(name));
+        wanted.extend(new_sockets.into_iter().map(|(name, fd)| (name, Arc::new(fd))));
+        wanted.retain(|name, _| snapshot.listener(name.listener).is_some());
+        for (&name, fd) in &wanted {
+            if let Some(listener) = snapshot.listener(name.listener) {
+                sys::listening_options(fd, listener.mode == Mode::Http)
+                    .map_err(|error| EngineError::Socket(name, error))?;
+            }
+        }
+        snapshot.inherit(&self.snapshot.load());
+        self.snapshot.store(Arc::clone(&snapshot));
+        // A socket the threads had under the same name gives way to the new one.
+        let replaced = |name: &SocketName, fd: &Arc<OwnedFd>| {
+            sockets.get(name).is_some_and(|before| !Arc::ptr_eq(before, fd))
+        };
+        if wanted.iter().any(|(name, fd)| replaced(name, fd)) {
+            let kept = wanted.iter().filter(|(name, fd)| !replaced(name, fd));
+            self.configure_threads(&snapshot, &kept.map(|(n, fd)| (*n, Arc::clone(fd))).collect())?;
+        }
+        self.configure_threads(&snapshot, &wanted)?;
+        *sockets = wanted;
+        self.hub.registry.prune();
         Ok(())
     }
 
@@ -81,12 +118,71 @@ impl Engine {
         self.sockets_lock().iter().map(|(name, fd)| (*name, Arc::clone(fd))).collect()
     }
 
-    /// Stops accepting, lets open connections finish for at most `grace`, and returns how many were cut.
-    pub fn drain(&self, _grace: Duration) -> usize {
-        0
+    /// Stops accepting, lets open connections finish for at most `grace`, and returns how many are still open then.
+    pub fn drain(&self, grace: Duration) -> usize {
+        let until = Instant::now() + grace;
+        self.send_all(|| Command::Drain);
+        loop {
+            let (sender, counts) = channel();
+            self.send_all(|| Command::Count(sender.clone()));
+            drop(sender);
+            let open = counts.iter().sum();
+            if open == 0 || Instant::now() >= until {
+                return open;
+            }
+            std::thread::sleep(DRAIN_POLL);
+        }
+    }
+
+    fn thread_start(&self, index: usize) -> io::Result<Handle> {
+        let (commands, receiver): (_, Receiver<Command>) = channel();
+        let worker = Worker::new(index, Arc::clone(&self.hub), receiver)?;
+        let thread = std::thread::Builder::new().name(format!("traffic-{index}")).spawn(|| worker.run())?;
+        Ok(Handle { commands, thread: Some(thread) })
+    }
+
+    /// Gives each thread its sockets, and waits until all have taken them.
+    fn configure_threads(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        sockets: &BTreeMap<SocketName, Arc<OwnedFd>>,
+    ) -> Result<(), EngineError> {
+        let (done, answers) = channel();
+        for (index, handle) in self.threads.iter().enumerate() {
+            // Every socket is somebody's, also when there are more of them than threads.
+            let mine = sockets.iter().filter(|(name, _)| usize::from(name.index) % self.threads.len() == index);
+            let command = Command::Configure {
+                snapshot: Arc::clone(snapshot),
+                sockets: mine.map(|(name, fd)| (*name, Arc::clone(fd))).collect(),
+                done: done.clone(),
+            };
+            handle.commands.send(command).map_err(|_| EngineError::ThreadGone)?;
+            sys::eventfd_signal(&self.hub.wakes[index]);
+        }
+        drop(done);
+        if answers.iter().count() == self.threads.len() { Ok(()) } else { Err(EngineError::ThreadGone) }
+    }
+
+    fn send_all(&self, command: impl Fn() -> Command) {
+        for (handle, wake) in self.threads.iter().zip(&self.hub.wakes) {
+            // A thread that is gone has nothing to be told.
+            let _ = handle.commands.send(command());
+            sys::eventfd_signal(wake);
+        }
     }
 
     fn sockets_lock(&self) -> MutexGuard<'_, BTreeMap<SocketName, Arc<OwnedFd>>> {
         self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.send_all(|| Command::Stop);
+        for handle in &mut self.threads {
+            if let Some(thread) = handle.thread.take() {
+                let _ = thread.join();
+            }
+        }
     }
 }

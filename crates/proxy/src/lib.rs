@@ -9,11 +9,17 @@
 
 pub mod balance;
 mod engine;
+pub mod http1;
 pub mod listen;
+mod slab;
 mod snapshot;
+mod standalone;
 mod state;
 mod sys;
+mod wheel;
+mod worker;
 
 pub use engine::{Engine, EngineError};
 pub use snapshot::{InsertHeaders, ListenerConf, MemberConf, Mode, Monitor, PoolConf, Snapshot, Timeouts};
+pub use standalone::{StandaloneError, run_standalone, start_standalone};
 pub use state::{Health, ListenerState, MemberState, Registry};

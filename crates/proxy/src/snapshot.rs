@@ -5,14 +5,16 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use newtype_uuid::GenericUuid;
 use octavia_model::{Algorithm, ListenerId, ListenerProtocol, MemberId, PoolId, PoolProtocol};
 use octavia_wire::{AmphoraSpec, InsertHeader, ListenerSpec, MonitorSpec, PoolSpec, SpecError, TimeoutsSpec};
 
-use crate::state::{ListenerState, MemberState, Registry};
+use crate::balance::{self, Peer, Rotation};
+use crate::state::{Health, ListenerState, MemberState, Registry};
 
 /// One configuration of the whole data plane.
 #[derive(Debug, Default)]
@@ -49,6 +51,11 @@ pub struct ListenerConf {
 }
 
 impl ListenerConf {
+    /// As many connections are open as may be.
+    pub fn is_full(&self) -> bool {
+        self.connection_limit.is_some_and(|limit| self.state.stats().conns >= u64::from(limit))
+    }
+
     /// Whether a client at this address may connect.
     pub fn admits(&self, client: IpAddr) -> bool {
         self.allowed_cidrs.is_empty() || self.allowed_cidrs.iter().any(|net| net.contains(&client))
@@ -109,6 +116,7 @@ pub struct PoolConf {
     pub members: Vec<MemberConf>,
     /// What the health checker shall do.
     pub monitor: Option<Monitor>,
+    rotation: Mutex<Rotation>,
 }
 
 /// A pool's health monitor, for the health checker.
@@ -168,6 +176,15 @@ impl Snapshot {
         self.pools.values()
     }
 
+    /// Goes on with the rotations of the configuration before.
+    pub(crate) fn inherit(&self, before: &Self) {
+        for pool in self.pools.values() {
+            if let Some(before) = before.pools.get(&pool.id) {
+                pool.inherit(before);
+            }
+        }
+    }
+
     /// Whether the member with this state serial is configured.
     pub(crate) fn has_member(&self, serial: u64) -> bool {
         self.members.contains(&serial)
@@ -193,7 +210,50 @@ impl ListenerConf {
     }
 }
 
+impl Peer for MemberConf {
+    fn weight(&self) -> u16 {
+        self.weight
+    }
+
+    fn is_backup(&self) -> bool {
+        self.backup
+    }
+
+    fn is_well(&self) -> bool {
+        self.enabled && self.state.health() != Health::Down
+    }
+
+    fn active(&self) -> u64 {
+        self.state.active()
+    }
+
+    fn identity(&self) -> u64 {
+        let (high, low) = self.id.into_untyped_uuid().as_u64_pair();
+        high ^ low
+    }
+}
+
 impl PoolConf {
+    /// The member that serves `client` next, none of `tried` (places in `members`).
+    pub(crate) fn pick(&self, client: IpAddr, tried: &[u16]) -> Option<usize> {
+        balance::pick(self.algorithm, &self.members, &mut self.rotation(), client, tried)
+    }
+
+    /// Some member can take traffic.
+    pub fn is_usable(&self) -> bool {
+        self.members.iter().any(|member| member.weight > 0 && member.is_well())
+    }
+
+    fn inherit(&self, before: &Self) {
+        let places: HashMap<_, _> = before.members.iter().enumerate().map(|(place, m)| (m.id, place)).collect();
+        let before = before.rotation().clone();
+        self.rotation().inherit(&before, |place| places.get(&self.members[place].id).copied());
+    }
+
+    fn rotation(&self) -> MutexGuard<'_, Rotation> {
+        self.rotation.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn compile(spec: &PoolSpec, registry: &Registry) -> Self {
         let members = spec.members.iter().map(|member| MemberConf {
             id: member.id,
@@ -212,6 +272,7 @@ impl PoolConf {
             protocol: spec.protocol,
             algorithm: spec.algorithm,
             members: members.collect(),
+            rotation: Mutex::new(Rotation::new(spec.members.len())),
             monitor: spec.monitor.as_ref().map(|monitor| Monitor {
                 spec: monitor.clone(),
                 delay: Duration::from_secs(monitor.delay.max(1).into()),

@@ -156,11 +156,6 @@ impl ListenerState {
         }
     }
 
-    /// The connection limit is reached: nothing more is accepted until a connection closes.
-    pub fn is_full(&self) -> bool {
-        self.full.load(Relaxed)
-    }
-
     #[inline]
     pub(crate) fn on(&self, thread: usize) -> &ListenerCounters {
         &self.threads[thread]

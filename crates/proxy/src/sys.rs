@@ -1,10 +1,20 @@
-//! System calls: thin, safe names over rustix, and the one socket option rustix lacks.
+//! System calls under names of our own: thin over rustix, and the one socket option rustix lacks.
+//! Interrupted calls are tried again here and nowhere else.
 #![allow(unsafe_code)]
 
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::event::{EventfdFlags, eventfd as eventfd_raw};
+use rustix::event::{EventfdFlags, epoll, eventfd as eventfd_raw};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType, ipproto};
+use rustix::pipe::{PipeFlags, SpliceFlags};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+/// How many bytes a pipe for `splice` holds, in bytes: the most an unprivileged process may ask for by default.
+pub(crate) const PIPE_SIZE: usize = 1 << 20;
 
 /// A non-blocking eventfd: wakes an epoll loop from another thread.
 pub(crate) fn eventfd() -> io::Result<OwnedFd> {
@@ -21,9 +31,104 @@ pub(crate) fn eventfd_clear(fd: &OwnedFd) {
     let _ = rustix::io::read(fd, &mut [0u8; 8]);
 }
 
-/// Makes a listening socket hand out connections only once their first bytes are here (`TCP_DEFER_ACCEPT`), or
-/// after `seconds` without any.
-pub(crate) fn set_defer_accept(fd: impl AsFd, seconds: libc::c_int) -> io::Result<()> {
+/// Milliseconds of the monotonic clock, a few milliseconds coarse and for that almost free.
+pub(crate) fn now() -> u64 {
+    let time = clock_gettime(ClockId::MonotonicCoarse);
+    time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
+}
+
+pub(crate) fn epoll() -> io::Result<OwnedFd> {
+    Ok(epoll::create(epoll::CreateFlags::CLOEXEC)?)
+}
+
+/// Waits for events for at most `timeout` milliseconds; `None` = for ever.
+pub(crate) fn epoll_wait(
+    epoll: &OwnedFd,
+    events: &mut [epoll::Event],
+    timeout: Option<u64>,
+) -> Result<usize, Errno> {
+    let timeout = timeout
+        .map(|ms| Timespec { tv_sec: (ms / 1000) as i64, tv_nsec: (ms % 1000 * 1_000_000) as i64 });
+    match epoll::wait(epoll, events, timeout.as_ref()) {
+        Err(Errno::INTR) => Ok(0),
+        result => result,
+    }
+}
+
+#[inline]
+pub(crate) fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
+    retry_on_intr(|| rustix::net::recv(fd, &mut *buffer, RecvFlags::empty()).map(|(n, _)| n))
+}
+
+#[inline]
+pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
+    retry_on_intr(|| rustix::net::send(fd, bytes, SendFlags::NOSIGNAL))
+}
+
+#[inline]
+pub(crate) fn send_two(fd: BorrowedFd<'_>, first: &[u8], second: &[u8]) -> Result<usize, Errno> {
+    retry_on_intr(|| rustix::io::writev(fd, &[IoSlice::new(first), IoSlice::new(second)]))
+}
+
+/// Moves at most `length` bytes between a socket and a pipe.
+#[inline]
+pub(crate) fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: usize) -> Result<usize, Errno> {
+    let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+    retry_on_intr(|| rustix::pipe::splice(from, None, to, None, length, flags))
+}
+
+/// A non-blocking pipe of [`PIPE_SIZE`], or as large as the system lets it be: (read end, write end).
+pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = rustix::pipe::pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC)?;
+    // Past the user's share of pipe memory the default size has to do.
+    let _ = rustix::pipe::fcntl_setpipe_size(&write, PIPE_SIZE);
+    Ok((read, write))
+}
+
+#[inline]
+pub(crate) fn accept(listening: &OwnedFd) -> Result<(OwnedFd, SocketAddr), Errno> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let (fd, address) = retry_on_intr(|| rustix::net::acceptfrom_with(listening, flags))?;
+    let address = address.and_then(|a| SocketAddr::try_from(a).ok()).ok_or(Errno::CONNABORTED)?;
+    Ok((fd, address))
+}
+
+/// Starts to connect; the first write tells whether it worked.
+pub(crate) fn connect(address: SocketAddr) -> Result<OwnedFd, Errno> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let fd = rustix::net::socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
+    rustix::net::sockopt::set_tcp_nodelay(&fd, true)?;
+    match rustix::net::connect(&fd, &address) {
+        Ok(()) | Err(Errno::INPROGRESS) => Ok(fd),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a connection that was started is made.
+pub(crate) fn has_peer(fd: BorrowedFd<'_>) -> bool {
+    rustix::net::getpeername(fd).is_ok()
+}
+
+/// The error a connection died of, if any; clears it.
+pub(crate) fn socket_error(fd: BorrowedFd<'_>) -> Option<Errno> {
+    rustix::net::sockopt::socket_error(fd).ok()?.err()
+}
+
+pub(crate) fn shutdown_write(fd: BorrowedFd<'_>) {
+    // Fails only when the connection is gone, and that shows at the next read.
+    let _ = rustix::net::shutdown(fd, Shutdown::Write);
+}
+
+/// Prepares a listening socket for traffic: connections inherit the options. With `first_bytes`, connections are
+/// handed out only once their first bytes are here, or after some seconds without any.
+pub(crate) fn listening_options(fd: &OwnedFd, first_bytes: bool) -> io::Result<()> {
+    rustix::net::sockopt::set_tcp_nodelay(fd, true)?;
+    set_defer_accept(fd, if first_bytes { 5 } else { 0 })
+}
+
+/// `TCP_DEFER_ACCEPT`; 0 seconds = off.
+fn set_defer_accept(fd: impl AsFd, seconds: libc::c_int) -> io::Result<()> {
     // SAFETY: the option's value is an int that lives across the call, and its size is given.
     let result = unsafe {
         libc::setsockopt(
@@ -35,4 +140,38 @@ pub(crate) fn set_defer_accept(fd: impl AsFd, seconds: libc::c_int) -> io::Resul
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Allows as many open files as the hard limit does: every connection takes two.
+pub(crate) fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // Without it, connections beyond the soft limit wait in the backlog.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+/// The signals that ask this process to end: blocked in every thread, so that one can wait for them.
+pub(crate) struct StopSignals(libc::sigset_t);
+
+impl StopSignals {
+    /// Blocks SIGTERM and SIGINT in this thread, and in those it starts from now on.
+    pub(crate) fn block() -> io::Result<Self> {
+        // SAFETY: an all-zero set is a valid value to write an empty set over; the pointers live across the calls.
+        unsafe {
+            let mut set = std::mem::zeroed();
+            libc::sigemptyset(&mut set);
+            libc::sigaddset(&mut set, libc::SIGTERM);
+            libc::sigaddset(&mut set, libc::SIGINT);
+            match libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) {
+                0 => Ok(Self(set)),
+                error => Err(io::Error::from_raw_os_error(error)),
+            }
+        }
+    }
+
+    /// Waits until one of them comes.
+    pub(crate) fn wait(&self) {
+        let mut signal = 0;
+        // SAFETY: both pointers live across the call.
+        while unsafe { libc::sigwait(&self.0, &mut signal) } != 0 {}
+    }
 }

@@ -1,0 +1,57 @@
+//! HTTP/1.1 message core: bytes in, facts and bytes out; no I/O, no clock.
+//!
+//! Strict where two readers could disagree about where a message ends (RFC 9112 §11.2): what could smuggle a
+//! request is refused, never repaired. Heads are read by `httparse` and judged here; what goes on to the other side
+//! is always written anew by [`write_request`] and [`write_response`].
+
+mod answer;
+mod body;
+mod field;
+mod request;
+mod response;
+mod rewrite;
+
+use std::mem::MaybeUninit;
+
+pub use answer::write_answer;
+pub use body::{Body, FramingError};
+pub use request::{Refusal, Request};
+pub use response::{BadResponse, Response};
+pub use rewrite::{ClientSide, Forwarding, write_request, write_response};
+
+/// The longest head, in bytes.
+pub const MAX_HEAD: usize = 32 * 1024;
+/// The most header lines of a head.
+pub const MAX_HEADERS: usize = 100;
+/// The longest request target and the longest header line, in bytes.
+pub const MAX_LINE: usize = 16 * 1024;
+/// The longest line of a chunked body that is not data (size and extensions; a trailer), in bytes.
+pub const MAX_CHUNK_LINE: usize = 1024;
+/// The longest trailer section, in bytes.
+pub const MAX_TRAILERS: usize = 8 * 1024;
+
+/// Room for the header lines of one head; on the caller's stack, never initialised.
+pub type HeaderSlots<'b> = [MaybeUninit<httparse::Header<'b>>; MAX_HEADERS];
+
+/// Empty slots for one parse.
+pub const fn header_slots<'b>() -> HeaderSlots<'b> {
+    [const { MaybeUninit::uninit() }; MAX_HEADERS]
+}
+
+/// How the end of a message's body is known (RFC 9112 §6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// There is no body.
+    None,
+    Length(u64),
+    Chunked,
+    /// The body ends with the connection; of responses only.
+    Close,
+}
+
+/// Whether `bytes` might hold a whole head, when `seen` bytes of them are known not to: saves parsing again for
+/// every few bytes of a slow sender.
+pub fn may_be_complete(bytes: &[u8], seen: usize) -> bool {
+    let tail = &bytes[seen.saturating_sub(3)..];
+    tail.windows(2).any(|w| w == b"\n\n") || tail.windows(3).any(|w| w == b"\n\r\n")
+}

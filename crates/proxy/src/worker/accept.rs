@@ -1,0 +1,103 @@
+//! Stage *admit*: takes connections in, within the listener's limit and from the networks it allows.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+
+use octavia_wire::SocketName;
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::io::Errno;
+
+use super::thread::Thread;
+use super::token::Token;
+use crate::slab::Key;
+use crate::snapshot::ListenerConf;
+use crate::sys;
+
+/// A listening socket of this thread.
+pub(super) struct Listening {
+    pub(super) name: SocketName,
+    pub(super) fd: Arc<OwnedFd>,
+    pub(super) listener: Arc<ListenerConf>,
+    key: Key,
+    /// Not watched: the listener is full, or the process is out of descriptors.
+    paused: bool,
+}
+
+/// What a try to accept came to.
+pub(super) enum Accepted {
+    Connection(OwnedFd, std::net::SocketAddr),
+    /// A connection that is not let in: the next may be.
+    Refused,
+    Nothing,
+    /// The listener's limit is met.
+    Full,
+    /// No descriptor or memory is left for another connection.
+    Exhausted,
+}
+
+impl Listening {
+    pub(super) fn new(name: SocketName, fd: Arc<OwnedFd>, listener: Arc<ListenerConf>, key: Key) -> Self {
+        Self { name, fd, listener, key, paused: true }
+    }
+
+    /// Accepts a connection and counts it as open.
+    pub(super) fn accept(&self) -> Accepted {
+        let state = &self.listener.state;
+        let limit = self.listener.connection_limit.map_or(u64::MAX, u64::from);
+        if state.open.fetch_add(1, SeqCst) >= limit {
+            state.open.fetch_sub(1, SeqCst);
+            return Accepted::Full;
+        }
+        let result = match sys::accept(&self.fd) {
+            Ok((fd, peer)) if self.listener.admits(peer.ip().to_canonical()) => {
+                return Accepted::Connection(fd, peer);
+            }
+            Ok(_) => Accepted::Refused,
+            Err(Errno::AGAIN) => Accepted::Nothing,
+            Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Accepted::Exhausted,
+            // The connection died in the queue.
+            Err(_) => Accepted::Refused,
+        };
+        state.open.fetch_sub(1, SeqCst);
+        result
+    }
+
+    /// Whether no more may come in. Tells the threads that close connections to say when one may.
+    pub(super) fn check_full(&self) -> bool {
+        let state = &self.listener.state;
+        let is_full = || {
+            self.listener.connection_limit.is_some_and(|limit| state.open.load(SeqCst) >= u64::from(limit))
+        };
+        if !is_full() {
+            return false;
+        }
+        state.full.store(true, SeqCst);
+        // The last connection may just have closed without seeing the flag.
+        is_full()
+    }
+
+    pub(super) fn watch(&mut self, epoll: &OwnedFd) {
+        if self.paused {
+            let data = EventData::new_u64(Token::Listening(self.key).to_bits());
+            self.paused = epoll::add(epoll, &*self.fd, data, EventFlags::IN).is_err();
+        }
+    }
+
+    pub(super) fn pause(&mut self, epoll: &OwnedFd) {
+        if !self.paused {
+            self.paused = epoll::delete(epoll, &*self.fd).is_ok();
+        }
+    }
+}
+
+/// Counts a connection as closed; `true` when the listener was full, and threads wait to hear of it.
+pub(super) fn closed(listener: &ListenerConf) -> bool {
+    listener.state.open.fetch_sub(1, SeqCst);
+    listener.state.full.load(SeqCst) && listener.state.full.swap(false, SeqCst)
+}
+
+/// Takes a connection in: every admitted connection goes through here.
+pub(super) fn count(listener: &ListenerConf, t: &Thread) {
+    listener.state.on(t.index).connections.add(1);
+}

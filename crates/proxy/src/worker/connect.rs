@@ -1,0 +1,177 @@
+//! Stage *connect*: picks a member, gets a connection to it and the request into it; tries another member while
+//! that is safe.
+
+use rustix::io::Errno;
+
+use super::session::{Next, Party, Session, Stage};
+use super::sock::Io;
+use super::thread::Thread;
+use super::upstream;
+use crate::snapshot::Mode;
+
+/// Further members (or, when all were tried, further rounds) an exchange tries after its first.
+const RETRIES: u8 = 3;
+/// The pause before members that failed are tried again, in milliseconds.
+const PAUSE_MS: u32 = 1_000;
+/// Of a TCP client's first bytes, so many are read before there is a member.
+const FIRST_BYTES: usize = 16 * 1024;
+
+impl Session {
+    pub(super) fn connect(&mut self, t: &mut Thread) -> Next {
+        if self.client.is_broken() {
+            return Next::Close;
+        }
+        let tcp = self.listener.mode == Mode::Tcp;
+        let Some(exchange) = &mut self.exchange else { return Next::Close };
+        if exchange.upstream.is_none() {
+            let listener = &self.listener;
+            let Some(pool) = &listener.pool else { return self.no_member(t) };
+            let Some(place) = pool.pick(self.peer, &exchange.tried) else {
+                return if exchange.tried.is_empty() { self.no_member(t) } else { self.all_tried(t) };
+            };
+            let member = &pool.members[place];
+            exchange.place = place as u16;
+            let idle = if tcp || exchange.fresh { None } else { t.upstreams.take_idle(member, self.key) };
+            let made = match idle {
+                Some(upstream) => Ok(upstream),
+                None => t.upstreams.connect(member, self.key),
+            };
+            match made {
+                Ok(upstream) => {
+                    upstream::begin(&member.state, t.index);
+                    exchange.upstream = Some(upstream);
+                }
+                Err(error) => {
+                    tracing::debug!(member = %member.id, %error, "member cannot be connected to");
+                    member.state.on(t.index).errors.add(1);
+                    return self.try_another(t);
+                }
+            }
+        }
+        if tcp { self.send_first_bytes(t) } else { self.send_request(t) }
+    }
+
+    fn send_request(&mut self, t: &mut Thread) -> Next {
+        let Some(exchange) = &mut self.exchange else { return Next::Close };
+        let Some(upstream) = &mut exchange.upstream else { return Next::Close };
+        match upstream.sock.send(&exchange.request[exchange.sent..]) {
+            Io::Bytes(n) => {
+                if !upstream.established {
+                    upstream.established = true;
+                    upstream.member.on(t.index).connections.add(1);
+                }
+                exchange.sent += n;
+                if exchange.sent == exchange.request.len() {
+                    self.stage = Stage::Forward;
+                }
+                Next::Go
+            }
+            Io::Blocked => {
+                upstream.sock.wait_write(&t.kit.epoll);
+                let established = upstream.established;
+                exchange.waits_for = Party::Member;
+                let timeouts = &self.listener.timeouts;
+                self.arm(t, if established { timeouts.member_data } else { timeouts.member_connect });
+                Next::Wait
+            }
+            Io::End | Io::Failed(_) => self.member_failed(t),
+        }
+    }
+
+    /// A TCP client's first bytes go out with the first try; a client that waits for the member to speak has none.
+    fn send_first_bytes(&mut self, t: &mut Thread) -> Next {
+        let Some(exchange) = &mut self.exchange else { return Next::Close };
+        let Some(upstream) = &mut exchange.upstream else { return Next::Close };
+        if exchange.request.is_empty() {
+            let scratch = &mut t.kit.scratch[..FIRST_BYTES];
+            match self.client.recv(scratch) {
+                Io::Bytes(n) => {
+                    self.listener.state.on(t.index).rx.add(n as u64);
+                    exchange.request.extend_from_slice(&scratch[..n]);
+                }
+                Io::Blocked => {}
+                Io::End => exchange.up.source_ended(),
+                Io::Failed(_) => return Next::Close,
+            }
+        }
+        if !exchange.request.is_empty() {
+            let next = self.send_request(t);
+            if self.stage == Stage::Forward {
+                self.stage = Stage::Tunnel;
+            }
+            return next;
+        }
+        if upstream.sock.is_broken() {
+            return self.member_failed(t);
+        }
+        if upstream.connected() {
+            upstream.established = true;
+            upstream.member.on(t.index).connections.add(1);
+            self.stage = Stage::Tunnel;
+            return Next::Go;
+        }
+        upstream.sock.wait_write(&t.kit.epoll);
+        self.client.wait_read(&t.kit.epoll);
+        exchange.waits_for = Party::Member;
+        self.arm(t, self.listener.timeouts.member_connect);
+        Next::Wait
+    }
+
+    /// The member did not take the exchange, or died before it said a word: another may, if that does no harm.
+    pub(super) fn member_failed(&mut self, t: &mut Thread) -> Next {
+        let Some(exchange) = &mut self.exchange else { return Next::Close };
+        let Some(upstream) = &exchange.upstream else { return Next::Close };
+        if !upstream.established {
+            let error = upstream.sock.error().unwrap_or(Errno::TIMEDOUT);
+            tracing::debug!(member = %upstream.member.id(), %error, "member cannot be connected to");
+            upstream.member.on(t.index).errors.add(1);
+            return self.try_another(t);
+        }
+        if upstream.reused && exchange.traits.replayable && exchange.head.is_empty() && exchange.retries < RETRIES
+        {
+            // Closed while idle, most likely: the same member may well take it over a new connection.
+            exchange.retries += 1;
+            exchange.fresh = true;
+            exchange.sent = 0;
+            exchange.detach(t, false);
+            self.stage = Stage::Connect;
+            return Next::Go;
+        }
+        upstream.member.on(t.index).errors.add(1);
+        if self.listener.mode == Mode::Tcp { Next::Close } else { self.answer(t, 502) }
+    }
+
+    fn try_another(&mut self, t: &mut Thread) -> Next {
+        let Some(exchange) = &mut self.exchange else { return Next::Close };
+        exchange.detach(t, false);
+        exchange.sent = 0;
+        if exchange.retries == RETRIES {
+            return self.no_member(t);
+        }
+        exchange.retries += 1;
+        exchange.tried.push(exchange.place);
+        self.stage = Stage::Connect;
+        Next::Go
+    }
+
+    /// Every member that can take traffic failed this exchange: one may be just starting again.
+    fn all_tried(&mut self, t: &mut Thread) -> Next {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.tried.clear();
+        }
+        self.stage = Stage::Pause;
+        self.client.wait_read(&t.kit.epoll);
+        let limit = self.listener.timeouts.member_connect.unwrap_or(PAUSE_MS);
+        self.arm(t, Some(limit.min(PAUSE_MS)));
+        Next::Wait
+    }
+
+    /// Stage *pause*: only the timer ends it, or the client.
+    pub(super) fn pause(&mut self) -> Next {
+        if self.client.is_broken() { Next::Close } else { Next::Wait }
+    }
+
+    fn no_member(&mut self, t: &mut Thread) -> Next {
+        if self.listener.mode == Mode::Tcp { Next::Close } else { self.answer(t, 503) }
+    }
+}

@@ -1,0 +1,134 @@
+//! How exchanges and connections end: well, with an answer of our own, or by the clock.
+
+use super::session::{Next, Party, Session, Stage};
+use super::sock::Io;
+use super::thread::Thread;
+use crate::http1;
+
+/// How long a client may take to read our last words, in milliseconds.
+const LINGER_MS: u32 = 2_000;
+
+impl Session {
+    /// Request and response are through.
+    pub(super) fn exchange_done(&mut self, t: &mut Thread) -> Next {
+        let Some(exchange) = &mut self.exchange else { return Next::Close };
+        let uploaded = exchange.up.is_done();
+        let reuse = uploaded
+            && exchange.reusable
+            && exchange.down.excess.is_empty()
+            && exchange.upstream.as_ref().is_some_and(|u| !u.sock.has_hung_up());
+        let keep = uploaded && exchange.traits.keep_alive;
+        self.exchange_end(t, reuse);
+        self.served = true;
+        if keep {
+            self.stage = Stage::Head;
+            self.head_timed = false;
+            Next::Go
+        } else if uploaded && self.held.is_empty() && !self.client.is_readable() {
+            Next::Close
+        } else {
+            self.say_goodbye(t)
+        }
+    }
+
+    /// Answers a request by ourselves. The connection goes on if the request was all read.
+    pub(super) fn answer(&mut self, t: &mut Thread, status: u16) -> Next {
+        let keep = !self.must_end(t);
+        let (keep, to_head) = match &self.exchange {
+            Some(exchange) => {
+                (keep && exchange.traits.keep_alive && exchange.up.is_done(), exchange.traits.to_head)
+            }
+            None => (false, false),
+        };
+        let mut out = t.kit.buffer();
+        http1::write_answer(status, !keep, to_head, &mut out);
+        // An interim response that the client has not read yet leaves no room for another.
+        let room = self.exchange.as_ref().is_none_or(|exchange| exchange.down.is_flushed());
+        let sent = match if room { self.client.send(&out) } else { Io::Blocked } {
+            Io::Bytes(n) => n,
+            Io::Blocked | Io::End | Io::Failed(_) => 0,
+        };
+        self.counters(t).tx.add(sent as u64);
+        let all = sent == out.len();
+        t.kit.buffer_put(out);
+        self.exchange_end(t, false);
+        self.served = true;
+        if !all {
+            return Next::Close;
+        }
+        if keep {
+            self.stage = Stage::Head;
+            self.head_timed = false;
+            return Next::Go;
+        }
+        self.say_goodbye(t)
+    }
+
+    /// Answers a request that is the client's mistake; nothing after it on this connection can be trusted.
+    pub(super) fn refuse(&mut self, t: &mut Thread, status: u16) -> Next {
+        self.counters(t).request_errors.add(1);
+        if let Some(exchange) = &mut self.exchange {
+            exchange.traits.keep_alive = false;
+        }
+        self.answer(t, status)
+    }
+
+    /// Ends our stream. Closing at once would reset the connection if the client is still sending, and it might
+    /// never read what we said.
+    fn say_goodbye(&mut self, t: &mut Thread) -> Next {
+        self.client.shutdown_write();
+        self.held.clear();
+        self.stage = Stage::Linger;
+        self.arm(t, Some(LINGER_MS));
+        Next::Go
+    }
+
+    pub(super) fn linger(&mut self, t: &mut Thread) -> Next {
+        match self.client.recv(&mut t.kit.scratch) {
+            Io::Bytes(_) => Next::Go,
+            Io::Blocked => {
+                self.client.wait_read(&t.kit.epoll);
+                Next::Wait
+            }
+            Io::End | Io::Failed(_) => Next::Close,
+        }
+    }
+
+    /// The timer fired. `false` when the connection is over.
+    pub(super) fn timed_out(&mut self, t: &mut Thread) -> bool {
+        let next = match self.stage {
+            Stage::Head if self.served && self.held.is_empty() => Next::Close,
+            Stage::Head => self.refuse(t, 408),
+            Stage::Connect => {
+                if self.exchange.as_ref().is_some_and(|e| e.upstream.as_ref().is_some_and(|u| u.established)) {
+                    self.member_silent(t)
+                } else {
+                    self.member_failed(t)
+                }
+            }
+            Stage::Pause => {
+                self.stage = Stage::Connect;
+                Next::Go
+            }
+            Stage::Forward => match &self.exchange {
+                Some(exchange) if exchange.waits_for == Party::Member => self.member_silent(t),
+                Some(exchange) if !exchange.answered => self.refuse(t, 408),
+                _ => Next::Close,
+            },
+            Stage::Tunnel | Stage::Linger => Next::Close,
+        };
+        match next {
+            Next::Go => self.drive(t),
+            Next::Wait => true,
+            Next::Close => false,
+        }
+    }
+
+    fn member_silent(&mut self, t: &mut Thread) -> Next {
+        let Some(exchange) = &self.exchange else { return Next::Close };
+        if let Some(upstream) = &exchange.upstream {
+            upstream.member.on(t.index).errors.add(1);
+        }
+        if exchange.answered { Next::Close } else { self.answer(t, 504) }
+    }
+}

@@ -1,0 +1,254 @@
+//! One direction of a connection: bytes from a source to a sink, as far as the message goes.
+//!
+//! Small pieces are copied through the thread's scratch memory. Content that is known to be large goes through a
+//! pipe by `splice`, and never enters the process.
+
+use super::kit::{Kit, Pipe, SCRATCH};
+use super::sock::{Io, Sock};
+use crate::http1::Body;
+use crate::sys::PIPE_SIZE;
+
+/// Content of at least this many bytes is spliced.
+const SPLICE_MIN: u64 = 32 * 1024;
+/// A read of this many bytes says that a stream of unknown length is a large one.
+const BULK_READ: usize = 16 * 1024;
+/// A spliced read below says that a stream of unknown length is not a large one any more.
+const SPLICE_TRICKLE: usize = 4 * 1024;
+/// Bytes moved before other connections get their turn.
+const TURN: usize = 4 << 20;
+
+#[derive(Debug)]
+pub(super) struct Flow {
+    pub(super) body: Body,
+    /// Take the content out of its chunks.
+    pub(super) unchunk: bool,
+    /// Bytes read beyond the end of the message.
+    pub(super) excess: Vec<u8>,
+    /// Bytes the sink did not take yet, from `sent` on.
+    pending: Vec<u8>,
+    sent: usize,
+    pipe: Option<Pipe>,
+    /// A stream of unknown length that fills its reads.
+    bulk: bool,
+    /// The source has ended.
+    ended: bool,
+}
+
+/// Why a flow stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pumped {
+    /// All of the message has gone to the sink.
+    Done,
+    /// Waits for the source.
+    Source,
+    /// Waits for the sink.
+    Sink,
+    /// Could go on, but others want to, too.
+    Again,
+    /// The source ended before the message did.
+    Truncated,
+    SourceFailed,
+    SinkFailed,
+    Malformed,
+}
+
+/// Bytes that went in and out of a flow.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Moved {
+    pub(super) read: u64,
+    pub(super) written: u64,
+}
+
+impl Flow {
+    pub(super) fn new(body: Body) -> Self {
+        Self {
+            body,
+            unchunk: false,
+            excess: vec![],
+            pending: vec![],
+            sent: 0,
+            pipe: None,
+            bulk: false,
+            ended: false,
+        }
+    }
+
+    /// The whole message has gone to the sink.
+    #[inline]
+    pub(super) fn is_done(&self) -> bool {
+        (self.ended || self.body.is_done()) && self.is_flushed()
+    }
+
+    /// Nothing is held that the sink has not got.
+    #[inline]
+    pub(super) fn is_flushed(&self) -> bool {
+        self.sent == self.pending.len() && self.pipe.as_ref().is_none_or(|pipe| pipe.held == 0)
+    }
+
+    /// Puts a filled buffer in line for the sink, of which `sent` bytes have gone already. The bytes have been
+    /// accounted for in the body.
+    pub(super) fn push(&mut self, buffer: Vec<u8>, sent: usize, kit: &mut Kit) {
+        if self.sent == self.pending.len() {
+            kit.buffer_put(std::mem::replace(&mut self.pending, buffer));
+            self.sent = sent;
+        } else {
+            self.pending.extend_from_slice(&buffer[sent..]);
+            kit.buffer_put(buffer);
+        }
+    }
+
+    /// The source will say nothing more.
+    pub(super) fn source_ended(&mut self) {
+        self.ended = true;
+    }
+
+    /// Moves what can be moved now.
+    pub(super) fn pump(&mut self, from: &mut Sock, to: &mut Sock, kit: &mut Kit, moved: &mut Moved) -> Pumped {
+        let mut budget = TURN;
+        loop {
+            if let Some(stop) = self.flush(to, kit, moved) {
+                return stop;
+            }
+            if self.ended || self.body.is_done() {
+                return Pumped::Done;
+            }
+            if budget == 0 {
+                return Pumped::Again;
+            }
+            let before = moved.read;
+            if let Some(stop) = self.take(from, to, kit, moved) {
+                return stop;
+            }
+            budget = budget.saturating_sub((moved.read - before) as usize);
+        }
+    }
+
+    /// Gives held resources back to the thread.
+    pub(super) fn recycle(&mut self, kit: &mut Kit) {
+        kit.buffer_put(std::mem::take(&mut self.pending));
+        kit.buffer_put(std::mem::take(&mut self.excess));
+        self.sent = 0;
+        if let Some(pipe) = self.pipe.take() {
+            kit.pipe_put(pipe);
+        }
+    }
+
+    /// Writes what is held.
+    #[inline]
+    fn flush(&mut self, to: &mut Sock, kit: &mut Kit, moved: &mut Moved) -> Option<Pumped> {
+        while self.sent < self.pending.len() {
+            match to.send(&self.pending[self.sent..]) {
+                Io::Bytes(n) => {
+                    self.sent += n;
+                    moved.written += n as u64;
+                }
+                Io::Blocked => return Some(Pumped::Sink),
+                Io::End | Io::Failed(_) => return Some(Pumped::SinkFailed),
+            }
+        }
+        if self.pending.capacity() > 0 {
+            kit.buffer_put(std::mem::take(&mut self.pending));
+            self.sent = 0;
+        }
+        if let Some(pipe) = &mut self.pipe {
+            while pipe.held > 0 {
+                match to.splice_out(pipe) {
+                    Io::Bytes(n) => moved.written += n as u64,
+                    Io::Blocked => return Some(Pumped::Sink),
+                    Io::End | Io::Failed(_) => return Some(Pumped::SinkFailed),
+                }
+            }
+        }
+        None
+    }
+
+    /// Reads once, and writes at once what was copied.
+    #[inline]
+    fn take(&mut self, from: &mut Sock, to: &mut Sock, kit: &mut Kit, moved: &mut Moved) -> Option<Pumped> {
+        let opaque = self.body.opaque();
+        if self.is_large(opaque) {
+            if self.pipe.is_none() {
+                self.pipe = kit.pipe();
+            }
+            // Without a pipe to be had, large content is copied, too.
+            if self.pipe.is_some() {
+                return self.take_spliced(from, kit, moved, opaque);
+            }
+        }
+        // What is not chunked must not be read beyond its end: the rest stays in the socket.
+        let limit = if opaque > 0 && opaque != u64::MAX && !self.unchunk { opaque } else { SCRATCH as u64 };
+        let limit = (limit as usize).min(SCRATCH);
+        let n = match from.recv(&mut kit.scratch[..limit]) {
+            Io::Bytes(n) => n,
+            other => return self.stopped(other),
+        };
+        moved.read += n as u64;
+        self.bulk = opaque == u64::MAX && n >= BULK_READ;
+        if self.unchunk {
+            let mut content = kit.buffer();
+            let Ok(used) = self.body.decode(&kit.scratch[..n], &mut content) else {
+                return Some(Pumped::Malformed);
+            };
+            self.excess.extend_from_slice(&kit.scratch[used..n]);
+            self.push(content, 0, kit);
+            return None;
+        }
+        let Ok(used) = self.body.advance(&kit.scratch[..n]) else { return Some(Pumped::Malformed) };
+        self.excess.extend_from_slice(&kit.scratch[used..n]);
+        let sent = match to.send(&kit.scratch[..used]) {
+            Io::Bytes(sent) => sent,
+            Io::Blocked => 0,
+            Io::End | Io::Failed(_) => return Some(Pumped::SinkFailed),
+        };
+        moved.written += sent as u64;
+        if sent < used {
+            let mut rest = kit.buffer();
+            rest.extend_from_slice(&kit.scratch[sent..used]);
+            self.push(rest, 0, kit);
+        }
+        None
+    }
+
+    /// Whether the next bytes are worth a pipe.
+    #[inline]
+    fn is_large(&self, opaque: u64) -> bool {
+        match opaque {
+            0 => false,
+            _ if self.unchunk => false,
+            u64::MAX => self.bulk,
+            // The rest of what began in a pipe goes through it, too.
+            _ => opaque >= SPLICE_MIN || self.pipe.is_some() && !self.body.is_chunked(),
+        }
+    }
+
+    fn take_spliced(&mut self, from: &mut Sock, kit: &mut Kit, moved: &mut Moved, opaque: u64) -> Option<Pumped> {
+        let pipe = self.pipe.as_mut()?;
+        match from.splice_in(pipe, opaque.min(PIPE_SIZE as u64) as usize) {
+            Io::Bytes(n) => {
+                moved.read += n as u64;
+                self.body.skip(n as u64);
+                self.bulk = n >= SPLICE_TRICKLE;
+                None
+            }
+            other => {
+                if let Some(pipe) = self.pipe.take() {
+                    kit.pipe_put(pipe);
+                }
+                self.stopped(other)
+            }
+        }
+    }
+
+    fn stopped(&mut self, by: Io) -> Option<Pumped> {
+        match by {
+            Io::Bytes(_) => None,
+            Io::Blocked => Some(Pumped::Source),
+            Io::End if self.body.ends_with_connection() => {
+                self.ended = true;
+                None
+            }
+            Io::End => Some(Pumped::Truncated),
+            Io::Failed(_) => Some(Pumped::SourceFailed),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! What all connections of a thread share to move bytes: the epoll instance, scratch memory, pooled buffers and
+//! pipes. A connection holds none of it while it is idle.
+
+use std::os::fd::OwnedFd;
+
+use crate::sys;
+
+/// Bytes read at once by copying.
+pub(super) const SCRATCH: usize = 64 * 1024;
+/// Buffers and pipes kept for the next connection that needs one, at most.
+const POOLED: usize = 64;
+/// A buffer that grew beyond is given back to the allocator, in bytes.
+const MAX_POOLED_BUFFER: usize = 64 * 1024;
+
+pub(super) struct Kit {
+    pub(super) epoll: OwnedFd,
+    /// Where bytes are read to; nobody's between two steps.
+    pub(super) scratch: Box<[u8]>,
+    buffers: Vec<Vec<u8>>,
+    pipes: Vec<Pipe>,
+}
+
+/// A pipe to splice through.
+#[derive(Debug)]
+pub(super) struct Pipe {
+    pub(super) read: OwnedFd,
+    pub(super) write: OwnedFd,
+    /// Bytes in it now.
+    pub(super) held: usize,
+}
+
+impl Kit {
+    pub(super) fn new(epoll: OwnedFd) -> Self {
+        Self { epoll, scratch: vec![0; SCRATCH].into(), buffers: vec![], pipes: vec![] }
+    }
+
+    /// An empty buffer.
+    #[inline]
+    pub(super) fn buffer(&mut self) -> Vec<u8> {
+        self.buffers.pop().unwrap_or_else(|| Vec::with_capacity(2048))
+    }
+
+    #[inline]
+    pub(super) fn buffer_put(&mut self, mut buffer: Vec<u8>) {
+        if (1..=MAX_POOLED_BUFFER).contains(&buffer.capacity()) && self.buffers.len() < POOLED {
+            buffer.clear();
+            self.buffers.push(buffer);
+        }
+    }
+
+    /// An empty pipe; `None` when the system has none left.
+    pub(super) fn pipe(&mut self) -> Option<Pipe> {
+        self.pipes.pop().or_else(|| {
+            let (read, write) = sys::pipe().ok()?;
+            Some(Pipe { read, write, held: 0 })
+        })
+    }
+
+    /// Takes a pipe back; one with bytes in it is closed.
+    pub(super) fn pipe_put(&mut self, pipe: Pipe) {
+        if pipe.held == 0 && self.pipes.len() < POOLED {
+            self.pipes.push(pipe);
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! A traffic thread: one epoll loop, its listening sockets, and every connection accepted on them.
+
+mod accept;
+mod connect;
+mod end;
+mod flow;
+mod forward;
+mod kit;
+mod parse;
+mod session;
+mod sock;
+mod thread;
+mod token;
+mod tunnel;
+mod upstream;
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+
+use octavia_wire::SocketName;
+use rustix::event::epoll::{self, Event, EventData, EventFlags};
+
+use self::accept::{Accepted, Listening};
+use self::session::Session;
+use self::thread::Thread;
+use self::token::Token;
+use crate::slab::{Key, Slab};
+use crate::snapshot::Snapshot;
+use crate::state::Registry;
+use crate::sys;
+
+/// Events taken at once.
+const EVENTS: usize = 256;
+/// Connections accepted from one socket before others get their turn.
+const ACCEPTS: usize = 16;
+/// How long accepting rests when the process is out of descriptors, in milliseconds.
+const EXHAUSTED_MS: u64 = 100;
+
+/// Control thread → traffic thread.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// The configuration and the listening sockets from now on; says when it is in force.
+    Configure { snapshot: Arc<Snapshot>, sockets: Vec<(SocketName, Arc<OwnedFd>)>, done: Sender<()> },
+    /// Accept nothing more, end connections that are idle, and the others when their exchange ends.
+    Drain,
+    /// Tells how many connections are open.
+    Count(Sender<usize>),
+    Stop,
+}
+
+/// What all traffic threads share.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    pub(crate) registry: Arc<Registry>,
+    /// One eventfd a thread: wakes it.
+    pub(crate) wakes: Vec<OwnedFd>,
+}
+
+impl Hub {
+    /// Wakes all threads: a listener that was full is not any more.
+    fn wake_all(&self) {
+        self.wakes.iter().for_each(sys::eventfd_signal);
+    }
+}
+
+pub(crate) struct Worker {
+    thread: Thread,
+    hub: Arc<Hub>,
+    commands: Receiver<Command>,
+    sessions: Slab<Session>,
+    listening: Slab<Listening>,
+    /// Out of descriptors: accept again at this time.
+    rests_until: Option<u64>,
+    /// For the wheel, between two rounds.
+    due: Vec<u64>,
+}
+
+impl Worker {
+    pub(crate) fn new(index: usize, hub: Arc<Hub>, commands: Receiver<Command>) -> std::io::Result<Self> {
+        let epoll = sys::epoll()?;
+        let data = EventData::new_u64(Token::Wake.to_bits());
+        epoll::add(&epoll, &hub.wakes[index], data, EventFlags::IN)?;
+        Ok(Self {
+            thread: Thread::new(index, epoll),
+            hub,
+            commands,
+            sessions: Slab::default(),
+            listening: Slab::default(),
+            rests_until: None,
+            due: vec![],
+        })
+    }
+
+    /// Serves until told to stop.
+    pub(crate) fn run(mut self) {
+        let mut events = vec![Event { flags: EventFlags::empty(), data: EventData::new_u64(0) }; EVENTS];
+        loop {
+            let timeout = self.timeout();
+            let count = match sys::epoll_wait(&self.thread.kit.epoll, &mut events, timeout) {
+                Ok(count) => count,
+                Err(error) => {
+                    tracing::error!(%error, "traffic thread cannot wait for events");
+                    return;
+                }
+            };
+            self.thread.now = sys::now();
+            for event in &events[..count] {
+                let flags = event.flags;
+                match Token::from_bits(event.data.u64()) {
+                    Token::Wake => {
+                        if !self.wake() {
+                            return;
+                        }
+                    }
+                    Token::Listening(key) => self.accept(key),
+                    Token::Session(key) => {
+                        if let Some(session) = self.sessions.get_mut(key) {
+                            session.client.notice(flags);
+                            self.drive(key);
+                        }
+                    }
+                    Token::Upstream(key) => self.upstream_event(key, flags),
+                }
+            }
+            self.expire();
+            for key in std::mem::take(&mut self.thread.again) {
+                self.drive(key);
+            }
+        }
+    }
+
+    /// How long to wait for events, in milliseconds.
+    fn timeout(&mut self) -> Option<u64> {
+        let t = &mut self.thread;
+        if !t.again.is_empty() {
+            return Some(0);
+        }
+        let rest = self.rests_until.map(|until| until.saturating_sub(t.now));
+        [t.wheel.next(t.now), t.upstreams.sweep(t.now), rest].into_iter().flatten().min()
+    }
+
+    #[inline]
+    fn upstream_event(&mut self, key: Key, flags: EventFlags) {
+        let Some(owner) = self.thread.upstreams.owner(key, flags) else { return };
+        let Some(session) = self.sessions.get_mut(owner) else { return };
+        if let Some(exchange) = &mut session.exchange
+            && let Some(upstream) = &mut exchange.upstream
+        {
+            upstream.sock.notice(flags);
+        }
+        self.drive(owner);
+    }
+
+    #[inline]
+    fn drive(&mut self, key: Key) {
+        if let Some(session) = self.sessions.get_mut(key)
+            && !session.drive(&mut self.thread)
+        {
+            self.close(key);
+        }
+    }
+
+    fn close(&mut self, key: Key) {
+        if let Some(session) = self.sessions.remove(key) {
+            self.ended(session);
+        }
+    }
+
+    fn ended(&mut self, mut session: Session) {
+        session.close(&mut self.thread);
+        if accept::closed(&session.listener) {
+            self.hub.wake_all();
+            self.hub.registry.mark_changed();
+        }
+    }
+
+    fn accept(&mut self, listening_key: Key) {
+        for _ in 0..ACCEPTS {
+            let Some(listening) = self.listening.get_mut(listening_key) else { return };
+            match listening.accept() {
+                Accepted::Connection(fd, peer) => {
+                    let listener = Arc::clone(&listening.listener);
+                    let local = listening.name.address;
+                    accept::count(&listener, &self.thread);
+                    let t = &mut self.thread;
+                    let key = self.sessions.reserve();
+                    let mut session =
+                        Session::new(key, fd, listener, t.config, peer.ip().to_canonical(), local);
+                    if session.drive(t) {
+                        self.sessions.fill(key, session);
+                    } else {
+                        self.sessions.remove(key);
+                        self.ended(session);
+                    }
+                    if self.pause_if_full(listening_key) {
+                        return;
+                    }
+                }
+                Accepted::Refused => {}
+                Accepted::Nothing => return,
+                Accepted::Full => {
+                    if self.pause_if_full(listening_key) {
+                        return;
+                    }
+                }
+                Accepted::Exhausted => {
+                    self.rests_until = Some(self.thread.now + EXHAUSTED_MS);
+                    for key in self.listening.keys() {
+                        if let Some(listening) = self.listening.get_mut(key) {
+                            listening.pause(&self.thread.kit.epoll);
+                        }
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Stops accepting when the listener's limit is met.
+    #[inline]
+    fn pause_if_full(&mut self, key: Key) -> bool {
+        let Some(listening) = self.listening.get_mut(key).filter(|l| l.check_full()) else { return false };
+        listening.pause(&self.thread.kit.epoll);
+        self.hub.registry.mark_changed();
+        true
+    }
+
+    fn expire(&mut self) {
+        let mut due = std::mem::take(&mut self.due);
+        self.thread.wheel.expire(self.thread.now, &mut due);
+        for owner in due.drain(..) {
+            let key = Key::from_bits(owner);
+            if let Some(session) = self.sessions.get_mut(key)
+                && !session.timed_out(&mut self.thread)
+            {
+                self.close(key);
+            }
+        }
+        self.due = due;
+        if self.rests_until.is_some_and(|until| until <= self.thread.now) {
+            self.rests_until = None;
+            self.watch_all();
+        }
+    }
+
+    /// Does what other threads want; `false` when that is to stop.
+    fn wake(&mut self) -> bool {
+        sys::eventfd_clear(&self.hub.wakes[self.thread.index]);
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Configure { snapshot, sockets, done } => {
+                    self.configure(snapshot, sockets);
+                    // Nobody waits for the answer any more: fine, too.
+                    let _ = done.send(());
+                }
+                Command::Drain => self.drain(),
+                Command::Count(answer) => drop(answer.send(self.sessions.len())),
+                Command::Stop => return false,
+            }
+        }
+        self.watch_all();
+        true
+    }
+
+    fn configure(&mut self, snapshot: Arc<Snapshot>, sockets: Vec<(SocketName, Arc<OwnedFd>)>) {
+        let t = &mut self.thread;
+        t.config += 1;
+        t.upstreams.retain_members(|serial| snapshot.has_member(serial));
+        t.snapshot = snapshot;
+        for key in self.listening.keys() {
+            let Some(listening) = self.listening.get_mut(key) else { continue };
+            let name = listening.name;
+            if !sockets.iter().any(|(kept, _)| *kept == name) {
+                // Whoever is in the queue already is served yet.
+                self.accept(key);
+                if let Some(mut listening) = self.listening.remove(key) {
+                    listening.pause(&self.thread.kit.epoll);
+                }
+            } else if let Some(listener) = self.thread.snapshot.listener(name.listener) {
+                listening.listener = Arc::clone(listener);
+            }
+        }
+        let held: Vec<_> = self.listening.keys();
+        let held: Vec<_> = held.into_iter().filter_map(|k| Some(self.listening.get_mut(k)?.name)).collect();
+        for (name, fd) in sockets {
+            if !held.contains(&name)
+                && let Some(listener) = self.thread.snapshot.listener(name.listener)
+            {
+                let key = self.listening.reserve();
+                let listening = Listening::new(name, fd, Arc::clone(listener), key);
+                self.listening.fill(key, listening);
+            }
+        }
+        self.close_idle();
+    }
+
+    fn drain(&mut self) {
+        self.thread.draining = true;
+        self.thread.upstreams.retain_members(|_| false);
+        for key in self.listening.keys() {
+            if let Some(mut listening) = self.listening.remove(key) {
+                listening.pause(&self.thread.kit.epoll);
+            }
+        }
+        self.close_idle();
+    }
+
+    /// Closes connections that wait for a request and shall not get another.
+    fn close_idle(&mut self) {
+        for key in self.sessions.keys() {
+            if let Some(session) = self.sessions.get_mut(key)
+                && session.is_idle()
+                && session.must_end(&self.thread)
+            {
+                self.close(key);
+            }
+        }
+    }
+
+    /// Accepts on every listening socket that may.
+    fn watch_all(&mut self) {
+        if self.rests_until.is_some() {
+            return;
+        }
+        for key in self.listening.keys() {
+            if let Some(listening) = self.listening.get_mut(key) {
+                listening.watch(&self.thread.kit.epoll);
+            }
+        }
+    }
+}

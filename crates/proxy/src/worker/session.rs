@@ -1,0 +1,263 @@
+//! One client connection, from accept to close, and the exchange it is in the middle of.
+//!
+//! A session is driven by events: [`Session::drive`] goes from stage to stage until the connection has to wait or
+//! is over. The stages are in modules of their own: `parse`, `connect`, `forward`, `tunnel`, `end`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use super::flow::Flow;
+use super::sock::Sock;
+use super::thread::Thread;
+use super::token::Token;
+use super::upstream::{self, Upstream};
+use crate::http1::{Body, Framing};
+use crate::slab::Key;
+use crate::snapshot::{ListenerConf, Mode};
+use crate::state::ListenerCounters;
+use crate::wheel::TimerId;
+
+/// Stages gone through before other connections get their turn.
+const TURNS: usize = 64;
+
+pub(super) struct Session {
+    pub(super) key: Key,
+    pub(super) client: Sock,
+    /// The configuration of the exchange, or of the one before.
+    pub(super) listener: Arc<ListenerConf>,
+    /// Which configuration `listener` is from.
+    pub(super) config: u64,
+    pub(super) peer: IpAddr,
+    /// The address the client connected to.
+    pub(super) local: SocketAddr,
+    timer: Option<TimerId>,
+    pub(super) stage: Stage,
+    /// The timer runs for the head that is awaited.
+    pub(super) head_timed: bool,
+    /// Some request was answered before: this connection is being kept alive.
+    pub(super) served: bool,
+    /// Bytes read and not used: the beginning of the next request.
+    pub(super) held: Vec<u8>,
+    /// So many bytes of `held` are known not to hold a whole head.
+    pub(super) seen: usize,
+    pub(super) exchange: Option<Box<Exchange>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Waits for a request head.
+    Head,
+    /// Gets a connection to a member, and the first bytes into it.
+    Connect,
+    /// All members were tried: waits a little before it tries again.
+    Pause,
+    /// The rest of the request goes to the member, the response to the client.
+    Forward,
+    /// Bytes go both ways, unseen.
+    Tunnel,
+    /// Said goodbye; reads what the client still sends, so that it gets to read our last words.
+    Linger,
+}
+
+/// One request and its response, or the one "exchange" of a TCP connection.
+pub(super) struct Exchange {
+    pub(super) upstream: Option<Upstream>,
+    /// What goes to the member first: the head and what came with it. Kept until the member answers, to be sent
+    /// to another if this one does not.
+    pub(super) request: Vec<u8>,
+    pub(super) sent: usize,
+    /// Client to member.
+    pub(super) up: Flow,
+    /// Member to client.
+    pub(super) down: Flow,
+    /// The beginning of a response head.
+    pub(super) head: Vec<u8>,
+    /// Places in the pool of members that failed this exchange.
+    pub(super) tried: Vec<u16>,
+    pub(super) place: u16,
+    pub(super) retries: u8,
+    pub(super) interims: u8,
+    pub(super) traits: Traits,
+    /// Only a new connection will do.
+    pub(super) fresh: bool,
+    /// The member takes no more of the request; its answer may still come.
+    pub(super) upload_dead: bool,
+    /// The response's head is on its way to the client.
+    pub(super) answered: bool,
+    /// The member agreed to another protocol.
+    pub(super) switched: bool,
+    /// The connection to the member can carry another exchange after this one.
+    pub(super) reusable: bool,
+    /// The end of the client's stream was passed on to the member.
+    pub(super) up_shut: bool,
+    pub(super) down_shut: bool,
+    /// Whose silence the timer is for.
+    pub(super) waits_for: Party,
+}
+
+/// What matters of a request once its head is gone.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Traits {
+    pub(super) http11: bool,
+    pub(super) to_head: bool,
+    pub(super) keep_alive: bool,
+    pub(super) upgrade: bool,
+    pub(super) replayable: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Party {
+    Client,
+    Member,
+}
+
+/// What a stage ends with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    Go,
+    Wait,
+    Close,
+}
+
+impl Exchange {
+    pub(super) fn new(request: Vec<u8>, body: Body, traits: Traits) -> Box<Self> {
+        Box::new(Self {
+            upstream: None,
+            request,
+            sent: 0,
+            up: Flow::new(body),
+            down: Flow::new(Body::new(Framing::None)),
+            head: vec![],
+            tried: vec![],
+            place: 0,
+            retries: 0,
+            interims: 0,
+            traits,
+            fresh: false,
+            upload_dead: false,
+            answered: false,
+            switched: false,
+            reusable: false,
+            up_shut: false,
+            down_shut: false,
+            waits_for: Party::Member,
+        })
+    }
+}
+
+impl Session {
+    pub(super) fn new(
+        key: Key,
+        fd: OwnedFd,
+        listener: Arc<ListenerConf>,
+        config: u64,
+        peer: IpAddr,
+        local: SocketAddr,
+    ) -> Self {
+        let mut session = Self {
+            key,
+            client: Sock::new(fd, Token::Session(key).to_bits()),
+            listener,
+            config,
+            peer,
+            local,
+            timer: None,
+            stage: Stage::Head,
+            head_timed: false,
+            served: false,
+            held: vec![],
+            seen: 0,
+            exchange: None,
+        };
+        if session.listener.mode == Mode::Tcp {
+            session.stage = Stage::Connect;
+            let mut exchange = Exchange::new(vec![], Body::new(Framing::Close), Traits::default());
+            exchange.down.body = Body::new(Framing::Close);
+            session.exchange = Some(exchange);
+        }
+        session
+    }
+
+    /// Does what can be done now; `false` when the connection is over.
+    pub(super) fn drive(&mut self, t: &mut Thread) -> bool {
+        for _ in 0..TURNS {
+            let next = match self.stage {
+                Stage::Head => self.read_request(t),
+                Stage::Connect => self.connect(t),
+                Stage::Pause => self.pause(),
+                Stage::Forward => self.forward(t),
+                Stage::Tunnel => self.tunnel(t),
+                Stage::Linger => self.linger(t),
+            };
+            match next {
+                Next::Go => {}
+                Next::Wait => return true,
+                Next::Close => return false,
+            }
+        }
+        t.again.push(self.key);
+        true
+    }
+
+    /// Waits for a request, with nothing of one here yet.
+    pub(super) fn is_idle(&self) -> bool {
+        self.stage == Stage::Head && self.held.is_empty()
+    }
+
+    /// Lets go of everything that others share. The sockets close when the session is dropped.
+    pub(super) fn close(&mut self, t: &mut Thread) {
+        self.exchange_end(t, false);
+        t.kit.buffer_put(std::mem::take(&mut self.held));
+        if let Some(timer) = self.timer.take() {
+            t.wheel.remove(timer);
+        }
+    }
+
+    /// Ends the exchange; with `reuse`, its connection to the member goes back to the idle ones.
+    pub(super) fn exchange_end(&mut self, t: &mut Thread, reuse: bool) {
+        if let Some(mut exchange) = self.exchange.take() {
+            exchange.detach(t, reuse);
+            t.kit.buffer_put(std::mem::take(&mut exchange.request));
+            t.kit.buffer_put(std::mem::take(&mut exchange.head));
+            exchange.up.recycle(&mut t.kit);
+            exchange.down.recycle(&mut t.kit);
+        }
+    }
+
+    /// The connection ends after `limit` milliseconds of what it is waiting for; `None` = it waits for ever.
+    #[inline]
+    pub(super) fn arm(&mut self, t: &mut Thread, limit: Option<u32>) {
+        match limit {
+            Some(ms) => {
+                let owner = self.key.to_bits();
+                let timer = *self.timer.get_or_insert_with(|| t.wheel.add(owner));
+                t.wheel.arm(timer, t.now + u64::from(ms));
+            }
+            None => {
+                if let Some(timer) = self.timer {
+                    t.wheel.disarm(timer);
+                }
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn counters(&self, t: &Thread) -> &ListenerCounters {
+        self.listener.state.on(t.index)
+    }
+}
+
+impl Exchange {
+    /// Gives up the connection to the member.
+    pub(super) fn detach(&mut self, t: &mut Thread, reuse: bool) {
+        if let Some(upstream) = self.upstream.take() {
+            upstream::end(&upstream.member);
+            if reuse && !t.draining && t.snapshot.has_member(upstream.member.serial) {
+                t.upstreams.keep(upstream, &t.kit, t.now);
+            } else {
+                t.upstreams.close(upstream);
+            }
+        }
+    }
+}

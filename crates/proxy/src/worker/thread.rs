@@ -1,0 +1,45 @@
+//! What a traffic thread has besides its connections: shared by all of them, one step at a time.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use super::kit::Kit;
+use super::upstream::Upstreams;
+use crate::slab::Key;
+use crate::snapshot::Snapshot;
+use crate::sys;
+use crate::wheel::Wheel;
+
+pub(super) struct Thread {
+    /// Number of this thread: the index of its counters.
+    pub(super) index: usize,
+    pub(super) kit: Kit,
+    pub(super) upstreams: Upstreams,
+    pub(super) wheel: Wheel,
+    /// Sessions that could go on, but let others go first.
+    pub(super) again: Vec<Key>,
+    pub(super) snapshot: Arc<Snapshot>,
+    /// Counts the configurations of this thread.
+    pub(super) config: u64,
+    /// Milliseconds; read once for each round of events.
+    pub(super) now: u64,
+    /// The process is going: connections end with the exchange they are in.
+    pub(super) draining: bool,
+}
+
+impl Thread {
+    pub(super) fn new(index: usize, epoll: OwnedFd) -> Self {
+        let now = sys::now();
+        Self {
+            index,
+            kit: Kit::new(epoll),
+            upstreams: Upstreams::default(),
+            wheel: Wheel::new(now),
+            again: vec![],
+            snapshot: Arc::default(),
+            config: 0,
+            now,
+            draining: false,
+        }
+    }
+}

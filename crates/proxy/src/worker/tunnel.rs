@@ -1,0 +1,56 @@
+//! Stage *tunnel*: bytes go both ways, unseen, until both ends have said all.
+
+use super::flow::{Moved, Pumped};
+use super::session::{Next, Session};
+use super::thread::Thread;
+
+impl Session {
+    pub(super) fn tunnel(&mut self, t: &mut Thread) -> Next {
+        let Some(exchange) = &mut self.exchange else { return Next::Close };
+        let Some(upstream) = &mut exchange.upstream else { return Next::Close };
+        let counters = self.listener.state.on(t.index);
+
+        let mut moved = Moved::default();
+        let up = exchange.up.pump(&mut self.client, &mut upstream.sock, &mut t.kit, &mut moved);
+        counters.rx.add(moved.read);
+        let mut moved = Moved::default();
+        let down = exchange.down.pump(&mut upstream.sock, &mut self.client, &mut t.kit, &mut moved);
+        counters.tx.add(moved.written);
+
+        // An end of one stream is passed on; the other stream goes on.
+        if up == Pumped::Done && !exchange.up_shut {
+            exchange.up_shut = true;
+            upstream.sock.shutdown_write();
+        }
+        if down == Pumped::Done && !exchange.down_shut {
+            exchange.down_shut = true;
+            self.client.shutdown_write();
+        }
+        match up {
+            Pumped::Source => self.client.wait_read(&t.kit.epoll),
+            Pumped::Sink => upstream.sock.wait_write(&t.kit.epoll),
+            _ => {}
+        }
+        match down {
+            Pumped::Source => upstream.sock.wait_read(&t.kit.epoll),
+            Pumped::Sink => self.client.wait_write(&t.kit.epoll),
+            _ => {}
+        }
+        match (up, down) {
+            (Pumped::Done, Pumped::Done) => return Next::Close,
+            (Pumped::SourceFailed | Pumped::SinkFailed, _) | (_, Pumped::SourceFailed | Pumped::SinkFailed) => {
+                return Next::Close;
+            }
+            (Pumped::Again, _) | (_, Pumped::Again) => t.again.push(self.key),
+            _ => {}
+        }
+        // Each side's silence counts only together with the other's: any byte puts the end off.
+        let timeouts = &self.listener.timeouts;
+        let limit = match (timeouts.client_data, timeouts.member_data) {
+            (Some(client), Some(member)) => Some(client.min(member)),
+            (limit, None) | (None, limit) => limit,
+        };
+        self.arm(t, limit);
+        Next::Wait
+    }
+}
