@@ -7,9 +7,26 @@
 #![forbid(unsafe_code)]
 
 mod agents;
+mod boot;
 mod clock;
+mod controller;
+mod executor;
+mod health;
+mod housekeeping;
+mod ledger;
+mod observe;
+mod options;
+mod orphans;
 mod random;
+mod stop;
+mod worker;
 
 pub use agents::{AgentAddress, AgentError, Agents, MutualTlsAgents, MutualTlsOptions};
 pub use clock::{Clock, SystemClock};
+pub use controller::{Controller, ControllerOptions};
+pub use health::HealthManager;
+pub use housekeeping::{Housekeeping, Swept};
+pub use options::{BootOptions, HealthOptions, HeartbeatKey, HousekeepingOptions, Parts, WorkerOptions};
 pub use random::{Random, SystemRandom};
+pub use stop::{Stop, Stopper};
+pub use worker::{Reconciled, Worker};

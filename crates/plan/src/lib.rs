@@ -3,7 +3,7 @@
 //! - [`compile`]: a load balancer's tree becomes the [`AmphoraSpec`](octavia_wire::AmphoraSpec) of one amphora.
 //! - [`plan`]: what to do next so that observed becomes desired.
 //! - [`rollup`]: what a heartbeat means for operating statuses.
-//! - [`Sequence`]: which heartbeats are news.
+//! - [`Sequence`]: which heartbeats are news; [`own_fault`]: whose fault their absence is.
 //! - [`backoff`]: when to try again.
 
 #![forbid(unsafe_code)]
@@ -14,6 +14,7 @@ mod compile;
 mod planner;
 mod rollup;
 mod sequence;
+mod silence;
 mod step;
 mod world;
 
@@ -23,5 +24,6 @@ pub use compile::compile;
 pub use planner::{Plan, PlanOptions, Waiting, plan};
 pub use rollup::{StatusChange, StatusChanges, rollup, rollup_silent};
 pub use sequence::{News, Sequence};
+pub use silence::own_fault;
 pub use step::Step;
 pub use world::{Desired, Observed, ObservedAmphora, ObservedServer, ServerPower};

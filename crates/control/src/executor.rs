@@ -1,0 +1,185 @@
+//! Doing what was planned: one arm for each step, each idempotent, each result stored under the lease.
+
+use jiff::Timestamp;
+use newtype_uuid::GenericUuid;
+use octavia_cloud::{CloudError, ServerRequest, VipRequest};
+use octavia_model::{
+    Amphora, AmphoraId, AmphoraRole, AmphoraStatus, Blame, Known, Reason, ReasonCode, Retry,
+};
+use octavia_plan::{Desired, Observed, Step, compile};
+use octavia_store::{Lease, Settled, Settlement, StoreError};
+
+use crate::boot::boot_files;
+use crate::observe::agent_address;
+use crate::{AgentAddress, AgentError, Parts, WorkerOptions};
+
+/// Runs steps of one plan, made from `desired` and `observed`, under one lease.
+#[derive(Debug)]
+pub(crate) struct Executor<'a> {
+    pub(crate) parts: &'a Parts,
+    pub(crate) options: &'a WorkerOptions,
+    pub(crate) lease: &'a Lease,
+    pub(crate) desired: &'a Desired,
+    pub(crate) observed: &'a Observed,
+}
+
+/// Why a step did not do what it says.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StepError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Cloud(#[from] CloudError),
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+}
+
+impl StepError {
+    /// The reason to show at once, for what no retry helps against: a caller's mistake, or what is never to be
+    /// tried again. Anything else is retried with backoff, and shown when that takes too long.
+    pub(crate) fn verdict(&self) -> Option<Reason> {
+        match self {
+            Self::Store(_) => None,
+            Self::Cloud(error) => (error.blame == Blame::Caller || error.retry == Retry::Never).then(|| {
+                let advice = "Change what was asked for, or delete the load balancer.";
+                Reason::new(ReasonCode::CloudRefused, error.message.clone(), advice)
+            }),
+            Self::Agent(error) => (error.retry() == Retry::Never).then(|| error.reason()),
+        }
+    }
+}
+
+impl Executor<'_> {
+    /// Does the step. What was done before by someone else, or by us before a crash, is found and adopted.
+    pub(crate) async fn run(&self, step: &Step) -> Result<(), StepError> {
+        match step {
+            Step::VipEnsure => self.vip_ensure().await,
+            Step::AmphoraCreate { role } => self.amphora_create(*role).await,
+            Step::ServerEnsure { amphora } => self.server_ensure(self.row(*amphora)?).await,
+            Step::SpecPush { amphora } => self.spec_push(self.row(*amphora)?).await,
+            Step::AmphoraRecord(row) => Ok(self.parts.store.amphora_update(self.lease, row).await?),
+            Step::AmphoraRetire { amphora, reason } => {
+                tracing::warn!(%amphora, %reason, "replacing an amphora");
+                let row = Amphora { status: AmphoraStatus::PendingDelete, ..self.row(*amphora)?.clone() };
+                Ok(self.parts.store.amphora_update(self.lease, &row).await?)
+            }
+            Step::AmphoraDelete { amphora } => {
+                self.parts.compute.server_delete(*amphora).await?;
+                Ok(self.parts.store.amphora_delete_mark(self.lease, *amphora).await?)
+            }
+            Step::Settle { generation, faults } => {
+                let settlement = Settlement { listener_faults: faults.clone() };
+                match self.parts.store.lb_settle(self.lease, *generation, &settlement).await? {
+                    Settled::Done => tracing::info!(generation, faults = faults.len(), "settled"),
+                    Settled::GenerationMoved => {
+                        tracing::debug!(generation, "a newer generation came meanwhile")
+                    }
+                }
+                Ok(())
+            }
+            Step::Fail { generation, reason } => {
+                tracing::warn!(%reason, "the load balancer is in error");
+                self.parts.store.lb_fail(self.lease, *generation, reason.clone()).await?;
+                Ok(())
+            }
+            Step::LoadBalancerDelete => {
+                self.parts.network.vip_release(self.desired.graph.load_balancer.id).await?;
+                Ok(self.parts.store.lb_deleted(self.lease).await?)
+            }
+        }
+    }
+
+    fn row(&self, amphora: AmphoraId) -> Result<&Amphora, StepError> {
+        let row = self.desired.amphorae.iter().find(|row| row.id == amphora);
+        row.ok_or_else(|| {
+            CloudError::internal(format!("a step names amphora {amphora}, which has no row")).into()
+        })
+    }
+
+    fn now(&self) -> Timestamp {
+        self.parts.clock.now()
+    }
+
+    async fn vip_ensure(&self) -> Result<(), StepError> {
+        let lb = &self.desired.graph.load_balancer;
+        let request = VipRequest {
+            load_balancer_id: lb.id,
+            project_id: lb.project_id.clone(),
+            network_id: lb.vip.network_id,
+            subnet_id: lb.vip.subnet_id,
+            address: Some(lb.vip.address),
+            port_id: (!lb.vip.owned).then_some(lb.vip.port_id),
+        };
+        let port = self.parts.network.vip_ensure(&request).await?;
+        if (port.address, port.port_id) == (lb.vip.address, lb.vip.port_id) {
+            Ok(())
+        } else {
+            let message =
+                format!("the VIP's port {} is gone, and {} is not the same", lb.vip.port_id, port.port_id);
+            Err(CloudError::refused(message).into())
+        }
+    }
+
+    /// Only the row: its id is what everything made for the amphora is named by.
+    async fn amphora_create(&self, role: AmphoraRole) -> Result<(), StepError> {
+        let lb = &self.desired.graph.load_balancer;
+        let row = Amphora {
+            id: AmphoraId::from_untyped_uuid(self.parts.random.uuid()),
+            load_balancer_id: Some(lb.id),
+            status: AmphoraStatus::PendingCreate,
+            role: Some(role),
+            compute_id: None,
+            lb_network_ip: None,
+            vrrp_ip: None,
+            ha_ip: Some(lb.vip.address),
+            vrrp_port_id: None,
+            ha_port_id: Some(lb.vip.port_id),
+            vrrp_interface: None,
+            vrrp_id: None,
+            vrrp_priority: None,
+            cert_expiration: None,
+            cached_zone: None,
+            image_id: None,
+            compute_flavor: None,
+            applied_generation: 0,
+            last_heartbeat_at: None,
+            created_at: self.now(),
+            updated_at: None,
+        };
+        Ok(self.parts.store.amphora_insert(self.lease, &row).await?)
+    }
+
+    async fn server_ensure(&self, row: &Amphora) -> Result<(), StepError> {
+        let boot = &self.options.boot;
+        let cert = self.parts.certs.issue(&row.id.to_string(), boot.cert_lifetime).await?;
+        let load_balancer_id = self.desired.graph.load_balancer.id;
+        let files = boot_files(row.id, load_balancer_id, &cert, self.parts.certs.authority(), boot)?;
+        let request = ServerRequest { amphora_id: row.id, load_balancer_id, files };
+        let server = self.parts.compute.server_ensure(&request).await?;
+        let row = Amphora {
+            status: AmphoraStatus::Booting,
+            compute_id: Some(server.compute_id),
+            lb_network_ip: server.agent.map(|address| address.ip()).or(row.lb_network_ip),
+            cert_expiration: Some(cert.expires_at),
+            updated_at: Some(self.now()),
+            ..row.clone()
+        };
+        Ok(self.parts.store.amphora_update(self.lease, &row).await?)
+    }
+
+    async fn spec_push(&self, row: &Amphora) -> Result<(), StepError> {
+        let server = self.observed.amphorae.get(&row.id).map_or(Known::Unknown, |seen| seen.server.clone());
+        let address = agent_address(row, &server, self.options.agent_port)
+            .ok_or_else(|| AgentError::Unreachable("its address is not known".to_owned()))?;
+        let spec = compile(&self.desired.graph, row.id, self.desired.fence);
+        let agent = AgentAddress { amphora: row.id, address };
+        let outcome = self.parts.agents.spec_push(agent, &spec).await?;
+        let row = Amphora {
+            status: AmphoraStatus::Allocated,
+            applied_generation: row.applied_generation.max(outcome.generation),
+            updated_at: Some(self.now()),
+            ..row.clone()
+        };
+        Ok(self.parts.store.amphora_update(self.lease, &row).await?)
+    }
+}

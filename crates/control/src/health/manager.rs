@@ -1,0 +1,282 @@
+//! The health manager's shell: socket, clock and store around [`Heard`] and the pure roll-up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use octavia_model::{AmphoraId, LoadBalancerId, ProvisioningStatus};
+use octavia_plan::{StatusChange, StatusChanges, own_fault, rollup, rollup_silent};
+use octavia_store::{HealthContext, StatusWrite, StatusWrites, Store, StoreError};
+use octavia_wire::{Heartbeat, MAX_DATAGRAM};
+use tokio::net::UdpSocket;
+use tokio::sync::Notify;
+
+use super::heard::{Due, Heard};
+use crate::{Clock, HealthOptions, Stop};
+
+/// At most one line of log about bad datagrams, and one about each unknown amphora, in this time.
+const COMPLAIN_EVERY: SignedDuration = SignedDuration::from_secs(60);
+/// A load balancer is woken at most once in this time for what its heartbeats say.
+const WAKE_EVERY: SignedDuration = SignedDuration::from_secs(5);
+
+/// Cheap to clone; clones share what was heard.
+#[derive(Debug, Clone)]
+pub struct HealthManager {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    options: Arc<HealthOptions>,
+    state: Arc<Mutex<State>>,
+    heard_something: Arc<Notify>,
+}
+
+#[derive(Debug)]
+struct State {
+    heard: Heard,
+    /// Silence is counted from here: the start, or the end of a trouble of our own.
+    listening_since: Timestamp,
+    /// The store failed, and has not answered since.
+    store_in_trouble: bool,
+    silent: BTreeSet<AmphoraId>,
+    woken: BTreeMap<LoadBalancerId, Timestamp>,
+    complained: BTreeMap<Complaint, Timestamp>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Complaint {
+    BadDatagram,
+    Unknown(AmphoraId),
+    OwnFault,
+}
+
+impl HealthManager {
+    pub fn new(store: Store, clock: Arc<dyn Clock>, options: HealthOptions) -> Self {
+        let state = State {
+            heard: Heard::default(),
+            listening_since: clock.now(),
+            store_in_trouble: false,
+            silent: BTreeSet::new(),
+            woken: BTreeMap::new(),
+            complained: BTreeMap::new(),
+        };
+        Self {
+            store,
+            clock,
+            options: Arc::new(options),
+            state: Arc::new(Mutex::new(state)),
+            heard_something: Arc::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Serves until asked to stop, then writes what was heard last.
+    pub async fn run(self, socket: UdpSocket, mut stop: Stop) {
+        tokio::select! {
+            () = self.receive(&socket) => {}
+            () = self.flush_always() => {}
+            () = self.scan_always() => {}
+            () = stop.asked() => {}
+        }
+        if let Err(error) = self.flush().await {
+            tracing::warn!(%error, "what was heard last is not written");
+        }
+    }
+
+    async fn receive(&self, socket: &UdpSocket) {
+        let mut buffer = vec![0; MAX_DATAGRAM];
+        loop {
+            match socket.recv_from(&mut buffer).await {
+                Ok((length, _)) => self.datagram(&buffer[..length]),
+                Err(error) => {
+                    tracing::warn!(%error, "could not receive heartbeats");
+                    self.clock.sleep(self.options.flush_interval).await;
+                }
+            }
+        }
+    }
+
+    async fn flush_always(&self) {
+        loop {
+            self.heard_something.notified().await;
+            self.clock.sleep(self.options.flush_interval).await;
+            if let Err(error) = self.flush().await {
+                tracing::warn!(%error, "could not write what was heard");
+                self.clock.sleep(self.options.scan_interval).await;
+                self.heard_something.notify_one();
+            }
+        }
+    }
+
+    async fn scan_always(&self) {
+        loop {
+            self.clock.sleep(self.options.scan_interval).await;
+            if let Err(error) = self.scan().await {
+                tracing::warn!(%error, "could not look for silent amphorae");
+            }
+        }
+    }
+
+    /// Takes one datagram in. Whatever is not a fresh heartbeat under our key changes nothing.
+    pub fn datagram(&self, datagram: &[u8]) {
+        match Heartbeat::open(datagram, self.options.heartbeat_key.reveal().as_bytes()) {
+            Ok(beat) => {
+                if self.state().heard.note(beat, self.clock.now()) {
+                    self.heard_something.notify_one();
+                }
+            }
+            Err(error) => {
+                if self.state().may_complain(Complaint::BadDatagram, self.clock.now()) {
+                    tracing::warn!(%error, "a datagram that is no heartbeat of ours (more may follow unsaid)");
+                }
+            }
+        }
+    }
+
+    /// Writes what was heard and is worth it. After an error, what was not written is still due.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        let due = self.state().heard.due(self.clock.now(), self.options.statistics_interval);
+        for due in due {
+            let written = self.write(&due).await;
+            self.note_store(&written);
+            written?;
+            self.state().heard.wrote(due, self.clock.now());
+        }
+        Ok(())
+    }
+
+    /// After trouble with the database nobody is silent until everybody had time to be heard and written.
+    fn note_store<T>(&self, result: &Result<T, StoreError>) {
+        let mut state = self.state();
+        if state.store_in_trouble && result.is_ok() {
+            state.listening_since = self.clock.now();
+        }
+        state.store_in_trouble = result.is_err();
+    }
+}
+
+impl State {
+    fn may_complain(&mut self, about: Complaint, now: Timestamp) -> bool {
+        self.complained.retain(|_, at| now.duration_since(*at) < COMPLAIN_EVERY);
+        let first = !self.complained.contains_key(&about);
+        if first {
+            self.complained.insert(about, now);
+        }
+        first
+    }
+
+    fn may_wake(&mut self, lb: LoadBalancerId, now: Timestamp) -> bool {
+        self.woken.retain(|_, at| now.duration_since(*at) < WAKE_EVERY);
+        let first = !self.woken.contains_key(&lb);
+        if first {
+            self.woken.insert(lb, now);
+        }
+        first
+    }
+}
+
+impl HealthManager {
+    async fn write(&self, due: &Due) -> Result<(), StoreError> {
+        let beat = &due.beat;
+        let mut write = self.state().heard.write(due);
+        if !due.review {
+            self.store.heartbeat_apply(&write).await?;
+            return Ok(());
+        }
+        let Some(context) = self.store.health_context(beat.id).await? else {
+            let mut state = self.state();
+            if state.may_complain(Complaint::Unknown(beat.id), self.clock.now()) {
+                tracing::warn!(amphora = %beat.id, "a heartbeat of an amphora that has no row");
+            }
+            return Ok(());
+        };
+        write.statuses = status_writes(rollup(&context.graph, beat));
+        write.applied_generation =
+            beat.generation.filter(|generation| *generation > context.amphora.applied_generation);
+        self.store.heartbeat_apply(&write).await?;
+        let lb = &context.graph.load_balancer;
+        self.state().silent.remove(&beat.id);
+        if needs_work(&context, beat) && self.state().may_wake(lb.id, self.clock.now()) {
+            tracing::info!(lb = %lb.id, amphora = %beat.id, "a heartbeat says that the amphora is not as desired");
+            self.store.lb_wake(lb.id).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks for amphorae that have not been heard for too long: their load balancers are shown as `ERROR` and
+    /// looked at by a worker at once, which asks, and restarts or replaces what does not answer.
+    pub async fn scan(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let timeout = self.options.heartbeat_timeout;
+        {
+            let mut state = self.state();
+            state.heard.forget_silent(now - timeout - timeout);
+            if state.store_in_trouble || now.duration_since(state.listening_since) < timeout {
+                return Ok(());
+            }
+        }
+        let rows = self.store.amphorae_silent(now - timeout).await;
+        self.note_store(&rows);
+        let heard = self.state().heard.heard_since(now - timeout);
+        // What was heard and not yet written is not silent.
+        let silent: BTreeSet<AmphoraId> =
+            rows?.into_iter().map(|row| row.id).filter(|id| !heard.contains(id)).collect();
+        if own_fault(silent.len(), heard.len()) {
+            if self.state().may_complain(Complaint::OwnFault, now) {
+                let (silent, heard) = (silent.len(), heard.len());
+                tracing::error!(
+                    silent,
+                    heard,
+                    "most amphorae fell silent at once: this controller is suspected, and nothing is repaired for silence"
+                );
+            }
+            return Ok(());
+        }
+        let fresh: Vec<AmphoraId> = {
+            let mut state = self.state();
+            let fresh = silent.difference(&state.silent).copied().collect();
+            state.silent = silent;
+            fresh
+        };
+        for amphora in fresh {
+            self.blame(amphora).await.inspect_err(|_| {
+                self.state().silent.remove(&amphora);
+            })?;
+        }
+        Ok(())
+    }
+
+    async fn blame(&self, amphora: AmphoraId) -> Result<(), StoreError> {
+        let Some(context) = self.store.health_context(amphora).await? else { return Ok(()) };
+        let lb = context.graph.load_balancer.id;
+        tracing::warn!(%lb, %amphora, "the amphora has not been heard for too long");
+        self.store.statuses_apply(lb, &status_writes(rollup_silent(&context.graph))).await?;
+        self.state().heard.review(amphora);
+        self.store.lb_wake(lb).await
+    }
+}
+
+/// Whether a worker should look: the amphora runs an older generation than its row says (it was restarted with an
+/// old spec), or the listeners that could not be opened are others than those the rows tell of.
+fn needs_work(context: &HealthContext, beat: &Heartbeat) -> bool {
+    let Some(generation) = beat.generation else { return false };
+    let graph = &context.graph;
+    let settled = graph.load_balancer.statuses.provisioning == ProvisioningStatus::Active
+        && generation == graph.load_balancer.generation;
+    let faults_differ = graph.listeners.iter().any(|listener| {
+        let fault = beat.faults.iter().any(|fault| fault.listener == listener.id);
+        fault != (listener.statuses.provisioning == ProvisioningStatus::Error)
+    });
+    generation < context.amphora.applied_generation || (settled && faults_differ)
+}
+
+fn status_writes(changes: StatusChanges) -> StatusWrites {
+    let write = |change: StatusChange| StatusWrite { operating: change.operating, reason: change.reason };
+    StatusWrites {
+        load_balancer: changes.load_balancer.map(write),
+        listeners: changes.listeners.into_iter().map(|(id, change)| (id, write(change))).collect(),
+        pools: changes.pools.into_iter().map(|(id, change)| (id, write(change))).collect(),
+        members: changes.members.into_iter().map(|(id, change)| (id, write(change))).collect(),
+    }
+}

@@ -1,0 +1,119 @@
+//! Removes what nobody needs: rows of what was deleted long ago, and things outside that no row names. And shows
+//! what has been pending for too long, also where its worker hangs.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use octavia_cloud::CloudError;
+use octavia_model::{AmphoraId, LoadBalancerId};
+use octavia_store::StoreError;
+use tokio::sync::Mutex;
+
+use crate::orphans::Orphans;
+use crate::{HousekeepingOptions, Parts, Stop};
+
+#[derive(Debug, Clone)]
+pub struct Housekeeping {
+    parts: Parts,
+    options: Arc<HousekeepingOptions>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    servers: Orphans<AmphoraId>,
+    vips: Orphans<LoadBalancerId>,
+}
+
+/// What one sweep removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Rows purged.
+    pub rows: u64,
+    /// Load balancers that had been pending for too long, and are `ERROR` now.
+    pub expired: Vec<LoadBalancerId>,
+    pub servers: Vec<AmphoraId>,
+    pub vips: Vec<LoadBalancerId>,
+}
+
+/// A sweep, or a part of it, has to wait for the next one.
+#[derive(Debug, thiserror::Error)]
+enum SweepError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Cloud(#[from] CloudError),
+}
+
+impl Housekeeping {
+    pub fn new(parts: Parts, options: HousekeepingOptions) -> Self {
+        Self { parts, options: Arc::new(options), seen: Arc::default() }
+    }
+
+    /// Sweeps now and then until asked to stop.
+    pub async fn run(self, mut stop: Stop) {
+        while !stop.is_asked() {
+            tokio::select! {
+                swept = self.sweep() => {
+                    if swept != Swept::default() {
+                        tracing::info!(?swept, "swept");
+                    }
+                }
+                () = stop.asked() => {}
+            }
+            tokio::select! {
+                () = self.parts.clock.sleep(self.options.interval) => {}
+                () = stop.asked() => {}
+            }
+        }
+    }
+
+    /// One look at everything. What could not be asked is left for the next; it is never taken for absent.
+    pub async fn sweep(&self) -> Swept {
+        let mut swept = Swept::default();
+        let now = self.parts.clock.now();
+        match self.parts.store.deleted_purge(now - self.options.expiry_age).await {
+            Ok(rows) => swept.rows = rows,
+            Err(error) => tracing::warn!(%error, "could not purge rows"),
+        }
+        match self.parts.store.pending_expire(now - self.options.max_pending).await {
+            Ok(expired) => swept.expired = expired,
+            Err(error) => tracing::warn!(%error, "could not look for what has been pending for too long"),
+        }
+        match self.servers().await {
+            Ok(servers) => swept.servers = servers,
+            Err(error) => tracing::warn!(%error, "could not look for servers without a row"),
+        }
+        match self.vips().await {
+            Ok(vips) => swept.vips = vips,
+            Err(error) => tracing::warn!(%error, "could not look for addresses without a row"),
+        }
+        swept
+    }
+
+    async fn servers(&self) -> Result<Vec<AmphoraId>, SweepError> {
+        // The outside first: what is made between the two looks has a row by the second.
+        let there: BTreeSet<AmphoraId> =
+            self.parts.compute.server_list().await?.iter().map(|s| s.amphora_id).collect();
+        let rows = self.parts.store.amphora_existing(&there.iter().copied().collect::<Vec<_>>()).await?;
+        let (now, age) = (self.parts.clock.now(), self.options.orphan_age);
+        let orphans = self.seen.lock().await.servers.look(there.difference(&rows).copied(), now, age);
+        for orphan in &orphans {
+            tracing::warn!(amphora = %orphan, "removing a server that belongs to no amphora");
+            self.parts.compute.server_delete(*orphan).await?;
+        }
+        Ok(orphans)
+    }
+
+    async fn vips(&self) -> Result<Vec<LoadBalancerId>, SweepError> {
+        let there: BTreeSet<LoadBalancerId> = self.parts.network.vip_list().await?.into_iter().collect();
+        let rows = self.parts.store.lb_existing(&there.iter().copied().collect::<Vec<_>>()).await?;
+        let (now, age) = (self.parts.clock.now(), self.options.orphan_age);
+        let orphans = self.seen.lock().await.vips.look(there.difference(&rows).copied(), now, age);
+        for orphan in &orphans {
+            tracing::warn!(lb = %orphan, "giving back an address that belongs to no load balancer");
+            self.parts.network.vip_release(*orphan).await?;
+        }
+        Ok(orphans)
+    }
+}

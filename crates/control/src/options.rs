@@ -1,0 +1,139 @@
+//! What the parts are made with. Durations have defaults that suit a real cloud; the embedded one takes shorter ones.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use octavia_cloud::{CertIssuer, Compute, Network};
+use octavia_plan::PlanOptions;
+use octavia_store::Store;
+
+use crate::{Agents, Clock, Random};
+
+/// The outside, as the controller sees it.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    pub store: Store,
+    pub compute: Arc<dyn Compute>,
+    pub network: Arc<dyn Network>,
+    pub certs: Arc<dyn CertIssuer>,
+    pub agents: Arc<dyn Agents>,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+}
+
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    pub plan: PlanOptions,
+    pub boot: BootOptions,
+    /// Load balancers worked on at once.
+    pub concurrency: usize,
+    /// How long a lease lasts unless renewed, which happens at a third of it.
+    pub lease_ttl: Duration,
+    /// The longest the worker sleeps without asking what is due.
+    pub poll_interval: Duration,
+    /// How often a load balancer that is as desired is looked at again.
+    pub resync: SignedDuration,
+    /// How long a starting server is watched under one lease, before it is left to a later attempt.
+    pub boot_patience: SignedDuration,
+    /// Where an agent's REST API listens, if the compute service cannot be asked.
+    pub agent_port: u16,
+}
+
+impl WorkerOptions {
+    pub fn new(boot: BootOptions) -> Self {
+        Self {
+            plan: PlanOptions::default(),
+            boot,
+            concurrency: 16,
+            lease_ttl: Duration::from_secs(30),
+            poll_interval: Duration::from_secs(1),
+            resync: SignedDuration::from_secs(30),
+            boot_patience: SignedDuration::from_secs(15),
+            agent_port: 9443,
+        }
+    }
+}
+
+/// What a new amphora is told.
+#[derive(Debug, Clone)]
+pub struct BootOptions {
+    /// Where heartbeats go, in turn.
+    pub controllers: Vec<SocketAddr>,
+    pub heartbeat_interval: Duration,
+    pub heartbeat_key: HeartbeatKey,
+    /// Common name of the controllers' client certificates.
+    pub controller_name: String,
+    /// Lifetime of an agent's server certificate.
+    pub cert_lifetime: SignedDuration,
+    /// Threads that carry traffic; 0 = one a core.
+    pub proxy_threads: u16,
+}
+
+#[derive(Debug, Clone)]
+pub struct HealthOptions {
+    pub heartbeat_key: HeartbeatKey,
+    /// After how long an amphora counts as silent.
+    pub heartbeat_timeout: SignedDuration,
+    /// How often what was heard is written.
+    pub flush_interval: Duration,
+    /// How often statistics are written, and unchanged beats acknowledged in the rows.
+    pub statistics_interval: SignedDuration,
+    /// How often silence is looked for.
+    pub scan_interval: Duration,
+}
+
+impl HealthOptions {
+    pub fn new(heartbeat_key: HeartbeatKey) -> Self {
+        Self {
+            heartbeat_key,
+            heartbeat_timeout: SignedDuration::from_secs(60),
+            flush_interval: Duration::from_millis(100),
+            statistics_interval: SignedDuration::from_secs(3),
+            scan_interval: Duration::from_secs(3),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct HousekeepingOptions {
+    pub interval: Duration,
+    /// How long a load balancer may be `PENDING_*`; as in [`PlanOptions`], for those no worker gets to.
+    pub max_pending: SignedDuration,
+    /// How long rows of what was deleted are kept.
+    pub expiry_age: SignedDuration,
+    /// How long something outside has to be without a row, in every look at it, before it is removed.
+    pub orphan_age: SignedDuration,
+}
+
+impl Default for HousekeepingOptions {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(30),
+            max_pending: PlanOptions::default().max_pending,
+            expiry_age: SignedDuration::from_hours(7 * 24),
+            orphan_age: SignedDuration::from_mins(5),
+        }
+    }
+}
+
+/// The key that signs heartbeats; never shown.
+#[derive(Clone)]
+pub struct HeartbeatKey(Arc<str>);
+
+impl HeartbeatKey {
+    pub fn new(key: impl Into<Arc<str>>) -> Self {
+        Self(key.into())
+    }
+
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for HeartbeatKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HeartbeatKey(<secret>)")
+    }
+}
