@@ -140,8 +140,12 @@ impl HealthManager {
         for due in due {
             let written = self.write(&due).await;
             self.note_store(&written);
-            written?;
+            let applied = written?;
+            let amphora = due.beat.id;
             self.state().heard.wrote(due, self.clock.now());
+            if !applied {
+                self.state().heard.review(amphora);
+            }
         }
         Ok(())
     }
@@ -177,31 +181,33 @@ impl State {
 }
 
 impl HealthManager {
-    async fn write(&self, due: &Due) -> Result<(), StoreError> {
+    /// `false` = the rows took nothing of it.
+    async fn write(&self, due: &Due) -> Result<bool, StoreError> {
         let beat = &due.beat;
         let mut write = self.state().heard.write(due);
         if !due.review {
-            self.store.heartbeat_apply(&write).await?;
-            return Ok(());
+            return self.store.heartbeat_apply(&write).await;
         }
         let Some(context) = self.store.health_context(beat.id).await? else {
             let mut state = self.state();
             if state.may_complain(Complaint::Unknown(beat.id), self.clock.now()) {
                 tracing::warn!(amphora = %beat.id, "a heartbeat of an amphora that has no row");
             }
-            return Ok(());
+            return Ok(false);
         };
         write.statuses = status_writes(rollup(&context.graph, beat));
         write.applied_generation =
             beat.generation.filter(|generation| *generation > context.amphora.applied_generation);
-        self.store.heartbeat_apply(&write).await?;
+        if !self.store.heartbeat_apply(&write).await? {
+            return Ok(false);
+        }
         let lb = &context.graph.load_balancer;
         self.state().silent.remove(&beat.id);
         if needs_work(&context, beat) && self.state().may_wake(lb.id, self.clock.now()) {
             tracing::info!(lb = %lb.id, amphora = %beat.id, "a heartbeat says that the amphora is not as desired");
             self.store.lb_wake(lb.id).await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Looks for amphorae that have not been heard for too long: their load balancers are shown as `ERROR` and

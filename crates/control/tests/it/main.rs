@@ -1,0 +1,6 @@
+//! The controller's shells against fakes of the outside.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod agents;
+mod certs;
