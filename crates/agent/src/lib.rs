@@ -1,1 +1,60 @@
-//! See ARCHITECTURE.md.
+//! The agent: the process of an amphora that holds its listening sockets and speaks with controllers.
+//!
+//! It takes whole specs over mutual TLS ([`rest`]), keeps the newest on disk ([`spec_file`]), opens listening sockets
+//! ([`socket`]), supervises the proxy that carries the traffic ([`proxy`]), and says in signed heartbeats how it goes
+//! ([`heartbeat`]). One task ([`core`]) owns all state, so everything happens in an order. `LIFECYCLE.md` tells the
+//! life of a spec, of a socket and of the two processes.
+
+mod accept;
+mod core;
+mod directory;
+mod heartbeat;
+mod link;
+mod proxy;
+mod respawn;
+mod rest;
+mod socket;
+mod spec_file;
+mod sys;
+mod tls;
+
+use std::ffi::OsString;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// What an agent is told at its start; the rest is in `boot.json`.
+#[derive(Debug, Clone)]
+pub struct AgentOptions {
+    /// The amphora's directory: `boot.json`, certificates, and everything the agent keeps.
+    pub dir: PathBuf,
+    /// Where the REST API listens.
+    pub bind: SocketAddr,
+    /// Starts a proxy: a program and its first arguments, to which `--dir DIR --threads N` is added.
+    pub proxy_command: Vec<OsString>,
+}
+
+/// Why an agent could not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    #[error("{path}: {error}")]
+    File { path: PathBuf, error: io::Error },
+    #[error("{path} is not a boot configuration: {error}")]
+    Boot { path: PathBuf, error: serde_json::Error },
+    #[error("another agent runs in {0}")]
+    Locked(PathBuf),
+    #[error("cannot listen on {address}: {error}")]
+    Bind { address: SocketAddr, error: io::Error },
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] tls::TlsError),
+    #[error("no command to start a proxy with")]
+    NoProxyCommand,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Runs until SIGTERM or SIGINT, and then ends the proxy as well. On one thread: an amphora is to be small.
+pub fn run(options: AgentOptions) -> Result<(), AgentError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(core::run(options))
+}

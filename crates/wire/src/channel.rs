@@ -8,8 +8,10 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -152,6 +154,36 @@ impl<F: AsFd> FrameWriter<F> {
     }
 }
 
+/// A name for a Unix socket that fits into an address, which takes 108 bytes: a long path goes through an open
+/// descriptor of its directory.
+#[derive(Debug)]
+pub struct SocketPath {
+    short: PathBuf,
+    _directory: Option<OwnedFd>,
+}
+
+impl SocketPath {
+    const LONGEST: usize = 107;
+
+    pub fn new(path: &Path) -> io::Result<Self> {
+        if path.as_os_str().len() <= Self::LONGEST {
+            return Ok(Self { short: path.to_owned(), _directory: None });
+        }
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(parent, flags, Mode::empty())?;
+        let short = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(name);
+        Ok(Self { short, _directory: Some(directory) })
+    }
+
+    /// Good as long as `self` lives.
+    pub fn as_path(&self) -> &Path {
+        &self.short
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -204,6 +236,20 @@ mod tests {
             sender.join().unwrap();
             assert_eq!(receive(&mut reader, &b), None);
             assert!(matches!(reader.take_fds(1), Err(ChannelError::MissingFds(1, 0))));
+        }
+    }
+
+    #[test]
+    fn long_paths_are_no_obstacle() {
+        let dir = tempfile::tempdir().unwrap();
+        for depth in [0, 10] {
+            let parent = (0..depth).fold(dir.path().to_owned(), |path, _| path.join("a-rather-long-name"));
+            std::fs::create_dir_all(&parent).unwrap();
+            let path = SocketPath::new(&parent.join("x.sock")).unwrap();
+            let listener = std::os::unix::net::UnixListener::bind(path.as_path()).unwrap();
+            let path = SocketPath::new(&parent.join("x.sock")).unwrap();
+            UnixStream::connect(path.as_path()).unwrap();
+            listener.accept().unwrap();
         }
     }
 

@@ -1,0 +1,400 @@
+//! The one task that owns the amphora's state: the spec, the sockets, the proxy. Everything that happens (a push, the
+//! end of the proxy, a timer) comes to it one after the other, so each sees a whole state.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use octavia_wire::{
+    AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, BootConfig, ListenerFault, WIRE_VERSION,
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::accept::{Present, Verdict, judge};
+use crate::directory::Directory;
+use crate::heartbeat::{Pace, Sender, compose};
+use crate::link::LinkError;
+use crate::proxy::{Configured, Proxy, ProxyError};
+use crate::respawn::Respawn;
+use crate::rest::{self, Question};
+use crate::socket::{Sockets, wanted};
+use crate::spec_file::SpecFile;
+use crate::tls::Tls;
+use crate::{AgentError, AgentOptions};
+
+/// How often ports that could not be opened are tried again.
+const FAULT_RETRY: Duration = Duration::from_secs(5);
+/// How long connections may go on when the amphora is ended.
+const STOP_GRACE: Duration = Duration::from_secs(1);
+/// Questions of controllers waiting; more wait in their connections.
+const QUESTIONS: usize = 16;
+
+pub(crate) async fn run(options: AgentOptions) -> Result<(), AgentError> {
+    if options.proxy_command.is_empty() {
+        return Err(AgentError::NoProxyCommand);
+    }
+    let directory = Directory::take(&options.dir)?;
+    let boot = directory.boot_config()?;
+    let tls = Tls::new(
+        directory.file(&boot.server_cert),
+        directory.file(&boot.client_ca),
+        boot.controller_name.clone(),
+    );
+    // Said now rather than to the first controller.
+    tls.config()?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let listener = rest::listen(options.bind)
+        .await
+        .map_err(|error| AgentError::Bind { address: options.bind, error })?;
+    let (sender, mut questions) = mpsc::channel(QUESTIONS);
+    tokio::spawn(rest::serve(listener, Arc::new(tls), sender));
+
+    let mut agent = Agent::new(directory, boot, options.proxy_command)?;
+    tracing::info!(amphora = %agent.boot.amphora_id, address = %options.bind, "agent started");
+    {
+        let work = agent.work(&mut questions);
+        tokio::select! {
+            never = work => match never {},
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    }
+    tracing::info!("agent ends");
+    agent.stop().await;
+    Ok(())
+}
+
+#[derive(Debug)]
+struct Agent {
+    directory: Directory,
+    boot: BootConfig,
+    proxy_command: Vec<OsString>,
+    file: SpecFile,
+    /// What is on disk and shall be in force.
+    spec: Option<AmphoraSpec>,
+    /// No proxy has taken this very spec yet.
+    pending: bool,
+    sockets: Sockets,
+    faults: Vec<ListenerFault>,
+    proxy: Option<Proxy>,
+    respawn: Respawn,
+    /// When to start a proxy, while there is none.
+    start_at: Instant,
+    /// When to try the ports again that could not be opened.
+    retry_at: Option<Instant>,
+    pace: Pace,
+    sender: Sender,
+    seq: u64,
+}
+
+/// Why a spec is not in force.
+#[derive(Debug, thiserror::Error)]
+enum ApplyError {
+    #[error("the proxy refuses the spec: {0}")]
+    Refused(String),
+    #[error("the spec is stored, but not in force: the proxy does not run: {0}")]
+    NoProxy(String),
+    #[error("the spec is stored, but not in force: {0}")]
+    Link(#[from] LinkError),
+}
+
+impl From<ApplyError> for AgentFault {
+    fn from(error: ApplyError) -> Self {
+        let http_code = if matches!(error, ApplyError::Refused(_)) { 400 } else { 503 };
+        Self { error: error.to_string(), http_code }
+    }
+}
+
+impl Agent {
+    fn new(directory: Directory, boot: BootConfig, proxy_command: Vec<OsString>) -> Result<Self, AgentError> {
+        let file = SpecFile::new(directory.path());
+        let spec = file.load()?.filter(|spec| {
+            let ours = spec.amphora_id == boot.amphora_id;
+            if !ours {
+                tracing::error!(amphora = %spec.amphora_id, "the stored spec is another amphora's: left alone");
+            }
+            ours
+        });
+        let pace = Pace::new(Duration::from_millis(boot.heartbeat_interval_ms.into()));
+        let sender = Sender::new(boot.controllers.clone(), boot.heartbeat_key.clone());
+        Ok(Self {
+            directory,
+            boot,
+            proxy_command,
+            file,
+            spec,
+            pending: false,
+            sockets: Sockets::default(),
+            faults: vec![],
+            proxy: None,
+            respawn: Respawn::default(),
+            start_at: Instant::now(),
+            retry_at: None,
+            pace,
+            sender,
+            seq: 0,
+        })
+    }
+
+    /// For ever; may be dropped at any time, to stop.
+    async fn work(&mut self, questions: &mut mpsc::Receiver<Question>) -> Infallible {
+        self.revive().await;
+        loop {
+            let timer = self.next_timer(Instant::now());
+            tokio::select! {
+                Some(question) = questions.recv() => self.answer(question).await,
+                news = Self::proxy_news(&mut self.proxy) => self.proxy_told(news).await,
+                () = tokio::time::sleep_until(timer) => self.tick(Instant::now()).await,
+            }
+        }
+    }
+
+    fn running(&self) -> (u64, u64) {
+        self.proxy.as_ref().map_or((0, 0), |proxy| proxy.running)
+    }
+
+    async fn answer(&mut self, question: Question) {
+        // Whoever asked may have gone; what was asked is done all the same.
+        match question {
+            Question::Push(spec, sender) => {
+                let outcome = self.push(*spec).await;
+                if let Err(fault) = &outcome {
+                    tracing::warn!(%fault, code = fault.http_code, "a spec was not taken");
+                }
+                let _ = sender.send(outcome);
+            }
+            Question::Info(sender) => {
+                let _ = sender.send(self.info());
+            }
+        }
+    }
+
+    fn info(&self) -> AgentInfo {
+        let (fence, generation) = self.running();
+        AgentInfo {
+            amphora_id: self.boot.amphora_id,
+            api_version: "2.0".to_owned(),
+            software_version: env!("CARGO_PKG_VERSION").to_owned(),
+            wire_version: WIRE_VERSION,
+            boot: self.proxy.as_ref().map(|proxy| proxy.boot),
+            fence,
+            generation,
+            faults: self.faults.clone(),
+        }
+    }
+
+    async fn push(&mut self, spec: AmphoraSpec) -> Result<ApplyOutcome, AgentFault> {
+        let present = Present {
+            amphora_id: self.boot.amphora_id,
+            load_balancer_id: self.boot.load_balancer_id,
+            spec: self.spec.as_ref(),
+            running: self.running(),
+        };
+        let verdict = judge(&spec, present)?;
+        let (fence, generation) = spec.precedence();
+        let applied = match verdict {
+            Verdict::Take => {
+                self.file.store(&spec)?;
+                let before = self.spec.replace(spec);
+                self.pending = true;
+                let applied = self.apply().await;
+                if let Err(ApplyError::Refused(_)) = applied {
+                    self.file.restore(before.as_ref())?;
+                    self.spec = before;
+                    self.make_true().await;
+                }
+                applied
+            }
+            Verdict::Same => self.apply().await,
+        };
+        applied?;
+        tracing::info!(generation, fence, faults = self.faults.len(), "spec in force");
+        Ok(ApplyOutcome { generation, fence, faults: self.faults.clone() })
+    }
+
+    /// Makes the spec true: sockets, then the proxy. A proxy that fails on the way is replaced once.
+    async fn apply(&mut self) -> Result<(), ApplyError> {
+        if self.proxy.is_none() {
+            self.start().await.map_err(|error| ApplyError::NoProxy(error.to_string()))?;
+        }
+        match self.configure().await {
+            Err(ApplyError::Link(error)) => {
+                self.proxy_ended(&error).await;
+                self.start().await.map_err(|error| ApplyError::NoProxy(error.to_string()))?;
+                self.configure().await
+            }
+            result => result,
+        }
+    }
+
+    /// Opens what the spec wants and tells the living proxy, unless it is all there already.
+    async fn configure(&mut self) -> Result<(), ApplyError> {
+        let wanted = self.open_sockets();
+        let Some(proxy) = &mut self.proxy else { return Ok(()) };
+        let Some(spec) = &self.spec else {
+            // The spec was lost; the proxy goes on with what it has.
+            self.sockets.retain(&proxy.held);
+            return Ok(());
+        };
+        let open: BTreeSet<_> = wanted.into_iter().filter(|name| self.sockets.get(name).is_some()).collect();
+        if proxy.running == spec.precedence() && proxy.held == open && !self.pending {
+            return Ok(());
+        }
+        let keep = proxy.held.intersection(&open).copied().collect();
+        let new = open.difference(&proxy.held);
+        let new = new.filter_map(|name| Some((*name, Arc::clone(self.sockets.get(name)?)))).collect();
+        match proxy.configure(spec, new, keep).await? {
+            Configured::Applied => {
+                self.sockets.retain(&open);
+                self.pending = false;
+                self.pace.hurry();
+                Ok(())
+            }
+            Configured::Refused(error) => Err(ApplyError::Refused(error)),
+        }
+    }
+
+    /// Opens what the spec wants, closes nothing, notes the faults; returns what is wanted.
+    fn open_sockets(&mut self) -> BTreeSet<octavia_wire::SocketName> {
+        let (Some(spec), Some(proxy)) = (&self.spec, &self.proxy) else { return BTreeSet::new() };
+        let wanted = wanted(spec, proxy.threads);
+        let faults = self.sockets.open(&wanted);
+        for fault in faults.iter().filter(|fault| !self.faults.contains(fault)) {
+            tracing::warn!(listener = %fault.listener, code = %fault.code, "{}", fault.text);
+        }
+        if faults != self.faults {
+            self.pace.hurry();
+        }
+        self.retry_at = (!faults.is_empty()).then(|| Instant::now() + FAULT_RETRY);
+        self.faults = faults;
+        wanted
+    }
+
+    /// Finds the proxy that lives, or starts one, and makes the spec true; failing that, it is tried again later.
+    async fn revive(&mut self) {
+        match Proxy::find(&self.directory).await {
+            Ok(Some((proxy, sockets))) => {
+                tracing::info!(pid = proxy.pid(), boot = %proxy.boot, running = ?proxy.running, "proxy found");
+                self.sockets.adopt(sockets);
+                if self.spec.as_ref().is_some_and(|spec| spec.precedence() < proxy.running) {
+                    tracing::error!("the stored spec is older than what the proxy runs: not applied");
+                    self.spec = None;
+                }
+                self.proxy = Some(proxy);
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "the proxy that was found is of no use"),
+        }
+        self.make_true().await;
+    }
+
+    async fn start(&mut self) -> Result<(), ProxyError> {
+        let threads = self.boot.proxy_threads;
+        match Proxy::start(&self.directory, &self.proxy_command, threads).await {
+            Ok((proxy, sockets)) => {
+                tracing::info!(pid = proxy.pid(), boot = %proxy.boot, "proxy started");
+                self.sockets.adopt(sockets);
+                self.proxy = Some(proxy);
+                self.pace.hurry();
+                Ok(())
+            }
+            Err(error) => {
+                let pause = self.respawn.pause_after(Duration::ZERO).max(Duration::from_millis(100));
+                tracing::error!(%error, ?pause, "no proxy");
+                self.start_at = Instant::now() + pause;
+                self.pace.hurry();
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits for news of the proxy; for ever while there is none.
+    async fn proxy_news(proxy: &mut Option<Proxy>) -> Result<(), LinkError> {
+        match proxy {
+            Some(proxy) => proxy.changed().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn proxy_told(&mut self, news: Result<(), LinkError>) {
+        match news {
+            Ok(()) => self.pace.hurry(),
+            Err(error) => {
+                self.proxy_ended(&error).await;
+                if self.start_at <= Instant::now() {
+                    self.make_true().await;
+                }
+            }
+        }
+    }
+
+    /// Without its proxy: connections wait in the listening sockets, which stay open here.
+    async fn proxy_ended(&mut self, error: &LinkError) {
+        let Some(proxy) = self.proxy.take() else { return };
+        let pid = proxy.pid();
+        let (status, lived) = proxy.end().await;
+        let pause = self.respawn.pause_after(lived);
+        tracing::error!(pid, status, ?lived, ?pause, reason = %error, "the proxy ended");
+        self.start_at = Instant::now() + pause;
+        self.pace.hurry();
+    }
+
+    /// What cannot be done now is tried again later.
+    async fn make_true(&mut self) {
+        if let Err(error) = self.apply().await {
+            tracing::error!(%error, "the spec is not in force");
+        }
+    }
+
+    fn next_timer(&self, now: Instant) -> Instant {
+        let beat = self.pace.due(now);
+        match self.proxy {
+            None => beat.min(self.start_at),
+            Some(_) => self.retry_at.map_or(beat, |retry| beat.min(retry)),
+        }
+    }
+
+    async fn tick(&mut self, now: Instant) {
+        let due = if self.proxy.is_none() { Some(self.start_at) } else { self.retry_at };
+        if due.is_some_and(|due| due <= now) {
+            self.make_true().await;
+        }
+        if self.pace.due(now) <= now {
+            self.beat().await;
+        }
+    }
+
+    async fn beat(&mut self) {
+        let report = match &mut self.proxy {
+            None => None,
+            Some(proxy) => match proxy.report().await {
+                Ok(report) => Some((proxy.boot, report)),
+                Err(error) => {
+                    self.proxy_ended(&error).await;
+                    None
+                }
+            },
+        };
+        let beat = compose(self.boot.amphora_id, self.seq, self.spec.as_ref(), report, &self.faults);
+        self.seq += 1;
+        self.sender.send(&beat);
+        self.pace.beaten(Instant::now());
+    }
+
+    async fn stop(self) {
+        match self.proxy {
+            Some(proxy) => proxy.stop(STOP_GRACE).await,
+            None => {
+                if let Err(error) = Proxy::end_stray(&self.directory).await {
+                    tracing::error!(%error, "a proxy may be left");
+                }
+            }
+        }
+        self.directory.leave();
+    }
+}

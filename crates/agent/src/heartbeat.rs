@@ -1,0 +1,257 @@
+//! Heartbeats: what is said, when, and to whom.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use octavia_model::{AmphoraId, PoolId};
+use octavia_wire::{AmphoraSpec, Heartbeat, ListenerFault, PoolReport, ProxyPoolReport, ProxyReport};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// No two heartbeats are closer than this, whatever changes.
+const CLOSEST: Duration = Duration::from_millis(100);
+
+/// The message of one beat. Without a proxy it has no listeners, as the original's has none without HAProxy.
+pub(crate) fn compose(
+    id: AmphoraId,
+    seq: u64,
+    spec: Option<&AmphoraSpec>,
+    proxy: Option<(Uuid, ProxyReport)>,
+    faults: &[ListenerFault],
+) -> Heartbeat {
+    let boot = proxy.as_ref().map(|(boot, _)| *boot);
+    let generation = proxy.as_ref().map(|(_, report)| report.generation);
+    let report = proxy.map(|(_, report)| report).unwrap_or_default();
+    let mut pools = BTreeMap::new();
+    for (id, pool) in report.pools {
+        let report = pool_report(pool);
+        let keys = pool_keys(id, spec);
+        pools.extend(keys.into_iter().map(|key| (key, report.clone())));
+    }
+    Heartbeat {
+        id,
+        seq,
+        ver: 2,
+        listeners: report.listeners,
+        pools,
+        boot,
+        generation,
+        faults: faults.to_vec(),
+    }
+}
+
+/// A pool is told once for each listener that uses it; by its bare id if none is known to.
+fn pool_keys(id: PoolId, spec: Option<&AmphoraSpec>) -> Vec<String> {
+    let listeners = spec.into_iter().flat_map(|spec| &spec.listeners);
+    let keys: Vec<_> = listeners
+        .filter(|listener| listener.default_pool == Some(id))
+        .map(|listener| format!("{id}:{}", listener.id))
+        .collect();
+    if keys.is_empty() { vec![id.to_string()] } else { keys }
+}
+
+fn pool_report(pool: ProxyPoolReport) -> PoolReport {
+    let members = pool.members.into_iter().map(|(id, member)| (id, member.status)).collect();
+    PoolReport { status: pool.status, members }
+}
+
+/// When the next beat is due: every interval, and at once after a change, but never too often.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    interval: Duration,
+    last: Option<Instant>,
+    urgent: bool,
+}
+
+impl Pace {
+    pub(crate) fn new(interval: Duration) -> Self {
+        Self { interval: interval.max(CLOSEST), last: None, urgent: true }
+    }
+
+    pub(crate) fn hurry(&mut self) {
+        self.urgent = true;
+    }
+
+    pub(crate) fn due(&self, now: Instant) -> Instant {
+        match self.last {
+            None => now,
+            Some(last) if self.urgent => last + CLOSEST,
+            Some(last) => last + self.interval,
+        }
+    }
+
+    pub(crate) fn beaten(&mut self, now: Instant) {
+        self.last = Some(now);
+        self.urgent = false;
+    }
+}
+
+/// Sends to one controller a beat, in rotation.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    controllers: Vec<SocketAddr>,
+    key: String,
+    next: usize,
+    v4: Option<UdpSocket>,
+    v6: Option<UdpSocket>,
+}
+
+impl Sender {
+    pub(crate) fn new(controllers: Vec<SocketAddr>, key: String) -> Self {
+        Self { controllers, key, next: 0, v4: None, v6: None }
+    }
+
+    pub(crate) fn send(&mut self, heartbeat: &Heartbeat) {
+        let Some(&controller) = self.controllers.get(self.next) else { return };
+        self.next = (self.next + 1) % self.controllers.len();
+        if let Err(error) = self.try_send(heartbeat, controller) {
+            tracing::warn!(%error, %controller, "a heartbeat was not sent");
+        }
+    }
+
+    fn try_send(&mut self, heartbeat: &Heartbeat, controller: SocketAddr) -> io::Result<()> {
+        let datagram = heartbeat.seal(self.key.as_bytes()).map_err(io::Error::other)?;
+        let (socket, any) = match controller {
+            SocketAddr::V4(_) => (&mut self.v4, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))),
+            SocketAddr::V6(_) => (&mut self.v6, SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))),
+        };
+        let socket = match socket {
+            Some(socket) => socket,
+            None => {
+                let new = UdpSocket::bind(any)?;
+                // A full send buffer loses a beat rather than holding up everything else.
+                new.set_nonblocking(true)?;
+                socket.insert(new)
+            }
+        };
+        socket.send_to(&datagram, controller).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use octavia_model::{Algorithm, ListenerId, ListenerProtocol, LoadBalancerId, MemberId, PoolProtocol};
+    use octavia_wire::{
+        ListenerReport, ListenerSpec, ListenerStats, ListenerWord, MemberStats, MemberWord, PoolSpec,
+        PoolWord, TimeoutsSpec, WIRE_VERSION,
+    };
+
+    use super::*;
+
+    fn listener(pool: Option<PoolId>) -> ListenerSpec {
+        ListenerSpec {
+            id: ListenerId::new_v4(),
+            protocol: ListenerProtocol::Http,
+            port: 80,
+            connection_limit: None,
+            default_pool: pool,
+            insert_headers: vec![],
+            timeouts: TimeoutsSpec { client_data: 0, member_connect: 0, member_data: 0, tcp_inspect: 0 },
+            allowed_cidrs: vec![],
+        }
+    }
+
+    #[test]
+    fn says_what_the_proxy_says() {
+        let (pool, lonely, member) = (PoolId::new_v4(), PoolId::new_v4(), MemberId::new_v4());
+        let listeners = [listener(Some(pool)), listener(Some(pool)), listener(None)];
+        let pool_spec = |id| PoolSpec {
+            id,
+            protocol: PoolProtocol::Http,
+            algorithm: Algorithm::RoundRobin,
+            members: vec![],
+            monitor: None,
+        };
+        let spec = AmphoraSpec {
+            version: WIRE_VERSION,
+            amphora_id: AmphoraId::nil(),
+            load_balancer_id: LoadBalancerId::nil(),
+            generation: 8,
+            fence: 1,
+            vips: vec![],
+            listeners: listeners.to_vec(),
+            pools: vec![pool_spec(pool), pool_spec(lonely)],
+        };
+        let stats = MemberStats {
+            status: MemberWord::Down,
+            check: Some("refused".to_owned()),
+            active_connections: 0,
+            total_connections: 0,
+            requests: 0,
+            errors: 0,
+        };
+        let report = ProxyReport {
+            generation: 7,
+            listeners: BTreeMap::from([(
+                listeners[0].id,
+                ListenerReport { status: ListenerWord::Open, stats: ListenerStats::default() },
+            )]),
+            pools: [pool, lonely]
+                .map(|id| {
+                    (
+                        id,
+                        ProxyPoolReport {
+                            status: PoolWord::Down,
+                            members: BTreeMap::from([(member, stats.clone())]),
+                        },
+                    )
+                })
+                .into(),
+        };
+        let boot = Uuid::new_v4();
+        let beat = compose(AmphoraId::nil(), 5, Some(&spec), Some((boot, report.clone())), &[]);
+        assert_eq!((beat.ver, beat.seq, beat.boot, beat.generation), (2, 5, Some(boot), Some(7)));
+        assert_eq!(beat.listeners, report.listeners);
+        let mut keys = vec![
+            format!("{pool}:{}", listeners[0].id),
+            format!("{pool}:{}", listeners[1].id),
+            lonely.to_string(),
+        ];
+        keys.sort();
+        assert_eq!(beat.pools.keys().cloned().collect::<Vec<_>>(), keys);
+        assert!(beat.pools.values().all(|pool| pool.members[&member] == MemberWord::Down));
+
+        let beat = compose(AmphoraId::nil(), 6, Some(&spec), None, &[]);
+        assert!(beat.listeners.is_empty() && beat.pools.is_empty());
+        assert_eq!((beat.boot, beat.generation), (None, None));
+    }
+
+    #[test]
+    fn beats_in_time_and_never_too_often() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut pace = Pace::new(Duration::from_secs(1));
+        assert_eq!(pace.due(at(0)), at(0), "the first at once");
+        pace.beaten(at(0));
+        assert_eq!(pace.due(at(1)), at(1000));
+        pace.hurry();
+        assert_eq!(pace.due(at(1)), at(100));
+        pace.beaten(at(100));
+        assert_eq!(pace.due(at(101)), at(1100));
+        pace.beaten(at(1100));
+        pace.hurry();
+        assert!(pace.due(at(2000)) <= at(2000), "a late change at once");
+    }
+
+    #[test]
+    fn controllers_take_turns() {
+        let controllers: Vec<_> =
+            ["127.0.0.1:0", "[::1]:0", "127.0.0.1:0"].iter().map(|a| UdpSocket::bind(a).unwrap()).collect();
+        let addresses = controllers.iter().map(|c| c.local_addr().unwrap()).collect();
+        let mut sender = Sender::new(addresses, "key".to_owned());
+        for seq in 0..6 {
+            sender.send(&compose(AmphoraId::nil(), seq, None, None, &[]));
+        }
+        for (i, controller) in controllers.iter().enumerate() {
+            controller.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            for turn in 0..2 {
+                let mut datagram = [0; 2048];
+                let length = controller.recv(&mut datagram).unwrap();
+                let beat = Heartbeat::open(&datagram[..length], b"key").unwrap();
+                assert_eq!(beat.seq, (i + turn * 3) as u64);
+            }
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! The proxy's process: started, found again, waited for, ended.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use octavia_wire::{AmphoraSpec, ProcessId, ProxyCommand, ProxyEvent, ProxyReport, SocketName, files};
+use rustix::process::{Signal, pidfd_send_signal};
+use tokio::io::unix::AsyncFd;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::directory::Directory;
+use crate::link::{Link, LinkError};
+use crate::sys::watch_process;
+
+/// How long a new proxy may take until it answers: generous, for killing slow starters makes a busy machine busier.
+const START_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a proxy that was found running may take.
+const FIND_TIMEOUT: Duration = Duration::from_secs(5);
+/// A log that has grown beyond this gives way to a new one when a proxy starts.
+const LOG_MAX: u64 = 4 << 20;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProxyError {
+    #[error("it cannot be started: {0}")]
+    Spawn(io::Error),
+    #[error("it ended at its start with {0}; see {log}", log = files::PROXY_LOG)]
+    EndedAtStart(String),
+    #[error("it did not answer within {START_TIMEOUT:?} of its start")]
+    NotReady,
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// A living proxy that answers.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    process: Process,
+    link: Link,
+    pub(crate) boot: Uuid,
+    pub(crate) threads: u16,
+    /// `(fence, generation)` it runs.
+    pub(crate) running: (u64, u64),
+    /// The listening sockets it has.
+    pub(crate) held: BTreeSet<SocketName>,
+}
+
+/// What became of a configuration.
+#[derive(Debug)]
+pub(crate) enum Configured {
+    Applied,
+    Refused(String),
+}
+
+impl Proxy {
+    /// The proxy that lives in the directory, and its listening sockets; one that lives but does not answer is killed.
+    pub(crate) async fn find(
+        directory: &Directory,
+    ) -> Result<Option<(Self, Vec<(SocketName, OwnedFd)>)>, ProxyError> {
+        let deadline = Instant::now() + FIND_TIMEOUT;
+        let mut pause = Pause::default();
+        loop {
+            let process = match ProcessId::read(&directory.file(files::PROXY_PID))? {
+                Some(id) => Process::adopt(id)?,
+                None => None,
+            };
+            match Link::connect(&directory.file(files::PROXY_SOCKET)).await {
+                Ok(link) => return Self::meet(link, process).await.map(Some),
+                Err(error) => match process {
+                    None => return Ok(None),
+                    Some(process) if Instant::now() >= deadline => {
+                        tracing::warn!(%error, pid = process.id.pid, "the proxy runs but does not listen: ended");
+                        process.kill().await;
+                        return Ok(None);
+                    }
+                    Some(_) => pause.wait().await,
+                },
+            }
+        }
+    }
+
+    /// Starts a proxy and waits until it answers.
+    pub(crate) async fn start(
+        directory: &Directory,
+        command: &[OsString],
+        threads: u16,
+    ) -> Result<(Self, Vec<(SocketName, OwnedFd)>), ProxyError> {
+        let mut process = Process::spawn(directory, command, threads).map_err(ProxyError::Spawn)?;
+        let deadline = Instant::now() + START_TIMEOUT;
+        let mut pause = Pause::default();
+        loop {
+            if let Ok(link) = Link::connect(&directory.file(files::PROXY_SOCKET)).await {
+                return Self::meet(link, Some(process)).await;
+            }
+            tokio::select! {
+                () = process.ended() => return Err(ProxyError::EndedAtStart(process.reap())),
+                () = pause.wait() => {}
+            }
+            if Instant::now() >= deadline {
+                process.kill().await;
+                return Err(ProxyError::NotReady);
+            }
+        }
+    }
+
+    async fn meet(
+        mut link: Link,
+        process: Option<Process>,
+    ) -> Result<(Self, Vec<(SocketName, OwnedFd)>), ProxyError> {
+        let peer = link.peer_pid()?;
+        let mut process = match process {
+            Some(process) if process.id.pid == peer => process,
+            // Who listens is not whom we expected: an older proxy holds the directory, and ours leaves.
+            other => {
+                if let Some(mut other) = other {
+                    tokio::spawn(async move {
+                        other.ended().await;
+                        other.reap();
+                    });
+                }
+                let id = ProcessId::of(peer)?.ok_or(LinkError::Closed)?;
+                Process::adopt(id)?.ok_or(LinkError::Closed)?
+            }
+        };
+        let hello = match link.ask(&ProxyCommand::Hello, vec![]).await {
+            Ok(hello) => hello,
+            Err(error) => {
+                process.kill().await;
+                return Err(error.into());
+            }
+        };
+        let ProxyEvent::Hello { boot, threads, generation, fence, sockets, .. } = hello else {
+            process.kill().await;
+            return Err(LinkError::Unexpected("no hello").into());
+        };
+        let fds = link.take_fds(sockets.len())?;
+        let held = sockets.iter().copied().collect();
+        process.kill_on_drop = false;
+        let proxy = Self { process, link, boot, threads, running: (fence, generation), held };
+        Ok((proxy, sockets.into_iter().zip(fds).collect()))
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id.pid
+    }
+
+    pub(crate) async fn configure(
+        &mut self,
+        spec: &AmphoraSpec,
+        new: Vec<(SocketName, Arc<OwnedFd>)>,
+        keep: BTreeSet<SocketName>,
+    ) -> Result<Configured, LinkError> {
+        let (sockets, fds): (Vec<_>, Vec<_>) = new.into_iter().unzip();
+        let command = ProxyCommand::Configure {
+            spec: Box::new(spec.clone()),
+            sockets: sockets.clone(),
+            keep: keep.iter().copied().collect(),
+        };
+        match self.link.ask(&command, fds).await? {
+            ProxyEvent::Applied { generation, fence } => {
+                self.running = (fence, generation);
+                self.held = keep;
+                self.held.extend(sockets);
+                Ok(Configured::Applied)
+            }
+            ProxyEvent::Refused { error, .. } => Ok(Configured::Refused(error)),
+            _ => Err(LinkError::Unexpected("neither applied nor refused")),
+        }
+    }
+
+    pub(crate) async fn report(&mut self) -> Result<ProxyReport, LinkError> {
+        match self.link.ask(&ProxyCommand::Report, vec![]).await? {
+            ProxyEvent::Report(report) => Ok(*report),
+            _ => Err(LinkError::Unexpected("no report")),
+        }
+    }
+
+    /// Waits until a status changed (`Ok`), or the proxy is gone. May be dropped and called again at any time.
+    pub(crate) async fn changed(&mut self) -> Result<(), LinkError> {
+        tokio::select! {
+            changed = self.link.changed() => changed,
+            () = self.process.ended() => Err(LinkError::Closed),
+        }
+    }
+
+    /// Makes sure that it is gone; says how it ended and how long it had lived.
+    pub(crate) async fn end(mut self) -> (String, Duration) {
+        let lived = self.process.seen.elapsed();
+        if !self.process.has_ended() {
+            self.process.signal(Signal::KILL);
+            self.process.ended().await;
+        }
+        (self.process.reap(), lived)
+    }
+
+    /// Ends the proxy that may run in the directory without being known here.
+    pub(crate) async fn end_stray(directory: &Directory) -> io::Result<()> {
+        if let Some(id) = ProcessId::read(&directory.file(files::PROXY_PID))?
+            && let Some(process) = Process::adopt(id)?
+        {
+            process.kill().await;
+        }
+        Ok(())
+    }
+
+    /// Lets open connections finish for a moment, then ends it.
+    pub(crate) async fn stop(mut self, grace: Duration) {
+        let seconds = u32::try_from(grace.as_secs()).unwrap_or(u32::MAX);
+        // The answer does not matter, only the end; one that hangs is ended without grace.
+        let drain = ProxyCommand::Drain { seconds };
+        let gently = async {
+            let _ = self.link.ask(&drain, vec![]).await;
+            self.process.ended().await;
+        };
+        if tokio::time::timeout(grace + Duration::from_secs(1), gently).await.is_err() {
+            tracing::warn!(pid = self.pid(), "the proxy does not end: killed");
+        }
+        self.end().await;
+    }
+}
+
+/// A process that is waited for by descriptor, so that its pid cannot come to mean another.
+#[derive(Debug)]
+struct Process {
+    id: ProcessId,
+    pidfd: AsyncFd<OwnedFd>,
+    /// `None` = started by an agent before this one.
+    child: Option<Child>,
+    /// When this agent started or found it.
+    seen: Instant,
+    /// Not yet a proxy to rely on: ended if nobody waits for it any more.
+    kill_on_drop: bool,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.kill_on_drop {
+            self.signal(Signal::KILL);
+        }
+    }
+}
+
+impl Process {
+    fn spawn(directory: &Directory, command: &[OsString], threads: u16) -> io::Result<Self> {
+        let [program, arguments @ ..] = command else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let log_path = directory.file(files::PROXY_LOG);
+        keep_short(&log_path)?;
+        let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&log_path)?;
+        let mut child = Command::new(program)
+            .args(arguments)
+            .arg("--dir")
+            .arg(directory.path())
+            .arg("--threads")
+            .arg(threads.to_string())
+            .current_dir(directory.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        // Not yet waited for, so the pid is still the child's, even if it has ended.
+        let watch = || -> io::Result<_> {
+            let pidfd = watch_process(child.id())?;
+            Ok((ProcessId::of(child.id())?, pidfd))
+        };
+        match watch() {
+            Ok((id, pidfd)) => {
+                let id = id.unwrap_or(ProcessId { pid: child.id(), start_time: 0 });
+                Ok(Self { id, pidfd, child: Some(child), seen: Instant::now(), kill_on_drop: true })
+            }
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(error)
+            }
+        }
+    }
+
+    /// `None` = it runs no more.
+    fn adopt(id: ProcessId) -> io::Result<Option<Self>> {
+        let pidfd = match watch_process(id.pid) {
+            Ok(pidfd) => pidfd,
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        // Looked at after the descriptor is open: now it is certain whom the descriptor means.
+        Ok(id.is_alive()?.then(|| Self { id, pidfd, child: None, seen: Instant::now(), kill_on_drop: false }))
+    }
+
+    /// Waits for the end. May be dropped and called again at any time.
+    async fn ended(&self) {
+        if let Err(error) = self.pidfd.readable().await {
+            tracing::error!(%error, pid = self.id.pid, "the proxy cannot be waited for");
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        let mut poll = [rustix::event::PollFd::new(&self.pidfd, rustix::event::PollFlags::IN)];
+        rustix::event::poll(&mut poll, Some(&rustix::time::Timespec::default())).is_ok_and(|ready| ready > 0)
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Err(error) = pidfd_send_signal(&self.pidfd, signal)
+            && error != rustix::io::Errno::SRCH
+        {
+            tracing::error!(%error, pid = self.id.pid, "the proxy cannot be signalled");
+        }
+    }
+
+    async fn kill(mut self) {
+        self.signal(Signal::KILL);
+        self.ended().await;
+        self.reap();
+    }
+
+    /// How an ended process ended.
+    fn reap(&mut self) -> String {
+        match &mut self.child {
+            None => "unknown status: an earlier agent had started it".to_owned(),
+            Some(child) => match child.wait() {
+                Ok(status) => status.to_string(),
+                Err(error) => error.to_string(),
+            },
+        }
+    }
+}
+
+/// One old log is kept.
+fn keep_short(log: &Path) -> io::Result<()> {
+    match std::fs::metadata(log) {
+        Ok(metadata) if metadata.len() > LOG_MAX => std::fs::rename(log, log.with_extension("log.1")),
+        _ => Ok(()),
+    }
+}
+
+/// Ever longer pauses between looks at what will be there in milliseconds.
+#[derive(Debug)]
+struct Pause(Duration);
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self(Duration::from_millis(1))
+    }
+}
+
+impl Pause {
+    async fn wait(&mut self) {
+        tokio::time::sleep(self.0).await;
+        self.0 = (self.0 * 2).min(Duration::from_millis(20));
+    }
+}

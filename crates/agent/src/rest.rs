@@ -1,0 +1,182 @@
+//! The REST API: a door with few paths, each limit explicit. What is asked is handed to [`crate::core`].
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::{Body, Incoming};
+use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use octavia_wire::{AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, paths};
+use serde::Serialize;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_rustls::TlsAcceptor;
+
+use crate::tls::Tls;
+
+/// The largest spec, in bytes: a thousand members take a tenth of it.
+const MAX_BODY: usize = 8 << 20;
+/// The first part of a request, and the largest piece read at once.
+const MAX_HEAD: usize = 32 << 10;
+/// Connections at once; more wait in the listening socket.
+const MAX_CONNECTIONS: usize = 32;
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Also how long a connection may be idle between requests.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// After an error of accept(2), such as too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What controllers ask, with the way back.
+#[derive(Debug)]
+pub(crate) enum Question {
+    Push(Box<AmphoraSpec>, oneshot::Sender<Result<ApplyOutcome, AgentFault>>),
+    Info(oneshot::Sender<AgentInfo>),
+}
+
+/// Accepts for ever.
+pub(crate) async fn serve(listener: TcpListener, tls: Arc<Tls>, questions: mpsc::Sender<Question>) {
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((tcp, peer)) => {
+                let (tls, questions) = (Arc::clone(&tls), questions.clone());
+                tokio::spawn(async move {
+                    if let Err(error) = connection(tcp, &tls, questions).await {
+                        tracing::info!(%peer, error, "a connection ended badly");
+                    }
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(tcp: TcpStream, tls: &Tls, questions: mpsc::Sender<Question>) -> Result<(), String> {
+    let config = tls.config().map_err(|error| {
+        tracing::error!(%error, "nobody can be served");
+        error.to_string()
+    })?;
+    tcp.set_nodelay(true).map_err(|error| error.to_string())?;
+    let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(tcp));
+    let stream = handshake.await.map_err(|_| "no handshake in time")?.map_err(|error| error.to_string())?;
+    let service = service_fn(move |request| {
+        let questions = questions.clone();
+        async move { Ok::<_, Infallible>(answer(request, &questions).await) }
+    });
+    hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+        .map_err(|error| error.to_string())
+}
+
+async fn answer(request: Request<Incoming>, questions: &mpsc::Sender<Question>) -> Response<String> {
+    let path = request.uri().path().to_owned();
+    let (allowed, method) = match path.as_str() {
+        paths::VERSION | paths::INFO => (Method::GET, request.method().clone()),
+        paths::SPEC => (Method::PUT, request.method().clone()),
+        _ => return fault(StatusCode::NOT_FOUND, format!("{path} is not a path of this API")),
+    };
+    if method != allowed {
+        let mut response =
+            fault(StatusCode::METHOD_NOT_ALLOWED, format!("{path} answers {allowed}, not {method}"));
+        if let Ok(value) = HeaderValue::from_str(allowed.as_str()) {
+            response.headers_mut().insert(ALLOW, value);
+        }
+        return response;
+    }
+    match path.as_str() {
+        paths::VERSION => json(StatusCode::OK, &serde_json::json!({ "api_version": "2.0" })),
+        paths::INFO => info(questions).await,
+        _ => push(request, questions).await,
+    }
+}
+
+async fn info(questions: &mpsc::Sender<Question>) -> Response<String> {
+    let (sender, receiver) = oneshot::channel();
+    match questions.send(Question::Info(sender)).await {
+        Ok(()) => receiver.await.map_or_else(|_| stopping(), |info| json(StatusCode::OK, &info)),
+        Err(_) => stopping(),
+    }
+}
+
+async fn push(request: Request<Incoming>, questions: &mpsc::Sender<Question>) -> Response<String> {
+    let body = match tokio::time::timeout(BODY_TIMEOUT, read(request)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(refused)) => return refused,
+        Err(_) => return fault(StatusCode::REQUEST_TIMEOUT, "the body did not come in time".to_owned()),
+    };
+    let spec = match serde_json::from_slice::<AmphoraSpec>(&body) {
+        Ok(spec) => spec,
+        Err(error) => return fault(StatusCode::BAD_REQUEST, format!("the body is not a spec: {error}")),
+    };
+    let (sender, receiver) = oneshot::channel();
+    if questions.send(Question::Push(Box::new(spec), sender)).await.is_err() {
+        return stopping();
+    }
+    match receiver.await {
+        Ok(Ok(outcome)) => json(StatusCode::OK, &outcome),
+        Ok(Err(refusal)) => {
+            let status = StatusCode::from_u16(refusal.http_code);
+            json(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &refusal)
+        }
+        Err(_) => stopping(),
+    }
+}
+
+async fn read(request: Request<Incoming>) -> Result<Vec<u8>, Response<String>> {
+    let too_large =
+        || fault(StatusCode::PAYLOAD_TOO_LARGE, format!("a body is at most {MAX_BODY} bytes long"));
+    let announced =
+        request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: u64| length > MAX_BODY as u64) {
+        return Err(too_large());
+    }
+    let mut body = request.into_body();
+    let mut bytes = vec![];
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let frame = frame.map_err(|error| fault(StatusCode::BAD_REQUEST, error.to_string()))?;
+        if let Some(data) = frame.data_ref() {
+            if bytes.len() + data.len() > MAX_BODY {
+                return Err(too_large());
+            }
+            bytes.extend_from_slice(data);
+        }
+    }
+    Ok(bytes)
+}
+
+fn stopping() -> Response<String> {
+    fault(StatusCode::SERVICE_UNAVAILABLE, "the agent is about to end".to_owned())
+}
+
+fn fault(status: StatusCode, error: String) -> Response<String> {
+    json(status, &AgentFault { error, http_code: status.as_u16() })
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Response<String> {
+    // Maps with keys that are no text are the only thing that could fail, and there are none.
+    let mut response = Response::new(serde_json::to_string(body).unwrap_or_default());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// Binds the API's address.
+pub(crate) async fn listen(address: std::net::SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}

@@ -1,0 +1,224 @@
+//! Listening sockets: opened here and lent to the proxy, so that they outlive it and connections wait in them while
+//! another proxy starts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use octavia_model::{ListenerId, ReasonCode};
+use octavia_wire::{AmphoraSpec, ListenerFault, SocketName};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Connections the kernel completes and keeps while nobody accepts them, for each socket, at most (the kernel's
+/// `net.core.somaxconn` bounds it further).
+const BACKLOG: i32 = 4096;
+
+/// Every listening socket of this amphora, by name.
+#[derive(Debug, Default)]
+pub(crate) struct Sockets {
+    held: BTreeMap<SocketName, Arc<OwnedFd>>,
+}
+
+/// The sockets a spec asks for: one for each traffic thread on each address of each listener.
+pub(crate) fn wanted(spec: &AmphoraSpec, threads: u16) -> BTreeSet<SocketName> {
+    let mut names = BTreeSet::new();
+    for listener in &spec.listeners {
+        for &vip in &spec.vips {
+            let address = SocketAddr::new(vip, listener.port);
+            names.extend((0..threads).map(|index| SocketName { listener: listener.id, address, index }));
+        }
+    }
+    names
+}
+
+impl Sockets {
+    /// Opens what is wanted and not there; what cannot be opened is told, one fault for each listener and address.
+    pub(crate) fn open(&mut self, wanted: &BTreeSet<SocketName>) -> Vec<ListenerFault> {
+        let mut faults: Vec<ListenerFault> = vec![];
+        for name in wanted {
+            let failed = faults
+                .last()
+                .is_some_and(|fault| fault.listener == name.listener && fault.address == name.address.ip());
+            if failed || self.held.contains_key(name) {
+                continue;
+            }
+            // Sharing a port is only for our own threads: somebody else's socket on it, even one that would
+            // share, means that it is taken.
+            let ours = self.held.keys().any(|held| held.address == name.address);
+            let opened = if ours { Ok(()) } else { probe(name.address) }.and_then(|()| listen(name.address));
+            match opened {
+                Ok(fd) => {
+                    self.held.insert(*name, Arc::new(fd));
+                }
+                Err(error) => faults.push(fault(name.listener, name.address, &error)),
+            }
+        }
+        faults
+    }
+
+    /// Takes back sockets from a proxy that outlived an agent.
+    pub(crate) fn adopt(&mut self, sockets: impl IntoIterator<Item = (SocketName, OwnedFd)>) {
+        for (name, fd) in sockets {
+            self.held.entry(name).or_insert_with(|| Arc::new(fd));
+        }
+    }
+
+    /// Closes what is not wanted.
+    pub(crate) fn retain(&mut self, wanted: &BTreeSet<SocketName>) {
+        self.held.retain(|name, _| wanted.contains(name));
+    }
+
+    pub(crate) fn get(&self, name: &SocketName) -> Option<&Arc<OwnedFd>> {
+        self.held.get(name)
+    }
+}
+
+fn socket(address: SocketAddr) -> io::Result<Socket> {
+    // Accepted connections wait for whoever has the socket; neither agent nor proxy may block on it.
+    let kind = Type::STREAM.nonblocking().cloexec();
+    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}
+
+/// Whether anybody listens there: a socket that shares its port conflicts with one that does not.
+fn probe(address: SocketAddr) -> io::Result<()> {
+    socket(address)?.bind(&address.into())
+}
+
+fn listen(address: SocketAddr) -> io::Result<OwnedFd> {
+    let socket = socket(address)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// What an error of bind(2) or listen(2) means to a user.
+fn fault(listener: ListenerId, address: SocketAddr, error: &io::Error) -> ListenerFault {
+    let port = address.port();
+    let (code, text, advice) = match error.kind() {
+        io::ErrorKind::PermissionDenied if port < 1024 => (
+            ReasonCode::PortNotPermitted,
+            format!(
+                "port {port} is below 1024, and the load balancer runs without the privilege to listen there"
+            ),
+            format!(
+                "Choose a port from 1024 up, or run with CAP_NET_BIND_SERVICE, or allow it on this machine: \
+                 sysctl net.ipv4.ip_unprivileged_port_start={port}"
+            ),
+        ),
+        io::ErrorKind::AddrInUse => (
+            ReasonCode::PortInUse,
+            format!("another process listens on {address} already"),
+            "End that process, or choose another port; it is tried again by itself.".to_owned(),
+        ),
+        io::ErrorKind::AddrNotAvailable => (
+            ReasonCode::Internal,
+            format!("{} is not an address of the amphora", address.ip()),
+            "The address is still to be plugged, or was taken away; it is tried again by itself.".to_owned(),
+        ),
+        _ => (
+            ReasonCode::Internal,
+            format!("cannot listen on {address}: {error}"),
+            "It is tried again by itself.".to_owned(),
+        ),
+    };
+    ListenerFault { listener, address: address.ip(), code, text, advice }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn errors_become_reasons() {
+        for (errno, address, code, text, advice) in [
+            (
+                Errno::ACCESS,
+                "127.1.0.1:80",
+                ReasonCode::PortNotPermitted,
+                "below 1024",
+                "ip_unprivileged_port_start=80",
+            ),
+            (Errno::ACCESS, "127.1.0.1:8080", ReasonCode::Internal, "cannot listen", "tried again"),
+            (Errno::ADDRINUSE, "127.1.0.1:80", ReasonCode::PortInUse, "127.1.0.1:80", "another port"),
+            (Errno::ADDRNOTAVAIL, "192.0.2.1:80", ReasonCode::Internal, "not an address", "plugged"),
+            (Errno::MFILE, "127.1.0.1:80", ReasonCode::Internal, "open files", "tried again"),
+        ] {
+            let address = address.parse().unwrap();
+            let fault = fault(ListenerId::nil(), address, &errno.into());
+            assert_eq!((fault.code, fault.address), (code, address.ip()));
+            assert!(fault.text.contains(text), "{}", fault.text);
+            assert!(fault.advice.contains(advice), "{}", fault.advice);
+        }
+    }
+
+    fn names(address: SocketAddr, threads: u16) -> BTreeSet<SocketName> {
+        let listener = ListenerId::nil();
+        (0..threads).map(|index| SocketName { listener, address, index }).collect()
+    }
+
+    fn free_port() -> SocketAddr {
+        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    }
+
+    #[test]
+    fn opens_once_and_for_every_thread() {
+        let mut sockets = Sockets::default();
+        let wanted = names(free_port(), 3);
+        assert_eq!(sockets.open(&wanted), []);
+        let before: Vec<_> = wanted.iter().map(|name| Arc::clone(sockets.get(name).unwrap())).collect();
+        assert_eq!(sockets.open(&wanted), []);
+        for (name, before) in wanted.iter().zip(&before) {
+            assert!(Arc::ptr_eq(sockets.get(name).unwrap(), before));
+        }
+        sockets.retain(&BTreeSet::new());
+        assert!(wanted.iter().all(|name| sockets.get(name).is_none()));
+    }
+
+    #[test]
+    fn a_port_taken_by_a_stranger_is_in_use_until_he_goes() {
+        for shares in [false, true] {
+            let address = free_port();
+            let stranger = socket(address).unwrap();
+            stranger.set_reuse_port(shares).unwrap();
+            stranger.bind(&address.into()).unwrap();
+            stranger.listen(1).unwrap();
+            let mut sockets = Sockets::default();
+            let faults = sockets.open(&names(address, 2));
+            assert_eq!(faults.len(), 1, "{faults:?}");
+            assert_eq!(faults[0].code, ReasonCode::PortInUse);
+            drop(stranger);
+            assert_eq!(sockets.open(&names(address, 2)), []);
+        }
+    }
+
+    #[test]
+    fn one_address_that_fails_does_not_spoil_the_other() {
+        let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (taken, free) = (stranger.local_addr().unwrap(), free_port());
+        let mut sockets = Sockets::default();
+        let wanted = names(taken, 2).into_iter().chain(names(free, 2)).collect();
+        assert_eq!(sockets.open(&wanted).len(), 1);
+        assert!(names(free, 2).iter().all(|name| sockets.get(name).is_some()));
+    }
+
+    #[test]
+    fn another_listener_may_follow_on_the_same_port() {
+        let address = free_port();
+        let mut sockets = Sockets::default();
+        assert_eq!(sockets.open(&names(address, 2)), []);
+        let next = SocketName { listener: ListenerId::new_v4(), address, index: 0 };
+        assert_eq!(sockets.open(&BTreeSet::from([next])), []);
+    }
+}

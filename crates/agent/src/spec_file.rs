@@ -1,0 +1,157 @@
+//! The durable spec: what the agent goes back to when it, or the machine, starts again.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use octavia_wire::{AgentFault, AmphoraSpec, files};
+
+#[derive(Debug)]
+pub(crate) struct SpecFile {
+    path: PathBuf,
+}
+
+/// The spec could not be stored, so nothing of it was done.
+#[derive(Debug, thiserror::Error)]
+#[error("the spec could not be stored, nothing was changed: {path}: {error}")]
+pub(crate) struct StoreError {
+    path: PathBuf,
+    error: io::Error,
+}
+
+impl From<StoreError> for AgentFault {
+    fn from(error: StoreError) -> Self {
+        let full = matches!(error.error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        Self { error: error.to_string(), http_code: if full { 507 } else { 500 } }
+    }
+}
+
+impl SpecFile {
+    pub(crate) fn new(directory: &Path) -> Self {
+        Self { path: directory.join(files::SPEC) }
+    }
+
+    /// The stored spec. One that cannot be read, or would not be accepted if it were pushed, is set aside for people
+    /// to look at: the controller will push again.
+    pub(crate) fn load(&self) -> io::Result<Option<AmphoraSpec>> {
+        let json = match std::fs::read(&self.path) {
+            Ok(json) => json,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let spec = serde_json::from_slice::<AmphoraSpec>(&json).map_err(|error| error.to_string());
+        match spec.and_then(|spec| spec.validate().map(|()| spec).map_err(|error| error.to_string())) {
+            Ok(spec) => Ok(Some(spec)),
+            Err(error) => {
+                let aside = self.sibling("corrupt");
+                tracing::error!(%error, path = %self.path.display(), aside = %aside.display(), "the stored spec is of no use");
+                std::fs::rename(&self.path, aside)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// When this returns, the spec survives a loss of power; when it fails, the one before it does.
+    pub(crate) fn store(&self, spec: &AmphoraSpec) -> Result<(), StoreError> {
+        let new = self.sibling("new");
+        let store = || -> io::Result<()> {
+            let mut file =
+                OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
+            file.write_all(&serde_json::to_vec(spec)?)?;
+            file.sync_all()?;
+            std::fs::rename(&new, &self.path)?;
+            self.sync_directory()
+        };
+        store().map_err(|error| StoreError { path: self.path.clone(), error })
+    }
+
+    /// Goes back to what was stored before.
+    pub(crate) fn restore(&self, before: Option<&AmphoraSpec>) -> Result<(), StoreError> {
+        match before {
+            Some(spec) => self.store(spec),
+            None => std::fs::remove_file(&self.path)
+                .and_then(|()| self.sync_directory())
+                .map_err(|error| StoreError { path: self.path.clone(), error }),
+        }
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        self.path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+    }
+
+    fn sibling(&self, suffix: &str) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(".");
+        path.push(suffix);
+        path.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use octavia_model::{AmphoraId, LoadBalancerId};
+    use octavia_wire::WIRE_VERSION;
+
+    use super::*;
+
+    fn spec(generation: u64) -> AmphoraSpec {
+        AmphoraSpec {
+            version: WIRE_VERSION,
+            amphora_id: AmphoraId::nil(),
+            load_balancer_id: LoadBalancerId::nil(),
+            generation,
+            fence: 1,
+            vips: vec![],
+            listeners: vec![],
+            pools: vec![],
+        }
+    }
+
+    #[test]
+    fn the_last_stored_is_loaded() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = SpecFile::new(dir.path());
+        assert_eq!(file.load().unwrap(), None);
+        file.store(&spec(1)).unwrap();
+        file.store(&spec(2)).unwrap();
+        assert_eq!(SpecFile::new(dir.path()).load().unwrap(), Some(spec(2)));
+        file.restore(Some(&spec(1))).unwrap();
+        assert_eq!(file.load().unwrap(), Some(spec(1)));
+        file.restore(None).unwrap();
+        assert_eq!(file.load().unwrap(), None);
+    }
+
+    #[test]
+    fn the_useless_is_set_aside() {
+        let valid = serde_json::to_string(&spec(1)).unwrap();
+        for content in [
+            "",
+            "{",
+            "[]",
+            "null",
+            &valid[..valid.len() - 1],
+            &valid.replace("\"version\":1", "\"version\":2"),
+            &"[".repeat(100_000),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let file = SpecFile::new(dir.path());
+            std::fs::write(dir.path().join("spec.json"), content).unwrap();
+            assert_eq!(file.load().unwrap(), None);
+            assert_eq!(std::fs::read_to_string(dir.path().join("spec.json.corrupt")).unwrap(), content);
+            assert_eq!(file.load().unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn a_full_disk_changes_nothing_and_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = SpecFile::new(dir.path());
+        file.store(&spec(1)).unwrap();
+        std::os::unix::fs::symlink("/dev/full", dir.path().join("spec.json.new")).unwrap();
+        let fault = AgentFault::from(file.store(&spec(2)).unwrap_err());
+        assert_eq!(fault.http_code, 507);
+        assert!(fault.error.contains("nothing was changed"), "{}", fault.error);
+        assert_eq!(file.load().unwrap(), Some(spec(1)));
+    }
+}
