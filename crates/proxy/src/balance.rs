@@ -123,3 +123,166 @@ fn mix(mut x: u64) -> u64 {
     x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ x >> 31
 }
+
+#[cfg(test)]
+mod tests {
+    use octavia_model::Algorithm::{LeastConnections, RoundRobin, SourceIp};
+
+    use super::*;
+
+    #[derive(Debug, Clone, Copy)]
+    struct Member {
+        id: u64,
+        weight: u16,
+        backup: bool,
+        well: bool,
+        active: u64,
+    }
+
+    impl Peer for Member {
+        fn weight(&self) -> u16 {
+            self.weight
+        }
+        fn is_backup(&self) -> bool {
+            self.backup
+        }
+        fn is_well(&self) -> bool {
+            self.well
+        }
+        fn active(&self) -> u64 {
+            self.active
+        }
+        fn identity(&self) -> u64 {
+            self.id
+        }
+    }
+
+    /// Members from a line: `a3` = member a of weight 3; `!` = not well, `~` = backup, `=7` = serves 7.
+    fn members(text: &str) -> Vec<Member> {
+        let member = |word: &str| {
+            let name = word.as_bytes()[0];
+            let (flags, active) = word[1..].split_once('=').unwrap_or((&word[1..], "0"));
+            let weight: String = flags.chars().filter(char::is_ascii_digit).collect();
+            Member {
+                id: name.into(),
+                weight: weight.parse().unwrap_or(1),
+                backup: flags.contains('~'),
+                well: !flags.contains('!'),
+                active: active.parse().unwrap(),
+            }
+        };
+        text.split_whitespace().map(member).collect()
+    }
+
+    fn client(n: u32) -> IpAddr {
+        IpAddr::V4(n.into())
+    }
+
+    /// The names of the next `n` picks; `-` = none.
+    fn picks(algorithm: Algorithm, text: &str, n: usize) -> String {
+        let members = members(text);
+        let mut rotation = Rotation::new(members.len());
+        let pick = |_| match pick(algorithm, &members, &mut rotation, client(7), &[]) {
+            Some(place) => members[place].id as u8 as char,
+            None => '-',
+        };
+        (0..n).map(pick).collect()
+    }
+
+    #[test]
+    fn who_is_next() {
+        for (algorithm, text, expected) in [
+            (RoundRobin, "a b c", "abcabc"),
+            (RoundRobin, "a3 b1", "aabaaaba"),
+            (RoundRobin, "a5 b1 c1", "aabacaa"),
+            (RoundRobin, "a256 b256", "abab"),
+            (RoundRobin, "a0 b c", "bcbc"),
+            (RoundRobin, "a! b c", "bcbc"),
+            (RoundRobin, "a b~ c~", "aaa"),
+            (RoundRobin, "a! b~ c~", "bcbc"),
+            (RoundRobin, "a0 b~2 c~", "bcbbcb"),
+            (RoundRobin, "a! b~! c~", "cc"),
+            (RoundRobin, "a! b0 c~!", "--"),
+            (RoundRobin, "", "-"),
+            (LeastConnections, "a b c", "abcabc"),
+            (LeastConnections, "a2 b1", "abaaba"),
+            (LeastConnections, "a=2 b=1 c=5", "bbb"),
+            (LeastConnections, "a=2 b=2 c=5", "abab"),
+            (LeastConnections, "a4=4 b1=1", "aaa"),
+            (LeastConnections, "a4=8 b1=1", "bbb"),
+            (LeastConnections, "a=9 b!=1 c0=0", "aaa"),
+            (LeastConnections, "a! b~=3 c~=2", "cc"),
+            (LeastConnections, "a!", "-"),
+            (SourceIp, "a! b c!", "bbb"),
+            (SourceIp, "a! b~", "bb"),
+            (SourceIp, "a0", "-"),
+        ] {
+            assert_eq!(picks(algorithm, text, expected.len()), expected, "{algorithm} {text}");
+        }
+    }
+
+    #[test]
+    fn what_was_tried_is_not_tried_again() {
+        let members = members("a b c~");
+        let mut rotation = Rotation::new(3);
+        for algorithm in [RoundRobin, LeastConnections, SourceIp] {
+            let mut next = |tried: &[u16]| pick(algorithm, &members, &mut rotation, client(1), tried);
+            assert_eq!(next(&[0]), Some(1));
+            assert_eq!(next(&[1]), Some(0));
+            assert_eq!(next(&[0, 1]), Some(2), "a backup, when no other can");
+            assert_eq!(next(&[0, 1, 2]), None);
+        }
+    }
+
+    /// Each algorithm that looks at weights only gives each member its share.
+    #[test]
+    fn shares_follow_weights() {
+        let members = members("a1 b2 c3 d10");
+        for algorithm in [RoundRobin, SourceIp] {
+            let mut rotation = Rotation::new(members.len());
+            let mut counts = [0u32; 4];
+            for n in 0..16_000 {
+                counts[pick(algorithm, &members, &mut rotation, client(n * 7919), &[]).unwrap()] += 1;
+            }
+            for (count, member) in counts.iter().zip(&members) {
+                let share = f64::from(*count) / f64::from(u32::from(member.weight) * 1000);
+                assert!((0.9..1.1).contains(&share), "{algorithm}: {counts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_client_stays_with_its_member() {
+        let before = members("a b c2 d");
+        let mut rotation = Rotation::new(4);
+        let mut chosen = |members: &[Member], n| {
+            rotation = Rotation::new(members.len());
+            pick(SourceIp, members, &mut rotation, client(n), &[]).map(|place| members[place].id)
+        };
+        for n in 0..2_000 {
+            let at_first = chosen(&before, n);
+            // Order does not matter, a new member takes some, one that goes gives only its own.
+            assert_eq!(chosen(&members("d c2 b a"), n), at_first);
+            let with_new = chosen(&members("a b c2 d e"), n);
+            assert!(with_new == at_first || with_new == Some(b'e'.into()));
+            let without = chosen(&members("a b! c2 d"), n);
+            assert!(without == at_first || at_first == Some(b'b'.into()));
+            let heavier = chosen(&members("a b c4 d"), n);
+            assert!(heavier == at_first || heavier == Some(b'c'.into()));
+        }
+    }
+
+    #[test]
+    fn a_change_does_not_start_the_round_again() {
+        let old = members("a b c");
+        let mut before = Rotation::new(3);
+        assert_eq!(pick(RoundRobin, &old, &mut before, client(1), &[]), Some(0));
+        // a goes, d comes first.
+        let new = members("d b c");
+        let mut after = Rotation::new(3);
+        after.inherit(&before, |place| (place > 0).then_some(place));
+        let picked: Vec<_> =
+            (0..3).map(|_| pick(RoundRobin, &new, &mut after, client(1), &[]).unwrap()).collect();
+        assert_eq!(picked, [1, 2, 0]);
+    }
+}

@@ -56,7 +56,8 @@ impl Engine {
         let registry = Arc::new(Registry::new(threads).map_err(EngineError::Thread)?);
         let wakes = (0..threads).map(|_| sys::eventfd()).collect::<io::Result<_>>();
         let hub = Arc::new(Hub { registry, wakes: wakes.map_err(EngineError::Thread)? });
-        let mut engine = Self { hub, threads: vec![], snapshot: ArcSwap::default(), sockets: Mutex::default() };
+        let mut engine =
+            Self { hub, threads: vec![], snapshot: ArcSwap::default(), sockets: Mutex::default() };
         for index in 0..threads {
             engine.threads.push(engine.thread_start(index).map_err(EngineError::Thread)?);
         }
@@ -150,7 +151,8 @@ impl Engine {
         let (done, answers) = channel();
         for (index, handle) in self.threads.iter().enumerate() {
             // Every socket is somebody's, also when there are more of them than threads.
-            let mine = sockets.iter().filter(|(name, _)| usize::from(name.index) % self.threads.len() == index);
+            let mine =
+                sockets.iter().filter(|(name, _)| usize::from(name.index) % self.threads.len() == index);
             let command = Command::Configure {
                 snapshot: Arc::clone(snapshot),
                 sockets: mine.map(|(name, fd)| (*name, Arc::clone(fd))).collect(),

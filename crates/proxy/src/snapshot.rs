@@ -245,7 +245,8 @@ impl PoolConf {
     }
 
     fn inherit(&self, before: &Self) {
-        let places: HashMap<_, _> = before.members.iter().enumerate().map(|(place, m)| (m.id, place)).collect();
+        let places: HashMap<_, _> =
+            before.members.iter().enumerate().map(|(place, m)| (m.id, place)).collect();
         let before = before.rotation().clone();
         self.rotation().inherit(&before, |place| places.get(&self.members[place].id).copied());
     }

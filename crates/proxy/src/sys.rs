@@ -47,8 +47,8 @@ pub(crate) fn epoll_wait(
     events: &mut [epoll::Event],
     timeout: Option<u64>,
 ) -> Result<usize, Errno> {
-    let timeout = timeout
-        .map(|ms| Timespec { tv_sec: (ms / 1000) as i64, tv_nsec: (ms % 1000 * 1_000_000) as i64 });
+    let timeout =
+        timeout.map(|ms| Timespec { tv_sec: (ms / 1000) as i64, tv_nsec: (ms % 1000 * 1_000_000) as i64 });
     match epoll::wait(epoll, events, timeout.as_ref()) {
         Err(Errno::INTR) => Ok(0),
         result => result,

@@ -17,19 +17,42 @@ enum State {
 /// Where in a chunked body we are (RFC 9112 §7.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Chunked {
-    Size { size: u64, digits: u8 },
+    Size {
+        size: u64,
+        digits: u8,
+    },
     /// After the size: blanks, then an extension or the end of the line.
-    SizeBlank { size: u64, line: u16 },
-    Extension { size: u64, line: u16 },
-    SizeLf { size: u64 },
-    Data { left: u64 },
+    SizeBlank {
+        size: u64,
+        line: u16,
+    },
+    Extension {
+        size: u64,
+        line: u16,
+    },
+    SizeLf {
+        size: u64,
+    },
+    Data {
+        left: u64,
+    },
     DataCr,
     DataLf,
     /// At the start of a trailer line, or of the empty line that ends the body.
-    TrailerStart { total: u16 },
-    TrailerName { total: u16, line: u16 },
-    TrailerValue { total: u16, line: u16 },
-    TrailerLf { total: u16 },
+    TrailerStart {
+        total: u16,
+    },
+    TrailerName {
+        total: u16,
+        line: u16,
+    },
+    TrailerValue {
+        total: u16,
+        line: u16,
+    },
+    TrailerLf {
+        total: u16,
+    },
     EndLf,
 }
 

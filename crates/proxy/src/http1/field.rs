@@ -94,6 +94,7 @@ pub(super) fn content_length(value: &[u8]) -> Option<u64> {
 #[inline]
 pub(super) fn lines_end_in_crlf(head: &[u8]) -> bool {
     // Without a branch in the loop it becomes vector code.
-    let bare = head.iter().zip(&head[1..]).fold(false, |bare, (&before, &b)| bare | (b == b'\n' && before != b'\r'));
+    let bare =
+        head.iter().zip(&head[1..]).fold(false, |bare, (&before, &b)| bare | (b == b'\n' && before != b'\r'));
     !bare && head.first() != Some(&b'\n')
 }

@@ -10,6 +10,8 @@ mod field;
 mod request;
 mod response;
 mod rewrite;
+#[cfg(test)]
+mod tests;
 
 use std::mem::MaybeUninit;
 

@@ -71,7 +71,7 @@ impl<'h, 'b> Request<'h, 'b> {
             Ok(Status::Complete(len)) if len <= MAX_HEAD => len,
             Ok(Status::Partial) if bytes.len() < MAX_HEAD => return Ok(None),
             Ok(_) | Err(Error::TooManyHeaders) => return Err(Refusal::HeadTooLarge),
-            Err(Error::Version) => return Err(Refusal::Version),
+            Err(Error::Version) if names_other_version(bytes) => return Err(Refusal::Version),
             Err(Error::HeaderName) => return Err(Malformed("header name")),
             Err(Error::HeaderValue) => return Err(Malformed("header value")),
             Err(_) => return Err(Malformed("request line")),
@@ -225,6 +225,15 @@ impl<'b> Facts<'b> {
             self.drop |= self.upgrade_bits;
         }
     }
+}
+
+/// Whether the request line is well formed, but for another version of HTTP.
+fn names_other_version(bytes: &[u8]) -> bool {
+    let line = bytes.trim_ascii_start().split(|&b| b == b'\r').next().unwrap_or_default();
+    let mut words = line.split(|&b| b == b' ');
+    let version = words.nth(2).and_then(|word| word.strip_prefix(b"HTTP/"));
+    matches!(version, Some([major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit())
+        && words.next().is_none()
 }
 
 /// The target in origin form, and the authority when it came in absolute form.

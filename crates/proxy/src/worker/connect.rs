@@ -127,7 +127,10 @@ impl Session {
             upstream.member.on(t.index).errors.add(1);
             return self.try_another(t);
         }
-        if upstream.reused && exchange.traits.replayable && exchange.head.is_empty() && exchange.retries < RETRIES
+        if upstream.reused
+            && exchange.traits.replayable
+            && exchange.head.is_empty()
+            && exchange.retries < RETRIES
         {
             // Closed while idle, most likely: the same member may well take it over a new connection.
             exchange.retries += 1;

@@ -100,7 +100,8 @@ impl Session {
             Stage::Head if self.served && self.held.is_empty() => Next::Close,
             Stage::Head => self.refuse(t, 408),
             Stage::Connect => {
-                if self.exchange.as_ref().is_some_and(|e| e.upstream.as_ref().is_some_and(|u| u.established)) {
+                if self.exchange.as_ref().is_some_and(|e| e.upstream.as_ref().is_some_and(|u| u.established))
+                {
                     self.member_silent(t)
                 } else {
                     self.member_failed(t)

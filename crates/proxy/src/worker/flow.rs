@@ -103,7 +103,13 @@ impl Flow {
     }
 
     /// Moves what can be moved now.
-    pub(super) fn pump(&mut self, from: &mut Sock, to: &mut Sock, kit: &mut Kit, moved: &mut Moved) -> Pumped {
+    pub(super) fn pump(
+        &mut self,
+        from: &mut Sock,
+        to: &mut Sock,
+        kit: &mut Kit,
+        moved: &mut Moved,
+    ) -> Pumped {
         let mut budget = TURN;
         loop {
             if let Some(stop) = self.flush(to, kit, moved) {
@@ -221,7 +227,13 @@ impl Flow {
         }
     }
 
-    fn take_spliced(&mut self, from: &mut Sock, kit: &mut Kit, moved: &mut Moved, opaque: u64) -> Option<Pumped> {
+    fn take_spliced(
+        &mut self,
+        from: &mut Sock,
+        kit: &mut Kit,
+        moved: &mut Moved,
+        opaque: u64,
+    ) -> Option<Pumped> {
         let pipe = self.pipe.as_mut()?;
         match from.splice_in(pipe, opaque.min(PIPE_SIZE as u64) as usize) {
             Io::Bytes(n) => {

@@ -199,10 +199,13 @@ impl Session {
             exchange.waits_for = party;
         }
         let timeouts = &self.listener.timeouts;
-        self.arm(t, match party {
-            Party::Client => timeouts.client_data,
-            Party::Member => timeouts.member_data,
-        });
+        self.arm(
+            t,
+            match party {
+                Party::Client => timeouts.client_data,
+                Party::Member => timeouts.member_data,
+            },
+        );
         Next::Wait
     }
 }
@@ -216,7 +219,8 @@ impl Exchange {
         let mut at = 0;
         loop {
             let mut slots = http1::header_slots();
-            let Some(response) = Response::parse(&bytes[at..], &mut slots, traits.to_head, traits.upgrade)? else {
+            let Some(response) = Response::parse(&bytes[at..], &mut slots, traits.to_head, traits.upgrade)?
+            else {
                 self.head.extend_from_slice(&bytes[at..]);
                 return Ok(0..0);
             };

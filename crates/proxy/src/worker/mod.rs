@@ -41,7 +41,11 @@ const EXHAUSTED_MS: u64 = 100;
 #[derive(Debug)]
 pub(crate) enum Command {
     /// The configuration and the listening sockets from now on; says when it is in force.
-    Configure { snapshot: Arc<Snapshot>, sockets: Vec<(SocketName, Arc<OwnedFd>)>, done: Sender<()> },
+    Configure {
+        snapshot: Arc<Snapshot>,
+        sockets: Vec<(SocketName, Arc<OwnedFd>)>,
+        done: Sender<()>,
+    },
     /// Accept nothing more, end connections that are idle, and the others when their exchange ends.
     Drain,
     /// Tells how many connections are open.

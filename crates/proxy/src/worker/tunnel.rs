@@ -38,7 +38,8 @@ impl Session {
         }
         match (up, down) {
             (Pumped::Done, Pumped::Done) => return Next::Close,
-            (Pumped::SourceFailed | Pumped::SinkFailed, _) | (_, Pumped::SourceFailed | Pumped::SinkFailed) => {
+            (Pumped::SourceFailed | Pumped::SinkFailed, _)
+            | (_, Pumped::SourceFailed | Pumped::SinkFailed) => {
                 return Next::Close;
             }
             (Pumped::Again, _) | (_, Pumped::Again) => t.again.push(self.key),
