@@ -10,10 +10,13 @@ mod cert;
 mod compute;
 mod error;
 mod identity;
+pub mod local;
 mod network;
+mod noauth;
 
 pub use cert::{CertIssuer, IssuedCert};
 pub use compute::{BootFile, Compute, Server, ServerRequest, ServerState};
 pub use error::CloudError;
 pub use identity::{Identity, IdentityError, RequestContext};
 pub use network::{Network, NetworkInfo, PortInfo, SubnetInfo, VipPort, VipRequest};
+pub use noauth::Noauth;

@@ -1,0 +1,153 @@
+//! Servers that are pairs of processes on this machine: `amphorae/<id>/` is the server, the agent in it the power
+//! switch.
+//!
+//! The directory is the only record, so a restarted controller finds every server. The agent writes `agent.pid` once
+//! it holds the directory's lock; we write `start.pid` as soon as it is spawned, so that a server that is coming up
+//! is not started twice.
+
+mod address;
+mod process;
+mod server;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use octavia_model::AmphoraId;
+use tokio::sync::OwnedMutexGuard;
+
+use self::address::Addresses;
+use self::server::{ServerDir, boot_files_check};
+use super::OpenError;
+use super::blocking::Blocking;
+use crate::{CloudError, Compute, Server, ServerRequest, ServerState};
+
+/// Below the state directory.
+pub(super) const DIR: &str = "amphorae";
+
+/// How long an agent may take to end itself and its proxy before it is killed.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// [`Compute`] by process pairs on loopback addresses.
+#[derive(Debug)]
+pub struct LoopbackCompute {
+    dir: PathBuf,
+    exe: PathBuf,
+    addresses: Arc<Mutex<Addresses>>,
+    /// One change of a server at a time.
+    busy: Mutex<HashMap<AmphoraId, Arc<tokio::sync::Mutex<()>>>>,
+    blocking: Blocking,
+}
+
+impl LoopbackCompute {
+    pub(super) fn open(state_dir: &Path, network: u8, exe: &Path) -> Result<Self, OpenError> {
+        let dir = state_dir.join(DIR);
+        super::files::dir_private(&dir).map_err(|error| OpenError::file(&dir, error))?;
+        let mut addresses = Addresses::new(network);
+        for server in ServerDir::list(&dir).map_err(|error| OpenError::file(&dir, error))? {
+            if let Ok(Some(address)) = server.address() {
+                addresses.take(address);
+            }
+        }
+        Ok(Self {
+            dir,
+            exe: exe.to_owned(),
+            addresses: Arc::new(Mutex::new(addresses)),
+            busy: Mutex::default(),
+            blocking: Blocking::new(4),
+        })
+    }
+
+    async fn lock(&self, amphora: AmphoraId) -> OwnedMutexGuard<()> {
+        let lock = {
+            let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+            busy.retain(|_, lock| Arc::strong_count(lock) > 1);
+            Arc::clone(busy.entry(amphora).or_default())
+        };
+        lock.lock_owned().await
+    }
+
+    fn server_dir(&self, amphora: AmphoraId) -> ServerDir {
+        ServerDir::new(&self.dir, amphora)
+    }
+}
+
+#[async_trait]
+impl Compute for LoopbackCompute {
+    async fn server_ensure(&self, request: &ServerRequest) -> Result<Server, CloudError> {
+        boot_files_check(&request.files)?;
+        let guard = self.lock(request.amphora_id).await;
+        let dir = self.server_dir(request.amphora_id);
+        let (exe, addresses, files) = (self.exe.clone(), Arc::clone(&self.addresses), request.files.clone());
+        let runtime = tokio::runtime::Handle::current();
+        self.blocking
+            .run(move || {
+                let _guard = guard;
+                let server = dir.look().map_err(|error| trouble("look at", &dir, &error))?;
+                if let Some(server) = server
+                    && server.state != ServerState::Stopped
+                {
+                    return Ok(server);
+                }
+                dir.make(&files, &addresses)?;
+                let _entered = runtime.enter();
+                dir.start(&exe).map_err(|error| trouble("start", &dir, &error))?;
+                let server = dir.look().map_err(|error| trouble("look at", &dir, &error))?;
+                server.ok_or_else(|| CloudError::internal("the server's directory vanished"))
+            })
+            .await?
+    }
+
+    async fn server_find(&self, amphora: AmphoraId) -> Result<Option<Server>, CloudError> {
+        let dir = self.server_dir(amphora);
+        self.blocking
+            .run(move || {
+                dir.log_trim();
+                dir.look().map_err(|error| trouble("look at", &dir, &error))
+            })
+            .await?
+    }
+
+    async fn server_delete(&self, amphora: AmphoraId) -> Result<(), CloudError> {
+        let guard = self.lock(amphora).await;
+        let dir = self.server_dir(amphora);
+        if !dir.exists() {
+            return Ok(());
+        }
+        process::end(&dir, GRACE).await.map_err(|error| trouble("end", &dir, &error))?;
+        let addresses = Arc::clone(&self.addresses);
+        self.blocking
+            .run(move || {
+                let _guard = guard;
+                let address = dir.address().ok().flatten();
+                dir.remove().map_err(|error| trouble("remove", &dir, &error))?;
+                if let Some(address) = address {
+                    addresses.lock().unwrap_or_else(PoisonError::into_inner).give_back(address);
+                }
+                Ok(())
+            })
+            .await?
+    }
+
+    async fn server_list(&self) -> Result<Vec<Server>, CloudError> {
+        let root = self.dir.clone();
+        self.blocking
+            .run(move || {
+                let dirs = ServerDir::list(&root)
+                    .map_err(|error| CloudError::unavailable(format!("cannot list servers: {error}")))?;
+                let mut servers = Vec::with_capacity(dirs.len());
+                for dir in dirs {
+                    // One that was deleted meanwhile is no error.
+                    servers.extend(dir.look().map_err(|error| trouble("look at", &dir, &error))?);
+                }
+                Ok(servers)
+            })
+            .await?
+    }
+}
+
+fn trouble(what: &str, dir: &ServerDir, error: &std::io::Error) -> CloudError {
+    CloudError::unavailable(format!("cannot {what} the server of amphora {}: {error}", dir.amphora()))
+}

@@ -1,0 +1,142 @@
+//! Processes: whether one is ours, and ending it without ever signalling a stranger.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::Duration;
+
+use octavia_wire::ProcessId;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::{Instant, timeout_at};
+
+use super::server::ServerDir;
+
+/// The process lives, and works in `dir` as `role`.
+pub(super) fn runs(id: ProcessId, role: &str, dir: &Path) -> io::Result<bool> {
+    Ok(id.is_alive()? && command_of(id.pid)?.is_some_and(|command| works_in(&command, &[role], dir)))
+}
+
+/// The command line, arguments ended by NUL. `None` = no such process any more.
+fn command_of(pid: u32) -> io::Result<Option<Vec<u8>>> {
+    match std::fs::read(format!("/proc/{pid}/cmdline")) {
+        Ok(command) => Ok(Some(command)),
+        Err(error) if gone(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a command line reads `… role … --dir DIR …`.
+fn works_in(command: &[u8], roles: &[&str], dir: &Path) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+
+    let arguments: Vec<_> = command.split(|&byte| byte == 0).collect();
+    let Some(option) =
+        arguments.windows(2).position(|pair| pair[0] == b"--dir" && pair[1] == dir.as_os_str().as_bytes())
+    else {
+        return false;
+    };
+    arguments[..option].iter().any(|argument| roles.iter().any(|role| role.as_bytes() == *argument))
+}
+
+fn gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+        || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
+}
+
+/// Ends agent and proxy: asks the agent first, kills what is still there after `grace`. Returns when they are gone.
+pub(super) async fn end(dir: &ServerDir, grace: Duration) -> io::Result<()> {
+    for agent in [dir.starting()?, dir.agent()?].into_iter().flatten() {
+        end_one(agent, grace).await?;
+    }
+    // No agent, so nobody starts another proxy.
+    if let Some(proxy) = dir.proxy()? {
+        end_one(proxy, grace).await?;
+    }
+    // What was spawned and killed before it could write its pid.
+    for _ in 0..8 {
+        let left = workers_in(dir.path())?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        for id in left {
+            end_one(id, Duration::ZERO).await?;
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::TimedOut, "its processes do not end"))
+}
+
+/// All processes of amphora `dir`, by their command lines.
+fn workers_in(dir: &Path) -> io::Result<Vec<ProcessId>> {
+    let mut found = vec![];
+    for entry in std::fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+        // The id before the command line: if the pid changes hands in between, signalling fails.
+        let Ok(Some(id)) = ProcessId::of(pid) else { continue };
+        if let Ok(Some(command)) = command_of(pid)
+            && works_in(&command, &["amphora", "proxy"], dir)
+        {
+            found.push(id);
+        }
+    }
+    Ok(found)
+}
+
+/// SIGTERM, and after `grace` SIGKILL; waits for the end.
+async fn end_one(id: ProcessId, grace: Duration) -> io::Result<()> {
+    /// A killed process is gone within this, unless the kernel holds it.
+    const KILL_WAIT: Duration = Duration::from_secs(10);
+
+    let Some(pidfd) = pidfd_of(id)? else { return Ok(()) };
+    #[expect(deprecated, reason = "sound for an `OwnedFd`, and what replaces it is an unsafe function")]
+    let pidfd = AsyncFd::with_interest(pidfd, Interest::READABLE)?;
+    let steps = [(Signal::TERM, grace), (Signal::KILL, KILL_WAIT)];
+    for (signal, wait) in steps.into_iter().filter(|(_, wait)| !wait.is_zero()) {
+        match pidfd_send_signal(pidfd.get_ref(), signal) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::SRCH) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        if timeout_at(Instant::now() + wait, pidfd.readable()).await.is_ok() {
+            return Ok(());
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::TimedOut, format!("process {} does not end", id.pid)))
+}
+
+/// A handle that stays with this very process, whatever becomes of its pid. `None` = it has ended.
+fn pidfd_of(id: ProcessId) -> io::Result<Option<OwnedFd>> {
+    let Some(pid) = i32::try_from(id.pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
+    let pidfd = match pidfd_open(pid, PidfdFlags::NONBLOCK) {
+        Ok(pidfd) => pidfd,
+        Err(rustix::io::Errno::SRCH) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    // Only now is it sure whom the handle is of.
+    Ok(id.is_alive()?.then_some(pidfd))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_its_own_by_the_command_line() {
+        let dir = Path::new("/s/amphorae/x");
+        for (command, ours) in [
+            ("octavia\0amphora\0--dir\0/s/amphorae/x\0--bind\0127.100.0.2:9443\0", true),
+            ("/bin/sh\0stand-in\0amphora\0--dir\0/s/amphorae/x\0", true),
+            ("octavia\0proxy\0--dir\0/s/amphorae/x\0", true),
+            ("octavia\0amphora\0--dir\0/s/amphorae/y\0", false),
+            ("ls\0/s/amphorae/x\0", false),
+            ("ls\0--dir\0/s/amphorae/x\0amphora\0", false),
+            ("octavia\0amphora\0--dir=/s/amphorae/x\0", false),
+            ("", false),
+        ] {
+            assert_eq!(works_in(command.as_bytes(), &["amphora", "proxy"], dir), ours, "{command:?}");
+        }
+        assert!(!works_in(b"octavia\0proxy\0--dir\0/s/amphorae/x\0", &["amphora"], dir));
+    }
+}

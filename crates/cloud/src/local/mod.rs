@@ -1,0 +1,190 @@
+//! A cloud on one machine with nothing else installed: users and tokens, addresses of 127.0.0.0/8, amphorae as pairs
+//! of processes, an authority for certificates; and enough of the Keystone v3 and Neutron v2.0 HTTP APIs in front of
+//! them that unmodified OpenStack clients work.
+//!
+//! All state is below one directory: `cloud/` (settings, keys, ports, revoked tokens) and `amphorae/` (a directory
+//! each). Whatever was answered is durable; a killed process finds everything again at its next start.
+
+mod blocking;
+mod cert;
+mod claim;
+mod clouds_yaml;
+mod compute;
+mod files;
+mod http;
+mod identity;
+mod list;
+mod network;
+mod seed;
+mod settings;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use jiff::{SignedDuration, Timestamp};
+
+use self::cert::LocalAuthority;
+use self::claim::Claim;
+pub use self::compute::LoopbackCompute;
+use self::identity::LocalIdentity;
+pub use self::network::LocalNetwork;
+use self::seed::Seed;
+use self::settings::Settings;
+use crate::{CertIssuer, Compute, Identity, Network};
+
+/// Where the three services are below the address of the API, as the service catalogue tells.
+pub const IDENTITY_PATH: &str = "/identity";
+pub const NETWORK_PATH: &str = "/networking";
+pub const LOAD_BALANCER_PATH: &str = "/load-balancer";
+
+const REGION: &str = "RegionOne";
+
+#[derive(Debug, Clone)]
+pub struct LocalOptions {
+    /// Scheme, host and port of the API, without a slash at the end. Answers to HTTP requests name the host that the
+    /// request named; this is for everything else.
+    pub url: String,
+    /// How long a token is good, from its issue.
+    pub token_lifetime: SignedDuration,
+    /// How long the answer to a wrong password takes at least.
+    pub login_penalty: Duration,
+}
+
+impl Default for LocalOptions {
+    fn default() -> Self {
+        Self {
+            url: "http://127.0.0.1:9876".into(),
+            token_lifetime: SignedDuration::from_hours(1),
+            login_penalty: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Why the cloud does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("{path}: {error}")]
+    File { path: PathBuf, error: io::Error },
+    #[error("{path} cannot be understood ({error}): restore it, or start with another state directory")]
+    Damaged { path: PathBuf, error: String },
+    #[error(
+        "127.{0}.0.0/16 belongs to this state directory, but another octavia uses it: stop that one, or start with \
+         another state directory"
+    )]
+    NetworkTaken(u8),
+    #[error("every network from 127.100.0.0/16 to 127.250.0.0/16 is in use")]
+    NoNetworkFree,
+    #[error("cannot listen on addresses of 127.0.0.0/8: {0}")]
+    NetworkUnusable(io::Error),
+}
+
+impl OpenError {
+    fn file(path: &Path, error: io::Error) -> Self {
+        Self::File { path: path.to_owned(), error }
+    }
+}
+
+/// The open cloud of one state directory.
+#[derive(Debug)]
+pub struct LocalCloud {
+    dir: PathBuf,
+    settings: Settings,
+    passwords: identity::Passwords,
+    claim: Claim,
+    identity: Arc<LocalIdentity>,
+    network: Arc<LocalNetwork>,
+    authority: Arc<LocalAuthority>,
+}
+
+impl LocalCloud {
+    /// Opens the cloud whose state is below `dir`, making it at the first start. One process at a time.
+    ///
+    /// Blocks: a few files are read and, at the first start, written.
+    pub fn open(dir: &Path, options: LocalOptions) -> Result<Self, OpenError> {
+        let now = Timestamp::now();
+        let dir = absolute(dir)?;
+        let cloud_dir = dir.join("cloud");
+        for path in [&dir, &cloud_dir, &dir.join(compute::DIR)] {
+            files::dir_private(path).map_err(|error| OpenError::file(path, error))?;
+        }
+        let stored = Settings::load(&cloud_dir)?;
+        let (claim, mut settings) = match stored {
+            Some(settings) => (claim::claim_again(settings.network)?, settings),
+            None => {
+                let claim = claim::claim_first()?;
+                let settings = Settings::first(claim.number);
+                settings.save(&cloud_dir)?;
+                (claim, settings)
+            }
+        };
+        let written = clouds_yaml::passwords_read(&dir);
+        let passwords = identity::passwords_settle(&written, &mut settings.passwords);
+        settings.save(&cloud_dir)?;
+
+        let seed = Seed::new(settings.seed.clone());
+        let authority = LocalAuthority::open(&cloud_dir, now)?;
+        let network = LocalNetwork::open(&cloud_dir, settings.network, &seed)?;
+        let identity = LocalIdentity::open(&cloud_dir, &seed, &settings, &options, now)?;
+        Ok(Self {
+            dir,
+            settings,
+            passwords,
+            claim,
+            identity: Arc::new(identity),
+            network: Arc::new(network),
+            authority: Arc::new(authority),
+        })
+    }
+
+    pub fn identity(&self) -> Arc<dyn Identity> {
+        self.identity.clone()
+    }
+
+    pub fn network(&self) -> Arc<dyn Network> {
+        self.network.clone()
+    }
+
+    pub fn cert_issuer(&self) -> Arc<dyn CertIssuer> {
+        self.authority.clone()
+    }
+
+    /// Amphorae as processes `exe amphora --dir … --bind …`. Takes over those that run already. One such value at a
+    /// time: it keeps the book of management addresses.
+    pub fn compute(&self, exe: &Path) -> Result<Arc<dyn Compute>, OpenError> {
+        Ok(Arc::new(LoopbackCompute::open(&self.dir, self.claim.number, exe)?))
+    }
+
+    /// Keystone v3; mount it with `nest_service` at [`IDENTITY_PATH`].
+    pub fn identity_router(&self) -> Router {
+        identity::router(self.identity.clone())
+    }
+
+    /// Neutron v2.0; mount it with `nest_service` at [`NETWORK_PATH`].
+    pub fn network_router(&self) -> Router {
+        network::router(self.network.clone(), self.identity.clone())
+    }
+
+    /// Writes `clouds.yaml` (mode 0600, clouds `admin` and `demo`) into the state directory and answers its path.
+    /// `auth_url` = the base of the API and [`IDENTITY_PATH`].
+    pub fn clouds_yaml(&self, auth_url: &str) -> Result<PathBuf, OpenError> {
+        clouds_yaml::write(&self.dir, auth_url, &self.passwords)
+    }
+
+    /// 127.N.0.1, which is no amphora's: where the controller listens for heartbeats.
+    pub fn management_address(&self) -> IpAddr {
+        Ipv4Addr::new(127, self.claim.number, 0, 1).into()
+    }
+
+    /// Random, made at the first start.
+    pub fn heartbeat_key(&self) -> &str {
+        &self.settings.heartbeat_key
+    }
+}
+
+fn absolute(dir: &Path) -> Result<PathBuf, OpenError> {
+    std::path::absolute(dir).map_err(|error| OpenError::file(dir, error))
+}
