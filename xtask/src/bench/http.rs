@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
     /// Only workloads whose name contains this
     #[arg(long, default_value = "")]
     only: String,
-    /// Measure this program instead of building `octavia` for release; it is given `--spec FILE --threads 1`
+    /// Use this program instead of building `octavia` for release; it is given `proxy --spec FILE --threads 1`
     #[arg(long)]
     binary: Option<PathBuf>,
     /// Fail when a ratio is above 1.0

@@ -190,11 +190,7 @@ pub(super) fn ours(dir: &Path, binary: &Path, members: &[SocketAddr], cpus: Cpus
     let path = dir.join("spec.json");
     std::fs::write(&path, serde_json::to_vec_pretty(&spec(address, members))?)?;
     let mut command = on_cpu(cpus.measured, binary);
-    // The example of the `proxy` crate takes the same arguments without the subcommand.
-    if binary.file_stem().is_some_and(|name| name == "octavia") {
-        command.arg("proxy");
-    }
-    command.arg("--spec").arg(path).args(["--threads", "1"]);
+    command.arg("proxy").arg("--spec").arg(path).args(["--threads", "1"]);
     Server::start(command, address, &dir.join("ours.log"))
 }
 
