@@ -1,0 +1,16 @@
+//! The product from outside: the real binary, the real clients, real traffic, real signals.
+//!
+//! Each test has the machine to itself (`.config/nextest.toml`), because most of them count failed requests or
+//! measure how long something takes.
+
+#![allow(clippy::print_stderr, reason = "the runner shows it for failed tests")]
+
+mod cli;
+mod members;
+mod native;
+mod ports;
+mod quickstart;
+mod sdk;
+mod survival;
+mod traffic;
+mod world;
