@@ -238,7 +238,9 @@ impl Worker {
                     if now.duration_since(started_at) < self.options.boot_patience =>
                 {
                     self.parts.clock.sleep(pause).await;
-                    pause = (pause * 3 / 2).min(BOOT_POLL.1);
+                    pause = (pause * 5 / 4).min(BOOT_POLL.1);
+                    // The user may have other wishes by now, such as to delete it.
+                    desired = self.load(lease).await?;
                     continue;
                 }
                 Plan::Wait(Waiting::Boot(amphora)) => {

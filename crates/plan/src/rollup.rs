@@ -36,6 +36,10 @@ impl StatusChanges {
 /// What changes with a heartbeat of one of the load balancer's amphorae.
 pub fn rollup(graph: &LoadBalancerGraph, beat: &Heartbeat) -> StatusChanges {
     let lb = &graph.load_balancer;
+    if beat.generation == Some(0) {
+        // Without a spec it says nothing of the load balancer.
+        return StatusChanges::default();
+    }
     // What a beat of an older generation leaves out may simply be newer than it.
     let complete = beat.generation.is_none_or(|generation| generation >= lb.generation);
     let mut root = Root::new(lb);

@@ -191,6 +191,8 @@ fn an_older_generation_says_nothing_of_what_it_leaves_out() {
     rolled(&mut graph, &good);
     graph.load_balancer.generation = 2;
     assert_eq!(rollup(&graph, &beat(None, None)), StatusChanges::default());
+    let empty = Heartbeat { generation: Some(0), ..beat(None, None) };
+    assert_eq!(rollup(&tree(), &empty), StatusChanges::default(), "nor does one without a spec of anything");
     graph.load_balancer.generation = 1;
     assert_ne!(rollup(&graph, &beat(None, None)), StatusChanges::default());
 }
