@@ -18,6 +18,9 @@ const INTERIMS: u8 = 16;
 impl Session {
     pub(super) fn forward(&mut self, t: &mut Thread) -> Next {
         if self.client.is_broken() {
+            if self.exchange.as_ref().is_some_and(|e| !e.up.is_done() && !e.answered) {
+                self.counters(t).request_errors.add(1);
+            }
             return Next::Close;
         }
         let mut again = false;

@@ -1,0 +1,9 @@
+//! The engine with real sockets on loopback.
+#![allow(clippy::unwrap_used)]
+
+mod change;
+mod failure;
+mod http;
+mod limit;
+mod rig;
+mod tcp;
