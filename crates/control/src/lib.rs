@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod agents;
+mod attempt;
 mod boot;
 mod clock;
 mod controller;

@@ -8,23 +8,17 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::future::{Either, join_all, select};
+use futures::future::{Either, select};
 use jiff::{SignedDuration, Timestamp};
 use newtype_uuid::GenericUuid;
-use octavia_model::{AmphoraStatus, LoadBalancerId, ProvisioningStatus, WorkerId};
-use octavia_plan::{Desired, Plan, Step, Waiting, backoff, jittered, own_fault, plan};
+use octavia_model::{LoadBalancerId, WorkerId};
+use octavia_plan::{backoff, jittered};
 use octavia_store::{Lease, Release, StoreError};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use crate::executor::{Executor, StepError};
-use crate::observe::{Observation, observe};
-use crate::{Parts, Stop, WorkerOptions, ledger};
-
-/// The first and the longest pause between two looks at a server that is starting.
-const BOOT_POLL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
-/// Batches under one lease; a plan that needs more does not converge, and is left to a later attempt.
-const MAX_BATCHES: usize = 50;
+use crate::attempt::{Attempt, Before};
+use crate::{Parts, Stop, WorkerOptions};
 
 /// Cheap to clone; clones are the same owner of leases.
 #[derive(Debug, Clone)]
@@ -112,8 +106,16 @@ impl Worker {
             busy.insert(lb);
             let worker = self.clone();
             tasks.spawn(async move {
-                if let Err(error) = worker.reconcile_one(lb).await {
-                    tracing::warn!(%lb, %error, "an attempt ended with the database in trouble");
+                // What ends at once is due again at once, so it is held back a little.
+                match worker.reconcile_one(lb).await {
+                    Ok(Reconciled::NotOurs) => {
+                        worker.parts.clock.sleep(worker.options.poll_interval / 20).await
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::warn!(%lb, %error, "an attempt ended with the database in trouble");
+                        worker.parts.clock.sleep(worker.options.poll_interval).await;
+                    }
                 }
                 lb
             });
@@ -140,7 +142,15 @@ impl Worker {
     async fn attempt(&self, lease: Lease) -> Result<Reconciled, StoreError> {
         let before = Mutex::new(Before::default());
         let worked = {
-            let work = std::pin::pin!(self.work(&lease, &before));
+            let attempt = Attempt {
+                parts: &self.parts,
+                options: &self.options,
+                stop: &self.stop,
+                lease: &lease,
+                silence_trusted_from: self.started_at + self.options.plan.heartbeat_timeout,
+                before: &before,
+            };
+            let work = std::pin::pin!(attempt.work());
             let renewal = std::pin::pin!(self.renew_until_lost(&lease));
             match select(work, renewal).await {
                 Either::Left((worked, _)) => worked,
@@ -202,153 +212,4 @@ impl Worker {
             }
         }
     }
-}
-
-/// What the row said of attempts before this one.
-#[derive(Debug, Default)]
-struct Before {
-    attempts: u32,
-    last_error: Option<String>,
-}
-
-impl Worker {
-    /// Observe, plan, run, again; until there is nothing to do, or nothing to do now.
-    async fn work(&self, lease: &Lease, before: &Mutex<Before>) -> Result<Reconciled, StoreError> {
-        let started_at = self.parts.clock.now();
-        let mut desired = self.load(lease).await?;
-        *before.lock().unwrap_or_else(PoisonError::into_inner) =
-            Before { attempts: desired.attempts, last_error: desired.last_error.clone() };
-        let mut pause = BOOT_POLL.0;
-        let mut batches = 0;
-        let mut failed: Vec<(Step, StepError)> = vec![];
-        // One replacement may follow a first failure at once; what fails again waits longer each time.
-        let mut may_replace_at_once = desired.attempts == 0;
-        loop {
-            if self.stop.is_asked() {
-                return Ok(Reconciled::Stopped);
-            }
-            let observation = self.observe(&desired).await?;
-            let now = self.parts.clock.now();
-            let steps = match plan(&desired, &observation.observed, now, &self.options.plan) {
-                Plan::Done => return Ok(Reconciled::Done),
-                Plan::Wait(Waiting::Trouble(reason)) => {
-                    return Ok(Reconciled::Later(explain(&reason.text, &observation.troubles)));
-                }
-                Plan::Wait(Waiting::Boot(_))
-                    if now.duration_since(started_at) < self.options.boot_patience =>
-                {
-                    self.parts.clock.sleep(pause).await;
-                    pause = (pause * 5 / 4).min(BOOT_POLL.1);
-                    // The user may have other wishes by now, such as to delete it.
-                    desired = self.load(lease).await?;
-                    continue;
-                }
-                Plan::Wait(Waiting::Boot(amphora)) => {
-                    let text = format!("Amphora {amphora} is still starting.");
-                    return Ok(Reconciled::Later(explain(&text, &observation.troubles)));
-                }
-                Plan::Run(steps) => steps,
-            };
-            // What failed is not tried twice under one lease; the rest goes on.
-            let steps: Vec<Step> =
-                steps.into_iter().filter(|step| !failed.iter().any(|(other, _)| other == step)).collect();
-            batches += 1;
-            if steps.is_empty() || batches > MAX_BATCHES {
-                let errors: Vec<String> = failed.iter().map(|(_, error)| error.to_string()).collect();
-                return Ok(Reconciled::Later(explain("Not everything could be done.", &errors)));
-            }
-            let executor = Executor {
-                parts: &self.parts,
-                options: &self.options,
-                lease,
-                desired: &desired,
-                observed: &observation.observed,
-            };
-            let generation = desired.graph.load_balancer.generation;
-            let entries = ledger::start(&self.parts, lease, generation, &steps).await?;
-            let results = join_all(steps.iter().map(|step| executor.run(step))).await;
-            if steps.contains(&Step::LoadBalancerDelete) && results.iter().all(Result::is_ok) {
-                return Ok(Reconciled::Deleted);
-            }
-            ledger::finish(&self.parts, lease, &entries, &results).await?;
-            let replaces = steps.iter().find_map(|step| match step {
-                Step::AmphoraRetire { reason, .. } => Some(reason.text.clone()),
-                _ => None,
-            });
-            for (step, result) in steps.into_iter().zip(results) {
-                match result {
-                    Ok(()) => {}
-                    Err(StepError::Store(StoreError::LeaseLost)) => return Err(StoreError::LeaseLost),
-                    Err(error) => {
-                        tracing::warn!(%step, %error, "a step failed");
-                        self.fail_at_once(lease, &desired, &error).await?;
-                        failed.push((step, error));
-                    }
-                }
-            }
-            if let Some(why) = replaces {
-                if !may_replace_at_once {
-                    return Ok(Reconciled::Later(why));
-                }
-                may_replace_at_once = false;
-            }
-            desired = self.load(lease).await?;
-        }
-    }
-
-    async fn observe(&self, desired: &Desired) -> Result<Observation, StoreError> {
-        let mut observation = observe(&self.parts, desired, self.options.agent_port).await;
-        let answers = |id| observation.observed.amphorae.get(id).is_some_and(|seen| seen.agent.is_some());
-        let mute = desired.amphorae.iter().any(|a| a.status == AmphoraStatus::Allocated && !answers(&a.id));
-        observation.observed.silence_trusted = mute && self.silence_trusted().await?;
-        Ok(observation)
-    }
-
-    /// Whether silence of an amphora is its own fault. Asked only when one does not answer.
-    async fn silence_trusted(&self) -> Result<bool, StoreError> {
-        let timeout = self.options.plan.heartbeat_timeout;
-        let now = self.parts.clock.now();
-        if now.duration_since(self.started_at) < timeout {
-            return Ok(false);
-        }
-        let silent = self.parts.store.amphorae_silent(now - timeout).await?.len();
-        let all = self.parts.store.amphorae_silent(now + timeout).await?.len();
-        Ok(!own_fault(silent, all.saturating_sub(silent)))
-    }
-
-    /// Shows a failure that no retry helps against, unless it is shown already.
-    async fn fail_at_once(
-        &self,
-        lease: &Lease,
-        desired: &Desired,
-        error: &StepError,
-    ) -> Result<(), StoreError> {
-        let lb = &desired.graph.load_balancer;
-        let Some(reason) = error.verdict() else { return Ok(()) };
-        let shown = lb.statuses.provisioning == ProvisioningStatus::Error
-            && lb.statuses.reason.as_ref() == Some(&reason);
-        if !shown {
-            self.parts.store.lb_fail(lease, lb.generation, reason).await?;
-        }
-        Ok(())
-    }
-
-    async fn load(&self, lease: &Lease) -> Result<Desired, StoreError> {
-        let rows = self.parts.store.desired_load(lease).await?;
-        tracing::Span::current().record("generation", rows.graph.load_balancer.generation);
-        Ok(Desired {
-            graph: rows.graph,
-            amphorae: rows.amphorae,
-            deleting: rows.deleting,
-            pending_since: rows.pending_since,
-            attempts: rows.attempts,
-            last_error: rows.last_error,
-            fence: lease.epoch,
-        })
-    }
-}
-
-/// A sentence, and what was heard while trying.
-fn explain(text: &str, troubles: &[String]) -> String {
-    if troubles.is_empty() { text.to_owned() } else { format!("{text} {}", troubles.join("; ")) }
 }

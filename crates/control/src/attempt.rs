@@ -1,0 +1,188 @@
+//! What is done under one lease: observe, plan, run a batch, again.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use octavia_model::{AmphoraStatus, ProvisioningStatus};
+use octavia_plan::{Desired, Plan, Step, Waiting, own_fault, plan};
+use octavia_store::{Lease, StoreError};
+
+use crate::executor::{Executor, StepError};
+use crate::observe::{Observation, observe};
+use crate::{Parts, Reconciled, Stop, WorkerOptions, ledger};
+
+/// The first and the longest pause between two looks at a server that is starting.
+const BOOT_POLL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+/// Batches under one lease; a plan that needs more does not converge, and is left to a later attempt.
+const MAX_BATCHES: usize = 50;
+
+pub(crate) struct Attempt<'a> {
+    pub(crate) parts: &'a Parts,
+    pub(crate) options: &'a WorkerOptions,
+    pub(crate) stop: &'a Stop,
+    pub(crate) lease: &'a Lease,
+    /// Before this, an amphora that is not heard may just not have been heard by us.
+    pub(crate) silence_trusted_from: Timestamp,
+    /// Filled as soon as it is known, for whoever gives the lease back.
+    pub(crate) before: &'a Mutex<Before>,
+}
+
+/// What the row said of attempts before this one.
+#[derive(Debug, Default)]
+pub(crate) struct Before {
+    pub(crate) attempts: u32,
+    pub(crate) last_error: Option<String>,
+}
+
+/// What went wrong under this lease.
+#[derive(Debug, Default)]
+struct Trouble {
+    failed: Vec<(Step, StepError)>,
+    /// Amphorae given up, and why.
+    retired: Vec<String>,
+}
+
+impl Attempt<'_> {
+    /// Works until there is nothing to do, or nothing to do now.
+    pub(crate) async fn work(&self) -> Result<Reconciled, StoreError> {
+        let started_at = self.parts.clock.now();
+        let mut desired = self.load().await?;
+        *self.before.lock().unwrap_or_else(PoisonError::into_inner) =
+            Before { attempts: desired.attempts, last_error: desired.last_error.clone() };
+        let mut trouble = Trouble::default();
+        let mut pause = BOOT_POLL.0;
+        let mut batches = 0;
+        while !self.stop.is_asked() {
+            let seen = self.observe(&desired).await?;
+            let now = self.parts.clock.now();
+            match plan(&desired, &seen.observed, now, &self.options.plan) {
+                Plan::Done => return Ok(Reconciled::Done),
+                Plan::Wait(Waiting::Trouble(reason)) => return Ok(later(&reason.text, &seen.troubles)),
+                Plan::Wait(Waiting::Boot(amphora)) => {
+                    if now.duration_since(started_at) >= self.options.boot_patience {
+                        return Ok(later(&format!("Amphora {amphora} is still starting."), &seen.troubles));
+                    }
+                    self.parts.clock.sleep(pause).await;
+                    pause = (pause * 5 / 4).min(BOOT_POLL.1);
+                }
+                Plan::Run(mut steps) => {
+                    // What failed is not tried twice under one lease; the rest goes on.
+                    steps.retain(|step| trouble.failed.iter().all(|(failed, _)| failed != step));
+                    batches += 1;
+                    if steps.is_empty() || batches > MAX_BATCHES {
+                        return Ok(trouble.later());
+                    }
+                    if self.run(&desired, &seen, steps, &mut trouble).await? {
+                        return Ok(Reconciled::Deleted);
+                    }
+                    // One replacement may follow a first failure at once; the next waits longer each time.
+                    if !trouble.retired.is_empty() && desired.attempts as usize + trouble.retired.len() > 1 {
+                        return Ok(trouble.later());
+                    }
+                }
+            }
+            // Also for the sake of new wishes: who is to be deleted need not wait for a boot.
+            desired = self.load().await?;
+        }
+        Ok(Reconciled::Stopped)
+    }
+
+    async fn load(&self) -> Result<Desired, StoreError> {
+        let rows = self.parts.store.desired_load(self.lease).await?;
+        tracing::Span::current().record("generation", rows.graph.load_balancer.generation);
+        Ok(Desired {
+            graph: rows.graph,
+            amphorae: rows.amphorae,
+            deleting: rows.deleting,
+            pending_since: rows.pending_since,
+            attempts: rows.attempts,
+            last_error: rows.last_error,
+            fence: self.lease.epoch,
+        })
+    }
+
+    async fn observe(&self, desired: &Desired) -> Result<Observation, StoreError> {
+        let mut observation = observe(self.parts, desired, self.options.agent_port).await;
+        let answers = |id| observation.observed.amphorae.get(id).is_some_and(|seen| seen.agent.is_some());
+        let mute = desired.amphorae.iter().any(|a| a.status == AmphoraStatus::Allocated && !answers(&a.id));
+        observation.observed.silence_trusted = mute && self.silence_trusted().await?;
+        Ok(observation)
+    }
+
+    /// Whether silence of an amphora is its own fault. Asked only when one does not answer.
+    async fn silence_trusted(&self) -> Result<bool, StoreError> {
+        let timeout = self.options.plan.heartbeat_timeout;
+        let now = self.parts.clock.now();
+        if now < self.silence_trusted_from {
+            return Ok(false);
+        }
+        let silent = self.parts.store.amphorae_silent(now - timeout).await?.len();
+        // Nobody was heard in the future: these are all.
+        let all = self.parts.store.amphorae_silent(now + timeout).await?.len();
+        Ok(!own_fault(silent, all.saturating_sub(silent)))
+    }
+
+    /// Runs a batch side by side; true when it was the last there will ever be.
+    async fn run(
+        &self,
+        desired: &Desired,
+        seen: &Observation,
+        steps: Vec<Step>,
+        trouble: &mut Trouble,
+    ) -> Result<bool, StoreError> {
+        let executor = Executor {
+            parts: self.parts,
+            options: self.options,
+            lease: self.lease,
+            desired,
+            observed: &seen.observed,
+        };
+        let generation = desired.graph.load_balancer.generation;
+        let entries = ledger::start(self.parts, self.lease, generation, &steps).await?;
+        let results = join_all(steps.iter().map(|step| executor.run(step))).await;
+        if steps.contains(&Step::LoadBalancerDelete) && results.iter().all(Result::is_ok) {
+            return Ok(true);
+        }
+        ledger::finish(self.parts, self.lease, &entries, &results).await?;
+        for (step, result) in steps.into_iter().zip(results) {
+            match (result, step) {
+                (Ok(()), Step::AmphoraRetire { reason, .. }) => trouble.retired.push(reason.text),
+                (Ok(()), _) => {}
+                (Err(StepError::Store(StoreError::LeaseLost)), _) => return Err(StoreError::LeaseLost),
+                (Err(error), step) => {
+                    tracing::warn!(%step, %error, "a step failed");
+                    self.fail_at_once(desired, &error).await?;
+                    trouble.failed.push((step, error));
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Shows a failure that no retry helps against, unless it is shown already.
+    async fn fail_at_once(&self, desired: &Desired, error: &StepError) -> Result<(), StoreError> {
+        let lb = &desired.graph.load_balancer;
+        let Some(reason) = error.verdict() else { return Ok(()) };
+        let shown = lb.statuses.provisioning == ProvisioningStatus::Error
+            && lb.statuses.reason.as_ref() == Some(&reason);
+        if !shown {
+            self.parts.store.lb_fail(self.lease, lb.generation, reason).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Trouble {
+    fn later(&self) -> Reconciled {
+        let failed = self.failed.iter().map(|(_, error)| error.to_string());
+        let said: Vec<String> = failed.chain(self.retired.iter().cloned()).collect();
+        later("Not everything could be done.", &said)
+    }
+}
+
+/// A sentence, and what was heard while trying.
+fn later(text: &str, said: &[String]) -> Reconciled {
+    Reconciled::Later(if said.is_empty() { text.to_owned() } else { format!("{text} {}", said.join("; ")) })
+}
