@@ -23,7 +23,9 @@ pub enum Command {
     /// Health monitors of pools
     #[command(name = "healthmonitor", visible_alias = "hm")]
     HealthMonitor(Group<HealthMonitorCommand>),
+    // `amphora` is the agent that runs inside one.
     /// Amphorae: what carries the traffic (for administrators)
+    #[command(name = "amphorae")]
     Amphora(Group<AmphoraCommand>),
 }
 

@@ -16,6 +16,7 @@ pub(crate) struct Args {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "one value a process, taken apart at once")]
 pub(crate) enum Command {
     /// Start everything, make a demo load balancer and show how it spreads and survives
     Quickstart(QuickstartOptions),
@@ -115,4 +116,16 @@ pub(crate) struct ProxyOptions {
     pub(crate) no_sandbox: bool,
     #[command(flatten)]
     pub(crate) log: LogOptions,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Args;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
 }

@@ -23,8 +23,8 @@ impl LogOptions {
 pub(crate) fn init(options: &LogOptions) -> anyhow::Result<()> {
     use std::io::IsTerminal;
 
-    let filter =
-        EnvFilter::try_new(&options.filter).map_err(|e| anyhow::anyhow!("--log {:?}: {e}", options.filter))?;
+    let filter = EnvFilter::try_new(&options.filter)
+        .map_err(|e| anyhow::anyhow!("--log {:?}: {e}", options.filter))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -4,46 +4,48 @@
 
 mod all_in_one;
 mod args;
+mod demo;
 mod logging;
 mod quickstart;
 mod state_dir;
 
+use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Parser;
+use octavia_agent::AgentOptions;
 
-use crate::args::{Args, Command};
+use crate::args::{AmphoraOptions, Args, Command, ProxyOptions};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    match run(args) {
+    match run(Args::parse()) {
         Ok(code) => code,
         Err(error) => {
             // The whole chain in one line: what failed, then why.
-            eprintln!("octavia: {error:#}");
+            let _ = writeln!(std::io::stderr(), "octavia: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
 fn run(args: Args) -> anyhow::Result<ExitCode> {
+    // Every TLS user of this process names its provider; this is for libraries that ask for a default. An error
+    // means that there is one already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match args.command {
         Command::Quickstart(options) => multi_threaded(quickstart::run(options)),
         Command::AllInOne(options) => {
-            logging::init(&options.log);
+            logging::init(&options.log)?;
             multi_threaded(all_in_one::run(options))
         }
-        Command::Amphora(options) => {
-            logging::init(&options.log);
-            octavia_agent::run(options.into())?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Proxy(options) => {
-            logging::init(&options.log);
-            octavia_proxy::run(options.into())?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Client(command) => single_threaded(octavia_client::run(command)),
+        Command::Amphora(options) => amphora(options),
+        Command::Proxy(options) => proxy(options),
+        Command::Client(command) => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(octavia_client::run(command)),
     }
 }
 
@@ -51,6 +53,36 @@ fn multi_threaded(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyho
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
 }
 
-fn single_threaded(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+fn amphora(options: AmphoraOptions) -> anyhow::Result<ExitCode> {
+    logging::init(&options.log)?;
+    let executable = std::env::current_exe().context("this program's own path is not known")?;
+    octavia_agent::run(AgentOptions {
+        dir: options.dir,
+        bind: options.bind,
+        proxy_command: vec![executable.into_os_string(), OsString::from("proxy")],
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn proxy(options: ProxyOptions) -> anyhow::Result<ExitCode> {
+    logging::init(&options.log)?;
+    match (options.dir, options.spec) {
+        (Some(_), _) => anyhow::bail!("supervised by an agent: not built yet"),
+        (None, Some(path)) => {
+            let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let spec =
+                serde_json::from_slice(&text).with_context(|| format!("{} is no spec", path.display()))?;
+            octavia_proxy::run_standalone(&spec, threads(options.threads)?)?;
+        }
+        (None, None) => anyhow::bail!("--dir or --spec is needed"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// 0 = one for each core we may use.
+fn threads(wanted: u16) -> anyhow::Result<usize> {
+    match wanted {
+        0 => Ok(std::thread::available_parallelism().context("the number of cores is not known")?.get()),
+        n => Ok(n.into()),
+    }
 }

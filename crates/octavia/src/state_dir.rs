@@ -24,8 +24,9 @@ impl StateDir {
             .mode(0o700)
             .create(path)
             .with_context(|| format!("cannot create the state directory {}", path.display()))?;
-        let path =
-            path.canonicalize().with_context(|| format!("cannot use the state directory {}", path.display()))?;
+        let path = path
+            .canonicalize()
+            .with_context(|| format!("cannot use the state directory {}", path.display()))?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700))
             .with_context(|| format!("cannot make {} private", path.display()))?;
         let lock = File::options()

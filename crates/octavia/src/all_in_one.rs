@@ -1,0 +1,229 @@
+//! `octavia all-in-one`: API, controller and local cloud in one process, over one state directory.
+//!
+//! A `kill -9` of it harms no traffic: amphorae are processes of their own, and the next start finds them again.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use jiff::SignedDuration;
+use octavia_api::{ApiOptions, ApiState, Authentication};
+use octavia_cloud::local::{IDENTITY_PATH, LOAD_BALANCER_PATH, LocalCloud, LocalOptions, NETWORK_PATH};
+use octavia_control::{
+    BootOptions, Controller, ControllerOptions, HealthOptions, HeartbeatKey, HousekeepingOptions,
+    MutualTlsAgents, MutualTlsOptions, Parts, SystemClock, SystemRandom, WorkerOptions,
+};
+use octavia_store::{Store, StoreOptions};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::args::{AllInOneOptions, AuthStrategy, PendingWrites};
+use crate::state_dir::StateDir;
+
+/// Heartbeats cost nothing on one machine, and users look at fresh numbers.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
+const HEARTBEAT_TIMEOUT: SignedDuration = SignedDuration::from_secs(10);
+const HEARTBEAT_PORT: u16 = 5555;
+/// How long clients may take to finish what they have begun when the service stops.
+const GRACE: Duration = Duration::from_secs(5);
+
+pub(crate) async fn run(options: AllInOneOptions) -> anyhow::Result<ExitCode> {
+    let service = AllInOne::start(&options).await?;
+    tracing::info!(
+        url = service.url(),
+        clouds_yaml = %service.clouds_yaml().display(),
+        "ready; try: export OS_CLIENT_CONFIG_FILE={} OS_CLOUD=demo; octavia lb list",
+        service.clouds_yaml().display(),
+    );
+    let signal = stop_signal().await;
+    tracing::info!(signal, "stopping; amphorae go on carrying traffic");
+    service.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for SIGINT or SIGTERM; gives its name.
+pub(crate) async fn stop_signal() -> &'static str {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => tokio::select! {
+            _ = tokio::signal::ctrl_c() => "SIGINT",
+            _ = terminate.recv() => "SIGTERM",
+        },
+        Err(_) => {
+            drop(tokio::signal::ctrl_c().await);
+            "SIGINT"
+        }
+    }
+}
+
+/// Everything, running.
+#[derive(Debug)]
+pub(crate) struct AllInOne {
+    url: String,
+    clouds_yaml: PathBuf,
+    controller: Controller,
+    server: JoinHandle<()>,
+    stop: watch::Sender<bool>,
+    // Last, so that the directory is ours until all else has ended.
+    _cloud: Arc<LocalCloud>,
+    _state: StateDir,
+}
+
+impl AllInOne {
+    pub(crate) async fn start(options: &AllInOneOptions) -> anyhow::Result<Self> {
+        let state = StateDir::open(&options.state_dir)?;
+        let listener = listen(options.bind).await?;
+        let url = format!("http://{}", reachable(listener.local_addr()?));
+
+        let cloud =
+            LocalCloud::open(state.path(), LocalOptions { url: url.clone(), ..LocalOptions::default() })
+                .context("the embedded cloud does not open")?;
+        let cloud = Arc::new(cloud);
+        let store = open_store(&state, options).await?;
+        let controller = start_controller(&cloud, &store).await?;
+
+        let authentication = match options.auth_strategy {
+            AuthStrategy::Keystone => Authentication::Keystone(cloud.identity()),
+            AuthStrategy::Noauth => Authentication::NoAuth,
+        };
+        let api = octavia_api::router(ApiState {
+            store,
+            network: cloud.network(),
+            authentication,
+            options: Arc::new(ApiOptions {
+                pending_writes: match options.pending_writes {
+                    PendingWrites::Queue => octavia_api::PendingWrites::Queue,
+                    PendingWrites::Reject => octavia_api::PendingWrites::Reject,
+                },
+                ..ApiOptions::default()
+            }),
+        });
+        let app = Router::new()
+            .nest(IDENTITY_PATH, cloud.identity_router())
+            .nest(NETWORK_PATH, cloud.network_router())
+            .nest(LOAD_BALANCER_PATH, api.clone())
+            .fallback_service(api);
+        let (stop, stopped) = watch::channel(false);
+        let server = tokio::spawn(serve(listener, app, stopped));
+
+        let clouds_yaml =
+            cloud.clouds_yaml(&format!("{url}{IDENTITY_PATH}")).context("clouds.yaml cannot be written")?;
+        write_atomically(&state.join("api.url"), &format!("{url}\n"))?;
+        Ok(Self { url, clouds_yaml, controller, server, stop, _cloud: cloud, _state: state })
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(crate) fn clouds_yaml(&self) -> &Path {
+        &self.clouds_yaml
+    }
+
+    /// No new requests, then no new work; what is under way ends well.
+    pub(crate) async fn stop(self) {
+        let _ = self.stop.send(true);
+        if tokio::time::timeout(GRACE, self.server).await.is_err() {
+            tracing::warn!("some requests did not end in {GRACE:?}");
+        }
+        if tokio::time::timeout(GRACE * 3, self.controller.stop()).await.is_err() {
+            tracing::warn!("some work did not end; the next start takes it up");
+        }
+    }
+}
+
+async fn open_store(state: &StateDir, options: &AllInOneOptions) -> anyhow::Result<Store> {
+    let url = match &options.database {
+        Some(url) => url.clone(),
+        None => format!("sqlite://{}?mode=rwc", state.join("octavia.db").display()),
+    };
+    let store = Store::connect(&url, StoreOptions::default()).await.context("the database does not open")?;
+    store.migrate().await.context("the database's schema cannot be brought up to date")?;
+    Ok(store)
+}
+
+async fn start_controller(cloud: &LocalCloud, store: &Store) -> anyhow::Result<Controller> {
+    let heartbeats = SocketAddr::new(cloud.management_address(), HEARTBEAT_PORT);
+    let socket = UdpSocket::bind(heartbeats)
+        .await
+        .with_context(|| format!("heartbeats cannot be received at {heartbeats}"))?;
+    let key = HeartbeatKey::new(cloud.heartbeat_key());
+    let tls = MutualTlsOptions::default();
+    let executable = std::env::current_exe().context("this program's own path is not known")?;
+    let boot = BootOptions {
+        controllers: vec![heartbeats],
+        heartbeat_interval: HEARTBEAT_INTERVAL,
+        heartbeat_key: key.clone(),
+        controller_name: tls.controller_name.clone(),
+        cert_lifetime: SignedDuration::from_hours(24 * 30),
+        // Many amphorae share this machine; its cores are used by many processes, not by many threads.
+        proxy_threads: 1,
+    };
+    let parts = Parts {
+        store: store.clone(),
+        compute: cloud.compute(&executable).context("the compute driver does not start")?,
+        network: cloud.network(),
+        certs: cloud.cert_issuer(),
+        agents: Arc::new(MutualTlsAgents::new(cloud.cert_issuer(), tls)),
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SystemRandom),
+    };
+    let mut worker = WorkerOptions::new(boot);
+    worker.plan.heartbeat_timeout = HEARTBEAT_TIMEOUT;
+    worker.resync = SignedDuration::from_secs(10);
+    let mut health = HealthOptions::new(key);
+    health.heartbeat_timeout = HEARTBEAT_TIMEOUT;
+    health.scan_interval = Duration::from_secs(1);
+    let housekeeping = HousekeepingOptions {
+        interval: Duration::from_secs(10),
+        orphan_age: SignedDuration::from_secs(30),
+        ..HousekeepingOptions::default()
+    };
+    let options = ControllerOptions {
+        worker: Some(worker),
+        health: Some((health, socket)),
+        housekeeping: Some(housekeeping),
+    };
+    Ok(Controller::start(parts, options))
+}
+
+async fn listen(bind: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(bind).await.with_context(|| {
+        format!("the API cannot listen at {bind}: is another one running? (--bind ADDR:PORT chooses another place)")
+    })
+}
+
+/// An address that clients on this machine can use, also when we listen on all.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
+async fn serve(listener: TcpListener, app: Router, mut stopped: watch::Receiver<bool>) {
+    let graceful = axum::serve(listener, app).with_graceful_shutdown(async move {
+        // An error means that the sender is gone: stop as well.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    });
+    if let Err(error) = graceful.await {
+        tracing::error!(%error, "the API server ended");
+    }
+}
+
+fn write_atomically(path: &Path, text: &str) -> anyhow::Result<()> {
+    let next = path.with_extension("next");
+    fs::write(&next, text)
+        .and_then(|()| fs::rename(&next, path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
