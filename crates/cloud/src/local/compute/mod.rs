@@ -46,6 +46,7 @@ impl LoopbackCompute {
         let dir = state_dir.join(DIR);
         super::files::dir_private(&dir).map_err(|error| OpenError::file(&dir, error))?;
         let mut addresses = Addresses::new(network);
+        server::remains_remove(&dir).map_err(|error| OpenError::file(&dir, error))?;
         for server in ServerDir::list(&dir).map_err(|error| OpenError::file(&dir, error))? {
             if let Ok(Some(address)) = server.address() {
                 addresses.take(address);

@@ -237,6 +237,17 @@ impl ServerDir {
     }
 }
 
+/// What a crash left of servers that were being removed.
+pub(super) fn remains_remove(root: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(root)? {
+        let path = entry?.path();
+        if path.to_str().is_some_and(|path| path.ends_with(UNFINISHED)) {
+            remove_all(&path)?;
+        }
+    }
+    Ok(())
+}
+
 fn remove_all(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -90,6 +90,11 @@ impl LocalIdentity {
         })
     }
 
+    /// Id of the project that owns what all share: the administrator's.
+    pub(super) fn owner(&self) -> &str {
+        self.directory.projects.first().map_or("", |project| &project.id)
+    }
+
     /// Opens a token of ours that is neither expired nor revoked.
     fn session(&self, token: &str, now: Timestamp) -> Option<Session<'_>> {
         let claims = Claims::open(token, &self.token_key, now)?;

@@ -2,6 +2,9 @@
 
 mod book;
 mod http;
+mod page;
+mod request;
+mod view;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +13,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use octavia_model::{LoadBalancerId, NetworkId, PortId, SecurityGroupId, SubnetId};
 
-use self::book::{Book, Change, Net, Port, PortRequest};
+use self::book::{Book, BookError, Change, Net, Port};
 pub(super) use self::http::router;
 use super::OpenError;
 use super::blocking::Blocking;
@@ -53,6 +56,11 @@ impl LocalNetwork {
 
     fn book(&self) -> MutexGuard<'_, Book> {
         self.0.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The book for reading; what is read may change right after.
+    fn look<T>(&self, read: impl FnOnce(&Book) -> T) -> T {
+        read(&self.book())
     }
 
     /// Decides on the book, makes the change durable, then enters it.
@@ -108,7 +116,7 @@ impl Network for LocalNetwork {
 
     async fn vip_ensure(&self, request: &VipRequest) -> Result<VipPort, CloudError> {
         let request = request.clone();
-        self.change(move |book, now| book.vip_ensure(&request, PortId::new_v4(), now)).await
+        self.change(move |book, now| Ok(book.vip_ensure(&request, PortId::new_v4(), now)?)).await
     }
 
     async fn vip_release(&self, load_balancer: LoadBalancerId) -> Result<(), CloudError> {
