@@ -4,13 +4,20 @@
 //! buffers, timers and counters, and a connection lives and dies on one thread. Threads share the configuration
 //! ([`Snapshot`], swapped whole) and the runtime state that survives configurations ([`Registry`]), and nothing else.
 //!
-//! Decisions (message framing, balancing, timers) are pure cores: [`http1`], [`balance`].
+//! One more thread, the control thread ([`run`]), takes the agent's commands and checks members ([`health`]).
+//!
+//! Decisions (message framing, balancing, timers, rise and fall) are pure cores: [`http1`], [`balance`],
+//! [`health::machine`].
 //! `LIFECYCLE.md` tells the life of a connection and of a request.
 
 pub mod balance;
+mod control;
 mod engine;
+pub mod health;
 pub mod http1;
 pub mod listen;
+mod privilege;
+mod report;
 mod slab;
 mod snapshot;
 mod standalone;
@@ -19,7 +26,10 @@ mod sys;
 mod wheel;
 mod worker;
 
+pub use control::{ProxyError, ProxyOptions, run};
 pub use engine::{Engine, EngineError};
+pub use privilege::PrivilegeError;
+pub use report::report;
 pub use snapshot::{InsertHeaders, ListenerConf, MemberConf, Mode, Monitor, PoolConf, Snapshot, Timeouts};
 pub use standalone::{StandaloneError, run_standalone, start_standalone};
 pub use state::{Health, ListenerState, MemberState, Registry};

@@ -4,7 +4,7 @@
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::event::{EventfdFlags, epoll, eventfd as eventfd_raw};
 use rustix::io::{Errno, retry_on_intr};
@@ -168,10 +168,48 @@ impl StopSignals {
         }
     }
 
+    /// Readable once one of them has come.
+    pub(crate) fn descriptor(&self) -> io::Result<OwnedFd> {
+        // SAFETY: the set lives across the call; a descriptor that is returned is ours alone.
+        unsafe {
+            match libc::signalfd(-1, &self.0, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) {
+                -1 => Err(io::Error::last_os_error()),
+                fd => Ok(OwnedFd::from_raw_fd(fd)),
+            }
+        }
+    }
+
     /// Waits until one of them comes.
     pub(crate) fn wait(&self) {
         let mut signal = 0;
         // SAFETY: both pointers live across the call.
         while unsafe { libc::sigwait(&self.0, &mut signal) } != 0 {}
     }
+}
+
+/// A system call outside the filter ends the process with a line that says which it was.
+pub(crate) fn log_refused_calls() -> io::Result<()> {
+    extern "C" fn refused(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
+        // SAFETY: the kernel passes a valid siginfo to a handler that asks for it, for SIGSYS with these fields; write
+        // and _exit may be called in a handler, and nothing here allocates.
+        unsafe {
+            let mut line = *b"system call      is outside the filter: the process ends\n";
+            let mut number = (*info).si_syscall().unsigned_abs();
+            for place in (12..16).rev() {
+                line[place] = b'0' + (number % 10) as u8;
+                number /= 10;
+            }
+            libc::write(2, line.as_ptr().cast(), line.len());
+            libc::_exit(128 + libc::SIGSYS);
+        }
+    }
+    let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) = refused;
+    // SAFETY: an all-zero sigaction is a valid value to fill in; the handler is as SA_SIGINFO wants it.
+    let result = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler as libc::sighandler_t;
+        action.sa_flags = libc::SA_SIGINFO;
+        libc::sigaction(libc::SIGSYS, &action, std::ptr::null_mut())
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -1,0 +1,296 @@
+//! The control thread: takes the agent's commands, runs the health checks, says when something changed, ends the
+//! process when asked to. One loop, nothing in it waits.
+//!
+//! The agent may go and come back: traffic does not care, and a new connection replaces the old one.
+
+mod directory;
+mod peer;
+
+use std::collections::HashSet;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use octavia_wire::channel::ChannelError;
+use octavia_wire::{AmphoraSpec, ProxyCommand, ProxyEvent, SocketName};
+use rustix::event::epoll::{self, Event, EventData, EventFlags};
+use rustix::io::Errno;
+use uuid::Uuid;
+
+use self::directory::Directory;
+use self::peer::Peer;
+use crate::engine::{Engine, EngineError};
+use crate::health::{Ping, Prober};
+use crate::report::report;
+use crate::snapshot::Snapshot;
+use crate::{privilege, sys};
+
+/// How long open connections may go on after SIGTERM.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+/// Events taken from the kernel at once.
+const EVENTS: usize = 64;
+
+const LISTENER: u64 = 0;
+const AGENT: u64 = 1;
+const CHANGED: u64 = 2;
+const STOP: u64 = 3;
+
+/// What a proxy is told at its start; the rest comes from its agent.
+#[derive(Debug, Clone)]
+pub struct ProxyOptions {
+    /// The amphora's directory.
+    pub dir: PathBuf,
+    /// Threads that carry traffic; 0 = one a core.
+    pub threads: u16,
+    /// Give up privileges and system calls that are not needed. Off for debugging only.
+    pub sandbox: bool,
+}
+
+/// Why a proxy could not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum ProxyError {
+    #[error("{path}: {error}")]
+    File { path: PathBuf, error: io::Error },
+    #[error("another proxy runs in {0}")]
+    Locked(PathBuf),
+    #[error("privileges cannot be given up: {0}")]
+    Privilege(#[from] privilege::PrivilegeError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl From<Errno> for ProxyError {
+    fn from(error: Errno) -> Self {
+        Self::Io(error.into())
+    }
+}
+
+/// Serves until SIGTERM, SIGINT or the agent's word.
+pub fn run(options: ProxyOptions) -> Result<(), ProxyError> {
+    // A session of its own, so that it outlives whoever started it; already its leader when started by hand.
+    let _ = rustix::process::setsid();
+    sys::raise_file_limit();
+    let signals = sys::StopSignals::block()?.descriptor()?;
+    let (_directory, listener) = Directory::take(&options.dir)?;
+    let boot = Uuid::new_v4();
+    let (cookie, _) = boot.as_u64_pair();
+    let ping = Ping::open(cookie);
+    if options.sandbox {
+        privilege::drop_all()?;
+    }
+    // Started after that, traffic threads have no privileges either.
+    let engine = Engine::start(options.threads.into())?;
+    if options.sandbox {
+        privilege::confine()?;
+    }
+    let mut control = Control::new(engine, boot, listener, signals, ping)?;
+    tracing::info!(%boot, threads = control.engine.threads(), sandbox = options.sandbox, "proxy started");
+    let grace = control.serve()?;
+    let open = control.engine.drain(grace);
+    tracing::info!(open, "proxy ends");
+    Ok(())
+}
+
+#[derive(Debug)]
+struct Control {
+    epoll: Arc<OwnedFd>,
+    engine: Engine,
+    boot: Uuid,
+    listener: UnixListener,
+    _signals: OwnedFd,
+    prober: Prober,
+    agent: Option<Peer>,
+    /// The agent shall be told that something changed.
+    news: bool,
+}
+
+impl Control {
+    fn new(
+        engine: Engine,
+        boot: Uuid,
+        listener: UnixListener,
+        signals: OwnedFd,
+        ping: Ping,
+    ) -> Result<Self, ProxyError> {
+        let epoll = Arc::new(sys::epoll()?);
+        epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
+        epoll::add(&epoll, &signals, EventData::new_u64(STOP), EventFlags::IN)?;
+        let changed = engine.registry().changed();
+        epoll::add(&epoll, changed, EventData::new_u64(CHANGED), EventFlags::IN)?;
+        let prober = Prober::new(Arc::clone(&epoll), Arc::clone(engine.registry()), ping)?;
+        Ok(Self { epoll, engine, boot, listener, _signals: signals, prober, agent: None, news: false })
+    }
+
+    /// Until it is asked to end; returns how long open connections may go on then.
+    fn serve(&mut self) -> Result<Duration, ProxyError> {
+        let mut events = [Event { flags: EventFlags::empty(), data: EventData::new_u64(0) }; EVENTS];
+        loop {
+            let timeout = self.prober.next_wake().map(|wake| wake.saturating_sub(sys::now()));
+            let count = sys::epoll_wait(&self.epoll, &mut events, timeout)?;
+            for event in &events[..count] {
+                let token = event.data.u64();
+                let ended = match token {
+                    STOP => Some(STOP_GRACE),
+                    LISTENER => {
+                        self.accept();
+                        None
+                    }
+                    AGENT => self.agent_ready(),
+                    CHANGED => {
+                        self.engine.registry().changed_clear();
+                        self.news = true;
+                        None
+                    }
+                    token => {
+                        self.prober.ready(token, sys::now());
+                        None
+                    }
+                };
+                if let Some(grace) = ended {
+                    return Ok(grace);
+                }
+            }
+            self.prober.tick(sys::now());
+            self.tell_news();
+        }
+    }
+
+    /// A new agent takes the place of the old one.
+    fn accept(&mut self) {
+        let stream = match self.listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Err(error) => {
+                tracing::warn!(%error, "the agent could not be let in");
+                return;
+            }
+        };
+        self.agent = None;
+        let watched = Peer::new(stream).and_then(|peer| {
+            epoll::add(&self.epoll, &peer, EventData::new_u64(AGENT), EventFlags::IN)?;
+            Ok(peer)
+        });
+        match watched {
+            Ok(peer) => self.agent = Some(peer),
+            Err(error) => tracing::warn!(%error, "the agent could not be let in"),
+        }
+    }
+
+    /// Reads and answers commands; `Some` = end.
+    fn agent_ready(&mut self) -> Option<Duration> {
+        match self.converse() {
+            Ok(end) => end,
+            Err(error) => {
+                tracing::info!(%error, "the agent is gone");
+                self.agent = None;
+                None
+            }
+        }
+    }
+
+    fn converse(&mut self) -> Result<Option<Duration>, ChannelError> {
+        if let Some(agent) = &mut self.agent {
+            agent.flush()?;
+        }
+        while let Some(agent) = &mut self.agent
+            && let Some((command, fds)) = agent.receive()?
+        {
+            let (event, fds) = match command {
+                ProxyCommand::Hello => self.hello(),
+                ProxyCommand::Configure { spec, sockets, keep } => {
+                    let sockets = sockets.into_iter().zip(fds).collect();
+                    (self.configure(&spec, sockets, &keep), vec![])
+                }
+                ProxyCommand::Report => (self.report(), vec![]),
+                ProxyCommand::Drain { seconds } => return Ok(Some(Duration::from_secs(seconds.into()))),
+            };
+            self.send(&event, fds)?;
+        }
+        self.watch_agent();
+        Ok(None)
+    }
+
+    fn hello(&self) -> (ProxyEvent, Vec<Arc<OwnedFd>>) {
+        let snapshot = self.engine.snapshot();
+        let (sockets, fds) = self.engine.sockets().into_iter().unzip();
+        let hello = ProxyEvent::Hello {
+            boot: self.boot,
+            pid: std::process::id(),
+            threads: u16::try_from(self.engine.threads()).unwrap_or(u16::MAX),
+            generation: snapshot.generation(),
+            fence: snapshot.fence(),
+            sockets,
+        };
+        (hello, fds)
+    }
+
+    fn configure(
+        &mut self,
+        spec: &AmphoraSpec,
+        sockets: Vec<(SocketName, OwnedFd)>,
+        keep: &[SocketName],
+    ) -> ProxyEvent {
+        let (generation, fence) = (spec.generation, spec.fence);
+        let compiled = Snapshot::compile(spec, self.engine.registry()).map_err(|error| error.to_string());
+        let configured = compiled.and_then(|snapshot| {
+            let snapshot = Arc::new(snapshot);
+            let configured = self.engine.configure(Arc::clone(&snapshot), sockets, keep);
+            configured.map(|()| snapshot).map_err(|error| error.to_string())
+        });
+        match configured {
+            Ok(snapshot) => {
+                self.prober.configure(&snapshot, sys::now());
+                tracing::info!(generation, fence, "configuration in force");
+                ProxyEvent::Applied { generation, fence }
+            }
+            Err(error) => {
+                tracing::error!(generation, fence, error, "the configuration is refused");
+                ProxyEvent::Refused { generation, error }
+            }
+        }
+    }
+
+    fn report(&self) -> ProxyEvent {
+        let open: HashSet<_> = self.engine.sockets().iter().map(|(name, _)| name.listener).collect();
+        ProxyEvent::Report(Box::new(report(&self.engine.snapshot(), &open)))
+    }
+
+    fn tell_news(&mut self) {
+        if !self.news {
+            return;
+        }
+        // One word is enough, however much changed while the agent did not listen.
+        match &self.agent {
+            None => self.news = false,
+            Some(agent) if agent.is_behind() => {}
+            Some(_) => {
+                self.news = false;
+                if let Err(error) = self.send(&ProxyEvent::Changed, vec![]) {
+                    tracing::info!(%error, "the agent is gone");
+                    self.agent = None;
+                }
+                self.watch_agent();
+            }
+        }
+    }
+
+    fn send(&mut self, event: &ProxyEvent, fds: Vec<Arc<OwnedFd>>) -> Result<(), ChannelError> {
+        self.agent.as_mut().map_or(Ok(()), |agent| agent.send(event, fds))
+    }
+
+    /// Waits for room in the agent's socket only while something waits to be sent.
+    fn watch_agent(&mut self) {
+        let Some(agent) = &self.agent else { return };
+        let mut interest = EventFlags::IN;
+        interest.set(EventFlags::OUT, agent.is_behind());
+        if let Err(error) = epoll::modify(&self.epoll, agent.as_fd(), EventData::new_u64(AGENT), interest) {
+            tracing::error!(%error, "the agent cannot be watched");
+            self.agent = None;
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! One check of one member over TCP: connect, perhaps shake hands, perhaps ask, look at the first bytes of the answer.
+//! Nothing here blocks; what comes back is bounded.
+
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use octavia_model::HealthMonitorType;
+use octavia_wire::{HttpCheck, MonitorSpec};
+use rustix::io::Errno;
+use rustls::{ClientConfig, ClientConnection};
+
+use super::http::{self, Answer};
+use super::tls::{self, Hello};
+use crate::sys;
+
+/// The most read of an answer, in bytes; of a TLS handshake, which brings certificates, in bytes of ciphertext.
+const MAX_ANSWER: usize = 16 << 10;
+const MAX_CIPHERTEXT: usize = 256 << 10;
+const READ_SIZE: usize = 4 << 10;
+
+/// Why a check failed, for people.
+pub(super) type Verdict = Result<(), String>;
+
+#[derive(Debug)]
+pub(super) struct Check {
+    socket: OwnedFd,
+    connected: bool,
+    dialog: Dialog,
+}
+
+/// What happens once there is a connection.
+#[derive(Debug)]
+enum Dialog {
+    /// Nothing more.
+    Connect,
+    Hello {
+        exchange: Exchange,
+    },
+    Http {
+        exchange: Exchange,
+        check: HttpCheck,
+    },
+    Https {
+        tls: Box<ClientConnection>,
+        request: Vec<u8>,
+        seen: Vec<u8>,
+        ciphertext: usize,
+        check: HttpCheck,
+    },
+}
+
+/// Bytes to send, bytes seen.
+#[derive(Debug)]
+struct Exchange {
+    to_send: Vec<u8>,
+    sent: usize,
+    seen: Vec<u8>,
+}
+
+/// How far a step got.
+enum Step {
+    /// Something moved: go on.
+    Moved,
+    /// The socket has to become ready first.
+    Blocked,
+    /// The member closed.
+    Closed,
+}
+
+impl Check {
+    /// Starts to connect. An error is the verdict already.
+    pub(super) fn start(
+        monitor: &MonitorSpec,
+        address: SocketAddr,
+        tls: &mut Option<Arc<ClientConfig>>,
+    ) -> Result<Self, String> {
+        let dialog = Dialog::new(monitor, address, tls)?;
+        let socket = sys::connect(address).map_err(describe)?;
+        Ok(Self { socket, connected: false, dialog })
+    }
+
+    pub(super) fn socket(&self) -> &OwnedFd {
+        &self.socket
+    }
+
+    /// Goes on as far as the socket lets it; `None` = not done.
+    pub(super) fn advance(&mut self) -> Option<Verdict> {
+        if !self.connected {
+            if let Some(error) = sys::socket_error(self.socket.as_fd()) {
+                return Some(Err(describe(error)));
+            }
+            if !sys::has_peer(self.socket.as_fd()) {
+                return None;
+            }
+            self.connected = true;
+        }
+        loop {
+            if let Some(verdict) = self.dialog.verdict() {
+                return Some(verdict);
+            }
+            match self.dialog.step(&self.socket) {
+                Ok(Step::Moved) => {}
+                Ok(Step::Blocked) => return None,
+                Ok(Step::Closed) => {
+                    let verdict = self.dialog.verdict();
+                    return Some(
+                        verdict.unwrap_or_else(|| Err("closed without a complete answer".to_owned())),
+                    );
+                }
+                Err(text) => return Some(Err(text)),
+            }
+        }
+    }
+}
+
+impl Dialog {
+    fn new(
+        monitor: &MonitorSpec,
+        address: SocketAddr,
+        tls: &mut Option<Arc<ClientConfig>>,
+    ) -> Result<Self, String> {
+        let mut connection = || {
+            let config = match tls {
+                Some(config) => config,
+                None => tls.insert(tls::config().map_err(|error| error.to_string())?),
+            };
+            tls::connection(config, address).map_err(|error| error.to_string())
+        };
+        let http = || {
+            let check = monitor.http.clone().ok_or("an HTTP monitor without a request")?;
+            Ok::<_, String>((http::request(&check, address)?, check))
+        };
+        Ok(match monitor.kind {
+            HealthMonitorType::Http => {
+                let (request, check) = http()?;
+                Self::Http { exchange: Exchange::new(request), check }
+            }
+            HealthMonitorType::Https => {
+                let (request, check) = http()?;
+                Self::Https { tls: Box::new(connection()?), request, seen: vec![], ciphertext: 0, check }
+            }
+            HealthMonitorType::TlsHello => {
+                let mut hello = vec![];
+                connection()?.write_tls(&mut hello).map_err(|error| error.to_string())?;
+                Self::Hello { exchange: Exchange::new(hello) }
+            }
+            _ => Self::Connect,
+        })
+    }
+
+    /// What can be said by what was seen.
+    fn verdict(&self) -> Option<Verdict> {
+        let (seen, check) = match self {
+            Self::Connect => return Some(Ok(())),
+            Self::Hello { exchange } => {
+                return match tls::hello(&exchange.seen) {
+                    Hello::Server => Some(Ok(())),
+                    Hello::Alert(description) => Some(Err(format!("TLS alert {description}"))),
+                    Hello::NotTls => Some(Err("the answer is not TLS".to_owned())),
+                    Hello::Incomplete => None,
+                };
+            }
+            Self::Http { exchange, check } => (&exchange.seen, check),
+            Self::Https { seen, check, .. } => (seen, check),
+        };
+        match http::answer(seen) {
+            Answer::Status(status) => Some(http::judge(check, status)),
+            Answer::NotHttp => Some(Err("the answer is not HTTP".to_owned())),
+            Answer::Incomplete => None,
+        }
+    }
+
+    fn step(&mut self, socket: &OwnedFd) -> Result<Step, String> {
+        match self {
+            Self::Connect => Ok(Step::Moved),
+            Self::Hello { exchange } | Self::Http { exchange, .. } => exchange.step(socket),
+            Self::Https { tls, request, seen, ciphertext, .. } => {
+                secure_step(tls, request, seen, ciphertext, socket)
+            }
+        }
+    }
+}
+
+impl Exchange {
+    fn new(to_send: Vec<u8>) -> Self {
+        Self { to_send, sent: 0, seen: vec![] }
+    }
+
+    fn step(&mut self, socket: &OwnedFd) -> Result<Step, String> {
+        if self.sent < self.to_send.len() {
+            return match sys::send(socket.as_fd(), &self.to_send[self.sent..]) {
+                Ok(n) => {
+                    self.sent += n;
+                    Ok(Step::Moved)
+                }
+                Err(Errno::AGAIN) => Ok(Step::Blocked),
+                Err(error) => Err(describe(error)),
+            };
+        }
+        let mut chunk = [0; READ_SIZE];
+        match sys::recv(socket.as_fd(), &mut chunk) {
+            Ok(0) => Ok(Step::Closed),
+            Ok(n) => {
+                self.seen.extend_from_slice(&chunk[..n]);
+                if self.seen.len() > MAX_ANSWER {
+                    Err("the answer has no end".to_owned())
+                } else {
+                    Ok(Step::Moved)
+                }
+            }
+            Err(Errno::AGAIN) => Ok(Step::Blocked),
+            Err(error) => Err(describe(error)),
+        }
+    }
+}
+
+/// Sends what TLS wants sent, or reads what has come.
+fn secure_step(
+    tls: &mut ClientConnection,
+    request: &mut Vec<u8>,
+    seen: &mut Vec<u8>,
+    ciphertext: &mut usize,
+    socket: &OwnedFd,
+) -> Result<Step, String> {
+    if !tls.is_handshaking() && !request.is_empty() {
+        tls.writer().write_all(request).map_err(|error| error.to_string())?;
+        request.clear();
+    }
+    let blocked = |result: io::Result<usize>| match result {
+        Ok(n) => Ok(Some(n)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(Errno::from_io_error(&error).map_or_else(|| error.to_string(), describe)),
+    };
+    if tls.wants_write() {
+        return Ok(match blocked(tls.write_tls(&mut Socket(socket)))? {
+            Some(_) => Step::Moved,
+            None => Step::Blocked,
+        });
+    }
+    let Some(n) = blocked(tls.read_tls(&mut Socket(socket)))? else { return Ok(Step::Blocked) };
+    *ciphertext += n;
+    if *ciphertext > MAX_CIPHERTEXT {
+        return Err("the answer has no end".to_owned());
+    }
+    let state = tls.process_new_packets().map_err(|error| format!("TLS: {error}"))?;
+    let mut chunk = [0; READ_SIZE];
+    // A peer that closes without close_notify is an error only if its answer is not whole; that shows in it.
+    while let Ok(read @ 1..) = tls.reader().read(&mut chunk) {
+        let room = MAX_ANSWER.saturating_sub(seen.len());
+        seen.extend_from_slice(&chunk[..read.min(room)]);
+    }
+    Ok(if n == 0 || state.peer_has_closed() { Step::Closed } else { Step::Moved })
+}
+
+/// A socket as rustls reads and writes it.
+struct Socket<'a>(&'a OwnedFd);
+
+impl Read for Socket<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(sys::recv(self.0.as_fd(), buffer)?)
+    }
+}
+
+impl Write for Socket<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(sys::send(self.0.as_fd(), bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// For people: no numbers of errors.
+pub(super) fn describe(error: Errno) -> String {
+    match error {
+        Errno::CONNREFUSED => "connection refused".to_owned(),
+        Errno::CONNRESET => "connection reset".to_owned(),
+        Errno::HOSTUNREACH => "host unreachable".to_owned(),
+        Errno::NETUNREACH => "network unreachable".to_owned(),
+        Errno::TIMEDOUT => "connection timed out".to_owned(),
+        error => error.to_string(),
+    }
+}

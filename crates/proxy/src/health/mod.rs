@@ -1,0 +1,268 @@
+//! Health checks: who is checked, when, and what becomes of it.
+//!
+//! The [`Prober`] lives on the control thread's event loop. Decisions are pure: [`machine`] counts, `schedule` says
+//! when, `http` and `tls` read answers. What a member was survives a new configuration; its place on the scale does,
+//! too, as long as its monitor is the same.
+
+mod check;
+mod http;
+pub mod machine;
+mod ping;
+mod schedule;
+mod tls;
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use octavia_model::{HealthMonitorType, MemberId};
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustls::ClientConfig;
+
+use self::check::{Check, Verdict};
+use self::machine::Machine;
+pub(crate) use self::ping::Ping;
+use crate::snapshot::{MemberConf, Monitor, Snapshot};
+use crate::state::{Health, MemberState, Registry};
+
+/// Checks have tokens from here up; lower ones are the control thread's own.
+pub(crate) const FIRST_TOKEN: u64 = 16;
+/// Of the sockets for echo requests.
+pub(crate) const PING_TOKEN: u64 = FIRST_TOKEN - 1;
+
+/// Checks every member that is to be checked.
+#[derive(Debug)]
+pub(crate) struct Prober {
+    epoll: Arc<OwnedFd>,
+    registry: Arc<Registry>,
+    probes: HashMap<MemberId, Probe>,
+    /// When each probe has something to do: start a check, or give up on one. Milliseconds.
+    wakes: BTreeSet<(u64, MemberId)>,
+    in_flight: HashMap<u64, MemberId>,
+    next_token: u64,
+    tls: Option<Arc<ClientConfig>>,
+    ping: Ping,
+}
+
+/// One member under one monitor.
+#[derive(Debug)]
+struct Probe {
+    state: Arc<MemberState>,
+    address: SocketAddr,
+    monitor: Monitor,
+    machine: Machine,
+    /// Its entry in `wakes`.
+    wake: u64,
+    flight: Option<Flight>,
+}
+
+#[derive(Debug)]
+struct Flight {
+    token: u64,
+    /// `None` = an echo request, which has no socket of its own.
+    check: Option<Check>,
+}
+
+impl Prober {
+    pub(crate) fn new(epoll: Arc<OwnedFd>, registry: Arc<Registry>, ping: Ping) -> rustix::io::Result<Self> {
+        for socket in ping.sockets() {
+            epoll::add(&epoll, socket, EventData::new_u64(PING_TOKEN), EventFlags::IN)?;
+        }
+        Ok(Self {
+            epoll,
+            registry,
+            probes: HashMap::new(),
+            wakes: BTreeSet::new(),
+            in_flight: HashMap::new(),
+            next_token: FIRST_TOKEN,
+            tls: None,
+            ping,
+        })
+    }
+
+    /// Checks the members of this configuration from now on. Milliseconds.
+    pub(crate) fn configure(&mut self, snapshot: &Snapshot, now: u64) {
+        let mut before = std::mem::take(&mut self.probes);
+        for flight in before.values_mut().filter_map(|probe| probe.flight.as_ref()) {
+            self.in_flight.remove(&flight.token);
+        }
+        self.wakes.clear();
+        let members = snapshot.pools().map(|pool| pool.members.len()).sum();
+        for pool in snapshot.pools() {
+            for member in &pool.members {
+                match pool.monitor.as_ref().filter(|_| member.enabled) {
+                    Some(monitor) => self.probe(member, monitor, members, before.remove(&member.id), now),
+                    None => {
+                        self.publish(&member.state, Health::NoCheck, None);
+                    }
+                }
+            }
+        }
+        if self.probes.is_empty() {
+            self.tls = None;
+        }
+    }
+
+    fn probe(
+        &mut self,
+        member: &MemberConf,
+        monitor: &Monitor,
+        members: usize,
+        before: Option<Probe>,
+        now: u64,
+    ) {
+        if let Err(why) = self.permitted(monitor, member.monitor_address) {
+            if self.publish(&member.state, Health::NoCheck, Some(why.clone())) {
+                tracing::warn!(member = %member.id, monitor = %monitor.spec.id, why, "the member is not checked");
+            }
+            return;
+        }
+        let probe = match before {
+            Some(probe) if probe.monitor == *monitor && probe.address == member.monitor_address => probe,
+            _ => {
+                let up = member.state.health() != Health::Down;
+                self.publish(&member.state, if up { Health::Up } else { Health::Down }, member.state.check());
+                Probe {
+                    state: Arc::clone(&member.state),
+                    address: member.monitor_address,
+                    monitor: monitor.clone(),
+                    machine: Machine::new(monitor.spec.rise, monitor.spec.fall, up),
+                    wake: schedule::first(member.id, millis(monitor.delay), members, now),
+                    flight: None,
+                }
+            }
+        };
+        self.wakes.insert((probe.wake, member.id));
+        if let Some(flight) = &probe.flight {
+            self.in_flight.insert(flight.token, member.id);
+        }
+        self.probes.insert(member.id, probe);
+    }
+
+    fn permitted(&self, monitor: &Monitor, address: SocketAddr) -> Result<(), String> {
+        match monitor.spec.kind {
+            HealthMonitorType::Ping => self.ping.permitted(address.ip()),
+            HealthMonitorType::UdpConnect | HealthMonitorType::Sctp => {
+                Err(format!("{} monitors are not built yet", monitor.spec.kind))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// When [`Prober::tick`] has something to do, in milliseconds.
+    pub(crate) fn next_wake(&self) -> Option<u64> {
+        self.wakes.first().map(|(wake, _)| *wake)
+    }
+
+    /// Starts the checks that are due, and ends those that took too long.
+    pub(crate) fn tick(&mut self, now: u64) {
+        while let Some(&(wake, member)) = self.wakes.first()
+            && wake <= now
+        {
+            let flying = self.probes.get(&member).is_some_and(|probe| probe.flight.is_some());
+            if flying {
+                self.conclude(member, Err("no answer in time".to_owned()), now)
+            } else {
+                self.start(member, now)
+            }
+        }
+    }
+
+    /// A socket with this token is ready.
+    pub(crate) fn ready(&mut self, token: u64, now: u64) {
+        if token == PING_TOKEN {
+            while let Some((from, token)) = self.ping.receive() {
+                let member = self.in_flight.get(&token).copied();
+                let answered = |member: &MemberId| {
+                    self.probes.get(member).is_some_and(|probe| {
+                        probe.address.ip() == from
+                            && probe.flight.as_ref().is_some_and(|flight| flight.check.is_none())
+                    })
+                };
+                if let Some(member) = member.filter(answered) {
+                    self.conclude(member, Ok(()), now);
+                }
+            }
+            return;
+        }
+        let Some(&member) = self.in_flight.get(&token) else { return };
+        let flight = self.probes.get_mut(&member).and_then(|probe| probe.flight.as_mut());
+        let verdict = flight.and_then(|flight| flight.check.as_mut()).and_then(Check::advance);
+        if let Some(verdict) = verdict {
+            self.conclude(member, verdict, now);
+        }
+    }
+
+    fn start(&mut self, member: MemberId, now: u64) {
+        let Some(probe) = self.probes.get_mut(&member) else {
+            self.wakes.retain(|(_, other)| *other != member);
+            return;
+        };
+        let token = self.next_token;
+        self.next_token += 1;
+        let started = if probe.monitor.spec.kind == HealthMonitorType::Ping {
+            self.ping.send(probe.address.ip(), token).map(|()| None)
+        } else {
+            Check::start(&probe.monitor.spec, probe.address, &mut self.tls).and_then(|check| {
+                let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+                epoll::add(&self.epoll, check.socket(), EventData::new_u64(token), interest)
+                    .map_err(check::describe)?;
+                Ok(Some(check))
+            })
+        };
+        match started {
+            Ok(check) => {
+                probe.flight = Some(Flight { token, check });
+                self.in_flight.insert(token, member);
+                let deadline = now + millis(probe.monitor.timeout);
+                self.wake_at(member, deadline);
+            }
+            Err(text) => self.conclude(member, Err(text), now),
+        }
+    }
+
+    fn conclude(&mut self, member: MemberId, verdict: Verdict, now: u64) {
+        let Some(probe) = self.probes.get_mut(&member) else { return };
+        // The socket closes with its check.
+        if let Some(flight) = probe.flight.take() {
+            self.in_flight.remove(&flight.token);
+        }
+        let up = probe.machine.checked(verdict.is_ok());
+        let health = if up { Health::Up } else { Health::Down };
+        let text = match verdict {
+            Ok(()) if probe.machine.is_well() => None,
+            Ok(()) => probe.state.check(),
+            Err(text) => Some(text),
+        };
+        let state = Arc::clone(&probe.state);
+        let next = schedule::next(member, millis(probe.monitor.delay), now);
+        self.wake_at(member, next);
+        let before = state.health();
+        if self.publish(&state, health, text.clone()) {
+            tracing::info!(%member, ?before, ?health, why = text.unwrap_or_default(), "the member's health changed");
+        }
+    }
+
+    fn wake_at(&mut self, member: MemberId, wake: u64) {
+        if let Some(probe) = self.probes.get_mut(&member) {
+            self.wakes.remove(&(probe.wake, member));
+            probe.wake = wake;
+            self.wakes.insert((wake, member));
+        }
+    }
+
+    /// Makes it known; `true` = it is news.
+    fn publish(&self, state: &MemberState, health: Health, text: Option<String>) -> bool {
+        state.set_check(text);
+        let changed = state.set_health(health) != health;
+        if changed {
+            self.registry.mark_changed();
+        }
+        changed
+    }
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 4)
+}
