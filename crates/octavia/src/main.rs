@@ -67,7 +67,11 @@ fn amphora(options: AmphoraOptions) -> anyhow::Result<ExitCode> {
 fn proxy(options: ProxyOptions) -> anyhow::Result<ExitCode> {
     logging::init(&options.log)?;
     match (options.dir, options.spec) {
-        (Some(_), _) => anyhow::bail!("supervised by an agent: not built yet"),
+        (Some(dir), _) => octavia_proxy::run(octavia_proxy::ProxyOptions {
+            dir,
+            threads: options.threads,
+            sandbox: !options.no_sandbox,
+        })?,
         (None, Some(path)) => {
             let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
             let spec =
