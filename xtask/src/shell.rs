@@ -57,17 +57,20 @@ fn shown(command: &Command) -> String {
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
-/// Cuts what looks like a host out of URLs.
+/// Cuts the hosts of URLs, and what else looks like a name on the internet.
 fn without_hosts(line: &str) -> String {
+    const DOMAINS: &[&str] = &[".org", ".com", ".io", ".net", ".dev"];
+    let in_name = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
     let mut out = String::new();
     let mut rest = line;
-    while let Some(at) = rest.find("://") {
-        let (before, after) = rest.split_at(at + 3);
-        out.push_str(before);
-        out.push_str("<host>");
-        rest = after.trim_start_matches(|c: char| !c.is_whitespace() && !"/'\")".contains(c));
+    while !rest.is_empty() {
+        let after_scheme = out.ends_with("://");
+        let end = rest.find(|c| !in_name(c)).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end.max(rest.chars().next().map_or(0, char::len_utf8)));
+        let named = DOMAINS.iter().any(|domain| word.trim_end_matches('.').ends_with(domain));
+        out.push_str(if end > 0 && (after_scheme || named) { "<host>" } else { word });
+        rest = after;
     }
-    out.push_str(rest);
     out
 }
 
@@ -80,8 +83,12 @@ mod tests {
         for (line, shown) in [
             ("no url", "no url"),
             ("get https://a.example/simple/x failed", "get https://<host>/simple/x failed"),
-            ("http://a:80 and (ftp://b)", "http://<host> and (ftp://<host>)"),
-            ("://", "://<host>"),
+            ("http://proxy:80 and (ftp://b)", "http://<host>:80 and (ftp://<host>)"),
+            ("pool(host='index.example.org', port=443)", "pool(host='<host>', port=443)"),
+            ("cannot resolve mirror.example.com.", "cannot resolve <host>"),
+            ("python3-venv 3.11.2 – fine", "python3-venv 3.11.2 – fine"),
+            ("://", "://"),
+            ("", ""),
         ] {
             assert_eq!(without_hosts(line), shown);
         }
