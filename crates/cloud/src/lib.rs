@@ -13,6 +13,7 @@ mod identity;
 pub mod local;
 mod network;
 mod noauth;
+pub mod suite;
 
 pub use cert::{CertIssuer, IssuedCert};
 pub use compute::{BootFile, Compute, Server, ServerRequest, ServerState};

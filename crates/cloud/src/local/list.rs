@@ -65,7 +65,8 @@ pub(super) fn is_one_of<'a>(attribute: &Value, mut wanted: impl Iterator<Item = 
         Value::String(text) => text == wanted,
         Value::Bool(flag) => boolean(wanted) == Some(*flag),
         Value::Null => wanted.is_empty(),
-        other => other.to_string() == wanted,
+        Value::Number(number) => number.to_string() == wanted,
+        Value::Array(_) | Value::Object(_) => false,
     })
 }
 

@@ -15,14 +15,31 @@ use super::server::ServerDir;
 
 /// The process lives, and works in `dir` as `role`.
 pub(super) fn runs(id: ProcessId, role: &str, dir: &Path) -> io::Result<bool> {
-    Ok(id.is_alive()? && command_of(id.pid)?.is_some_and(|command| works_in(&command, &[role], dir)))
+    Ok(id.is_alive()?
+        && match command_of(id.pid)? {
+            Command::Line(line) => works_in(&line, &[role], dir),
+            Command::NotYet => true,
+            Command::Gone => false,
+        })
 }
 
-/// The command line, arguments ended by NUL. `None` = no such process any more.
-fn command_of(pid: u32) -> io::Result<Option<Vec<u8>>> {
+/// What a process was started as.
+enum Command {
+    /// Arguments, each ended by NUL.
+    Line(Vec<u8>),
+    /// In the middle of execve(2): the old arguments are gone, the new ones not there.
+    NotYet,
+    /// No such process any more, or one of the kernel's.
+    Gone,
+}
+
+fn command_of(pid: u32) -> io::Result<Command> {
     match std::fs::read(format!("/proc/{pid}/cmdline")) {
-        Ok(command) => Ok(Some(command)),
-        Err(error) if gone(&error) => Ok(None),
+        Ok(line) if !line.is_empty() => Ok(Command::Line(line)),
+        // Threads of the kernel have no arguments either, but no file that they execute.
+        Ok(_) if std::fs::read_link(format!("/proc/{pid}/exe")).is_ok() => Ok(Command::NotYet),
+        Ok(_) => Ok(Command::Gone),
+        Err(error) if gone(&error) => Ok(Command::Gone),
         Err(error) => Err(error),
     }
 }
@@ -54,34 +71,49 @@ pub(super) async fn end(dir: &ServerDir, grace: Duration) -> io::Result<()> {
     if let Some(proxy) = dir.proxy()? {
         end_one(proxy, grace).await?;
     }
-    // What was spawned and killed before it could write its pid.
-    for _ in 0..8 {
-        let left = workers_in(dir.path())?;
-        if left.is_empty() {
-            return Ok(());
-        }
-        for id in left {
-            end_one(id, Duration::ZERO).await?;
+    // What was spawned by an agent that ended before it could say so.
+    for _ in 0..SWEEPS_MAX {
+        match workers_in(dir.path())? {
+            (left, Certain::Yes) if left.is_empty() => return Ok(()),
+            (left, Certain::No) if left.is_empty() => tokio::time::sleep(SWEEP_PAUSE).await,
+            (left, _) => {
+                for id in left {
+                    end_one(id, Duration::ZERO).await?;
+                }
+            }
         }
     }
-    Err(io::Error::new(io::ErrorKind::TimedOut, "its processes do not end"))
+    match workers_in(dir.path())? {
+        // One that never has arguments is none of ours.
+        (left, _) if left.is_empty() => Ok(()),
+        _ => Err(io::Error::new(io::ErrorKind::TimedOut, "its processes do not end")),
+    }
+}
+
+const SWEEPS_MAX: u32 = 20;
+const SWEEP_PAUSE: Duration = Duration::from_millis(5);
+
+/// Whether every process could be told apart.
+enum Certain {
+    Yes,
+    No,
 }
 
 /// All processes of amphora `dir`, by their command lines.
-fn workers_in(dir: &Path) -> io::Result<Vec<ProcessId>> {
-    let mut found = vec![];
+fn workers_in(dir: &Path) -> io::Result<(Vec<ProcessId>, Certain)> {
+    let (mut found, mut certain) = (vec![], Certain::Yes);
     for entry in std::fs::read_dir("/proc")? {
         let name = entry?.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
         // The id before the command line: if the pid changes hands in between, signalling fails.
         let Ok(Some(id)) = ProcessId::of(pid) else { continue };
-        if let Ok(Some(command)) = command_of(pid)
-            && works_in(&command, &["amphora", "proxy"], dir)
-        {
-            found.push(id);
+        match command_of(pid) {
+            Ok(Command::Line(line)) if works_in(&line, &["amphora", "proxy"], dir) => found.push(id),
+            Ok(Command::NotYet) => certain = Certain::No,
+            _ => {}
         }
     }
-    Ok(found)
+    Ok((found, certain))
 }
 
 /// SIGTERM, and after `grace` SIGKILL; waits for the end.
@@ -126,7 +158,7 @@ mod tests {
     fn knows_its_own_by_the_command_line() {
         let dir = Path::new("/s/amphorae/x");
         for (command, ours) in [
-            ("octavia\0amphora\0--dir\0/s/amphorae/x\0--bind\0127.100.0.2:9443\0", true),
+            ("octavia\0amphora\0--dir\0/s/amphorae/x\0--bind\0[::1]:9443\0", true),
             ("/bin/sh\0stand-in\0amphora\0--dir\0/s/amphorae/x\0", true),
             ("octavia\0proxy\0--dir\0/s/amphorae/x\0", true),
             ("octavia\0amphora\0--dir\0/s/amphorae/y\0", false),

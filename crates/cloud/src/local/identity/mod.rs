@@ -35,7 +35,6 @@ use crate::{CloudError, Identity, IdentityError, RequestContext};
 const LOGINS_WAITING_MAX: usize = 32;
 
 /// [`Identity`] by users and tokens of our own.
-#[derive(Debug)]
 pub(super) struct LocalIdentity {
     directory: Directory,
     catalog: Catalog,
@@ -49,6 +48,13 @@ pub(super) struct LocalIdentity {
     hashing: Blocking,
     writer: Blocking,
     logins_waiting: Semaphore,
+}
+
+impl std::fmt::Debug for LocalIdentity {
+    /// Without hashes and keys.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LocalIdentity").field("auth_uri", &self.auth_uri).finish_non_exhaustive()
+    }
 }
 
 /// A token that was found good: who holds it, where, and what may be done.

@@ -161,7 +161,7 @@ impl From<BookError> for CloudError {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Change {
     Nothing,
-    Put(Port),
+    Put(Box<Port>),
     Remove(PortId),
 }
 
@@ -188,7 +188,7 @@ impl Book {
         ports.sort_by_key(|port| port.created_at);
         for port in ports {
             if book.net_of_subnet(port.subnet_id).is_some_and(|net| net.cidr.contains(&port.address)) {
-                book.apply(Change::Put(port));
+                book.apply(Change::Put(Box::new(port)));
             }
         }
         book
@@ -205,7 +205,7 @@ impl Book {
                 if let Some(load_balancer) = port.load_balancer_id {
                     self.by_load_balancer.insert(load_balancer, port.id);
                 }
-                self.ports.insert(port.id, port);
+                self.ports.insert(port.id, *port);
             }
             Change::Remove(id) => self.forget(id),
         }
@@ -315,7 +315,7 @@ impl Book {
                 )?
             },
         };
-        Ok((port.vip(), Change::Put(port)))
+        Ok((port.vip(), Change::Put(Box::new(port))))
     }
 
     fn port_to_bind(&self, id: PortId, request: &VipRequest) -> Result<&Port, BookError> {
@@ -338,12 +338,12 @@ impl Book {
         match self.by_load_balancer.get(&load_balancer).and_then(|id| self.port(*id)) {
             None => Change::Nothing,
             Some(port) if port.owned => Change::Remove(port.id),
-            Some(port) => Change::Put(Port {
+            Some(port) => Change::Put(Box::new(Port {
                 device_id: String::new(),
                 device_owner: String::new(),
                 load_balancer_id: None,
                 ..port.changed(now)
-            }),
+            })),
         }
     }
 

@@ -346,7 +346,7 @@ impl Neutron<'_> {
         }
         let decide = move |book: &super::Book, now| {
             let port = book.port_new(&request, PortId::new_v4(), now)?;
-            Ok::<_, Refusal>((view::port(&port), Change::Put(port)))
+            Ok::<_, Refusal>((view::port(&port), Change::Put(Box::new(port))))
         };
         let port = self.network.change(decide).await?;
         Ok(answer(StatusCode::CREATED, &json!({"port": port})))
@@ -359,7 +359,7 @@ impl Neutron<'_> {
             let port = own_port(book, id, &caller)?;
             let update = request::port_update(&body, port).map_err(Refusal::bad)?;
             let port = book.port_update(id, &update, now)?;
-            Ok::<_, Refusal>((view::port(&port), Change::Put(port)))
+            Ok::<_, Refusal>((view::port(&port), Change::Put(Box::new(port))))
         };
         let port = self.network.change(decide).await?;
         Ok(answer(StatusCode::OK, &json!({"port": port})))

@@ -1,0 +1,203 @@
+//! What every implementation of the traits must do, as checks that panic where one does not.
+//!
+//! The planner relies on exactly this; an implementation that passes, in whichever crate, may be put under it, and a
+//! simulated cloud that passes is worth simulating with.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use octavia_model::{
+    AmphoraId, Blame, LoadBalancerId, NetworkId, PortId, ProjectId, Retry, SecurityGroupId, SubnetId,
+};
+
+use crate::{
+    BootFile, CertIssuer, CloudError, Compute, Identity, IdentityError, Network, RequestContext, Server,
+    ServerRequest, ServerState, VipRequest,
+};
+
+/// How long a server may take to be up.
+const UP_WITHIN: Duration = Duration::from_secs(20);
+
+/// Servers: ensured twice is made once, found by our id, deleted though absent.
+pub async fn compute_suite(compute: &dyn Compute) {
+    let request = server_request();
+    let id = request.amphora_id;
+    assert_eq!(compute.server_find(id).await, Ok(None), "what was never made is surely not there");
+    assert_eq!(compute.server_delete(id).await, Ok(()), "deleting what is absent is fine");
+
+    let made = compute.server_ensure(&request).await.expect("a server is made");
+    assert_eq!(made.amphora_id, id);
+    assert!(!made.compute_id.is_empty());
+    let up = server_up(compute, id).await;
+    assert_eq!(up.compute_id, made.compute_id);
+    assert!(up.agent.is_some(), "a running server's address is known");
+
+    let (again, at_once) = tokio::join!(compute.server_ensure(&request), compute.server_ensure(&request));
+    assert_eq!(again.as_ref(), Ok(&up), "ensured twice is made once");
+    assert_eq!(at_once.as_ref(), Ok(&up), "ensured at the same time is made once");
+    assert_eq!(listed(compute, id).await, 1);
+
+    let other = server_request();
+    let (one, two) = tokio::join!(compute.server_ensure(&other), compute.server_ensure(&other));
+    let (one, two) = (one.expect("made"), two.expect("made"));
+    assert_eq!(one.compute_id, two.compute_id, "two who ensure at the same time get one server");
+    let other_up = server_up(compute, other.amphora_id).await;
+    assert_ne!(other_up.agent, up.agent, "two servers have two addresses");
+    assert_ne!(other_up.compute_id, up.compute_id);
+
+    let (first, second) = tokio::join!(compute.server_delete(id), compute.server_delete(id));
+    assert_eq!((first, second), (Ok(()), Ok(())), "deleted twice is deleted");
+    assert_eq!(compute.server_find(id).await, Ok(None), "what was deleted is surely not there");
+    assert_eq!(listed(compute, id).await, 0);
+    assert_eq!(listed(compute, other.amphora_id).await, 1, "nothing else was deleted");
+
+    compute.server_ensure(&request).await.expect("what was deleted can be made again");
+    server_up(compute, id).await;
+    for id in [id, other.amphora_id] {
+        assert_eq!(compute.server_delete(id).await, Ok(()));
+        assert_eq!(listed(compute, id).await, 0);
+    }
+}
+
+/// A request as the controller makes them.
+pub fn server_request() -> ServerRequest {
+    ServerRequest {
+        amphora_id: AmphoraId::new_v4(),
+        load_balancer_id: LoadBalancerId::new_v4(),
+        files: vec![BootFile { name: "boot.json".into(), content: b"{}".to_vec() }],
+    }
+}
+
+/// The server once it runs.
+pub async fn server_up(compute: &dyn Compute, id: AmphoraId) -> Server {
+    let wait = async {
+        loop {
+            match compute.server_find(id).await.expect("it can be asked") {
+                Some(server) if server.state == ServerState::Running => return server,
+                Some(server) => assert_eq!(server.state, ServerState::Building, "it comes up"),
+                None => panic!("a server that was made is not found"),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(UP_WITHIN, wait).await.expect("the server is up in time")
+}
+
+async fn listed(compute: &dyn Compute, id: AmphoraId) -> usize {
+    let servers = compute.server_list().await.expect("servers can be listed");
+    servers.iter().filter(|server| server.amphora_id == id).count()
+}
+
+/// VIPs on a subnet that has free addresses: taken once for each load balancer, refused to a second one, given back.
+pub async fn network_suite(network: &dyn Network, network_id: NetworkId, subnet_id: SubnetId) {
+    let request = || VipRequest {
+        load_balancer_id: LoadBalancerId::new_v4(),
+        project_id: ProjectId::new("5c1b5cfa1f3a4dbf9cd0f8b0a0a5b5b5"),
+        network_id,
+        subnet_id,
+        address: None,
+        port_id: None,
+    };
+    let subnet = network.subnet_get(subnet_id).await.expect("it can be asked").expect("the subnet is there");
+    assert_eq!((subnet.id, subnet.network_id), (subnet_id, network_id));
+    let info = network.network_get(network_id).await.expect("it can be asked").expect("the network is there");
+    assert!(info.id == network_id && info.subnets.contains(&subnet_id));
+    assert_eq!(network.subnet_get(SubnetId::new_v4()).await, Ok(None));
+    assert_eq!(network.network_get(NetworkId::new_v4()).await, Ok(None));
+    assert_eq!(network.port_get(PortId::new_v4()).await, Ok(None));
+    assert_eq!(network.security_group_exists(SecurityGroupId::new_v4()).await, Ok(false));
+
+    let first = request();
+    let (vip, at_once) = tokio::join!(network.vip_ensure(&first), network.vip_ensure(&first));
+    let vip = vip.expect("an address is free");
+    assert_eq!(at_once.as_ref(), Ok(&vip), "ensured at the same time is taken once");
+    assert_eq!(network.vip_ensure(&first).await.as_ref(), Ok(&vip), "ensured twice is taken once");
+    assert!(vip.owned && subnet.cidr.contains(&vip.address));
+    assert_eq!((vip.network_id, vip.subnet_id), (network_id, subnet_id));
+    let port = network.port_get(vip.port_id).await.expect("it can be asked").expect("the VIP has a port");
+    assert!(port.fixed_ips.contains(&(subnet_id, vip.address)));
+    assert!(!port.device_id.is_empty(), "the port is bound");
+    assert_eq!(vips(network, first.load_balancer_id).await, 1);
+
+    let second = request();
+    let other = network.vip_ensure(&second).await.expect("another address is free");
+    assert!(other.address != vip.address && other.port_id != vip.port_id);
+
+    let refused = [
+        ("a taken address", VipRequest { address: Some(vip.address), ..request() }),
+        ("an address elsewhere", VipRequest { address: Some([192, 0, 2, 1].into()), ..request() }),
+        ("a bound port", VipRequest { port_id: Some(vip.port_id), ..request() }),
+        ("no port at all", VipRequest { port_id: Some(PortId::new_v4()), ..request() }),
+        ("no subnet at all", VipRequest { subnet_id: SubnetId::new_v4(), ..request() }),
+    ];
+    for (what, request) in refused {
+        let error = network.vip_ensure(&request).await.expect_err(what);
+        assert_caller(&error, what);
+        assert_eq!(vips(network, request.load_balancer_id).await, 0, "{what} leaves nothing");
+    }
+
+    assert_eq!(network.vip_release(first.load_balancer_id).await, Ok(()));
+    assert_eq!(network.vip_release(first.load_balancer_id).await, Ok(()), "released twice is released");
+    assert_eq!(network.port_get(vip.port_id).await, Ok(None), "our port went with it");
+    assert_eq!(vips(network, first.load_balancer_id).await, 0);
+    assert_eq!(network.vip_ensure(&second).await, Ok(other), "nobody else's address was touched");
+
+    let wanted = VipRequest { address: Some(vip.address), ..request() };
+    let got = network.vip_ensure(&wanted).await.expect("a released address can be asked for");
+    assert_eq!(got.address, vip.address);
+    for load_balancer in [wanted.load_balancer_id, second.load_balancer_id] {
+        assert_eq!(network.vip_release(load_balancer).await, Ok(()));
+    }
+    let after = network.subnet_get(subnet_id).await.expect("it can be asked").expect("the subnet is there");
+    assert_eq!(after.free, subnet.free, "every address is free again");
+}
+
+async fn vips(network: &dyn Network, load_balancer: LoadBalancerId) -> usize {
+    let held = network.vip_list().await.expect("VIPs can be listed");
+    held.iter().filter(|held| **held == load_balancer).count()
+}
+
+/// Tokens: `token` is `holder`'s; anything like it is nobody's.
+pub async fn identity_suite(identity: &dyn Identity, token: &str, holder: &RequestContext) {
+    assert!(!identity.auth_uri().is_empty());
+    for _ in 0..2 {
+        assert_eq!(identity.verify(token).await.as_ref(), Ok(holder));
+    }
+    let (head, tail) = token.split_at(token.len() / 2);
+    let hostile = [
+        String::new(),
+        " ".into(),
+        format!("{token} "),
+        format!(" {token}"),
+        format!("{token}{token}"),
+        format!("{tail}{head}"),
+        head.to_owned(),
+        token.to_ascii_uppercase(),
+        "admin".into(),
+        "ö\u{0}\u{fffd}".into(),
+        "A".repeat(100_000),
+    ];
+    for bad in hostile {
+        assert_eq!(identity.verify(&bad).await, Err(IdentityError::InvalidToken), "{bad:.40}");
+    }
+}
+
+/// Certificates: each with a key of its own, for host names only. That TLS stacks accept them is for a test that has one.
+pub async fn cert_suite(issuer: &dyn CertIssuer) {
+    let day = SignedDuration::from_hours(24);
+    let one = issuer.issue("octavia-controller", day).await.expect("a certificate is issued");
+    let two = issuer.issue("octavia-controller", day).await.expect("a certificate is issued");
+    assert_ne!(one.key, two.key, "no key is given twice");
+    assert!(one.chain.starts_with("-----BEGIN CERTIFICATE-----") && one.key.contains("PRIVATE KEY"));
+    assert!(issuer.authority().starts_with("-----BEGIN CERTIFICATE-----"));
+    let long = "x".repeat(65);
+    for name in ["", "two words", "a\nb", "*", "ö", long.as_str()] {
+        assert_caller(&issuer.issue(name, day).await.expect_err(name), name);
+    }
+    assert_caller(&issuer.issue("a", SignedDuration::ZERO).await.expect_err("no lifetime"), "no lifetime");
+}
+
+/// The user's mistake: no retry helps.
+fn assert_caller(error: &CloudError, what: &str) {
+    assert_eq!((error.blame, error.retry), (Blame::Caller, Retry::Never), "{what}: {error}");
+}

@@ -1,0 +1,10 @@
+//! The embedded local cloud from outside: through its traits, its HTTP APIs and its files.
+
+#![allow(clippy::unwrap_used, reason = "in tests an unwrap is an assertion")]
+
+mod cert;
+mod compute;
+mod keystone;
+mod kit;
+mod neutron;
+mod state;
