@@ -170,7 +170,7 @@ endpoints! {
     GET    "amphorae"                     "amphora:get_all"            Op::AmphoraList;
     GET    "amphorae/{id}"                "amphora:get_one"            Op::AmphoraShow;
     DELETE "amphorae/{id}"                "amphora:delete"             Op::Unbuilt("Amphora deletion");
-    GET    "amphorae/{id}/stats"          "amphora:get_stats"          Op::Unbuilt("The statistics of an amphora");
+    GET    "amphorae/{id}/stats"          "amphora:get_stats"          Op::Unbuilt("Showing statistics of an amphora");
     PUT    "amphorae/{id}/config"         "amphora:put_config"         Op::Unbuilt("Amphora configuration refresh");
     PUT    "amphorae/{id}/failover"       "amphora:put_failover"       Op::Unbuilt("Amphora failover");
 }

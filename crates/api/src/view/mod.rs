@@ -94,6 +94,3 @@ pub(crate) fn render(view: &impl Serialize, fields: &[String]) -> Value {
     }
     value
 }
-
-#[cfg(test)]
-mod tests;
