@@ -1,8 +1,16 @@
 //! Writing desired state: one transaction, one generation.
 
 use octavia_model::{LoadBalancerGraph, LoadBalancerId, ProvisioningStatus};
+use sea_orm::ActiveValue::Set;
+use sea_orm::EntityTrait;
 
-use crate::{ChangeError, Store, StoreError};
+use crate::difference::{difference, everything, stamp, stamp_all};
+use crate::entity::{codec, load_balancer};
+use crate::fetch::{graph_load, root_lock};
+use crate::options::Call;
+use crate::retry::framed;
+use crate::write::{children_write, outbox_write, root_write};
+use crate::{ChangeError, Duplicate, Store, StoreError};
 
 /// What [`Store::lb_change`] needs of the load balancer, and makes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +26,41 @@ impl Store {
     ///
     /// `created_at` of every row is set by the store, in the order of the graph; the stored graph comes back.
     pub async fn lb_create(&self, graph: &LoadBalancerGraph) -> Result<LoadBalancerGraph, StoreError> {
-        let _ = graph;
-        Err(self.unbuilt())
+        let call = Call::of_lb("lb_create", graph.load_balancer.id);
+        let stored = framed!(self, call, self.lb_create_once(graph))?;
+        self.signal_work();
+        Ok(stored)
+    }
+
+    async fn lb_create_once(&self, graph: &LoadBalancerGraph) -> Result<LoadBalancerGraph, StoreError> {
+        let tx = self.begin_write().await?;
+        let now = self.clock(&tx).await?;
+        let mut graph = graph.clone();
+        graph.load_balancer.generation = 1;
+        graph.load_balancer.applied_generation = 0;
+        stamp_all(&mut graph, now);
+        let lb = &graph.load_balancer;
+        let row = load_balancer::ActiveModel {
+            id: Set(codec::id(lb.id)),
+            deleting: Set(false),
+            pending_since: Set(lb.statuses.provisioning.is_pending().then(|| codec::micros(now))),
+            next_attempt_at: Set(Some(codec::micros(now))),
+            attempts: Set(0),
+            last_error: Set(None),
+            lease_owner: Set(None),
+            lease_until: Set(None),
+            lease_epoch: Set(0),
+            wakes: Set(0),
+            ..load_balancer::desired_columns(lb)
+        };
+        load_balancer::Entity::insert(row)
+            .exec_without_returning(&tx)
+            .await
+            .map_err(|error| StoreError::of_insert(error, Duplicate::LoadBalancer))?;
+        children_write(&tx, &graph, &everything(&graph)).await?;
+        outbox_write(&tx, lb, "create.start", codec::micros(now)).await?;
+        tx.commit().await?;
+        Ok(graph)
     }
 
     /// Changes a load balancer or what is below it, in one transaction.
@@ -35,9 +76,79 @@ impl Store {
         &self,
         id: LoadBalancerId,
         accept: Accept,
-        change: impl FnMut(&mut LoadBalancerGraph) -> Result<R, E>,
+        mut change: impl FnMut(&mut LoadBalancerGraph) -> Result<R, E>,
     ) -> Result<(R, LoadBalancerGraph), ChangeError<E>> {
-        let _ = (id, accept, change);
-        Err(self.unbuilt().into())
+        let call = Call::of_lb("lb_change", id);
+        let (answer, graph, moved) = framed!(self, call, self.lb_change_once(id, accept, &mut change))?;
+        if moved {
+            self.signal_work();
+        }
+        Ok((answer, graph))
+    }
+
+    async fn lb_change_once<R, E>(
+        &self,
+        id: LoadBalancerId,
+        accept: Accept,
+        change: &mut impl FnMut(&mut LoadBalancerGraph) -> Result<R, E>,
+    ) -> Result<(R, LoadBalancerGraph, bool), ChangeError<E>> {
+        let tx = self.begin_write().await?;
+        let Some(root) = root_lock(&tx, id).await? else {
+            tx.rollback().await?;
+            return Err(ChangeError::NotFound);
+        };
+        let before = graph_load(&tx, &root).await?;
+        let status = before.load_balancer.statuses.provisioning;
+        let deletes = accept.root_status_after == Some(ProvisioningStatus::PendingDelete);
+        let refused = if !accept.statuses.contains(&status) {
+            Some(status)
+        } else {
+            // ERROR on the way out is still on the way out.
+            (root.deleting && !deletes).then_some(ProvisioningStatus::PendingDelete)
+        };
+        if let Some(status) = refused {
+            tx.rollback().await?;
+            return Err(ChangeError::Refused(status));
+        }
+        let mut after = before.clone();
+        let answer = match change(&mut after) {
+            Ok(answer) => answer,
+            Err(rejection) => {
+                tx.rollback().await?;
+                return Err(ChangeError::Rejected(rejection));
+            }
+        };
+        let now = self.clock(&tx).await?;
+        after.load_balancer.id = before.load_balancer.id;
+        after.load_balancer.created_at = before.load_balancer.created_at;
+        after.load_balancer.generation = before.load_balancer.generation;
+        after.load_balancer.applied_generation = before.load_balancer.applied_generation;
+        if !stamp(&before, &mut after, now) && accept.root_status_after.is_none() {
+            tx.rollback().await?;
+            return Ok((answer, before, false));
+        }
+        let lb = &mut after.load_balancer;
+        if let Some(status) = accept.root_status_after {
+            lb.statuses.provisioning = status;
+            lb.statuses.reason = lb.statuses.reason.take().filter(|_| !status.is_pending());
+        }
+        lb.updated_at = Some(now);
+        lb.generation += 1;
+        let now = codec::micros(now);
+        let pending = lb.statuses.provisioning.is_pending();
+        let row = load_balancer::ActiveModel {
+            deleting: Set(root.deleting || lb.statuses.provisioning == ProvisioningStatus::PendingDelete),
+            pending_since: Set(root.pending_since.or(pending.then_some(now))),
+            next_attempt_at: Set(Some(now)),
+            attempts: Set(0),
+            wakes: Set(root.wakes + 1),
+            ..load_balancer::desired_columns(lb)
+        };
+        root_write(&tx, id, row).await?;
+        children_write(&tx, &after, &difference(&before, &after)).await?;
+        let event = if deletes { "delete.start" } else { "update.start" };
+        outbox_write(&tx, &after.load_balancer, event, now).await?;
+        tx.commit().await?;
+        Ok((answer, after, true))
     }
 }

@@ -1,7 +1,8 @@
 //! What can go wrong, whose fault it is, and whether to try again.
 
 use octavia_model::{Blame, ProvisioningStatus, Retry};
-use sea_orm::DbErr;
+use sea_orm::error::{SqlxMySqlError, SqlxPostgresError};
+use sea_orm::{DbErr, RuntimeErr, SqlErr, SqlxError};
 
 /// A key that must be unique and is not; API rules refuse these before, so only a race or a defect gets here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub enum StoreError {
     Corrupt { table: &'static str, detail: String },
     /// The database is away, full, read-only…
     #[error("database: {0}")]
-    Database(#[from] DbErr),
+    Database(#[source] DbErr),
     #[error("database URL: {0}")]
     Url(String),
 }
@@ -87,6 +88,44 @@ pub enum ListError {
     UnknownMarker(String),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<DbErr> for StoreError {
+    fn from(error: DbErr) -> Self {
+        if is_conflict(&error) { Self::Conflict(error.to_string()) } else { Self::Database(error) }
+    }
+}
+
+impl StoreError {
+    /// The error of a statement on a table that has one key that may clash.
+    pub(crate) fn of_insert(error: DbErr, key: Duplicate) -> Self {
+        match error.sql_err() {
+            Some(SqlErr::UniqueConstraintViolation(_)) => Self::Duplicate(key),
+            _ => error.into(),
+        }
+    }
+}
+
+/// Whether the database gave way to another writer: the transaction is to be run again from its beginning.
+fn is_conflict(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(error))
+    | DbErr::Query(RuntimeErr::SqlxError(error))
+    | DbErr::Conn(RuntimeErr::SqlxError(error))) = error
+    else {
+        return false;
+    };
+    let SqlxError::Database(error) = &**error else { return false };
+    if let Some(error) = error.try_downcast_ref::<SqlxMySqlError>() {
+        // Deadlock; lock wait timeout; row changed since read.
+        return matches!(error.number(), 1213 | 1205 | 1020);
+    }
+    let code = error.code().unwrap_or_default();
+    if error.try_downcast_ref::<SqlxPostgresError>().is_some() {
+        // Serialization failure; deadlock; lock not available.
+        return matches!(&*code, "40001" | "40P01" | "55P03");
+    }
+    // SQLITE_BUSY and SQLITE_LOCKED, with their extended codes in the higher bytes.
+    code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6))
 }
 
 impl From<DbErr> for ListError {

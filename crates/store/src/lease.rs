@@ -1,12 +1,22 @@
 //! The right of one worker to act on one load balancer until a time, and what is due.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use jiff::Timestamp;
-use octavia_model::{LoadBalancerId, WorkerId};
+use jiff::{SignedDuration, Timestamp};
+use octavia_model::{LoadBalancerId, ProvisioningStatus, WorkerId};
+use sea_orm::sea_query::{Expr, IntoCondition, Query};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter,
+    QueryOrder, QuerySelect,
+};
 
+use crate::entity::codec::{self, Decode};
+use crate::entity::load_balancer::{Column, Entity, Model};
+use crate::fetch::root_lock;
+use crate::options::Call;
+use crate::retry::framed;
 use crate::{Store, StoreError};
 
 /// A lease as it was taken. Every write of a worker carries it; a stale epoch changes nothing.
@@ -20,6 +30,27 @@ pub struct Lease {
     pub until: Timestamp,
     /// How many wake-ups the holder has seen: set when taken and with every load, compared on release.
     pub(crate) seen_wakes: Arc<AtomicI64>,
+}
+
+impl Lease {
+    /// Whether the row is still under this lease. That it ran out does not matter while nobody else took it.
+    pub(crate) fn holds(&self, root: &Model) -> bool {
+        cfg!(feature = "broken-fence")
+            || (root.lease_epoch == codec::count(self.epoch)
+                && (cfg!(feature = "broken-lease") || root.lease_owner == Some(codec::id(self.owner))))
+    }
+
+    /// The same as a condition on the row.
+    pub(crate) fn condition(&self) -> Condition {
+        let mut condition = Column::Id.eq(codec::id(self.lb)).into_condition();
+        if !cfg!(feature = "broken-fence") {
+            condition = condition.add(Column::LeaseEpoch.eq(codec::count(self.epoch)));
+            if !cfg!(feature = "broken-lease") {
+                condition = condition.add(Column::LeaseOwner.eq(codec::id(self.owner)));
+            }
+        }
+        condition
+    }
 }
 
 /// How a worker leaves a load balancer.
@@ -36,13 +67,42 @@ pub struct Release {
 impl Store {
     /// Load balancers that are due and not leased, the longest due first. A hint: [`Store::lease_acquire`] decides.
     pub async fn work_due(&self, limit: usize) -> Result<Vec<LoadBalancerId>, StoreError> {
-        let _ = limit;
-        Err(self.unbuilt())
+        framed!(self, Call::of("work_due"), self.work_due_once(limit))
+    }
+
+    async fn work_due_once(&self, limit: usize) -> Result<Vec<LoadBalancerId>, StoreError> {
+        let now = codec::micros(self.clock(self.reader()).await?);
+        let ids: Vec<String> = Entity::find()
+            .select_only()
+            .column(Column::Id)
+            .filter(due(now))
+            .order_by_asc(Column::NextAttemptAt)
+            .limit(limit as u64)
+            .into_tuple()
+            .all(self.reader())
+            .await?;
+        ids.iter().map(|id| Decode("load_balancer").parse("id", id)).collect()
     }
 
     /// When the next load balancer will be due, or has been; `None` when there is none.
     pub async fn work_next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        Err(self.unbuilt())
+        framed!(self, Call::of("work_next_due"), self.work_next_due_once())
+    }
+
+    async fn work_next_due_once(&self) -> Result<Option<Timestamp>, StoreError> {
+        // A leased load balancer is due when its lease runs out, at the latest.
+        let earliest = |column: Column, leased: bool| {
+            let lease = if leased { Column::LeaseUntil.is_not_null() } else { Column::LeaseUntil.is_null() };
+            Query::select().expr(Expr::col(column).min()).from(Entity).and_where(lease).take()
+        };
+        let select = Query::select()
+            .expr_as(Expr::from(sub(earliest(Column::NextAttemptAt, false))), "free")
+            .expr_as(Expr::from(sub(earliest(Column::LeaseUntil, true))), "leased")
+            .take();
+        let Some(row) = self.reader().query_one(&select).await? else { return Ok(None) };
+        let free: Option<i64> = row.try_get("", "free")?;
+        let leased: Option<i64> = row.try_get("", "leased")?;
+        Decode("load_balancer").time_option("next_attempt_at", [free, leased].into_iter().flatten().min())
     }
 
     /// Takes the lease for `ttl` from now if the load balancer is due and no living lease is on it.
@@ -52,25 +112,121 @@ impl Store {
         owner: WorkerId,
         ttl: Duration,
     ) -> Result<Option<Lease>, StoreError> {
-        let _ = (lb, owner, ttl);
-        Err(self.unbuilt())
+        let call = Call { worker: Some(owner), ..Call::of_lb("lease_acquire", lb) };
+        framed!(self, call, self.lease_acquire_once(lb, owner, ttl))
+    }
+
+    async fn lease_acquire_once(
+        &self,
+        lb: LoadBalancerId,
+        owner: WorkerId,
+        ttl: Duration,
+    ) -> Result<Option<Lease>, StoreError> {
+        let seen: Option<(i64, i64)> = Entity::find_by_id(codec::id(lb))
+            .select_only()
+            .column(Column::LeaseEpoch)
+            .column(Column::Wakes)
+            .into_tuple()
+            .one(self.writer())
+            .await?;
+        let Some((epoch, wakes)) = seen else { return Ok(None) };
+        let now = self.clock(self.writer()).await?;
+        let until = after(now, ttl);
+        let next = if cfg!(feature = "broken-lease") { epoch } else { epoch + 1 };
+        let taken = Entity::update_many()
+            .col_expr(Column::LeaseOwner, Expr::value(codec::id(owner)))
+            .col_expr(Column::LeaseUntil, Expr::value(codec::micros(until)))
+            .col_expr(Column::LeaseEpoch, Expr::value(next))
+            .filter(Column::Id.eq(codec::id(lb)))
+            .filter(Column::LeaseEpoch.eq(epoch))
+            .filter(Column::ProvisioningStatus.ne(ProvisioningStatus::Deleted.as_str()))
+            .filter(due(codec::micros(now)))
+            .exec(self.writer())
+            .await?
+            .rows_affected;
+        if taken == 0 {
+            return Ok(None);
+        }
+        let epoch = Decode("load_balancer").int("lease_epoch", next)?;
+        // Wakes may have moved since they were read: then the release makes the load balancer due once too often.
+        Ok(Some(Lease { lb, owner, epoch, until, seen_wakes: Arc::new(AtomicI64::new(wakes)) }))
     }
 
     /// Makes the lease last `ttl` from now. A lease that ran out, but was taken by nobody, is renewed too.
     pub async fn lease_renew(&self, lease: &Lease, ttl: Duration) -> Result<(), StoreError> {
-        let _ = (lease, ttl);
-        Err(self.unbuilt())
+        framed!(self, Call::of_lease("lease_renew", lease), self.lease_renew_once(lease, ttl))
+    }
+
+    async fn lease_renew_once(&self, lease: &Lease, ttl: Duration) -> Result<(), StoreError> {
+        let until = after(self.clock(self.writer()).await?, ttl);
+        let renewed = Entity::update_many()
+            .col_expr(Column::LeaseUntil, Expr::value(codec::micros(until)))
+            .filter(lease.condition())
+            .exec(self.writer())
+            .await?;
+        if renewed.rows_affected == 0 { Err(StoreError::LeaseLost) } else { Ok(()) }
     }
 
     /// Gives the lease back.
     pub async fn lease_release(&self, lease: &Lease, release: Release) -> Result<(), StoreError> {
-        let _ = (lease, release);
-        Err(self.unbuilt())
+        let call = Call::of_lease("lease_release", lease);
+        framed!(self, call, self.lease_release_once(lease, &release))
+    }
+
+    async fn lease_release_once(&self, lease: &Lease, release: &Release) -> Result<(), StoreError> {
+        let now = codec::micros(self.clock(self.writer()).await?);
+        let next = codec::micros(release.next_attempt_at);
+        let seen = lease.seen_wakes.load(Ordering::Relaxed);
+        let next =
+            Expr::case(Column::Wakes.eq(seen), Expr::value(next)).finally(Expr::value(Ord::min(now, next)));
+        let released = Entity::update_many()
+            .col_expr(Column::NextAttemptAt, next.into())
+            .col_expr(Column::Attempts, Expr::value(i64::from(release.attempts)))
+            .col_expr(Column::LastError, Expr::value(release.last_error.clone()))
+            .col_expr(Column::LeaseOwner, Expr::value(Option::<String>::None))
+            .col_expr(Column::LeaseUntil, Expr::value(Option::<i64>::None))
+            .filter(lease.condition())
+            .exec(self.writer())
+            .await?;
+        if released.rows_affected == 0 { Err(StoreError::LeaseLost) } else { Ok(()) }
     }
 
     /// Makes the load balancer due now, whoever works on it; nothing happens when it is absent.
     pub async fn lb_wake(&self, lb: LoadBalancerId) -> Result<(), StoreError> {
-        let _ = lb;
-        Err(self.unbuilt())
+        framed!(self, Call::of_lb("lb_wake", lb), self.lb_wake_once(lb))?;
+        self.signal_work();
+        Ok(())
     }
+
+    async fn lb_wake_once(&self, lb: LoadBalancerId) -> Result<(), StoreError> {
+        let now = codec::micros(self.clock(self.writer()).await?);
+        Entity::update_many()
+            .col_expr(Column::NextAttemptAt, Expr::value(now))
+            .col_expr(Column::Wakes, Expr::col(Column::Wakes).add(1))
+            .filter(Column::Id.eq(codec::id(lb)))
+            .filter(Column::ProvisioningStatus.ne(ProvisioningStatus::Deleted.as_str()))
+            .exec(self.writer())
+            .await?;
+        Ok(())
+    }
+}
+
+/// Takes the root's row for a worker's write; the row, if the lease still holds.
+pub(crate) async fn fence(tx: &DatabaseTransaction, lease: &Lease) -> Result<Model, StoreError> {
+    root_lock(tx, lease.lb).await?.filter(|root| lease.holds(root)).ok_or(StoreError::LeaseLost)
+}
+
+fn due(now: i64) -> Condition {
+    let free = Condition::any().add(Column::LeaseUntil.is_null()).add(Column::LeaseUntil.lte(now));
+    let due = Column::NextAttemptAt.lte(now).into_condition();
+    if cfg!(feature = "broken-lease") { due } else { due.add(free) }
+}
+
+fn after(now: Timestamp, ttl: Duration) -> Timestamp {
+    let ttl = SignedDuration::try_from(ttl).unwrap_or(SignedDuration::MAX);
+    now.saturating_add(ttl).unwrap_or(Timestamp::MAX)
+}
+
+fn sub(select: sea_orm::sea_query::SelectStatement) -> sea_orm::sea_query::SubQueryStatement {
+    sea_orm::sea_query::SubQueryStatement::SelectStatement(select)
 }

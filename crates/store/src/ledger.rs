@@ -2,7 +2,14 @@
 
 use jiff::Timestamp;
 use octavia_model::{AmphoraId, LoadBalancerId, OperationId, WorkerId};
+use sea_orm::sea_query::{Expr, Query, SelectStatement, UnionType};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
+use crate::entity::codec::{self, Decode};
+use crate::entity::load_balancer;
+use crate::entity::operation::{Column, Entity, Model};
+use crate::options::Call;
+use crate::retry::framed;
 use crate::{Lease, Store, StoreError};
 
 /// A step about to be taken.
@@ -39,8 +46,49 @@ impl Store {
         lease: &Lease,
         operations: &[OperationStart],
     ) -> Result<(), StoreError> {
-        let _ = (lease, operations);
-        Err(self.unbuilt())
+        if operations.is_empty() {
+            return Ok(());
+        }
+        framed!(self, Call::of_lease("operation_start", lease), self.operation_start_once(lease, operations))
+    }
+
+    async fn operation_start_once(
+        &self,
+        lease: &Lease,
+        operations: &[OperationStart],
+    ) -> Result<(), StoreError> {
+        let now = codec::micros(self.clock(self.writer()).await?);
+        // Selected from the root's row under the condition of the lease: a lost lease selects nothing.
+        let mut selects = operations.iter().map(|operation| {
+            Query::select()
+                .exprs([
+                    Expr::value(codec::id(operation.id)),
+                    Expr::value(codec::id(lease.lb)),
+                    Expr::value(operation.amphora_id.map(codec::id)),
+                    Expr::value(codec::id(lease.owner)),
+                    Expr::value(operation.kind.clone()),
+                    Expr::value(codec::count(operation.generation)),
+                    Expr::value(now),
+                ])
+                .from(load_balancer::Entity)
+                .cond_where(lease.condition())
+                .take()
+        });
+        let Some(mut rows) = selects.next() else { return Ok(()) };
+        rows.unions(selects.map(|select| (UnionType::All, select)));
+        let mut insert = Query::insert();
+        insert.into_table(Entity).columns([
+            Column::Id,
+            Column::LoadBalancerId,
+            Column::AmphoraId,
+            Column::WorkerId,
+            Column::Kind,
+            Column::Generation,
+            Column::StartedAt,
+        ]);
+        insert.select_from(rows).map_err(|error| StoreError::Url(error.to_string()))?;
+        let written = self.writer().execute(&insert).await?.rows_affected();
+        if written == 0 { Err(StoreError::LeaseLost) } else { Ok(()) }
     }
 
     /// Notes how steps ended: done, or the error.
@@ -49,8 +97,40 @@ impl Store {
         lease: &Lease,
         outcomes: &[(OperationId, Result<(), String>)],
     ) -> Result<(), StoreError> {
-        let _ = (lease, outcomes);
-        Err(self.unbuilt())
+        let call = Call::of_lease("operation_finish", lease);
+        let done: Vec<_> =
+            outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).map(|(id, _)| *id).collect();
+        if !done.is_empty() {
+            framed!(self, call, self.operation_finish_once(lease, &done, None))?;
+        }
+        for (id, outcome) in outcomes {
+            if let Err(error) = outcome {
+                framed!(self, call, self.operation_finish_once(lease, &[*id], Some(error)))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn operation_finish_once(
+        &self,
+        lease: &Lease,
+        ids: &[OperationId],
+        error: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let now = codec::micros(self.clock(self.writer()).await?);
+        let held: SelectStatement = Query::select()
+            .expr(Expr::value(1))
+            .from(load_balancer::Entity)
+            .cond_where(lease.condition())
+            .take();
+        let written = Entity::update_many()
+            .col_expr(Column::FinishedAt, Expr::value(now))
+            .col_expr(Column::Error, Expr::value(error.map(str::to_owned)))
+            .filter(Column::Id.is_in(ids.iter().map(ToString::to_string)))
+            .filter(Expr::exists(held))
+            .exec(self.writer())
+            .await?;
+        if written.rows_affected == 0 { Err(StoreError::LeaseLost) } else { Ok(()) }
     }
 
     /// The newest entries of a load balancer, the newest first.
@@ -59,7 +139,40 @@ impl Store {
         lb: LoadBalancerId,
         limit: usize,
     ) -> Result<Vec<Operation>, StoreError> {
-        let _ = (lb, limit);
-        Err(self.unbuilt())
+        framed!(self, Call::of_lb("operation_list", lb), self.operation_list_once(lb, limit))
+    }
+
+    async fn operation_list_once(
+        &self,
+        lb: LoadBalancerId,
+        limit: usize,
+    ) -> Result<Vec<Operation>, StoreError> {
+        let rows = Entity::find()
+            .filter(Column::LoadBalancerId.eq(codec::id(lb)))
+            .order_by_desc(Column::StartedAt)
+            .order_by_asc(Column::Id)
+            .limit(limit as u64)
+            .all(self.reader())
+            .await?;
+        rows.into_iter().map(Operation::try_from).collect()
+    }
+}
+
+impl TryFrom<Model> for Operation {
+    type Error = StoreError;
+
+    fn try_from(row: Model) -> Result<Self, StoreError> {
+        let decode = Decode("operation");
+        Ok(Self {
+            id: decode.parse("id", &row.id)?,
+            load_balancer_id: decode.parse("load_balancer_id", &row.load_balancer_id)?,
+            amphora_id: decode.parse_option("amphora_id", row.amphora_id.as_deref())?,
+            worker_id: decode.parse("worker_id", &row.worker_id)?,
+            kind: row.kind,
+            generation: decode.int("generation", row.generation)?,
+            started_at: decode.time("started_at", row.started_at)?,
+            finished_at: decode.time_option("finished_at", row.finished_at)?,
+            error: row.error,
+        })
     }
 }

@@ -16,6 +16,8 @@
 
 mod amphora;
 mod change;
+mod difference;
+mod entity;
 mod error;
 mod fetch;
 mod health;
@@ -23,10 +25,13 @@ mod housekeeping;
 mod lease;
 mod ledger;
 mod list;
+mod migration;
 mod options;
+mod retry;
 mod settle;
 mod stats;
 mod store;
+mod write;
 
 pub use change::Accept;
 pub use error::{ChangeError, Duplicate, ListError, StoreError};

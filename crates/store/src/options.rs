@@ -54,3 +54,17 @@ impl Default for StoreOptions {
         Self { clock: None, interceptor: None, connections: 8, timeout: Duration::from_secs(10), attempts: 8 }
     }
 }
+
+impl Call {
+    pub(crate) const fn of(name: &'static str) -> Self {
+        Self { name, load_balancer: None, worker: None }
+    }
+
+    pub(crate) const fn of_lb(name: &'static str, lb: LoadBalancerId) -> Self {
+        Self { name, load_balancer: Some(lb), worker: None }
+    }
+
+    pub(crate) const fn of_lease(name: &'static str, lease: &crate::Lease) -> Self {
+        Self { name, load_balancer: Some(lease.lb), worker: Some(lease.owner) }
+    }
+}

@@ -1,15 +1,25 @@
-//! The handle, its connections and its clock.
+//! The handle: connections, clock, and the frame around every operation.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+};
 use tokio::sync::Notify;
 
-use crate::{StoreError, StoreOptions};
+use crate::entity::codec;
+use crate::{Call, StoreError, StoreOptions, migration};
 
 /// Cheap to clone; clones share connections.
 #[derive(Debug, Clone)]
 pub struct Store {
+    /// Sessions whose transactions see each statement's newest rows, and lock them. SQLite: one connection.
+    write: DatabaseConnection,
+    /// Sessions whose transactions see one moment.
+    read: DatabaseConnection,
+    pub(crate) options: Arc<StoreOptions>,
     signal: Arc<Notify>,
 }
 
@@ -18,23 +28,53 @@ impl Store {
     /// `sqlite:///path/file.db?mode=rwc`, `postgres://user:password@host/database`,
     /// `mysql://user:password@host/database`.
     pub async fn connect(url: &str, options: StoreOptions) -> Result<Self, StoreError> {
-        let _ = (url, options);
-        Err(Self { signal: Arc::default() }.unbuilt())
+        let (write, read) = if url.starts_with("sqlite:") {
+            sqlite(url, &options).await?
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            postgres(url, &options).await?
+        } else if url.starts_with("mysql:") || url.starts_with("mariadb:") {
+            mariadb(&url.replacen("mariadb:", "mysql:", 1), &options).await?
+        } else {
+            // Not the URL itself: it may hold a password.
+            return Err(StoreError::Url("begins with none of sqlite:, postgres:, mysql:".to_owned()));
+        };
+        Ok(Self { write, read, options: Arc::new(options), signal: Arc::default() })
     }
 
     /// Brings the schema to this version's, from nothing or from any earlier one.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        Err(self.unbuilt())
+        migration::up(&self.write, None).await?;
+        Ok(())
+    }
+
+    /// Applies at most so many of the migrations that are missing; returns how many.
+    pub async fn migrate_up(&self, steps: u32) -> Result<usize, StoreError> {
+        Ok(migration::up(&self.write, Some(steps)).await?)
+    }
+
+    /// Takes back the newest migrations (`None` = all), and loses what only their tables hold.
+    pub async fn migrate_down(&self, steps: Option<u32>) -> Result<(), StoreError> {
+        Ok(migration::down(&self.write, steps).await?)
     }
 
     /// Removes every row. For tests that reuse a database.
     pub async fn clear(&self) -> Result<(), StoreError> {
-        Err(self.unbuilt())
+        let tx = self.begin_write().await?;
+        if self.backend() == DbBackend::Sqlite {
+            // One round trip.
+            let all = migration::TABLES.iter().map(|table| format!("DELETE FROM {table};"));
+            tx.execute_unprepared(&all.collect::<String>()).await?;
+        } else {
+            for table in migration::TABLES {
+                tx.execute_unprepared(&format!("DELETE FROM {table}")).await?;
+            }
+        }
+        Ok(tx.commit().await?)
     }
 
     /// The database's clock, or [`StoreOptions::clock`], in whole microseconds.
     pub async fn now(&self) -> Result<Timestamp, StoreError> {
-        Err(self.unbuilt())
+        self.clock(&self.read).await
     }
 
     /// Notified when something in this process made work due. A hint: other processes' writes are found by
@@ -43,7 +83,146 @@ impl Store {
         self.signal.clone()
     }
 
-    pub(crate) fn unbuilt(&self) -> StoreError {
-        StoreError::Conflict("this operation is not built yet".to_owned())
+    /// Tells workers of this process that something is due.
+    pub(crate) fn signal_work(&self) {
+        self.signal.notify_one();
     }
+
+    pub(crate) fn backend(&self) -> DbBackend {
+        self.write.get_database_backend()
+    }
+
+    /// The connection for single statements that write.
+    pub(crate) const fn writer(&self) -> &DatabaseConnection {
+        &self.write
+    }
+
+    /// The connection for single statements that read.
+    pub(crate) const fn reader(&self) -> &DatabaseConnection {
+        &self.read
+    }
+
+    /// A transaction that writes; on SQLite it holds the write lock from its beginning, so it never fails half-way
+    /// for want of it.
+    pub(crate) async fn begin_write(&self) -> Result<DatabaseTransaction, DbErr> {
+        let immediate = (self.backend() == DbBackend::Sqlite).then_some(SqliteTransactionMode::Immediate);
+        let options = TransactionOptions { sqlite_transaction_mode: immediate, ..Default::default() };
+        self.write.begin_with_options(options).await
+    }
+
+    /// A transaction that reads one moment.
+    pub(crate) async fn begin_read(&self) -> Result<DatabaseTransaction, DbErr> {
+        self.read.begin().await
+    }
+
+    pub(crate) async fn clock(&self, db: &impl ConnectionTrait) -> Result<Timestamp, StoreError> {
+        if let Some(clock) = &self.options.clock {
+            return Ok(codec::whole_micros(clock.now()));
+        }
+        let backend = db.get_database_backend();
+        let sql = match backend {
+            DbBackend::Postgres => {
+                "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) AS now"
+            }
+            DbBackend::MySql => "SELECT CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED) AS now",
+            // SQLite runs in this process: its clock is ours.
+            _ => return Ok(codec::whole_micros(Timestamp::now())),
+        };
+        let row = db.query_one_raw(Statement::from_string(backend, sql)).await?;
+        let micros: i64 = match row {
+            Some(row) => row.try_get("", "now")?,
+            None => return Err(DbErr::RecordNotFound("the database's clock".to_owned()).into()),
+        };
+        codec::Decode("clock").time("now", micros)
+    }
+
+    pub(crate) async fn enter(&self, call: &Call) -> Result<(), StoreError> {
+        match &self.options.interceptor {
+            Some(interceptor) => interceptor.before(call).await,
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) async fn leave(&self, call: &Call) -> Result<(), StoreError> {
+        match &self.options.interceptor {
+            Some(interceptor) => interceptor.after(call).await,
+            None => Ok(()),
+        }
+    }
+}
+
+fn connect_options(url: &str, options: &StoreOptions) -> ConnectOptions {
+    let mut connect = ConnectOptions::new(url);
+    connect
+        .sqlx_logging(false)
+        .record_stmt_in_spans(false)
+        .max_connections(options.connections.max(1))
+        .acquire_timeout(options.timeout)
+        .connect_timeout(options.timeout);
+    connect
+}
+
+async fn sqlite(
+    url: &str,
+    options: &StoreOptions,
+) -> Result<(DatabaseConnection, DatabaseConnection), StoreError> {
+    use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+
+    let in_memory = url.contains(":memory:") || url.contains("mode=memory");
+    let timeout = options.timeout;
+    let connection = |connections: u32| {
+        let mut connect = connect_options(url, options);
+        connect.max_connections(connections).min_connections(1).test_before_acquire(false);
+        connect.idle_timeout(None).max_lifetime(None);
+        connect.map_sqlx_sqlite_opts(move |sqlite| {
+            let sqlite = sqlite
+                .foreign_keys(true)
+                .busy_timeout(timeout)
+                .statement_cache_capacity(512)
+                // An accepted request survives power loss, too: a commit waits for the disk. Writers are few.
+                .synchronous(SqliteSynchronous::Full);
+            if in_memory { sqlite } else { sqlite.journal_mode(SqliteJournalMode::Wal) }
+        });
+        Database::connect(connect)
+    };
+    let write = connection(1).await?;
+    let read = if in_memory { write.clone() } else { connection(options.connections.max(1)).await? };
+    Ok((write, read))
+}
+
+async fn postgres(
+    url: &str,
+    options: &StoreOptions,
+) -> Result<(DatabaseConnection, DatabaseConnection), StoreError> {
+    let connection = |isolation: &'static str| {
+        let mut connect = connect_options(url, options);
+        connect.map_sqlx_postgres_opts(move |postgres| {
+            postgres.options([("default_transaction_isolation", isolation)]).statement_cache_capacity(512)
+        });
+        Database::connect(connect)
+    };
+    Ok((connection("read committed").await?, connection("repeatable read").await?))
+}
+
+async fn mariadb(
+    url: &str,
+    options: &StoreOptions,
+) -> Result<(DatabaseConnection, DatabaseConnection), StoreError> {
+    let connection = |session: &'static str| {
+        let mut connect = connect_options(url, options);
+        connect.map_sqlx_mysql_opts(|mysql| mysql.statement_cache_capacity(512));
+        connect.map_sqlx_mysql_pool_opts(move |pool| {
+            pool.after_connect(move |connection, _| {
+                Box::pin(async move {
+                    use sea_orm::sqlx::Executor;
+                    connection.execute(session).await.map(|_| ())
+                })
+            })
+        });
+        Database::connect(connect)
+    };
+    Ok((
+        connection("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?,
+        connection("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?,
+    ))
 }

@@ -1,0 +1,248 @@
+//! What differs between two graphs of one load balancer: a pure function, so that a write is never more than it.
+
+use jiff::{SignedDuration, Timestamp};
+use octavia_model::{
+    HealthMonitor, HealthMonitorId, Listener, ListenerId, LoadBalancerGraph, Member, MemberId, Pool, PoolId,
+    Statuses,
+};
+
+/// What the children of a load balancer have in common.
+pub(crate) trait Child: Clone + PartialEq {
+    type Id: Copy + Ord + std::fmt::Display;
+
+    fn id(&self) -> Self::Id;
+    fn statuses(&self) -> &Statuses;
+    fn statuses_mut(&mut self) -> &mut Statuses;
+    fn tags(&self) -> &[String];
+    fn created_at_mut(&mut self) -> &mut Timestamp;
+    fn updated_at(&self) -> Option<Timestamp>;
+    fn updated_at_mut(&mut self) -> &mut Option<Timestamp>;
+}
+
+macro_rules! children {
+    ($($child:ident, $id:ident;)+) => {
+        $(impl Child for $child {
+            type Id = $id;
+
+            fn id(&self) -> $id {
+                self.id
+            }
+
+            fn statuses(&self) -> &Statuses {
+                &self.statuses
+            }
+
+            fn statuses_mut(&mut self) -> &mut Statuses {
+                &mut self.statuses
+            }
+
+            fn tags(&self) -> &[String] {
+                &self.tags
+            }
+
+            fn created_at_mut(&mut self) -> &mut Timestamp {
+                &mut self.created_at
+            }
+
+            fn updated_at(&self) -> Option<Timestamp> {
+                self.updated_at
+            }
+
+            fn updated_at_mut(&mut self) -> &mut Option<Timestamp> {
+                &mut self.updated_at
+            }
+        })+
+    };
+}
+
+children! {
+    Listener, ListenerId;
+    Pool, PoolId;
+    Member, MemberId;
+    HealthMonitor, HealthMonitorId;
+}
+
+/// Children that differ in their statuses (and `updated_at`) only, and became the same.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Restated<'a, Id> {
+    pub(crate) statuses: &'a Statuses,
+    pub(crate) updated_at: Option<Timestamp>,
+    pub(crate) ids: Vec<Id>,
+}
+
+/// What happened to the children of one kind.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Changes<'a, T: Child> {
+    pub(crate) inserted: Vec<&'a T>,
+    /// Differ in more than their statuses.
+    pub(crate) updated: Vec<&'a T>,
+    /// One statement for many rows.
+    pub(crate) restated: Vec<Restated<'a, T::Id>>,
+    pub(crate) deleted: Vec<T::Id>,
+    /// Of the inserted and updated, those whose tags differ.
+    pub(crate) retagged: Vec<&'a T>,
+    /// Of the deleted, those that had tags.
+    pub(crate) untagged: Vec<T::Id>,
+}
+
+/// The difference between two graphs.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Difference<'a> {
+    /// The load balancer's own attributes.
+    pub(crate) root: bool,
+    pub(crate) root_retagged: bool,
+    pub(crate) root_regrouped: bool,
+    pub(crate) listeners: Changes<'a, Listener>,
+    pub(crate) pools: Changes<'a, Pool>,
+    pub(crate) members: Changes<'a, Member>,
+    pub(crate) health_monitors: Changes<'a, HealthMonitor>,
+}
+
+/// What leads from `before` to `after`; children are matched by id.
+pub(crate) fn difference<'a>(before: &LoadBalancerGraph, after: &'a LoadBalancerGraph) -> Difference<'a> {
+    Difference {
+        root: before.load_balancer != after.load_balancer,
+        root_retagged: before.load_balancer.tags != after.load_balancer.tags,
+        root_regrouped: before.load_balancer.vip.sg_ids != after.load_balancer.vip.sg_ids,
+        listeners: changes(&before.listeners, &after.listeners),
+        pools: changes(&before.pools, &after.pools),
+        members: changes(&before.members, &after.members),
+        health_monitors: changes(&before.health_monitors, &after.health_monitors),
+    }
+}
+
+/// A whole graph as the difference from nothing.
+pub(crate) fn everything(graph: &LoadBalancerGraph) -> Difference<'_> {
+    Difference {
+        root: true,
+        root_retagged: !graph.load_balancer.tags.is_empty(),
+        root_regrouped: !graph.load_balancer.vip.sg_ids.is_empty(),
+        listeners: changes(&[], &graph.listeners),
+        pools: changes(&[], &graph.pools),
+        members: changes(&[], &graph.members),
+        health_monitors: changes(&[], &graph.health_monitors),
+    }
+}
+
+fn changes<'a, T: Child>(before: &[T], after: &'a [T]) -> Changes<'a, T> {
+    let mut changes = Changes {
+        inserted: vec![],
+        updated: vec![],
+        restated: vec![],
+        deleted: vec![],
+        retagged: vec![],
+        untagged: vec![],
+    };
+    let pairs = Pairs::new(before, after);
+    for (child, old) in after.iter().zip(&pairs.old) {
+        match old {
+            None => {
+                changes.inserted.push(child);
+                if !child.tags().is_empty() {
+                    changes.retagged.push(child);
+                }
+            }
+            Some(old) if *old == child => {}
+            Some(old) if differs_in_statuses_only(*old, child) => {
+                let (statuses, updated_at) = (child.statuses(), child.updated_at());
+                match changes
+                    .restated
+                    .iter_mut()
+                    .find(|r| (r.statuses, r.updated_at) == (statuses, updated_at))
+                {
+                    Some(same) => same.ids.push(child.id()),
+                    None => changes.restated.push(Restated { statuses, updated_at, ids: vec![child.id()] }),
+                }
+            }
+            Some(old) => {
+                changes.updated.push(child);
+                if old.tags() != child.tags() {
+                    changes.retagged.push(child);
+                }
+            }
+        }
+    }
+    changes.untagged =
+        pairs.gone.iter().filter(|gone| !gone.tags().is_empty()).map(|gone| gone.id()).collect();
+    changes.deleted = pairs.gone.into_iter().map(Child::id).collect();
+    changes
+}
+
+/// Children of `after` beside what they were, and those that are no more.
+struct Pairs<'b, T> {
+    old: Vec<Option<&'b T>>,
+    gone: Vec<&'b T>,
+}
+
+impl<'b, T: Child> Pairs<'b, T> {
+    fn new(before: &'b [T], after: &[T]) -> Self {
+        // Most graphs keep their children in place.
+        if before.len() == after.len() && before.iter().zip(after).all(|(b, a)| b.id() == a.id()) {
+            return Self { old: before.iter().map(Some).collect(), gone: vec![] };
+        }
+        let mut rest: std::collections::BTreeMap<_, _> = before.iter().map(|b| (b.id(), b)).collect();
+        let old = after.iter().map(|a| rest.remove(&a.id())).collect();
+        Self { old, gone: before.iter().filter(|b| rest.contains_key(&b.id())).collect() }
+    }
+}
+
+/// Apart from `updated_at`, which is stamped on every change.
+fn differs_in_statuses_only<T: Child>(old: &T, new: &T) -> bool {
+    let mut old = old.clone();
+    *old.statuses_mut() = new.statuses().clone();
+    *old.updated_at_mut() = new.updated_at();
+    old == *new
+}
+
+/// Gives new children their `created_at`, one microsecond apart so that their order is kept, and changed ones (the root
+/// included) their `updated_at`. Returns whether anything differs.
+pub(crate) fn stamp(before: &LoadBalancerGraph, after: &mut LoadBalancerGraph, now: Timestamp) -> bool {
+    let mut births = Births(now);
+    let mut changed = stamp_children(&before.pools, &mut after.pools, &mut births, now);
+    changed |= stamp_children(&before.listeners, &mut after.listeners, &mut births, now);
+    changed |= stamp_children(&before.members, &mut after.members, &mut births, now);
+    changed |= stamp_children(&before.health_monitors, &mut after.health_monitors, &mut births, now);
+    if before.load_balancer != after.load_balancer {
+        after.load_balancer.updated_at = Some(now);
+        changed = true;
+    }
+    changed
+}
+
+/// Gives every row of a new graph its `created_at`.
+pub(crate) fn stamp_all(graph: &mut LoadBalancerGraph, now: Timestamp) {
+    let nothing = LoadBalancerGraph::new(graph.load_balancer.clone());
+    stamp(&nothing, graph, now);
+    graph.load_balancer.created_at = now;
+    graph.load_balancer.updated_at = None;
+}
+
+struct Births(Timestamp);
+
+impl Births {
+    fn next(&mut self) -> Timestamp {
+        let at = self.0;
+        self.0 = at.saturating_add(SignedDuration::from_micros(1)).unwrap_or(at);
+        at
+    }
+}
+
+fn stamp_children<T: Child>(before: &[T], after: &mut [T], births: &mut Births, now: Timestamp) -> bool {
+    let pairs = Pairs::new(before, after);
+    let mut changed = !pairs.gone.is_empty();
+    for (child, old) in after.iter_mut().zip(pairs.old) {
+        match old {
+            None => {
+                *child.created_at_mut() = births.next();
+                *child.updated_at_mut() = None;
+                changed = true;
+            }
+            Some(old) if *old != *child => {
+                *child.updated_at_mut() = Some(now);
+                changed = true;
+            }
+            Some(_) => {}
+        }
+    }
+    changed
+}

@@ -1,0 +1,245 @@
+//! Lists: filters, tags, sorting, pages (`reference/api.md` §6).
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use octavia_model::{
+    Amphora, AmphoraStatus, HealthMonitor, HealthMonitorId, L7PolicyId, Listener, ListenerId, LoadBalancer,
+    Member, MemberId, Pool, PoolId, ProjectId, ProvisioningStatus,
+};
+use sea_orm::sea_query::{Expr, IntoCondition, Query, SelectStatement};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, Select,
+};
+
+use crate::entity::codec::{self, Decode};
+use crate::entity::{amphora, health_monitor, listener, load_balancer, member, pool};
+use crate::options::Call;
+use crate::retry::framed;
+use crate::write::CHUNK;
+use crate::{ListError, Store, StoreError};
+
+mod filter;
+mod keys;
+mod page;
+
+pub use keys::Resource;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    Ascending,
+    Descending,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SortKey {
+    /// API name.
+    pub key: String,
+    pub direction: Direction,
+}
+
+/// All given conditions hold. Empty = no condition.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TagFilter {
+    /// Has every one of these.
+    pub tags: Vec<String>,
+    /// Has at least one of these.
+    pub tags_any: Vec<String>,
+    /// Lacks at least one of these.
+    pub not_tags: Vec<String>,
+    /// Has none of these.
+    pub not_tags_any: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListQuery {
+    /// API name and values as the caller wrote them; exact match, all must hold.
+    pub filters: Vec<(String, Vec<String>)>,
+    /// Only objects of this project: access, not a filter.
+    pub project: Option<ProjectId>,
+    pub tags: TagFilter,
+    /// Before `created_at`, then `id`, which break ties.
+    pub sort: Vec<SortKey>,
+    /// The id of the last object seen, as the caller wrote it.
+    pub marker: Option<String>,
+    /// `None` = no limit.
+    pub limit: Option<u64>,
+    /// What comes before the marker, from the start of the list.
+    pub page_reverse: bool,
+}
+
+/// One page, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoadBalancerItem {
+    pub load_balancer: LoadBalancer,
+    pub listeners: Vec<ListenerId>,
+    pub pools: Vec<PoolId>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListenerItem {
+    pub listener: Listener,
+    /// By position.
+    pub l7policies: Vec<L7PolicyId>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct PoolItem {
+    pub pool: Pool,
+    /// Listeners whose default pool this is.
+    pub listeners: Vec<ListenerId>,
+    pub members: Vec<MemberId>,
+    pub health_monitor: Option<HealthMonitorId>,
+}
+
+impl Store {
+    pub async fn lb_list(&self, query: &ListQuery) -> Result<Page<LoadBalancerItem>, ListError> {
+        framed!(self, Call::of("lb_list"), self.lb_list_once(query))
+    }
+
+    async fn lb_list_once(&self, query: &ListQuery) -> Result<Page<LoadBalancerItem>, ListError> {
+        use load_balancer::Column;
+
+        let tx = self.begin_read().await?;
+        let there = Column::ProvisioningStatus.ne(ProvisioningStatus::Deleted.as_str());
+        let select = load_balancer::Entity::find().filter(there);
+        let rows = page::select(&tx, Resource::LoadBalancer, select, query).await?;
+        let ids: Vec<_> = rows.iter().map(|row| row.id.as_str()).collect();
+        let mut listeners = related(&tx, LISTENERS, &ids).await?;
+        let mut pools = related(&tx, POOLS, &ids).await?;
+        tx.commit().await?;
+        page_of(rows, |row| {
+            Ok(LoadBalancerItem {
+                listeners: listeners.remove(&row.id).unwrap_or_default(),
+                pools: pools.remove(&row.id).unwrap_or_default(),
+                load_balancer: LoadBalancer::try_from(&row)?,
+            })
+        })
+    }
+
+    pub async fn listener_list(&self, query: &ListQuery) -> Result<Page<ListenerItem>, ListError> {
+        framed!(self, Call::of("listener_list"), self.listener_list_once(query))
+    }
+
+    async fn listener_list_once(&self, query: &ListQuery) -> Result<Page<ListenerItem>, ListError> {
+        let tx = self.begin_read().await?;
+        let rows = page::select(&tx, Resource::Listener, listener::Entity::find(), query).await?;
+        let ids: Vec<_> = rows.iter().map(|row| row.id.as_str()).collect();
+        let mut policies = related(&tx, POLICIES_OF_LISTENER, &ids).await?;
+        tx.commit().await?;
+        page_of(rows, |row| {
+            let l7policies = policies.remove(&row.id).unwrap_or_default();
+            Ok(ListenerItem { l7policies, listener: Listener::try_from(row)? })
+        })
+    }
+
+    pub async fn pool_list(&self, query: &ListQuery) -> Result<Page<PoolItem>, ListError> {
+        framed!(self, Call::of("pool_list"), self.pool_list_once(query))
+    }
+
+    async fn pool_list_once(&self, query: &ListQuery) -> Result<Page<PoolItem>, ListError> {
+        let tx = self.begin_read().await?;
+        let rows = page::select(&tx, Resource::Pool, pool::Entity::find(), query).await?;
+        let ids: Vec<_> = rows.iter().map(|row| row.id.as_str()).collect();
+        let mut listeners = related(&tx, LISTENERS_OF_POOL, &ids).await?;
+        let mut members = related(&tx, MEMBERS_OF_POOL, &ids).await?;
+        let mut monitors = related(&tx, MONITOR_OF_POOL, &ids).await?;
+        tx.commit().await?;
+        page_of(rows, |row| {
+            Ok(PoolItem {
+                listeners: listeners.remove(&row.id).unwrap_or_default(),
+                members: members.remove(&row.id).unwrap_or_default(),
+                health_monitor: monitors.remove(&row.id).and_then(|ids| ids.first().copied()),
+                pool: Pool::try_from(row)?,
+            })
+        })
+    }
+
+    /// Members of one pool.
+    pub async fn member_list(&self, pool: PoolId, query: &ListQuery) -> Result<Page<Member>, ListError> {
+        let select = member::Entity::find().filter(member::Column::PoolId.eq(codec::id(pool)));
+        framed!(self, Call::of("member_list"), self.plain_list(Resource::Member, &select, query))
+    }
+
+    pub async fn health_monitor_list(&self, query: &ListQuery) -> Result<Page<HealthMonitor>, ListError> {
+        let select = health_monitor::Entity::find();
+        let call = Call::of("health_monitor_list");
+        framed!(self, call, self.plain_list(Resource::HealthMonitor, &select, query))
+    }
+
+    /// `project` and the key `project_id` mean the project of the amphora's load balancer.
+    pub async fn amphora_list(&self, query: &ListQuery) -> Result<Page<Amphora>, ListError> {
+        let select =
+            amphora::Entity::find().filter(amphora::Column::Status.ne(AmphoraStatus::Deleted.as_str()));
+        framed!(self, Call::of("amphora_list"), self.plain_list(Resource::Amphora, &select, query))
+    }
+
+    /// A list of rows that show nothing of other tables.
+    async fn plain_list<E, T>(
+        &self,
+        resource: Resource,
+        select: &Select<E>,
+        query: &ListQuery,
+    ) -> Result<Page<T>, ListError>
+    where
+        E: EntityTrait,
+        T: TryFrom<E::Model, Error = StoreError>,
+    {
+        let rows = page::select(self.reader(), resource, select.clone(), query).await?;
+        page_of(rows, T::try_from)
+    }
+}
+
+fn page_of<M, T>(rows: Vec<M>, item: impl FnMut(M) -> Result<T, StoreError>) -> Result<Page<T>, ListError> {
+    Ok(Page { items: rows.into_iter().map(item).collect::<Result<_, _>>()? })
+}
+
+/// Ids of a table by what they belong to.
+#[derive(Debug, Clone, Copy)]
+struct Relation {
+    table: &'static str,
+    parent: &'static str,
+    order: &'static str,
+}
+
+const LISTENERS: Relation = Relation { table: "listener", parent: "load_balancer_id", order: "created_at" };
+const POOLS: Relation = Relation { table: "pool", parent: "load_balancer_id", order: "created_at" };
+const POLICIES_OF_LISTENER: Relation =
+    Relation { table: "l7policy", parent: "listener_id", order: "position" };
+const LISTENERS_OF_POOL: Relation =
+    Relation { table: "listener", parent: "default_pool_id", order: "created_at" };
+const MEMBERS_OF_POOL: Relation = Relation { table: "member", parent: "pool_id", order: "created_at" };
+const MONITOR_OF_POOL: Relation =
+    Relation { table: "health_monitor", parent: "pool_id", order: "created_at" };
+
+/// The related ids of a whole page: one statement, not one for each row.
+async fn related<I>(
+    tx: &DatabaseTransaction,
+    relation: Relation,
+    parents: &[&str],
+) -> Result<BTreeMap<String, Vec<I>>, StoreError>
+where
+    I: FromStr,
+    I::Err: std::fmt::Display,
+{
+    let mut related: BTreeMap<String, Vec<I>> = BTreeMap::new();
+    for parents in parents.chunks(CHUNK) {
+        let select: SelectStatement = Query::select()
+            .columns(["id", relation.parent])
+            .from(relation.table)
+            .cond_where(Expr::col(relation.parent).is_in(parents.iter().copied()).into_condition())
+            .order_by(relation.order, sea_orm::Order::Asc)
+            .order_by("id", sea_orm::Order::Asc)
+            .take();
+        for row in tx.query_all(&select).await? {
+            let (id, parent): (String, String) = (row.try_get("", "id")?, row.try_get("", relation.parent)?);
+            related.entry(parent).or_default().push(Decode(relation.table).parse("id", &id)?);
+        }
+    }
+    Ok(related)
+}

@@ -1,0 +1,127 @@
+//! Order and pages: by key of the last object seen, never by offset.
+
+use sea_orm::sea_query::{Expr, NullOrdering, Query};
+use sea_orm::{
+    Condition, ConnectionTrait, EntityTrait, ExprTrait, Order, QueryFilter, QueryOrder, QueryResult,
+    QuerySelect, Select, Value,
+};
+
+use super::filter::{condition, storable};
+use super::keys::{Key, Kind};
+use super::{Direction, ListQuery, Resource};
+use crate::ListError;
+
+/// The rows of one page.
+pub(super) async fn select<E: EntityTrait>(
+    db: &impl ConnectionTrait,
+    resource: Resource,
+    select: Select<E>,
+    query: &ListQuery,
+) -> Result<Vec<E::Model>, ListError> {
+    let order = order(resource, query)?;
+    let mut select = select.filter(condition(resource, query)?);
+    if let Some(marker) = &query.marker {
+        let last = last_seen::<E>(db, marker, &order).await?;
+        select = select.filter(beyond(&order, &last, query.page_reverse));
+    }
+    for (key, direction) in &order {
+        let direction = match direction {
+            Direction::Ascending => Order::Asc,
+            Direction::Descending => Order::Desc,
+        };
+        let column = Expr::col(key.column);
+        select = if key.nullable {
+            // Null is less than any value, everywhere.
+            let nulls = if direction == Order::Asc { NullOrdering::First } else { NullOrdering::Last };
+            select.order_by_with_nulls(column, direction, nulls)
+        } else {
+            select.order_by(column, direction)
+        };
+    }
+    Ok(select.limit(query.limit).all(db).await?)
+}
+
+/// What was asked for, then `created_at` and `id`, so that the order is total.
+fn order(resource: Resource, query: &ListQuery) -> Result<Vec<(&'static Key, Direction)>, ListError> {
+    let mut order: Vec<(&'static Key, Direction)> = vec![];
+    for sort in &query.sort {
+        let key = resource.sort_key(&sort.key).ok_or_else(|| ListError::UnknownSortKey(sort.key.clone()))?;
+        // A key that sorts already says nothing new.
+        if !order.iter().any(|(other, _)| other.column == key.column) {
+            order.push((key, sort.direction));
+        }
+    }
+    for tie_break in ["created_at", "id"] {
+        if let Some(key) = resource.sort_key(tie_break)
+            && !order.iter().any(|(other, _)| other.column == key.column)
+        {
+            order.push((key, Direction::Ascending));
+        }
+    }
+    Ok(order)
+}
+
+/// The values the marker's row is sorted by. It need not match the filters.
+async fn last_seen<E: EntityTrait>(
+    db: &impl ConnectionTrait,
+    marker: &str,
+    order: &[(&'static Key, Direction)],
+) -> Result<Vec<Option<Value>>, ListError> {
+    let unknown = || ListError::UnknownMarker(marker.to_owned());
+    if !storable(marker) {
+        return Err(unknown());
+    }
+    let select = Query::select()
+        .columns(order.iter().map(|(key, _)| key.column))
+        .from(E::default().table_ref())
+        .and_where(Expr::col("id").eq(marker))
+        .take();
+    let row = db.query_one(&select).await?.ok_or_else(unknown)?;
+    order.iter().map(|(key, _)| value(&row, key)).collect()
+}
+
+fn value(row: &QueryResult, key: &Key) -> Result<Option<Value>, ListError> {
+    Ok(match key.kind {
+        Kind::Text | Kind::Elsewhere { .. } => {
+            row.try_get::<Option<String>>("", key.column)?.map(Value::from)
+        }
+        Kind::Flag => row.try_get::<Option<bool>>("", key.column)?.map(Value::from),
+        Kind::Number | Kind::Time | Kind::Tenths => {
+            row.try_get::<Option<i64>>("", key.column)?.map(Value::from)
+        }
+    })
+}
+
+/// Rows strictly beyond the last one seen: equal in the first keys, beyond in the next, for every number of first keys.
+fn beyond(order: &[(&'static Key, Direction)], last: &[Option<Value>], reverse: bool) -> Condition {
+    let mut any = Condition::any();
+    for at in 0..order.len() {
+        let (key, direction) = order[at];
+        let upwards = (direction == Direction::Ascending) != reverse;
+        let Some(step) = step(key, last[at].as_ref(), upwards) else { continue };
+        let mut all = Condition::all();
+        for ((key, _), value) in order[..at].iter().zip(last) {
+            let column = Expr::col(key.column);
+            all = all.add(match value {
+                Some(value) => column.eq(value.clone()),
+                None => column.is_null(),
+            });
+        }
+        any = any.add(all.add(step));
+    }
+    any
+}
+
+/// Greater, or less, than the value, where null is less than any; `None` when nothing is.
+fn step(key: &Key, value: Option<&Value>, upwards: bool) -> Option<Condition> {
+    let column = || Expr::col(key.column);
+    Some(match (value, upwards) {
+        (Some(value), true) => Condition::all().add(column().gt(value.clone())),
+        (None, true) => Condition::all().add(column().is_not_null()),
+        (Some(value), false) if key.nullable => {
+            Condition::any().add(column().lt(value.clone())).add(column().is_null())
+        }
+        (Some(value), false) => Condition::all().add(column().lt(value.clone())),
+        (None, false) => return None,
+    })
+}

@@ -1,0 +1,86 @@
+//! Trying again when the database refuses because of concurrent writers.
+
+use std::time::Duration;
+
+use rand::Rng;
+
+use crate::{ChangeError, ListError, StoreError};
+
+/// Whether an operation failed only because somebody else wrote at the same time.
+pub(crate) trait Conflicting {
+    fn is_conflict(&self) -> bool;
+}
+
+impl Conflicting for StoreError {
+    fn is_conflict(&self) -> bool {
+        matches!(self, Self::Conflict(_))
+    }
+}
+
+impl<E> Conflicting for ChangeError<E> {
+    fn is_conflict(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_conflict())
+    }
+}
+
+impl Conflicting for ListError {
+    fn is_conflict(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_conflict())
+    }
+}
+
+/// The tries of one operation.
+#[derive(Debug)]
+pub(crate) struct Tries {
+    left: u32,
+    made: u32,
+}
+
+impl Tries {
+    pub(crate) fn new(attempts: u32) -> Self {
+        Self { left: attempts.saturating_sub(1), made: 0 }
+    }
+
+    /// Whether to try once more after this error.
+    pub(crate) fn again(&mut self, error: &impl Conflicting) -> bool {
+        if !error.is_conflict() || self.left == 0 {
+            return false;
+        }
+        self.left -= 1;
+        self.made += 1;
+        true
+    }
+
+    /// At once the first time, then after a random part of 10 ms, 20 ms … 320 ms.
+    pub(crate) async fn pause(&self) {
+        if self.made > 1 {
+            let most = Duration::from_millis(10) * (1 << (self.made - 2).min(5));
+            let part = rand::rng().random::<f64>();
+            tokio::time::sleep(most.mul_f64(part)).await;
+        }
+    }
+}
+
+/// The frame of a public operation: interceptor, tries, interceptor. `$attempt` is evaluated for every try.
+macro_rules! framed {
+    ($store:expr, $call:expr, $attempt:expr) => {{
+        let (store, call) = (&$store, $call);
+        let mut tries = $crate::retry::Tries::new(store.options.attempts);
+        let outcome = loop {
+            let outcome = match store.enter(&call).await {
+                Ok(()) => $attempt.await,
+                Err(error) => Err(error.into()),
+            };
+            match outcome {
+                Err(error) if tries.again(&error) => tries.pause().await,
+                outcome => break outcome,
+            }
+        };
+        match outcome {
+            Ok(value) => store.leave(&call).await.map(|()| value).map_err(Into::into),
+            Err(error) => Err(error),
+        }
+    }};
+}
+
+pub(crate) use framed;

@@ -1,0 +1,209 @@
+//! Writes a difference: few statements, in an order that no foreign key minds.
+
+use octavia_model::{LoadBalancer, LoadBalancerGraph, LoadBalancerId};
+use sea_orm::ActiveValue::{NotSet, Set};
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel,
+    Iterable, QueryFilter,
+};
+
+use crate::difference::{Changes, Child, Difference, Restated};
+use crate::entity::{
+    codec, health_monitor, listener, listener_statistics, load_balancer, member, outbox, pool, tag,
+    vip_security_group,
+};
+use crate::{Duplicate, StoreError};
+
+/// Rows or ids in one statement, so that no database's limit on parameters (SQLite: 32,766) is met.
+pub(crate) const CHUNK: usize = 400;
+
+/// Applies the difference to everything but the root's row.
+pub(crate) async fn children_write(
+    tx: &DatabaseTransaction,
+    graph: &LoadBalancerGraph,
+    difference: &Difference<'_>,
+) -> Result<(), StoreError> {
+    let Difference { listeners, pools, members, health_monitors, .. } = difference;
+    delete::<health_monitor::Entity, _>(tx, health_monitor::Column::Id, &health_monitors.deleted).await?;
+    delete::<member::Entity, _>(tx, member::Column::Id, &members.deleted).await?;
+    delete::<listener::Entity, _>(tx, listener::Column::Id, &listeners.deleted).await?;
+    delete::<listener_statistics::Entity, _>(tx, listener_statistics::Column::ListenerId, &listeners.deleted)
+        .await?;
+    kind_write::<pool::Entity, _, pool::Model>(tx, pools, Duplicate::Pool).await?;
+    kind_write::<listener::Entity, _, listener::Model>(tx, listeners, Duplicate::ListenerPort).await?;
+    // Now no listener refers to them.
+    delete::<pool::Entity, _>(tx, pool::Column::Id, &pools.deleted).await?;
+    kind_write::<member::Entity, _, member::Model>(tx, members, Duplicate::MemberAddress).await?;
+    kind_write::<health_monitor::Entity, _, health_monitor::Model>(
+        tx,
+        health_monitors,
+        Duplicate::HealthMonitor,
+    )
+    .await?;
+    indexes_write(tx, &graph.load_balancer, difference).await
+}
+
+async fn delete<E, I>(tx: &DatabaseTransaction, key: E::Column, ids: &[I]) -> Result<(), StoreError>
+where
+    E: EntityTrait,
+    I: std::fmt::Display,
+{
+    for ids in ids.chunks(CHUNK) {
+        E::delete_many().filter(key.is_in(ids.iter().map(I::to_string))).exec(tx).await?;
+    }
+    Ok(())
+}
+
+/// Updates and inserts of one kind of child.
+async fn kind_write<E, T, M>(
+    tx: &DatabaseTransaction,
+    changes: &Changes<'_, T>,
+    key: Duplicate,
+) -> Result<(), StoreError>
+where
+    E: EntityTrait<Model = M>,
+    E::ActiveModel: ActiveModelTrait<Entity = E> + Send,
+    T: Child,
+    M: for<'a> From<&'a T> + IntoActiveModel<E::ActiveModel>,
+{
+    let column = |name: &str| E::Column::iter().find(|column| sea_orm::IdenStatic::as_str(column) == name);
+    let (Some(id), Some(provisioning), Some(operating), Some(reason), Some(updated_at)) = (
+        column("id"),
+        column("provisioning_status"),
+        column("operating_status"),
+        column("reason"),
+        column("updated_at"),
+    ) else {
+        return Err(StoreError::Corrupt { table: "schema", detail: "a child lacks a column".to_owned() });
+    };
+    for Restated { statuses, updated_at: at, ids } in &changes.restated {
+        for ids in ids.chunks(CHUNK) {
+            E::update_many()
+                .col_expr(provisioning, Expr::value(statuses.provisioning.as_str()))
+                .col_expr(operating, Expr::value(statuses.operating.as_str()))
+                .col_expr(reason, Expr::value(codec::reason(statuses.reason.as_ref())))
+                .col_expr(updated_at, Expr::value(at.map(codec::micros)))
+                .filter(id.is_in(ids.iter().map(T::Id::to_string)))
+                .exec(tx)
+                .await?;
+        }
+    }
+    for child in &changes.updated {
+        let mut row = M::from(child).into_active_model().reset_all();
+        row.not_set(id);
+        E::update_many()
+            .set(row)
+            .filter(id.eq(child.id().to_string()))
+            .exec(tx)
+            .await
+            .map_err(|error| StoreError::of_insert(error, key))?;
+    }
+    for children in changes.inserted.chunks(CHUNK) {
+        let rows = children.iter().map(|child| M::from(child).into_active_model().reset_all());
+        E::insert_many(rows)
+            .exec_without_returning(tx)
+            .await
+            .map_err(|error| StoreError::of_insert(error, key))?;
+    }
+    Ok(())
+}
+
+/// Brings the indexes of tags and security groups in line.
+async fn indexes_write(
+    tx: &DatabaseTransaction,
+    lb: &LoadBalancer,
+    difference: &Difference<'_>,
+) -> Result<(), StoreError> {
+    let mut tags = TagWrites::default();
+    if difference.root_retagged {
+        tags.replace(lb.id, &lb.tags);
+    }
+    tags.collect(&difference.listeners);
+    tags.collect(&difference.pools);
+    tags.collect(&difference.members);
+    tags.collect(&difference.health_monitors);
+    delete::<tag::Entity, _>(tx, tag::Column::ResourceId, &tags.stale).await?;
+    let load_balancer_id = codec::id(lb.id);
+    let rows: Vec<_> = tags
+        .fresh
+        .into_iter()
+        .map(|(resource_id, tag)| tag::ActiveModel {
+            resource_id: Set(resource_id),
+            tag: Set(tag),
+            load_balancer_id: Set(load_balancer_id.clone()),
+        })
+        .collect();
+    for rows in rows.chunks(CHUNK) {
+        tag::Entity::insert_many(rows.to_vec()).exec_without_returning(tx).await?;
+    }
+    if difference.root_regrouped {
+        delete::<vip_security_group::Entity, _>(tx, vip_security_group::Column::LoadBalancerId, &[lb.id])
+            .await?;
+        let groups: std::collections::BTreeSet<_> = lb.vip.sg_ids.iter().map(ToString::to_string).collect();
+        let rows = groups.into_iter().map(|sg_id| vip_security_group::ActiveModel {
+            load_balancer_id: Set(load_balancer_id.clone()),
+            sg_id: Set(sg_id),
+        });
+        let rows: Vec<_> = rows.collect();
+        if !rows.is_empty() {
+            vip_security_group::Entity::insert_many(rows).exec_without_returning(tx).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Resources whose index entries go, and entries that come.
+#[derive(Default)]
+struct TagWrites {
+    stale: Vec<String>,
+    fresh: std::collections::BTreeSet<(String, String)>,
+}
+
+impl TagWrites {
+    fn replace(&mut self, id: impl std::fmt::Display, tags: &[String]) {
+        let id = id.to_string();
+        self.fresh.extend(tags.iter().map(|tag| (id.clone(), tag.clone())));
+        self.stale.push(id);
+    }
+
+    fn collect<T: Child>(&mut self, changes: &Changes<'_, T>) {
+        for child in &changes.retagged {
+            self.replace(child.id(), child.tags());
+        }
+        self.stale.extend(changes.untagged.iter().map(T::Id::to_string));
+    }
+}
+
+/// Notes an event for others to be told.
+pub(crate) async fn outbox_write(
+    db: &impl ConnectionTrait,
+    lb: &LoadBalancer,
+    event: &str,
+    created_at: i64,
+) -> Result<(), StoreError> {
+    let row = outbox::ActiveModel {
+        id: NotSet,
+        load_balancer_id: Set(codec::id(lb.id)),
+        project_id: Set(lb.project_id.to_string()),
+        event: Set(event.to_owned()),
+        generation: Set(codec::count(lb.generation)),
+        created_at: Set(created_at),
+    };
+    outbox::Entity::insert(row).exec_without_returning(db).await?;
+    Ok(())
+}
+
+/// Writes columns of the root's row.
+pub(crate) async fn root_write(
+    tx: &DatabaseTransaction,
+    id: LoadBalancerId,
+    row: load_balancer::ActiveModel,
+) -> Result<(), StoreError> {
+    load_balancer::Entity::update_many()
+        .set(row)
+        .filter(load_balancer::Column::Id.eq(codec::id(id)))
+        .exec(tx)
+        .await?;
+    Ok(())
+}

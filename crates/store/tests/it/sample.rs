@@ -1,0 +1,301 @@
+//! Load balancers for tests.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use octavia_model::*;
+
+pub(crate) fn reason(text: &str) -> Reason {
+    Reason::new(ReasonCode::Internal, text, "Do “nothing”.")
+}
+
+pub(crate) fn load_balancer(project: &str, name: &str) -> LoadBalancer {
+    LoadBalancer {
+        id: LoadBalancerId::new_v4(),
+        project_id: ProjectId::new(project),
+        name: name.to_owned(),
+        description: String::new(),
+        admin_state_up: true,
+        statuses: Statuses::created(OperatingStatus::Offline),
+        vip: Vip {
+            address: "127.100.64.7".parse().unwrap(),
+            subnet_id: SubnetId::new_v4(),
+            network_id: NetworkId::new_v4(),
+            port_id: PortId::new_v4(),
+            qos_policy_id: None,
+            sg_ids: vec![],
+            vnic_type: VnicType::Normal,
+            owned: true,
+        },
+        additional_vips: vec![],
+        provider: "amphora".to_owned(),
+        flavor_id: None,
+        availability_zone: None,
+        topology: Topology::Single,
+        tags: vec![],
+        generation: 0,
+        applied_generation: 0,
+        created_at: Timestamp::UNIX_EPOCH,
+        updated_at: None,
+    }
+}
+
+pub(crate) fn listener(lb: &LoadBalancer, port: u16) -> Listener {
+    Listener {
+        id: ListenerId::new_v4(),
+        load_balancer_id: lb.id,
+        project_id: lb.project_id.clone(),
+        name: String::new(),
+        description: String::new(),
+        admin_state_up: true,
+        statuses: Statuses::created(OperatingStatus::Offline),
+        protocol: ListenerProtocol::Http,
+        protocol_port: port,
+        connection_limit: Some(-1),
+        default_pool_id: None,
+        insert_headers: BTreeMap::new(),
+        timeouts: Timeouts::DEFAULT,
+        allowed_cidrs: None,
+        tls: Tls::default(),
+        default_tls_container_ref: None,
+        sni_container_refs: vec![],
+        client_ca_tls_container_ref: None,
+        client_crl_container_ref: None,
+        client_authentication: ClientAuthentication::None,
+        hsts_max_age: None,
+        hsts_include_subdomains: false,
+        hsts_preload: false,
+        tags: vec![],
+        created_at: Timestamp::UNIX_EPOCH,
+        updated_at: None,
+    }
+}
+
+pub(crate) fn pool(lb: &LoadBalancer) -> Pool {
+    Pool {
+        id: PoolId::new_v4(),
+        load_balancer_id: lb.id,
+        project_id: lb.project_id.clone(),
+        name: String::new(),
+        description: String::new(),
+        admin_state_up: true,
+        statuses: Statuses::created(OperatingStatus::Offline),
+        protocol: PoolProtocol::Http,
+        lb_algorithm: Algorithm::RoundRobin,
+        session_persistence: None,
+        tls_enabled: false,
+        tls_container_ref: None,
+        ca_tls_container_ref: None,
+        crl_container_ref: None,
+        tls: Tls::default(),
+        tags: vec![],
+        created_at: Timestamp::UNIX_EPOCH,
+        updated_at: None,
+    }
+}
+
+pub(crate) fn member(pool: &Pool, address: &str) -> Member {
+    Member {
+        id: MemberId::new_v4(),
+        pool_id: pool.id,
+        load_balancer_id: pool.load_balancer_id,
+        project_id: pool.project_id.clone(),
+        name: String::new(),
+        admin_state_up: true,
+        statuses: Statuses::created(OperatingStatus::NoMonitor),
+        address: address.to_owned(),
+        protocol_port: 80,
+        weight: Some(1),
+        backup: false,
+        subnet_id: None,
+        monitor_address: None,
+        monitor_port: None,
+        vnic_type: VnicType::Normal,
+        tags: vec![],
+        created_at: Timestamp::UNIX_EPOCH,
+        updated_at: None,
+    }
+}
+
+pub(crate) fn health_monitor(pool: &Pool) -> HealthMonitor {
+    HealthMonitor {
+        id: HealthMonitorId::new_v4(),
+        pool_id: pool.id,
+        load_balancer_id: pool.load_balancer_id,
+        project_id: pool.project_id.clone(),
+        name: String::new(),
+        admin_state_up: true,
+        statuses: Statuses::created(OperatingStatus::Offline),
+        kind: HealthMonitorType::Tcp,
+        delay: 5,
+        timeout: 3,
+        max_retries: 2,
+        max_retries_down: 3,
+        http_method: None,
+        url_path: None,
+        expected_codes: None,
+        http_version: None,
+        domain_name: None,
+        tags: vec![],
+        created_at: Timestamp::UNIX_EPOCH,
+        updated_at: None,
+    }
+}
+
+/// A listener, its pool, two members, a monitor.
+pub(crate) fn small() -> LoadBalancerGraph {
+    let lb = load_balancer("project", "small");
+    let pool = pool(&lb);
+    let mut listener = listener(&lb, 80);
+    listener.default_pool_id = Some(pool.id);
+    let members = vec![member(&pool, "127.0.0.1"), member(&pool, "127.0.0.2")];
+    let health_monitors = vec![health_monitor(&pool)];
+    LoadBalancerGraph {
+        load_balancer: lb,
+        listeners: vec![listener],
+        pools: vec![pool],
+        members,
+        health_monitors,
+    }
+}
+
+/// Every attribute set, to something unusual where possible.
+pub(crate) fn maximal() -> LoadBalancerGraph {
+    let mut graph = small();
+    let text = |word: &str| format!("{word} ñ “quoted” \\ 'x' \u{1F980} ");
+    let uuid = uuid::Uuid::new_v4;
+    let statuses = Statuses {
+        provisioning: ProvisioningStatus::PendingUpdate,
+        operating: OperatingStatus::Degraded,
+        reason: Some(Reason::new(ReasonCode::PortInUse, text("why"), "{\"json\"?}")),
+    };
+    let tls = Tls {
+        ciphers: Some("A:B".to_owned()),
+        versions: Some(vec!["TLSv1.2".to_owned(), "TLSv1.3".to_owned()]),
+        alpn_protocols: Some(vec![]),
+    };
+    let tags = || vec!["b".to_owned(), "a, \"c\"".to_owned(), "ü".to_owned()];
+
+    let lb = &mut graph.load_balancer;
+    lb.name = text("lb");
+    lb.description = text("description");
+    lb.admin_state_up = false;
+    lb.statuses = statuses.clone();
+    lb.vip.address = "fd00::7".parse().unwrap();
+    lb.vip.qos_policy_id = Some(uuid());
+    lb.vip.sg_ids = vec![SecurityGroupId::new_v4(), SecurityGroupId::new_v4()];
+    lb.vip.vnic_type = VnicType::Direct;
+    lb.vip.owned = false;
+    lb.additional_vips = vec![AdditionalVip {
+        address: "10.0.0.9".parse().unwrap(),
+        subnet_id: SubnetId::new_v4(),
+        network_id: lb.vip.network_id,
+        port_id: lb.vip.port_id,
+    }];
+    lb.provider = "octavia".to_owned();
+    lb.flavor_id = Some(uuid());
+    lb.availability_zone = Some(text("zone"));
+    lb.topology = Topology::ActiveStandby;
+    lb.tags = tags();
+
+    let listener = &mut graph.listeners[0];
+    listener.name = text("listener");
+    listener.description = text("description");
+    listener.admin_state_up = false;
+    listener.statuses = statuses.clone();
+    listener.protocol = ListenerProtocol::TerminatedHttps;
+    listener.protocol_port = u16::MAX;
+    listener.connection_limit = Some(i32::MAX);
+    listener.insert_headers = BTreeMap::from([(text("X-Forwarded-For"), "true".to_owned())]);
+    listener.timeouts =
+        Timeouts { client_data: Timeouts::MAX, member_connect: 0, member_data: 1, tcp_inspect: 2 };
+    listener.allowed_cidrs = Some(vec!["10.0.0.0/8".parse().unwrap(), "::/0".parse().unwrap()]);
+    listener.tls = tls.clone();
+    listener.default_tls_container_ref = Some("https://secrets/1".to_owned());
+    listener.sni_container_refs = vec!["z".to_owned(), "a".to_owned()];
+    listener.client_ca_tls_container_ref = Some("ca".to_owned());
+    listener.client_crl_container_ref = Some("crl".to_owned());
+    listener.client_authentication = ClientAuthentication::Mandatory;
+    listener.hsts_max_age = Some(u32::MAX);
+    listener.hsts_include_subdomains = true;
+    listener.hsts_preload = true;
+    listener.tags = tags();
+
+    let pool = &mut graph.pools[0];
+    pool.name = text("pool");
+    pool.description = text("description");
+    pool.admin_state_up = false;
+    pool.statuses = statuses.clone();
+    pool.protocol = PoolProtocol::ProxyV2;
+    pool.lb_algorithm = Algorithm::SourceIpPort;
+    pool.session_persistence = Some(SessionPersistence {
+        kind: SessionPersistenceType::AppCookie,
+        cookie_name: Some("sid".to_owned()),
+        persistence_timeout: Some(-7),
+        persistence_granularity: Some("255.255.255.0".to_owned()),
+    });
+    pool.tls_enabled = true;
+    pool.tls_container_ref = Some("tls".to_owned());
+    pool.ca_tls_container_ref = Some("ca".to_owned());
+    pool.crl_container_ref = Some("crl".to_owned());
+    pool.tls = tls;
+    pool.tags = tags();
+
+    let member = &mut graph.members[0];
+    member.name = text("member");
+    member.admin_state_up = false;
+    member.statuses = statuses.clone();
+    member.address = "FD00::0001".to_owned();
+    member.protocol_port = u16::MAX;
+    member.weight = Some(256);
+    member.backup = true;
+    member.subnet_id = Some(SubnetId::new_v4());
+    member.monitor_address = Some("127.0.0.3".to_owned());
+    member.monitor_port = Some(1);
+    member.vnic_type = VnicType::Direct;
+    member.tags = tags();
+    graph.members[1].weight = None;
+
+    let monitor = &mut graph.health_monitors[0];
+    monitor.name = text("monitor");
+    monitor.admin_state_up = false;
+    monitor.statuses = statuses;
+    monitor.kind = HealthMonitorType::TlsHello;
+    monitor.delay = u32::MAX;
+    monitor.timeout = 0;
+    monitor.max_retries = 10;
+    monitor.max_retries_down = 1;
+    monitor.http_method = Some(HttpMethod::Patch);
+    monitor.url_path = Some(text("/"));
+    monitor.expected_codes = Some("200-299".to_owned());
+    monitor.http_version = Some(1.1);
+    monitor.domain_name = Some("example.org".to_owned());
+    monitor.tags = tags();
+    graph
+}
+
+pub(crate) fn amphora(lb: LoadBalancerId) -> Amphora {
+    Amphora {
+        id: AmphoraId::new_v4(),
+        load_balancer_id: Some(lb),
+        status: AmphoraStatus::Allocated,
+        role: Some(AmphoraRole::Standalone),
+        compute_id: None,
+        lb_network_ip: None,
+        vrrp_ip: None,
+        ha_ip: None,
+        vrrp_port_id: None,
+        ha_port_id: None,
+        vrrp_interface: None,
+        vrrp_id: None,
+        vrrp_priority: None,
+        cert_expiration: None,
+        cached_zone: None,
+        image_id: None,
+        compute_flavor: None,
+        applied_generation: 0,
+        last_heartbeat_at: None,
+        created_at: Timestamp::UNIX_EPOCH,
+        updated_at: None,
+    }
+}
