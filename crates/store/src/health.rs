@@ -67,8 +67,6 @@ pub enum Report {
 #[derive(Debug, Clone, PartialEq)]
 pub struct HeartbeatWrite {
     pub amphora: AmphoraId,
-    /// The amphora's, as [`Store::health_context`] said.
-    pub load_balancer: LoadBalancerId,
     /// Counts beats since the agent's start. A beat whose number is not higher than the last one's is late or double,
     /// and changes nothing, if it comes within five seconds of it; later, it is an agent that started again.
     pub seq: u64,
@@ -115,21 +113,29 @@ impl Store {
     /// Writes what a heartbeat says. Returns false when it was late, double, or of an amphora that is gone: then
     /// nothing was written.
     pub async fn heartbeat_apply(&self, beat: &HeartbeatWrite) -> Result<bool, StoreError> {
-        let call = Call::of_lb("heartbeat_apply", beat.load_balancer);
+        let call = Call::of("heartbeat_apply");
         framed!(self, call, self.heartbeat_apply_once(beat))
     }
 
     async fn heartbeat_apply_once(&self, beat: &HeartbeatWrite) -> Result<bool, StoreError> {
         let tx = self.begin_write().await?;
-        // The root comes first, as in every other write, so that no two writers wait for each other.
-        let root_gone = !beat.statuses.is_empty() && root_lock(&tx, beat.load_balancer).await?.is_none();
-        let row = amphora::Entity::find_by_id(codec::id(beat.amphora)).lock_exclusive().one(&tx).await?;
-        let row = row.filter(|row| {
-            !root_gone
-                && row.status != AmphoraStatus::Deleted.as_str()
-                && row.load_balancer_id == Some(codec::id(beat.load_balancer))
-        });
-        let Some(row) = row.filter(|row| !is_late(row, beat)) else {
+        let id = codec::id(beat.amphora);
+        if !beat.statuses.is_empty() {
+            // The root comes first, as in every other write, so that no two writers wait for each other.
+            let lb = amphora_read(&tx, beat.amphora).await?.and_then(|row| row.load_balancer_id);
+            let lb = Decode("amphora").parse_option("load_balancer_id", lb.as_deref())?;
+            let root = match lb {
+                Some(lb) => root_lock(&tx, lb).await?,
+                None => None,
+            };
+            if root.is_none() {
+                tx.rollback().await?;
+                return Ok(false);
+            }
+        }
+        let row = amphora::Entity::find_by_id(id).lock_exclusive().one(&tx).await?;
+        let row = row.filter(|row| row.status != AmphoraStatus::Deleted.as_str() && !is_late(row, beat));
+        let Some((row, lb)) = row.and_then(|row| row.load_balancer_id.clone().map(|lb| (row, lb))) else {
             tx.rollback().await?;
             return Ok(false);
         };
@@ -138,8 +144,8 @@ impl Store {
             .filter(amphora::Column::Id.eq(&row.id))
             .exec(&tx)
             .await?;
-        statistics_write(&tx, beat).await?;
-        statuses_write(&tx, beat.load_balancer, &beat.statuses).await?;
+        statistics_write(&tx, &lb, beat).await?;
+        statuses_write(&tx, &lb, &beat.statuses).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -163,7 +169,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let tx = self.begin_write().await?;
         if root_lock(&tx, lb).await?.is_some() {
-            statuses_write(&tx, lb, statuses).await?;
+            statuses_write(&tx, &codec::id(lb), statuses).await?;
         }
         Ok(tx.commit().await?)
     }
@@ -244,7 +250,11 @@ fn sign_of_life(row: &amphora::Model, beat: &HeartbeatWrite) -> amphora::ActiveM
 }
 
 /// Takes the counters in; of those that did not move nothing is written.
-async fn statistics_write(tx: &DatabaseTransaction, beat: &HeartbeatWrite) -> Result<(), StoreError> {
+async fn statistics_write(
+    tx: &DatabaseTransaction,
+    lb: &str,
+    beat: &HeartbeatWrite,
+) -> Result<(), StoreError> {
     use listener_statistics::{Column, Entity};
 
     if beat.statistics.is_empty() {
@@ -253,14 +263,13 @@ async fn statistics_write(tx: &DatabaseTransaction, beat: &HeartbeatWrite) -> Re
     let amphora = codec::id(beat.amphora);
     let rows = Entity::find().filter(Column::AmphoraId.eq(&amphora)).all(tx).await?;
     let mut rows: BTreeMap<_, _> = rows.into_iter().map(|row| (row.listener_id.clone(), row)).collect();
-    let lb = codec::id(beat.load_balancer);
     let known: Option<Vec<String>> = if beat.statistics.keys().all(|id| rows.contains_key(&codec::id(*id))) {
         None
     } else {
         let listeners = listener::Entity::find()
             .select_only()
             .column(listener::Column::Id)
-            .filter(listener::Column::LoadBalancerId.eq(&lb));
+            .filter(listener::Column::LoadBalancerId.eq(lb));
         Some(listeners.into_tuple().all(tx).await?)
     };
     let mut changed = vec![];
@@ -269,7 +278,7 @@ async fn statistics_write(tx: &DatabaseTransaction, beat: &HeartbeatWrite) -> Re
         let (mut row, is_new) = match rows.remove(&id) {
             Some(row) => (row, false),
             None if known.as_ref().is_some_and(|known| known.contains(&id)) => {
-                (stats::fresh(id, amphora.clone(), lb.clone()), true)
+                (stats::fresh(id, amphora.clone(), lb.to_owned()), true)
             }
             None => continue,
         };
@@ -297,7 +306,7 @@ async fn statistics_write(tx: &DatabaseTransaction, beat: &HeartbeatWrite) -> Re
 /// Rows that become the same are written together. The root's row is held by the caller.
 async fn statuses_write(
     tx: &DatabaseTransaction,
-    lb: LoadBalancerId,
+    lb: &str,
     statuses: &StatusWrites,
 ) -> Result<(), StoreError> {
     macro_rules! write {

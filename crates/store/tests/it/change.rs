@@ -49,7 +49,11 @@ pub(crate) async fn change(
     id: LoadBalancerId,
     change: impl Fn(&mut LoadBalancerGraph),
 ) -> LoadBalancerGraph {
-    let (_, graph) = store.lb_change(id, UPDATE, |graph| Ok::<_, ()>(change(graph))).await.unwrap();
+    let change = |graph: &mut LoadBalancerGraph| {
+        change(graph);
+        Ok::<_, ()>(())
+    };
+    let ((), graph) = store.lb_change(id, UPDATE, change).await.unwrap();
     assert_eq!(store.lb_fetch(id).await.unwrap().unwrap(), graph);
     graph
 }
@@ -157,7 +161,11 @@ async fn what_must_be_unique_is() {
         ];
         let id = graph.load_balancer.id;
         for (key, break_it) in cases {
-            let error = store.lb_change(id, UPDATE, |graph| Ok::<_, ()>(break_it(graph))).await.unwrap_err();
+            let breaking = |graph: &mut LoadBalancerGraph| {
+                break_it(graph);
+                Ok::<_, ()>(())
+            };
+            let error = store.lb_change(id, UPDATE, breaking).await.unwrap_err();
             assert!(
                 matches!(error, ChangeError::Store(StoreError::Duplicate(k)) if k == key),
                 "{key:?}: {error:?}"

@@ -1,5 +1,8 @@
 //! One suite, three databases: every test runs on SQLite, PostgreSQL and MariaDB.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::print_stderr, reason = "the runner shows it for failed tests")]
+
 mod change;
 mod databases;
 mod sample;
