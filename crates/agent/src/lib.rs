@@ -55,6 +55,8 @@ pub enum AgentError {
 
 /// Runs until SIGTERM or SIGINT, and then ends the proxy as well. On one thread: an amphora is to be small.
 pub fn run(options: AgentOptions) -> Result<(), AgentError> {
+    // A terminal's Ctrl-C is for the controller that was started there. Fails when run from a shell, and needs not.
+    let _ = rustix::process::setsid();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(core::run(options))
 }
