@@ -106,8 +106,8 @@ impl AllInOne {
             }),
         });
         let app = Router::new()
-            .nest(IDENTITY_PATH, cloud.identity_router())
-            .nest(NETWORK_PATH, cloud.network_router())
+            .nest_service(IDENTITY_PATH, cloud.identity_router())
+            .nest_service(NETWORK_PATH, cloud.network_router())
             .nest(LOAD_BALANCER_PATH, api.clone())
             .fallback_service(api);
         let (stop, stopped) = watch::channel(false);
