@@ -106,11 +106,12 @@ impl LocalCloud {
     /// Blocks: a few files are read and, at the first start, written.
     pub fn open(dir: &Path, options: LocalOptions) -> Result<Self, OpenError> {
         let now = Timestamp::now();
-        let dir = absolute(dir)?;
+        let private = |path: &Path| files::dir_private(path).map_err(|error| OpenError::file(path, error));
+        private(dir)?;
+        // Processes are told apart by their directory, which must have one name only.
+        let dir = dir.canonicalize().map_err(|error| OpenError::file(dir, error))?;
         let cloud_dir = dir.join("cloud");
-        for path in [&dir, &cloud_dir, &dir.join(compute::DIR)] {
-            files::dir_private(path).map_err(|error| OpenError::file(path, error))?;
-        }
+        private(&cloud_dir)?;
         let stored = Settings::load(&cloud_dir)?;
         let (claim, mut settings) = match stored {
             Some(settings) => (claim::claim_again(settings.network)?, settings),
@@ -183,8 +184,4 @@ impl LocalCloud {
     pub fn heartbeat_key(&self) -> &str {
         &self.settings.heartbeat_key
     }
-}
-
-fn absolute(dir: &Path) -> Result<PathBuf, OpenError> {
-    std::path::absolute(dir).map_err(|error| OpenError::file(dir, error))
 }

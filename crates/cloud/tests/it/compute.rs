@@ -129,8 +129,8 @@ async fn a_server_is_a_private_directory_and_processes_apart_from_ours() {
     assert_eq!(mode(&dir.join("boot.json")), 0o600);
     assert_eq!(mode(&dir.join("agent.log")), 0o600);
     let agent = servers.process(request.amphora_id, "agent.pid");
-    let group = rustix::process::getpgid(Pid::from_raw(agent.pid as i32)).unwrap();
-    assert_ne!(group, rustix::process::getpgrp(), "Ctrl-C here is not for it");
+    let session = rustix::process::getsid(Pid::from_raw(agent.pid as i32)).unwrap();
+    assert_eq!(session.as_raw_pid(), agent.pid as i32, "what it needs to lead a session is left to it");
     let environment = fs::read_to_string(format!("/proc/{}/environ", agent.pid)).unwrap();
     assert!(environment.contains("PATH=") && !environment.contains("HOME="), "{environment}");
     let address = server.agent.unwrap();

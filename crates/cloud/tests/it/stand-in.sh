@@ -3,6 +3,7 @@
 # usage: stand-in.sh amphora|proxy --dir DIR …
 # Files in DIR change its ways: `dies` = the agent exits at once; `stubborn` = nobody heeds SIGTERM;
 # `unnamed` = the proxy never writes its pid.
+[ "$1" = amphora ] && [ -z "$SESSION" ] && SESSION=own exec setsid "$0" "$@"
 role=$1
 dir=$3
 

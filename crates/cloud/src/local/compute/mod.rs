@@ -28,7 +28,7 @@ use crate::{CloudError, Compute, Server, ServerRequest, ServerState};
 pub(super) const DIR: &str = "amphorae";
 
 /// How long an agent may take to end itself and its proxy before it is killed.
-const GRACE: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(3);
 
 /// [`Compute`] by process pairs on loopback addresses.
 #[derive(Debug)]
@@ -52,9 +52,12 @@ impl LoopbackCompute {
                 addresses.take(address);
             }
         }
+        // Servers are started in their own directories; a bare name is for PATH.
+        let exe =
+            if exe.components().nth(1).is_none() { Ok(exe.to_owned()) } else { std::path::absolute(exe) };
         Ok(Self {
             dir,
-            exe: exe.to_owned(),
+            exe: exe.map_err(|error| OpenError::file(state_dir, error))?,
             addresses: Arc::new(Mutex::new(addresses)),
             busy: Mutex::default(),
             blocking: Blocking::new(4),

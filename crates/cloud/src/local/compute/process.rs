@@ -62,14 +62,15 @@ fn gone(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
 }
 
-/// Ends agent and proxy: asks the agent first, kills what is still there after `grace`. Returns when they are gone.
+/// Ends agent and proxy: asks the agent, which ends its proxy, and kills it after `grace`; a proxy that is still
+/// there has a third of that. Returns when they are gone.
 pub(super) async fn end(dir: &ServerDir, grace: Duration) -> io::Result<()> {
     for agent in [dir.starting()?, dir.agent()?].into_iter().flatten() {
         end_one(agent, grace).await?;
     }
     // No agent, so nobody starts another proxy.
     if let Some(proxy) = dir.proxy()? {
-        end_one(proxy, grace).await?;
+        end_one(proxy, grace / 3).await?;
     }
     // What was spawned by an agent that ended before it could say so.
     for _ in 0..SWEEPS_MAX {

@@ -4,7 +4,6 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
@@ -189,10 +188,11 @@ impl ServerDir {
             )
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
-            .stderr(log)
-            // Ctrl-C at the controller's terminal is not for it; it makes itself a session.
-            .process_group(0);
-        let mut child = tokio::process::Command::from(command).spawn()?;
+            .stderr(log);
+        // It makes itself a session, which the leader of a process group could not.
+        let mut child = tokio::process::Command::from(command)
+            .spawn()
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", exe.display())))?;
         if let Some(id) = child.id().and_then(|pid| ProcessId::of(pid).transpose()).transpose()? {
             id.write(&self.path.join(START_PID))?;
         }
