@@ -10,15 +10,26 @@ pub(super) const UNFINISHED: &str = ".tmp";
 
 /// Replaces the file at once and durably. Mode 0600.
 pub(super) fn file_replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    replace(path, content, true)?;
+    parent_sync(path)
+}
+
+/// Replaces the file at once, but does not wait for the disk: for what a loss of power makes pointless. Mode 0600.
+pub(super) fn file_swap(path: &Path, content: &[u8]) -> io::Result<()> {
+    replace(path, content, false)
+}
+
+fn replace(path: &Path, content: &[u8], sync: bool) -> io::Result<()> {
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(UNFINISHED);
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
     file.set_permissions(fs::Permissions::from_mode(0o600))?;
     file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
-    parent_sync(path)
+    if sync {
+        file.sync_all()?;
+    }
+    fs::rename(&unfinished, path)
 }
 
 /// Removes the file durably; absent is fine.

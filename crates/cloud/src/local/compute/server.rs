@@ -13,7 +13,7 @@ use octavia_wire::{ProcessId, files};
 
 use super::address::Addresses;
 use super::process::runs;
-use crate::local::files::{UNFINISHED, dir_private, file_read, file_replace};
+use crate::local::files::{UNFINISHED, dir_private, file_read, file_swap};
 use crate::{BootFile, CloudError, Server, ServerState};
 
 /// The agent's management address, a line of text.
@@ -138,7 +138,8 @@ impl ServerDir {
         }
     }
 
-    /// Everything the agent needs, before it is started.
+    /// Everything the agent needs, before it is started. A loss of power ends the processes too, and the server is
+    /// made again from the request; so nothing here waits for the disk.
     pub(super) fn make(
         &self,
         boot_files: &[BootFile],
@@ -154,7 +155,7 @@ impl ServerDir {
                 .unwrap_or_else(PoisonError::into_inner)
                 .next()
                 .ok_or_else(|| CloudError::unavailable("no management address is free"))?;
-            file_replace(&self.path.join(ADDRESS), format!("{address}\n").as_bytes()).map_err(|error| {
+            file_swap(&self.path.join(ADDRESS), format!("{address}\n").as_bytes()).map_err(|error| {
                 addresses.lock().unwrap_or_else(PoisonError::into_inner).give_back(address);
                 trouble(error)
             })?;
@@ -162,7 +163,7 @@ impl ServerDir {
         for BootFile { name, content } in boot_files {
             let path = self.path.join(name);
             if fs::read(&path).ok().as_ref() != Some(content) {
-                file_replace(&path, content).map_err(trouble)?;
+                file_swap(&path, content).map_err(trouble)?;
             }
         }
         Ok(())

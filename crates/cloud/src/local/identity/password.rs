@@ -1,4 +1,4 @@
-//! Passwords: drawn at random by us, kept as salted PBKDF2 hashes.
+//! Passwords: drawn at random by us, kept as salted PBKDF2 hashes (from aws-lc-rs, which TLS brings anyway).
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
