@@ -185,6 +185,18 @@ pub(crate) enum Target {
     Endpoint(&'static Endpoint, Vec<String>),
 }
 
+/// Where catalogs commonly point to; answered beside the plain paths.
+const MOUNT: &str = "/load-balancer";
+
+/// The path as the API knows it, wherever it is mounted.
+pub(crate) fn below_mount(path: &str) -> &str {
+    match path.strip_prefix(MOUNT) {
+        Some("") => "/",
+        Some(rest) if rest.starts_with('/') => rest,
+        _ => path,
+    }
+}
+
 /// The version document is the one thing that is shown without a token.
 pub(crate) fn is_public(path: &str) -> bool {
     path.bytes().all(|byte| byte == b'/')
@@ -312,7 +324,7 @@ mod tests {
 
     fn check(request: &str) -> String {
         let (method, path) = request.split_once(' ').expect("method and path");
-        match resolve(&method.parse().expect("a method"), path) {
+        match resolve(&method.parse().expect("a method"), below_mount(path)) {
             Ok(Target::Versions) => "versions".to_owned(),
             Ok(Target::Root) => "root".to_owned(),
             Ok(Target::Endpoint(endpoint, parameters)) => {
@@ -327,6 +339,10 @@ mod tests {
         for (request, expected) in [
             ("GET /", "versions"),
             ("GET //", "versions"),
+            ("GET /load-balancer", "versions"),
+            ("GET /load-balancer/", "versions"),
+            ("GET /load-balancer/v2/lbaas/pools", "PoolList"),
+            ("GET /load-balancers", "404"),
             ("GET /v2", "root"),
             ("GET /v2.0/", "root"),
             ("GET /v2/lbaas/", "root"),

@@ -20,8 +20,8 @@ use crate::view::version::VersionsView;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
 
-/// The whole API. It may be mounted anywhere (at `/` and, as many clouds do, at `/load-balancer`): links carry the
-/// path a request came by.
+/// The whole API, at `/` and, as many clouds have it, below `/load-balancer`. It may be nested elsewhere as well:
+/// links carry the path a request came by.
 pub fn router(state: ApiState) -> Router {
     Router::new().fallback(serve).with_state(state)
 }
@@ -79,7 +79,7 @@ async fn answer(
     if parts.method == Method::OPTIONS {
         return Ok(StatusCode::OK.into_response());
     }
-    let path = parts.uri.path();
+    let path = endpoint::below_mount(parts.uri.path());
     if path.trim_end_matches('/') == "/healthcheck" {
         return Err(Fault::UnknownPath);
     }

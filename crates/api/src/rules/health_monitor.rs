@@ -37,8 +37,21 @@ pub(crate) fn create(
     id: HealthMonitorId,
     options: &ApiOptions,
 ) -> Result<(), Fault> {
-    create_precheck(graph, pool, body, options)?;
     open_pool(graph, pool, options)?;
+    add(graph, pool, body, id, options)?;
+    touch_pool(graph, pool);
+    Ok(())
+}
+
+/// The monitor itself; its pool is the caller's business.
+pub(super) fn add(
+    graph: &mut LoadBalancerGraph,
+    pool: PoolId,
+    body: &HealthMonitorBody,
+    id: HealthMonitorId,
+    options: &ApiOptions,
+) -> Result<(), Fault> {
+    create_precheck(graph, pool, body, options)?;
     let kind = body.kind.required("type")?;
     // On a create only values count: a null is as good as absent.
     http_only(kind, body, |sent| matches!(sent, Presence::Value))?;
@@ -69,7 +82,6 @@ pub(crate) fn create(
         created_at: BY_STORE,
         updated_at: None,
     });
-    touch_pool(graph, pool);
     Ok(())
 }
 

@@ -118,10 +118,10 @@ fn create_pool(
     }
     pool::create(graph, body, id, options)?;
     if let Some(monitor) = &body.health_monitor {
-        health_monitor::create(graph, id, monitor, TypedUuid::from_untyped_uuid(fresh()), options)?;
+        health_monitor::add(graph, id, monitor, TypedUuid::from_untyped_uuid(fresh()), options)?;
     }
     for member in &body.members {
-        member::create(graph, id, member, TypedUuid::from_untyped_uuid(fresh()), options)?;
+        member::add(graph, id, member, TypedUuid::from_untyped_uuid(fresh()), options)?;
     }
     Ok(())
 }

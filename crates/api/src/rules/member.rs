@@ -31,8 +31,21 @@ pub(crate) fn create(
     id: MemberId,
     options: &ApiOptions,
 ) -> Result<(), Fault> {
-    create_precheck(body, options)?;
     open_pool(graph, pool, options)?;
+    add(graph, pool, body, id, options)?;
+    touch_pool(graph, pool);
+    Ok(())
+}
+
+/// The member itself; its pool is the caller's business.
+pub(super) fn add(
+    graph: &mut LoadBalancerGraph,
+    pool: PoolId,
+    body: &MemberBody,
+    id: MemberId,
+    options: &ApiOptions,
+) -> Result<(), Fault> {
+    create_precheck(body, options)?;
     let (_, address) = body.address.clone().required("address")?;
     let protocol_port = body.protocol_port.required("protocol_port")?;
     let duplicate = Fault::DuplicateMember { ip: address.clone(), port: protocol_port };
@@ -62,7 +75,6 @@ pub(crate) fn create(
         created_at: BY_STORE,
         updated_at: None,
     });
-    touch_pool(graph, pool);
     Ok(())
 }
 
@@ -168,7 +180,7 @@ impl Batch<'_> {
         for (body, new_id) in self.bodies.iter().zip(self.ids) {
             let (address, port) = key(body)?;
             match find(graph, pool, address, port) {
-                None => create(graph, pool, body, *new_id, options)?,
+                None => add(graph, pool, body, *new_id, options)?,
                 Some(id) => {
                     kept.insert(id);
                     if let Some(member) = graph.member_mut(id) {

@@ -1,0 +1,11 @@
+//! The API as its clients see it, over a real store in memory and a small network and identity of the tests' own.
+
+mod authorization;
+mod create;
+mod hostile;
+mod lists;
+mod pending;
+mod refused;
+mod resources;
+mod transport;
+mod world;
