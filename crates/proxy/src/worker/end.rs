@@ -16,7 +16,7 @@ impl Session {
         let reuse = uploaded
             && exchange.reusable
             && exchange.down.excess.is_empty()
-            && exchange.upstream.as_ref().is_some_and(|u| !u.sock.has_hung_up());
+            && exchange.upstream.as_mut().is_some_and(|u| u.sock.is_quiet());
         let keep = uploaded && exchange.traits.keep_alive;
         self.exchange_end(t, reuse);
         self.served = true;

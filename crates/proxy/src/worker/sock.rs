@@ -59,10 +59,6 @@ impl Sock {
         self.readable
     }
 
-    pub(super) fn has_hung_up(&self) -> bool {
-        self.hung_up
-    }
-
     pub(super) fn is_broken(&self) -> bool {
         self.broken
     }
@@ -74,6 +70,14 @@ impl Sock {
         }
         let result = sys::recv(self.fd.as_fd(), buffer);
         self.after_read(result, buffer.len())
+    }
+
+    /// Nothing has come that is not read, and the other side has not ended.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        if self.readable {
+            self.readable = sys::peek(self.fd.as_fd()) != Err(Errno::AGAIN);
+        }
+        !self.readable
     }
 
     /// Into a pipe that is empty.
