@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
-use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use octavia_wire::{AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, paths};
 use serde::Serialize;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
@@ -22,10 +23,15 @@ use crate::tls::Tls;
 
 /// The largest spec, in bytes: a thousand members take a tenth of it.
 const MAX_BODY: usize = 8 << 20;
+/// Read of a body that is larger, so that the refusal is not lost in a reset connection.
+const MAX_DISCARDED: usize = 4 * MAX_BODY;
 /// The first part of a request, and the largest piece read at once.
 const MAX_HEAD: usize = 32 << 10;
 /// Connections at once; more wait in the listening socket.
 const MAX_CONNECTIONS: usize = 32;
+/// For a client that was not believed to read why: time, and pieces of what it still sends.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+const LINGER_READS: usize = 16;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Also how long a connection may be idle between requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -69,8 +75,15 @@ async fn connection(tcp: TcpStream, tls: &Tls, questions: mpsc::Sender<Question>
         error.to_string()
     })?;
     tcp.set_nodelay(true).map_err(|error| error.to_string())?;
-    let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(tcp));
-    let stream = handshake.await.map_err(|_| "no handshake in time")?.map_err(|error| error.to_string())?;
+    let accept = TlsAcceptor::from(config).accept(tcp).into_fallible();
+    let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, accept).await {
+        Err(_) => return Err("no handshake in time".to_owned()),
+        Ok(Err((error, tcp))) => {
+            linger(tcp).await;
+            return Err(error.to_string());
+        }
+        Ok(Ok(stream)) => stream,
+    };
     let service = service_fn(move |request| {
         let questions = questions.clone();
         async move { Ok::<_, Infallible>(answer(request, &questions).await) }
@@ -139,25 +152,41 @@ async fn push(request: Request<Incoming>, questions: &mpsc::Sender<Question>) ->
 }
 
 async fn read(request: Request<Incoming>) -> Result<Vec<u8>, Response<String>> {
-    let too_large =
-        || fault(StatusCode::PAYLOAD_TOO_LARGE, format!("a body is at most {MAX_BODY} bytes long"));
-    let announced =
-        request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: u64| length > MAX_BODY as u64) {
-        return Err(too_large());
-    }
     let mut body = request.into_body();
     let mut bytes = vec![];
+    let mut length = 0;
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         let frame = frame.map_err(|error| fault(StatusCode::BAD_REQUEST, error.to_string()))?;
-        if let Some(data) = frame.data_ref() {
-            if bytes.len() + data.len() > MAX_BODY {
-                return Err(too_large());
-            }
+        let Some(data) = frame.data_ref() else { continue };
+        length += data.len();
+        if length <= MAX_BODY {
             bytes.extend_from_slice(data);
+        } else {
+            bytes = vec![];
+        }
+        if length > MAX_DISCARDED {
+            break;
         }
     }
-    Ok(bytes)
+    if length <= MAX_BODY {
+        return Ok(bytes);
+    }
+    Err(fault(StatusCode::PAYLOAD_TOO_LARGE, format!("a body is at most {MAX_BODY} bytes long")))
+}
+
+/// Lets the last words (a TLS alert) be read: closing with something unread would reset the connection, and they would
+/// be lost.
+async fn linger(mut tcp: TcpStream) {
+    let discard = async {
+        let mut chunk = [0; 4096];
+        let _ = tcp.shutdown().await;
+        for _ in 0..LINGER_READS {
+            if !matches!(tcp.read(&mut chunk).await, Ok(1..)) {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER_TIMEOUT, discard).await;
 }
 
 fn stopping() -> Response<String> {

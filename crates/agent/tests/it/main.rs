@@ -1,0 +1,16 @@
+//! A real agent and a real proxy, two processes as in the product, killed and pushed at.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests fail like tests")]
+
+mod amphora;
+mod certs;
+mod member;
+mod role;
+mod spec;
+
+mod disk;
+mod health;
+mod ports;
+mod push;
+mod survival;
+mod trust;

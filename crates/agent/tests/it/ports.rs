@@ -1,0 +1,50 @@
+//! Ports that cannot be had: told with a reason, everything else is in force, and tried again.
+
+use std::net::{SocketAddr, TcpListener};
+
+use octavia_model::ReasonCode;
+use octavia_wire::AmphoraSpec;
+
+use crate::amphora::{Amphora, eventually};
+use crate::member::{Member, get};
+use crate::spec::listener;
+
+#[test]
+fn a_taken_port_is_a_fault_until_it_is_free() {
+    let amphora = Amphora::start();
+    let member = Member::start(amphora.ip, "one");
+    let mut spec = amphora.spec(amphora.free_port(), &[member.address]);
+    let stranger = TcpListener::bind((amphora.ip, 0)).unwrap();
+    let taken = stranger.local_addr().unwrap();
+    spec.listeners.push(listener(taken.port(), spec.pools[0].id));
+    let (good, bad) = (spec.listeners[0].clone(), spec.listeners[1].clone());
+
+    let outcome = amphora.push(&spec).unwrap();
+    assert_eq!(outcome.faults.len(), 1, "{:?}", outcome.faults);
+    let fault = &outcome.faults[0];
+    assert_eq!((fault.listener, fault.address, fault.code), (bad.id, amphora.ip, ReasonCode::PortInUse));
+    assert_eq!(get(SocketAddr::new(amphora.ip, good.port)).unwrap(), "one");
+    assert_eq!(amphora.info().faults, outcome.faults);
+    let beat =
+        amphora.heartbeat("the fault is told", |beat| beat.generation == Some(1) && !beat.faults.is_empty());
+    assert_eq!(beat.faults, outcome.faults);
+    assert!(beat.listeners.contains_key(&good.id) && !beat.listeners.contains_key(&bad.id));
+    assert_eq!(amphora.push(&spec).unwrap(), outcome, "tried again at once, in vain");
+
+    drop(stranger);
+    eventually("tried again by itself", || get(taken).ok());
+    let beat = amphora.heartbeat("no fault is told any more", |beat| beat.faults.is_empty());
+    assert!(beat.listeners.contains_key(&bad.id));
+    assert_eq!(amphora.info().faults, []);
+    assert_eq!(amphora.push(&spec).unwrap().faults, []);
+
+    // And gone with its listener.
+    let stranger = TcpListener::bind((amphora.ip, 0)).unwrap();
+    let mut next = AmphoraSpec { generation: 2, ..spec };
+    next.listeners[1].port = stranger.local_addr().unwrap().port();
+    assert_eq!(amphora.push(&next).unwrap().faults.len(), 1);
+    next.generation = 3;
+    next.listeners.truncate(1);
+    assert_eq!(amphora.push(&next).unwrap().faults, []);
+    assert_eq!(get(SocketAddr::new(amphora.ip, good.port)).unwrap(), "one");
+}

@@ -1,0 +1,136 @@
+//! Specs: newer, older, again, of others, too large, not specs at all.
+
+use octavia_wire::{AmphoraSpec, files, paths};
+
+use crate::amphora::Amphora;
+use crate::member::{Member, get};
+
+#[test]
+fn newer_is_taken_older_is_refused_the_same_is_the_same() {
+    let amphora = Amphora::start();
+    let (one, two) = (Member::start(amphora.ip, "one"), Member::start(amphora.ip, "two"));
+    assert_eq!(amphora.info().generation, 0);
+
+    let first = amphora.spec(amphora.free_port(), &[one.address]);
+    let vip = std::net::SocketAddr::new(amphora.ip, first.listeners[0].port);
+    let outcome = amphora.push(&first).unwrap();
+    assert_eq!((outcome.fence, outcome.generation), (1, 1));
+    assert_eq!(outcome.faults, []);
+    assert_eq!(get(vip).unwrap(), "one");
+    assert_eq!(amphora.push(&first).unwrap(), outcome, "again");
+
+    let mut second = AmphoraSpec { generation: 2, ..first.clone() };
+    second.pools[0].members[0].port = two.address.port();
+    assert_eq!(amphora.push(&second).unwrap().generation, 2);
+    assert_eq!(get(vip).unwrap(), "two", "in force as soon as it is answered");
+
+    for older in [&first, &AmphoraSpec { fence: 0, generation: 99, ..first.clone() }] {
+        let fault = amphora.push(older).unwrap_err();
+        assert_eq!(fault.http_code, 409, "{}", fault.error);
+    }
+    assert_eq!(get(vip).unwrap(), "two");
+    let info = amphora.info();
+    assert_eq!((info.fence, info.generation, info.amphora_id), (1, 2, amphora.id));
+
+    let successor = AmphoraSpec { fence: 2, generation: 2, ..first.clone() };
+    assert_eq!(amphora.push(&successor).unwrap().fence, 2);
+    assert_eq!(get(vip).unwrap(), "one");
+    let beat = amphora.heartbeat("the generation is told", |beat| beat.generation == Some(2));
+    assert_eq!(beat.boot, info.boot);
+    assert!(beat.listeners.contains_key(&first.listeners[0].id));
+    let key = format!("{}:{}", first.pools[0].id, first.listeners[0].id);
+    assert!(beat.pools.contains_key(&key), "{:?}", beat.pools.keys());
+}
+
+#[test]
+fn a_listener_goes_and_another_comes() {
+    let amphora = Amphora::start();
+    let member = Member::start(amphora.ip, "one");
+    let first = amphora.spec(amphora.free_port(), &[member.address]);
+    amphora.push(&first).unwrap();
+    let port = amphora.free_port();
+    let mut moved = AmphoraSpec { generation: 2, ..first.clone() };
+    moved.listeners[0].port = port;
+    amphora.push(&moved).unwrap();
+    assert_eq!(get((amphora.ip, port).into()).unwrap(), "one");
+    assert!(get((amphora.ip, first.listeners[0].port).into()).unwrap_err().contains("refused"));
+    // Another listener on the same port.
+    let mut other = AmphoraSpec { generation: 3, ..moved.clone() };
+    other.listeners[0].id = octavia_model::ListenerId::new_v4();
+    assert_eq!(amphora.push(&other).unwrap().faults, []);
+    assert_eq!(get((amphora.ip, port).into()).unwrap(), "one");
+    amphora.push(&AmphoraSpec { generation: 4, listeners: vec![], pools: vec![], ..moved.clone() }).unwrap();
+    assert!(get((amphora.ip, port).into()).unwrap_err().contains("refused"));
+}
+
+#[test]
+fn what_is_not_for_this_amphora_changes_nothing() {
+    let amphora = Amphora::start();
+    let member = Member::start(amphora.ip, "one");
+    let good = amphora.spec(amphora.free_port(), &[member.address]);
+    amphora.push(&good).unwrap();
+    let before = std::fs::read(amphora.file(files::SPEC)).unwrap();
+    let next = AmphoraSpec { generation: 2, ..good.clone() };
+    let json = serde_json::to_string(&next).unwrap();
+    let mut unknown_pool = next.clone();
+    unknown_pool.pools.clear();
+    for (body, status, text) in [
+        (
+            serde_json::to_string(&AmphoraSpec {
+                amphora_id: octavia_model::AmphoraId::new_v4(),
+                ..next.clone()
+            })
+            .unwrap(),
+            400,
+            "for amphora",
+        ),
+        (
+            serde_json::to_string(&AmphoraSpec {
+                load_balancer_id: octavia_model::LoadBalancerId::new_v4(),
+                ..next.clone()
+            })
+            .unwrap(),
+            400,
+            "for load balancer",
+        ),
+        (serde_json::to_string(&AmphoraSpec { version: 2, ..next.clone() }).unwrap(), 400, "wire version 2"),
+        (serde_json::to_string(&unknown_pool).unwrap(), 400, "names pool"),
+        (String::new(), 400, "not a spec"),
+        ("{}".to_owned(), 400, "not a spec"),
+        ("null".to_owned(), 400, "not a spec"),
+        (json[..json.len() - 1].to_owned(), 400, "not a spec"),
+        ("[".repeat(100_000), 400, "not a spec"),
+        (json.replace("\"HTTP\"", "\"GOPHER\""), 400, "not a spec"),
+        (" ".repeat((8 << 20) + 1), 413, "at most"),
+    ] {
+        let (answered, body) = amphora.request("PUT", paths::SPEC, body.as_bytes());
+        let body = String::from_utf8(body).unwrap();
+        assert_eq!(answered, status, "{body}");
+        assert!(body.contains(text), "{body}");
+    }
+    assert_eq!(std::fs::read(amphora.file(files::SPEC)).unwrap(), before);
+    assert_eq!(amphora.info().generation, 1);
+    assert_eq!(get((amphora.ip, good.listeners[0].port).into()).unwrap(), "one");
+}
+
+#[test]
+fn paths_and_methods_that_are_not_there() {
+    let amphora = Amphora::start();
+    for (method, path, status) in [
+        ("GET", "/", 200),
+        ("POST", "/", 405),
+        ("GET", paths::SPEC, 405),
+        ("DELETE", paths::SPEC, 405),
+        ("PUT", paths::INFO, 405),
+        ("GET", "/2.0", 404),
+        ("GET", "/1.0/info", 404),
+        ("GET", "/2.0/spec/", 404),
+        ("GET", "/../boot.json", 404),
+    ] {
+        let (answered, body) = amphora.request(method, path, b"");
+        assert_eq!(answered, status, "{method} {path}: {}", String::from_utf8_lossy(&body));
+        if path == "/" && status == 200 {
+            assert_eq!(body, br#"{"api_version":"2.0"}"#);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The processes under test are this very program, asked to be an agent or a proxy.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use octavia_agent::AgentOptions;
+use octavia_proxy::ProxyOptions;
+
+const DIR: &str = "OCTAVIA_IT_DIR";
+const BIND: &str = "OCTAVIA_IT_BIND";
+const PROXY_DIR: &str = "OCTAVIA_IT_PROXY_DIR";
+const THREADS: &str = "OCTAVIA_IT_THREADS";
+
+/// Not a test: an agent, if the environment says so.
+#[test]
+fn agent() {
+    let Some(dir) = std::env::var_os(DIR) else { return };
+    let bind = std::env::var(BIND).unwrap().parse().unwrap();
+    // The test harness takes no arguments of ours, so a shell turns them into variables.
+    let script = format!("{PROXY_DIR}=\"$2\" {THREADS}=\"$4\" exec \"$0\" role::proxy --exact --nocapture");
+    let proxy_command = vec!["/bin/sh".into(), "-c".into(), script.into(), this_program()];
+    octavia_agent::run(AgentOptions { dir: PathBuf::from(dir), bind, proxy_command }).unwrap();
+}
+
+/// Not a test: a proxy, if the environment says so.
+#[test]
+fn proxy() {
+    let Some(dir) = std::env::var_os(PROXY_DIR) else { return };
+    let threads = std::env::var(THREADS).unwrap().parse().unwrap();
+    octavia_proxy::run(ProxyOptions { dir: PathBuf::from(dir), threads, sandbox: true }).unwrap();
+}
+
+pub(crate) fn start_agent(dir: &Path, bind: std::net::SocketAddr) -> Child {
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("agent.log")).unwrap();
+    Command::new(this_program())
+        .args(["role::agent", "--exact", "--nocapture"])
+        .env(DIR, dir)
+        .env(BIND, bind.to_string())
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+fn this_program() -> OsString {
+    std::env::current_exe().unwrap().into_os_string()
+}
