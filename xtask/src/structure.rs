@@ -60,7 +60,17 @@ fn a1(graph: &Graph) -> Result<Vec<String>> {
 }
 
 /// Modules of `proxy` that hold decisions: each is a file or a directory below `crates/proxy/src`.
-const PROXY_CORES: &[&str] = &["balance.rs", "http1", "slab.rs", "snapshot.rs", "wheel.rs"];
+const PROXY_CORES: &[&str] = &[
+    "balance.rs",
+    "health/http.rs",
+    "health/machine.rs",
+    "health/schedule.rs",
+    "http1",
+    "report.rs",
+    "slab.rs",
+    "snapshot.rs",
+    "wheel.rs",
+];
 
 const INPUT_OUTPUT: &[&str] = &[
     "std::fs",
