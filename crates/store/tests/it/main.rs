@@ -5,4 +5,7 @@
 
 mod change;
 mod databases;
+mod health;
+mod lease;
 mod sample;
+mod settle;

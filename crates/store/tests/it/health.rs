@@ -1,0 +1,213 @@
+//! Heartbeats: liveness, operating statuses, counters that neither lose nor repeat.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use octavia_model::*;
+use octavia_store::{HeartbeatWrite, Report, Settlement, Statistics, StatusWrite, StatusWrites, Store};
+use uuid::Uuid;
+
+use crate::databases::on_all;
+use crate::lease::leased;
+use crate::sample;
+
+fn beat(amphora: AmphoraId, seq: u64, received_at: Timestamp) -> HeartbeatWrite {
+    HeartbeatWrite {
+        amphora,
+        seq,
+        received_at,
+        alive: true,
+        applied_generation: None,
+        report: Report::Totals { boot: None },
+        statistics: BTreeMap::new(),
+        statuses: StatusWrites::default(),
+    }
+}
+
+fn counted(n: u64) -> Statistics {
+    Statistics {
+        bytes_in: 100 * n,
+        bytes_out: 10 * n,
+        active_connections: n,
+        total_connections: n,
+        request_errors: 2 * n,
+    }
+}
+
+/// What is shown for `total` units counted and `active` connections.
+fn shown(total: u64, active: u64) -> Statistics {
+    Statistics { active_connections: active, ..counted(total) }
+}
+
+async fn with_amphora(store: &Store) -> (LoadBalancerGraph, AmphoraId, octavia_store::Lease) {
+    let (graph, lease) = leased(store).await;
+    let amphora = sample::amphora(graph.load_balancer.id);
+    store.amphora_insert(&lease, &amphora).await.unwrap();
+    (graph, amphora.id, lease)
+}
+
+#[tokio::test]
+async fn counters_neither_drift_nor_jump_back() {
+    on_all(|store| async move {
+        let (graph, amphora, _lease) = with_amphora(&store).await;
+        let listener = graph.listeners[0].id;
+        let (first, second) = (Uuid::new_v4(), Uuid::new_v4());
+        let at = store.now().await.unwrap();
+        let totals = |boot| Report::Totals { boot: Some(boot) };
+        // Seconds, number of the beat, report, counted; written?, total shown, active shown.
+        let steps = [
+            (0, 1, totals(first), 5, true, 5, 5),
+            (1, 1, totals(first), 5, false, 5, 5),
+            (1, 3, totals(first), 9, true, 9, 9),
+            (2, 2, totals(first), 7, false, 9, 9),
+            // The agent started again, the data plane did not.
+            (20, 0, totals(first), 12, true, 12, 12),
+            // The data plane started again.
+            (21, 1, totals(second), 1, true, 13, 1),
+            // A late beat of the start before, whatever its number.
+            (21, 9, totals(first), 13, false, 13, 1),
+            (40, 2, totals(second), 4, true, 16, 4),
+            // The original's agent, version 3.
+            (50, 3, Report::Differences, 10, true, 26, 10),
+            (50, 3, Report::Differences, 10, false, 26, 10),
+            // The original's version 2 does not name its start: lower means another one.
+            (60, 4, Report::Totals { boot: None }, 3, true, 29, 3),
+            (61, 5, Report::Totals { boot: None }, 4, true, 30, 4),
+            (62, 6, Report::Totals { boot: None }, 2, true, 32, 2),
+        ];
+        for (seconds, seq, report, n, written, total, active) in steps {
+            let stranger = ListenerId::new_v4();
+            let write = HeartbeatWrite {
+                report,
+                statistics: BTreeMap::from([(listener, counted(n)), (stranger, counted(1000))]),
+                ..beat(amphora, seq, at + SignedDuration::from_secs(seconds))
+            };
+            let step = format!("{seconds} {seq} {report:?} {n}");
+            assert_eq!(store.heartbeat_apply(&write).await.unwrap(), written, "{step}");
+            assert_eq!(store.listener_stats(listener).await.unwrap(), shown(total, active), "{step}");
+        }
+        let lb = graph.load_balancer.id;
+        assert_eq!(store.lb_stats(lb).await.unwrap(), shown(32, 2));
+        let by_amphora = store.amphora_stats(amphora).await.unwrap();
+        assert_eq!(by_amphora.len(), 1);
+        assert_eq!((by_amphora[0].listener_id, by_amphora[0].statistics), (listener, shown(32, 2)));
+        let nothing = Statistics::default();
+        assert_eq!(store.listener_stats(ListenerId::new_v4()).await.unwrap(), nothing);
+        assert!(store.amphora_stats(AmphoraId::new_v4()).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sums_survive_an_amphora() {
+    on_all(|store| async move {
+        let (graph, first, lease) = with_amphora(&store).await;
+        let (lb, listener) = (graph.load_balancer.id, graph.listeners[0].id);
+        let second = sample::amphora(lb);
+        store.amphora_insert(&lease, &second).await.unwrap();
+        let at = store.now().await.unwrap();
+        for (amphora, n) in [(first, 3), (second.id, u64::MAX)] {
+            let statistics = BTreeMap::from([(
+                listener,
+                if n == u64::MAX { Statistics { bytes_in: n, ..counted(4) } } else { counted(n) },
+            )]);
+            let write = HeartbeatWrite { statistics, ..beat(amphora, 1, at) };
+            assert!(store.heartbeat_apply(&write).await.unwrap());
+        }
+        store.amphora_delete_mark(&lease, first).await.unwrap();
+        let sum = store.lb_stats(lb).await.unwrap();
+        assert_eq!(sum, Statistics { bytes_in: i64::MAX as u64 + 300, ..shown(7, 4) });
+        // Of a deleted amphora nothing more is taken.
+        assert!(!store.heartbeat_apply(&beat(first, 9, at)).await.unwrap());
+        assert!(!store.heartbeat_apply(&beat(AmphoraId::new_v4(), 9, at)).await.unwrap());
+        // Statistics go with the listener.
+        store.lb_settle(&lease, 1, &Settlement::default()).await.unwrap();
+        crate::change::change(&store, lb, |graph| graph.listeners.clear()).await;
+        assert_eq!(store.lb_stats(lb).await.unwrap(), Statistics::default());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn statuses_and_signs_of_life() {
+    on_all(|store| async move {
+        let (graph, amphora, lease) = with_amphora(&store).await;
+        let lb = graph.load_balancer.id;
+        let fault = BTreeMap::from([(graph.listeners[0].id, sample::reason("port"))]);
+        store.lb_settle(&lease, 1, &Settlement { listener_faults: fault }).await.unwrap();
+        let context = store.health_context(amphora).await.unwrap().unwrap();
+        assert_eq!(context.graph, store.lb_fetch(lb).await.unwrap().unwrap());
+        assert_eq!((context.amphora.id, context.amphora.last_heartbeat_at), (amphora, None));
+        assert_eq!(store.health_context(AmphoraId::new_v4()).await.unwrap(), None);
+
+        let bad = StatusWrite { operating: OperatingStatus::Error, reason: Some(sample::reason("down")) };
+        let good = StatusWrite { operating: OperatingStatus::Online, reason: None };
+        let statuses = StatusWrites {
+            load_balancer: Some(StatusWrite { operating: OperatingStatus::Degraded, ..bad.clone() }),
+            listeners: BTreeMap::from([
+                (graph.listeners[0].id, good.clone()),
+                (ListenerId::new_v4(), bad.clone()),
+            ]),
+            pools: BTreeMap::from([(graph.pools[0].id, bad.clone())]),
+            members: graph.members.iter().map(|m| m.id).zip([bad.clone(), good]).collect(),
+        };
+        let at = store.now().await.unwrap();
+        let write = HeartbeatWrite { statuses, applied_generation: Some(1), ..beat(amphora, 1, at) };
+        assert!(store.heartbeat_apply(&write).await.unwrap());
+        let after = store.lb_fetch(lb).await.unwrap().unwrap();
+        let said = |statuses: &Statuses| {
+            let reason = statuses.reason.as_ref().map(|reason| reason.text.clone());
+            (statuses.operating, reason, statuses.provisioning)
+        };
+        use OperatingStatus::{Degraded, Error, Online};
+        let (down, active) = (Some("down".to_owned()), ProvisioningStatus::Active);
+        assert_eq!(said(&after.load_balancer.statuses), (Degraded, down.clone(), active));
+        // What explains the provisioning status stays.
+        let port = Some("port".to_owned());
+        assert_eq!(said(&after.listeners[0].statuses), (Online, port, ProvisioningStatus::Error));
+        assert_eq!(said(&after.pools[0].statuses), (Error, down.clone(), active));
+        assert_eq!(said(&after.members[0].statuses), (Error, down, active));
+        assert_eq!(said(&after.members[1].statuses), (Online, None, active));
+        // No generation, no time of change: nobody asked for this.
+        assert_eq!(after.load_balancer.generation, 1);
+        assert_eq!(after.members[0].updated_at, context.graph.members[0].updated_at);
+        let row = store.amphora_fetch(amphora).await.unwrap().unwrap();
+        assert_eq!((row.last_heartbeat_at, row.applied_generation), (Some(at), 1));
+
+        // A beat that does not count as life.
+        let later = at + SignedDuration::from_secs(10);
+        let write = HeartbeatWrite { alive: false, ..beat(amphora, 2, later) };
+        assert!(store.heartbeat_apply(&write).await.unwrap());
+        assert_eq!(store.amphora_fetch(amphora).await.unwrap().unwrap().last_heartbeat_at, Some(at));
+        // Worker's writes leave the beat's.
+        store.amphora_update(&lease, &sample::amphora(lb)).await.unwrap();
+        store.amphora_update(&lease, &Amphora { last_heartbeat_at: None, ..row }).await.unwrap();
+        assert_eq!(store.amphora_fetch(amphora).await.unwrap().unwrap().last_heartbeat_at, Some(at));
+
+        let silent = |since| {
+            let store = store.clone();
+            async move {
+                store.amphorae_silent(since).await.unwrap().into_iter().map(|a| a.id).collect::<Vec<_>>()
+            }
+        };
+        let never = sample::amphora(lb);
+        store.amphora_insert(&lease, &never).await.unwrap();
+        let booting = Amphora { status: AmphoraStatus::Booting, ..sample::amphora(lb) };
+        store.amphora_insert(&lease, &booting).await.unwrap();
+        assert!(silent(at).await.is_empty());
+        let mut found = silent(later).await;
+        found.sort();
+        let mut expected = vec![amphora, never.id];
+        expected.sort();
+        assert_eq!(found, expected);
+
+        let writes = StatusWrites {
+            load_balancer: Some(StatusWrite { operating: Error, reason: Some(sample::reason("silent")) }),
+            ..Default::default()
+        };
+        store.statuses_apply(lb, &writes).await.unwrap();
+        store.statuses_apply(LoadBalancerId::new_v4(), &writes).await.unwrap();
+        assert_eq!(store.lb_fetch(lb).await.unwrap().unwrap().load_balancer.statuses.operating, Error);
+    })
+    .await;
+}

@@ -1,0 +1,227 @@
+//! Leases: one holder at a time, and a late one's writes change nothing.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use octavia_model::*;
+use octavia_store::{Lease, OperationStart, Release, Settled, Settlement, Store, StoreError};
+
+use crate::change::{UPDATE, change};
+use crate::databases::on_all;
+use crate::sample;
+
+pub(crate) const TTL: Duration = Duration::from_secs(30);
+
+/// A new load balancer, leased.
+pub(crate) async fn leased(store: &Store) -> (LoadBalancerGraph, Lease) {
+    let graph = store.lb_create(&sample::small()).await.unwrap();
+    let lease = acquire(store, graph.load_balancer.id).await;
+    (graph, lease)
+}
+
+pub(crate) async fn acquire(store: &Store, lb: LoadBalancerId) -> Lease {
+    store.lease_acquire(lb, WorkerId::new_v4(), TTL).await.unwrap().unwrap()
+}
+
+fn release(next_attempt_at: jiff::Timestamp) -> Release {
+    Release { next_attempt_at, attempts: 3, last_error: Some("boom".to_owned()) }
+}
+
+async fn later(store: &Store) -> jiff::Timestamp {
+    store.now().await.unwrap() + SignedDuration::from_secs(60)
+}
+
+#[tokio::test]
+async fn a_lease_is_taken_renewed_and_given_back() {
+    on_all(|store| async move {
+        let graph = store.lb_create(&sample::small()).await.unwrap();
+        let lb = graph.load_balancer.id;
+        assert_eq!(store.work_due(10).await.unwrap(), [lb]);
+        assert!(store.work_next_due().await.unwrap().unwrap() <= store.now().await.unwrap());
+
+        let lease = acquire(&store, lb).await;
+        assert_eq!(lease.epoch, 1);
+        assert!(store.work_due(10).await.unwrap().is_empty());
+        assert_eq!(store.work_next_due().await.unwrap(), Some(lease.until));
+        assert!(store.lease_acquire(lb, WorkerId::new_v4(), TTL).await.unwrap().is_none());
+        store.lease_renew(&lease, 2 * TTL).await.unwrap();
+        assert!(store.work_next_due().await.unwrap().unwrap() > lease.until);
+
+        let next = later(&store).await;
+        store.lease_release(&lease, release(next)).await.unwrap();
+        assert_eq!(store.work_next_due().await.unwrap(), Some(next));
+        assert!(store.work_due(10).await.unwrap().is_empty());
+        // Not due.
+        assert!(store.lease_acquire(lb, WorkerId::new_v4(), TTL).await.unwrap().is_none());
+        // Given back is given back.
+        assert!(matches!(store.lease_renew(&lease, TTL).await, Err(StoreError::LeaseLost)));
+        assert!(matches!(store.lease_release(&lease, release(next)).await, Err(StoreError::LeaseLost)));
+        assert!(matches!(store.desired_load(&lease).await, Err(StoreError::LeaseLost)));
+
+        store.lb_wake(lb).await.unwrap();
+        let lease = acquire(&store, lb).await;
+        assert_eq!(lease.epoch, 2);
+        let desired = store.desired_load(&lease).await.unwrap();
+        assert_eq!((desired.attempts, desired.last_error.as_deref()), (3, Some("boom")));
+        assert_eq!(desired.graph, graph);
+        assert_eq!(desired.pending_since, Some(graph.load_balancer.created_at));
+        assert!(!desired.deleting && desired.amphorae.is_empty());
+
+        store.lb_wake(LoadBalancerId::new_v4()).await.unwrap();
+        assert!(
+            store.lease_acquire(LoadBalancerId::new_v4(), WorkerId::new_v4(), TTL).await.unwrap().is_none()
+        );
+    })
+    .await;
+}
+
+/// What was asked for while a worker was at work is not forgotten when it goes.
+#[tokio::test]
+async fn a_release_sees_what_the_worker_did_not() {
+    on_all(|store| async move {
+        type Ask = for<'a> fn(&'a Store, LoadBalancerId) -> std::pin::Pin<Box<dyn Future<Output = ()> + 'a>>;
+        let write: Ask = |store, lb| {
+            Box::pin(async move {
+                change(store, lb, |graph| graph.load_balancer.name.push('x')).await;
+            })
+        };
+        let wake: Ask = |store, lb| Box::pin(async move { store.lb_wake(lb).await.unwrap() });
+        for ask in [write, wake] {
+            let (graph, lease) = leased(&store).await;
+            let lb = graph.load_balancer.id;
+            // Before the load: seen.
+            ask(&store, lb).await;
+            store.desired_load(&lease).await.unwrap();
+            store.lease_release(&lease, release(later(&store).await)).await.unwrap();
+            assert!(!store.work_due(10).await.unwrap().contains(&lb));
+            // After it: not seen.
+            store.lb_wake(lb).await.unwrap();
+            let lease = acquire(&store, lb).await;
+            store.desired_load(&lease).await.unwrap();
+            ask(&store, lb).await;
+            store.lease_release(&lease, release(later(&store).await)).await.unwrap();
+            assert!(store.work_due(10).await.unwrap().contains(&lb));
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_of_many_takes_it() {
+    on_all(|store| async move {
+        for round in 1..=5 {
+            let graph = store.lb_create(&sample::small()).await.unwrap();
+            let lb = graph.load_balancer.id;
+            let tasks: Vec<_> = (0..16)
+                .map(|_| {
+                    let store = store.clone();
+                    tokio::spawn(
+                        async move { store.lease_acquire(lb, WorkerId::new_v4(), TTL).await.unwrap() },
+                    )
+                })
+                .collect();
+            let mut winners = 0;
+            for task in tasks {
+                winners += usize::from(task.await.unwrap().is_some());
+            }
+            assert_eq!(winners, 1, "round {round}");
+        }
+    })
+    .await;
+}
+
+/// A lease that ran out may be taken; then the late holder's writes change nothing (I3).
+#[tokio::test]
+async fn a_stale_epoch_changes_nothing() {
+    on_all(|store| async move {
+        let graph = store.lb_create(&sample::small()).await.unwrap();
+        let lb = graph.load_balancer.id;
+        let late = store.lease_acquire(lb, WorkerId::new_v4(), Duration::ZERO).await.unwrap().unwrap();
+        let amphora = sample::amphora(lb);
+        store.amphora_insert(&late, &amphora).await.unwrap();
+        let ours = acquire(&store, lb).await;
+        assert_eq!(ours.epoch, late.epoch + 1);
+        let before = store.desired_load(&ours).await.unwrap();
+
+        let lost = |result: Result<(), StoreError>| assert!(matches!(result, Err(StoreError::LeaseLost)));
+        let changed = Amphora { status: AmphoraStatus::Error, ..amphora.clone() };
+        lost(store.amphora_insert(&late, &sample::amphora(lb)).await);
+        lost(store.amphora_update(&late, &changed).await);
+        lost(store.amphora_delete_mark(&late, amphora.id).await);
+        lost(store.lb_settle(&late, 1, &Settlement::default()).await.map(|_| ()));
+        lost(store.lb_fail(&late, 1, sample::reason("late")).await.map(|_| ()));
+        lost(store.lb_deleted(&late).await);
+        lost(store.lease_renew(&late, TTL).await);
+        lost(store.lease_release(&late, release(later(&store).await)).await);
+        lost(store.desired_load(&late).await.map(|_| ()));
+        let operation = OperationStart {
+            id: OperationId::new_v4(),
+            kind: "step".to_owned(),
+            amphora_id: None,
+            generation: 1,
+        };
+        lost(store.operation_start(&late, std::slice::from_ref(&operation)).await);
+        store.operation_start(&ours, std::slice::from_ref(&operation)).await.unwrap();
+        lost(store.operation_finish(&late, &[(operation.id, Ok(()))]).await);
+        assert_eq!(store.operation_list(lb, 10).await.unwrap()[0].finished_at, None);
+
+        assert_eq!(store.desired_load(&ours).await.unwrap(), before);
+        assert_eq!(store.lb_settle(&ours, 1, &Settlement::default()).await.unwrap(), Settled::Done);
+    })
+    .await;
+}
+
+/// Workers take, work and fail in a heap; at every moment one lease holds, and in the end all wishes are met.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn workers_and_writers_race() {
+    on_all(|store| async move {
+        let graph = store.lb_create(&sample::small()).await.unwrap();
+        let lb = graph.load_balancer.id;
+        let writer = tokio::spawn({
+            let store = store.clone();
+            async move {
+                for round in 0..15u16 {
+                    let add = |graph: &mut LoadBalancerGraph| {
+                        graph.listeners.push(sample::listener(&graph.load_balancer, 2000 + round));
+                        Ok::<_, ()>(())
+                    };
+                    store.lb_change(lb, UPDATE, add).await.unwrap();
+                }
+            }
+        });
+        let worker = |store: Store| async move {
+            let mut settled = 0;
+            let deadline = std::time::Instant::now() + Duration::from_secs(60);
+            while settled < 16 && std::time::Instant::now() < deadline {
+                let Some(lease) = store.lease_acquire(lb, WorkerId::new_v4(), TTL).await.unwrap() else {
+                    let generation =
+                        store.lb_fetch(lb).await.unwrap().unwrap().load_balancer.applied_generation;
+                    settled = generation;
+                    tokio::task::yield_now().await;
+                    continue;
+                };
+                let desired = store.desired_load(&lease).await.unwrap();
+                let generation = desired.graph.load_balancer.generation;
+                let outcome = store.lb_settle(&lease, generation, &Settlement::default()).await.unwrap();
+                if outcome == Settled::Done {
+                    settled = generation;
+                }
+                let next = store.now().await.unwrap() + SignedDuration::from_secs(60);
+                store
+                    .lease_release(&lease, Release { next_attempt_at: next, attempts: 0, last_error: None })
+                    .await
+                    .unwrap();
+            }
+            settled
+        };
+        let workers: Vec<_> = (0..3).map(|_| tokio::spawn(worker(store.clone()))).collect();
+        writer.await.unwrap();
+        for worker in workers {
+            assert_eq!(worker.await.unwrap(), 16);
+        }
+        let graph = store.lb_fetch(lb).await.unwrap().unwrap();
+        assert_eq!(graph.load_balancer.statuses.provisioning, ProvisioningStatus::Active);
+        assert!(graph.listeners.iter().all(|l| l.statuses.provisioning == ProvisioningStatus::Active));
+    })
+    .await;
+}
