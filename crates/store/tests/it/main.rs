@@ -5,7 +5,10 @@
 
 mod change;
 mod databases;
+mod frame;
 mod health;
 mod lease;
+mod list;
 mod sample;
+mod schema;
 mod settle;
