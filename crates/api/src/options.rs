@@ -31,7 +31,7 @@ pub struct ApiOptions {
     pub reserved_ips: Vec<IpAddr>,
     /// Cipher names no listener or pool may use.
     pub tls_cipher_prohibit_list: Vec<String>,
-    /// Replaces scheme, host and mount point in links, for an API behind a proxy.
+    /// Replaces scheme and host in links, for an API behind a proxy.
     pub api_base_uri: Option<String>,
     /// Bytes; a larger body is refused with 413.
     pub max_body: usize,

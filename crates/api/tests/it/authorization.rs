@@ -1,6 +1,7 @@
 //! Every endpoint against every kind of caller: the test fails when an endpoint has no row here.
 
 use octavia_api::ENDPOINTS;
+use octavia_model::LoadBalancerGraph;
 use serde_json::json;
 
 use crate::world::{MEMBER, SUBNET, World};
@@ -118,6 +119,7 @@ const EXPECTED: &[(&str, &str)] = &[
 #[tokio::test]
 async fn every_endpoint_lets_in_whom_it_should() {
     let mut wrong = vec![];
+    let mut world = None;
     for endpoint in ENDPOINTS {
         let name = format!("{} {}", endpoint.method, endpoint.path);
         let Some((_, expected)) = EXPECTED.iter().find(|(known, _)| *known == name) else {
@@ -126,7 +128,14 @@ async fn every_endpoint_lets_in_whom_it_should() {
         };
         let mut got = String::new();
         for caller in CALLERS {
-            got.push(if ask(endpoint.method, endpoint.path, caller).await == 403 { '-' } else { 'y' });
+            let now = match world.take() {
+                Some(world) => world,
+                None => populated().await,
+            };
+            let status = ask(&now, endpoint.method, endpoint.path, caller).await;
+            got.push(if status == 403 { '-' } else { 'y' });
+            // A world in which something was changed is no longer the one to ask the next caller about.
+            world = (endpoint.method == "GET" || status >= 400).then_some(now);
         }
         if got != *expected {
             wrong.push(format!("{name}: {got}, not {expected}"));
@@ -136,8 +145,8 @@ async fn every_endpoint_lets_in_whom_it_should() {
     assert_eq!(EXPECTED.len(), ENDPOINTS.len(), "a case is for no endpoint");
 }
 
-/// The status of the endpoint's answer to the caller, on a world of its own so that deletes do not matter.
-async fn ask(method: &str, path: &str, caller: &str) -> u16 {
+/// A world with one settled load balancer that has one of everything.
+async fn populated() -> (World, LoadBalancerGraph) {
     let world = World::new().await;
     let lb = world
         .load_balancer(
@@ -153,6 +162,12 @@ async fn ask(method: &str, path: &str, caller: &str) -> u16 {
         .await;
     world.settle(lb).await;
     let graph = world.store.lb_fetch(lb).await.expect("asked").expect("there");
+    (world, graph)
+}
+
+/// The status of the endpoint's answer to the caller.
+async fn ask((world, graph): &(World, LoadBalancerGraph), method: &str, path: &str, caller: &str) -> u16 {
+    let lb = graph.load_balancer.id;
     let (listener, pool) = (graph.listeners[0].id.to_string(), graph.pools[0].id.to_string());
     let (member, monitor) = (graph.members[0].id.to_string(), graph.health_monitors[0].id.to_string());
     let first = match path.split('/').next().unwrap_or_default() {
@@ -202,8 +217,6 @@ async fn ask(method: &str, path: &str, caller: &str) -> u16 {
     reply.status
 }
 
-/// `GET quotas/{project}` is checked against the project of the path once it is built; until then nobody learns
-/// anything from its 501.
 #[tokio::test]
 async fn lists_show_what_the_caller_may_see() {
     let world = World::new().await;

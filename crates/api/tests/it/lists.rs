@@ -153,3 +153,35 @@ async fn every_resource_lists_what_it_has() {
         assert_eq!(&world.get(&one).await[key.trim_end_matches('s')], listed, "{path}");
     }
 }
+
+#[tokio::test]
+async fn an_operator_can_switch_parts_of_lists_off() {
+    use octavia_api::ApiOptions;
+    let base = ApiOptions::default();
+    for (options, query, expected_names, links) in [
+        (ApiOptions { allow_filtering: false, ..base.clone() }, "?name=a&color=red", "ab", json!([])),
+        (ApiOptions { allow_sorting: false, ..base.clone() }, "?sort=color:x", "ab", json!([])),
+        (ApiOptions { allow_pagination: false, ..base.clone() }, "?limit=x&sort=name", "ab", json!(null)),
+        (ApiOptions { allow_field_selection: false, ..base.clone() }, "?fields=id", "ab", json!([])),
+        (ApiOptions { pagination_max_limit: None, ..base.clone() }, "?limit=infinite", "ab", json!([])),
+    ] {
+        let world = World::with(options).await;
+        world.load_balancer(MEMBER, json!({ "name": "a" })).await;
+        world.load_balancer(MEMBER, json!({ "name": "b" })).await;
+        let list = world.get(&format!("loadbalancers{query}")).await;
+        assert_eq!(names(&list), expected_names, "{query}");
+        assert_eq!(list["loadbalancers_links"], links, "{query}");
+    }
+    let capped = ApiOptions {
+        pagination_max_limit: Some(1),
+        api_base_uri: Some("https://lb.example.com/".to_owned()),
+        ..base
+    };
+    let world = World::with(capped).await;
+    world.load_balancer(MEMBER, json!({ "name": "a" })).await;
+    world.load_balancer(MEMBER, json!({ "name": "b" })).await;
+    let list = world.get("loadbalancers?limit=50").await;
+    assert_eq!(names(&list), "a");
+    let href = list["loadbalancers_links"][0]["href"].as_str().expect("a URL");
+    assert!(href.starts_with("https://lb.example.com/v2/lbaas/loadbalancers?limit=1&marker="), "{href}");
+}

@@ -2,6 +2,7 @@
 
 mod authorization;
 mod create;
+mod failures;
 mod hostile;
 mod lists;
 mod pending;

@@ -17,7 +17,7 @@ use octavia_cloud::{
 use octavia_model::{
     LoadBalancerId, NetworkId, PortId, ProjectId, Reason, ReasonCode, SecurityGroupId, SubnetId, WorkerId,
 };
-use octavia_store::{Release, Settlement, Store, StoreOptions};
+use octavia_store::{Interceptor, Lease, Release, Settlement, Store, StoreOptions};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -214,8 +214,19 @@ impl World {
         Self::assemble(ApiOptions::default(), Authentication::NoAuth).await
     }
 
+    /// A store whose operations an interceptor can make fail.
+    pub(crate) async fn intercepted(interceptor: Arc<dyn Interceptor>) -> Self {
+        let store = StoreOptions { interceptor: Some(interceptor), ..StoreOptions::default() };
+        let authentication = Authentication::Keystone(Arc::new(FakeIdentity));
+        Self::build(ApiOptions::default(), authentication, store).await
+    }
+
     async fn assemble(options: ApiOptions, authentication: Authentication) -> Self {
-        let store = Store::connect("sqlite::memory:", StoreOptions::default()).await.expect("a store");
+        Self::build(options, authentication, StoreOptions::default()).await
+    }
+
+    async fn build(options: ApiOptions, authentication: Authentication, store: StoreOptions) -> Self {
+        let store = Store::connect("sqlite::memory:", store).await.expect("a store");
         store.migrate().await.expect("a schema");
         let network = Arc::new(FakeNetwork::default());
         let router = octavia_api::router(ApiState {
@@ -287,12 +298,12 @@ impl World {
         self.release(&lease).await;
     }
 
-    async fn lease(&self, lb: LoadBalancerId) -> octavia_store::Lease {
+    pub(crate) async fn lease(&self, lb: LoadBalancerId) -> Lease {
         let lease = self.store.lease_acquire(lb, WorkerId::new_v4(), Duration::from_secs(30)).await;
         lease.expect("asked").expect("free and due")
     }
 
-    async fn release(&self, lease: &octavia_store::Lease) {
+    pub(crate) async fn release(&self, lease: &Lease) {
         let now = self.store.now().await.expect("a clock");
         let release = Release { next_attempt_at: now, attempts: 0, last_error: None };
         self.store.lease_release(lease, release).await.expect("released");
