@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -138,7 +139,14 @@ impl Engine {
     fn thread_start(&self, index: usize) -> io::Result<Handle> {
         let (commands, receiver): (_, Receiver<Command>) = channel();
         let worker = Worker::new(index, Arc::clone(&self.hub), receiver)?;
-        let thread = std::thread::Builder::new().name(format!("traffic-{index}")).spawn(|| worker.run())?;
+        let thread = std::thread::Builder::new().name(format!("traffic-{index}")).spawn(|| {
+            // Without its thread a listening socket swallows connections: better no process, and then a new one.
+            let result = catch_unwind(AssertUnwindSafe(|| worker.run()));
+            if !matches!(result, Ok(Ok(()))) {
+                tracing::error!(?result, "a traffic thread broke down");
+                std::process::abort();
+            }
+        })?;
         Ok(Handle { commands, thread: Some(thread) })
     }
 

@@ -20,6 +20,7 @@ use std::sync::mpsc::{Receiver, Sender};
 
 use octavia_wire::SocketName;
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
+use rustix::io::Errno;
 
 use self::accept::{Accepted, Listening};
 use self::session::Session;
@@ -97,24 +98,18 @@ impl Worker {
     }
 
     /// Serves until told to stop.
-    pub(crate) fn run(mut self) {
+    pub(crate) fn run(mut self) -> Result<(), Errno> {
         let mut events = vec![Event { flags: EventFlags::empty(), data: EventData::new_u64(0) }; EVENTS];
         loop {
             let timeout = self.timeout();
-            let count = match sys::epoll_wait(&self.thread.kit.epoll, &mut events, timeout) {
-                Ok(count) => count,
-                Err(error) => {
-                    tracing::error!(%error, "traffic thread cannot wait for events");
-                    return;
-                }
-            };
+            let count = sys::epoll_wait(&self.thread.kit.epoll, &mut events, timeout)?;
             self.thread.now = sys::now();
             for event in &events[..count] {
                 let flags = event.flags;
                 match Token::from_bits(event.data.u64()) {
                     Token::Wake => {
                         if !self.wake() {
-                            return;
+                            return Ok(());
                         }
                     }
                     Token::Listening(key) => self.accept(key),
@@ -209,6 +204,7 @@ impl Worker {
                     }
                 }
                 Accepted::Exhausted => {
+                    tracing::warn!("no descriptor or memory left to accept connections");
                     self.rests_until = Some(self.thread.now + EXHAUSTED_MS);
                     for key in self.listening.keys() {
                         if let Some(listening) = self.listening.get_mut(key) {
@@ -296,7 +292,7 @@ impl Worker {
                 self.listening.fill(key, listening);
             }
         }
-        self.close_idle();
+        self.settle_idle();
     }
 
     fn drain(&mut self) {
@@ -307,16 +303,18 @@ impl Worker {
                 listening.pause(&self.thread.kit.epoll);
             }
         }
-        self.close_idle();
+        self.settle_idle();
     }
 
-    /// Closes connections that wait for a request and shall not get another.
-    fn close_idle(&mut self) {
+    /// Connections that wait for a request take the current configuration, so that they do not hold an old one;
+    /// those that shall not get another request end.
+    fn settle_idle(&mut self) {
         for key in self.sessions.keys() {
-            if let Some(session) = self.sessions.get_mut(key)
-                && session.is_idle()
-                && session.must_end(&self.thread)
-            {
+            let Some(session) = self.sessions.get_mut(key).filter(|session| session.is_idle()) else {
+                continue;
+            };
+            session.refresh(&self.thread);
+            if session.must_end(&self.thread) {
                 self.close(key);
             }
         }

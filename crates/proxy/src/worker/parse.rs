@@ -81,7 +81,7 @@ impl Session {
 
     /// Each request reads the current configuration, and no other.
     #[inline]
-    fn refresh(&mut self, t: &Thread) {
+    pub(super) fn refresh(&mut self, t: &Thread) {
         if self.config != t.config {
             // A listener that is gone goes on for the connections that came through it.
             if let Some(listener) = t.snapshot.listener(self.listener.id) {

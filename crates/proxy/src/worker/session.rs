@@ -44,6 +44,9 @@ pub(super) struct Session {
     pub(super) exchange: Option<Box<Exchange>>,
 }
 
+/// An idle connection costs this and no buffer.
+const _: () = assert!(size_of::<Session>() <= 256);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Waits for a request head.

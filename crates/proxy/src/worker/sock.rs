@@ -45,6 +45,11 @@ impl Sock {
         Self { fd, token, readable: true, writable: true, hung_up: false, broken: false, registered }
     }
 
+    /// A connection that was just started: writing is tried, reading would be in vain.
+    pub(super) fn connecting(fd: OwnedFd, token: u64) -> Self {
+        Self { readable: false, ..Self::new(fd, token) }
+    }
+
     /// Takes note of an epoll event.
     #[inline]
     pub(super) fn notice(&mut self, flags: EventFlags) {

@@ -17,6 +17,9 @@ impl Session {
         let down = exchange.down.pump(&mut upstream.sock, &mut self.client, &mut t.kit, &mut moved);
         counters.tx.add(moved.written);
 
+        if up == Pumped::Done && down == Pumped::Done {
+            return Next::Close;
+        }
         // An end of one stream is passed on; the other stream goes on.
         if up == Pumped::Done && !exchange.up_shut {
             exchange.up_shut = true;
@@ -37,7 +40,6 @@ impl Session {
             _ => {}
         }
         match (up, down) {
-            (Pumped::Done, Pumped::Done) => return Next::Close,
             (Pumped::SourceFailed | Pumped::SinkFailed, _)
             | (_, Pumped::SourceFailed | Pumped::SinkFailed) => {
                 return Next::Close;

@@ -84,7 +84,7 @@ impl Upstreams {
         let key = self.places.reserve();
         self.places.fill(key, Place::Lent(session));
         Ok(Upstream {
-            sock: Sock::new(fd, Token::Upstream(key).to_bits()),
+            sock: Sock::connecting(fd, Token::Upstream(key).to_bits()),
             member: Arc::clone(&member.state),
             address: member.address,
             key,
