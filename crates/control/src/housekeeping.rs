@@ -82,7 +82,11 @@ impl Housekeeping {
         }
         match self.servers().await {
             Ok(servers) => swept.servers = servers,
-            Err(error) => tracing::warn!(%error, "could not look for servers without a row"),
+            Err(error) => {
+                // One of them may still use an address, so addresses have to wait as well.
+                tracing::warn!(%error, "could not look for servers without a row");
+                return swept;
+            }
         }
         match self.vips().await {
             Ok(vips) => swept.vips = vips,

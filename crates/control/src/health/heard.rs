@@ -72,14 +72,20 @@ impl Heard {
     /// Takes note of what was written.
     pub(crate) fn wrote(&mut self, due: Due, now: Timestamp) {
         let Some(amphora) = self.amphorae.get_mut(&due.beat.id) else { return };
-        if amphora.latest.as_ref().is_some_and(|latest| latest.seq == due.beat.seq) {
-            amphora.latest = None;
-        }
+        amphora.forget(&due.beat);
         let reviewed_at = match &amphora.written {
             Some(written) if !due.review => written.reviewed_at,
             _ => now,
         };
         amphora.written = Some(Written { beat: due.beat, at: now, reviewed_at });
+    }
+
+    /// Takes note that the rows took nothing of it.
+    pub(crate) fn refused(&mut self, due: &Due) {
+        if let Some(amphora) = self.amphorae.get_mut(&due.beat.id) {
+            amphora.forget(&due.beat);
+            amphora.written = None;
+        }
     }
 
     /// The heartbeat as it is written, without statuses; of its statistics those that moved since they were last
@@ -124,6 +130,15 @@ impl Heard {
         let heard =
             self.amphorae.iter().filter(|(_, amphora)| amphora.heard_at.is_some_and(|at| at >= since));
         heard.map(|(id, _)| *id).collect()
+    }
+}
+
+impl Amphora {
+    /// It is dealt with, unless a later one came meanwhile.
+    fn forget(&mut self, beat: &Heartbeat) {
+        if self.latest.as_ref().is_some_and(|latest| latest.seq == beat.seq) {
+            self.latest = None;
+        }
     }
 }
 
@@ -219,8 +234,10 @@ mod tests {
     #[test]
     fn only_statistics_that_moved() {
         let mut heard = Heard::default();
-        let moved =
-            |heard: &Heard, beat| heard.write(&Due { beat, heard_at: at(0), review: false }).statistics.len();
+        let moved = |heard: &Heard, beat| {
+            let due = Due { beat, heard_at: at(0), review: true };
+            heard.write(&due).statistics.len()
+        };
         let beat = |seq, rx| beat(seq, ListenerWord::Open, rx);
         assert_eq!(moved(&heard, beat(1, 0)), 1);
         heard.note(beat(1, 7), at(0));

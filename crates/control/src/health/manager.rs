@@ -140,11 +140,11 @@ impl HealthManager {
         for due in due {
             let written = self.write(&due).await;
             self.note_store(&written);
-            let applied = written?;
-            let amphora = due.beat.id;
-            self.state().heard.wrote(due, self.clock.now());
-            if !applied {
-                self.state().heard.review(amphora);
+            let mut state = self.state();
+            if written? {
+                state.heard.wrote(due, self.clock.now());
+            } else {
+                state.heard.refused(&due);
             }
         }
         Ok(())
@@ -195,13 +195,13 @@ impl HealthManager {
             }
             return Ok(false);
         };
+        let lb = &context.graph.load_balancer;
         write.statuses = status_writes(rollup(&context.graph, beat));
         write.applied_generation =
             beat.generation.filter(|generation| *generation > context.amphora.applied_generation);
         if !self.store.heartbeat_apply(&write).await? {
             return Ok(false);
         }
-        let lb = &context.graph.load_balancer;
         self.state().silent.remove(&beat.id);
         if needs_work(&context, beat) && self.state().may_wake(lb.id, self.clock.now()) {
             tracing::info!(lb = %lb.id, amphora = %beat.id, "a heartbeat says that the amphora is not as desired");

@@ -4,3 +4,8 @@
 
 mod agents;
 mod certs;
+mod fake;
+mod health;
+mod housekeeping;
+mod rig;
+mod worker;

@@ -1,0 +1,159 @@
+//! What heartbeats, and their absence, do to rows.
+
+use std::collections::BTreeMap;
+
+use octavia_control::{HealthManager, Stopper};
+use octavia_model::{AmphoraId, ListenerId, LoadBalancerId, OperatingStatus as O, ReasonCode};
+use octavia_wire::{Heartbeat, ListenerReport, ListenerStats, ListenerWord};
+use tokio::net::UdpSocket;
+use uuid::Uuid;
+
+use crate::rig::{KEY, Rig};
+
+fn beat(amphora: AmphoraId, listener: ListenerId, seq: u64) -> Heartbeat {
+    let stats = ListenerStats { rx: 10 * seq, tx: 20 * seq, conns: 1, totconns: seq, ereq: 0 };
+    Heartbeat {
+        id: amphora,
+        seq,
+        ver: 2,
+        listeners: BTreeMap::from([(listener, ListenerReport { status: ListenerWord::Open, stats })]),
+        pools: BTreeMap::new(),
+        boot: Some(Uuid::nil()),
+        generation: Some(1),
+        faults: vec![],
+    }
+}
+
+async fn hear(health: &HealthManager, beat: &Heartbeat) {
+    health.datagram(&beat.seal(KEY.as_bytes()).unwrap());
+    health.flush().await.unwrap();
+}
+
+async fn parts_of(rig: &Rig, lb: LoadBalancerId) -> (AmphoraId, ListenerId) {
+    let amphora =
+        rig.cloud.facts().servers.iter().find(|(_, s)| s.load_balancer == lb).map(|(id, _)| *id).unwrap();
+    (amphora, rig.graph(lb).await.listeners[0].id)
+}
+
+async fn is_due(rig: &Rig, lb: LoadBalancerId) -> bool {
+    rig.store.work_due(100).await.unwrap().contains(&lb)
+}
+
+#[tokio::test]
+async fn a_heartbeat_is_a_sign_of_life_with_statuses_and_statistics() {
+    let rig = Rig::new().await;
+    let lb = rig.active().await;
+    let (amphora, listener) = parts_of(&rig, lb).await;
+    let health = rig.health();
+    hear(&health, &beat(amphora, listener, 1)).await;
+    let graph = rig.graph(lb).await;
+    assert_eq!(graph.load_balancer.statuses.operating, O::Online);
+    assert_eq!(graph.listeners[0].statuses.operating, O::Online);
+    assert!(rig.store.amphora_fetch(amphora).await.unwrap().unwrap().last_heartbeat_at.is_some());
+    assert_eq!(rig.store.listener_stats(listener).await.unwrap().bytes_out, 20);
+    assert!(!is_due(&rig, lb).await);
+
+    // statistics are written now and then; duplicates and replays count nothing
+    rig.clock.forward(4);
+    for seq in [3, 3, 2, 3] {
+        hear(&health, &beat(amphora, listener, seq)).await;
+    }
+    assert_eq!(rig.store.listener_stats(listener).await.unwrap().bytes_out, 60);
+}
+
+#[tokio::test]
+async fn what_is_not_a_heartbeat_of_ours_changes_nothing() {
+    let rig = Rig::new().await;
+    let lb = rig.active().await;
+    let (amphora, listener) = parts_of(&rig, lb).await;
+    let health = rig.health();
+    let good = beat(amphora, listener, 1);
+    let mut altered = good.seal(KEY.as_bytes()).unwrap();
+    altered[3] ^= 1;
+    for datagram in [vec![], vec![0; 64], vec![b'x'; 65_507], altered, good.seal(b"another key").unwrap()] {
+        health.datagram(&datagram);
+    }
+    hear(&health, &beat(AmphoraId::new_v4(), listener, 1)).await;
+    assert_eq!(rig.statuses(lb).await.operating, O::Offline);
+    hear(&health, &good).await;
+    assert_eq!(rig.statuses(lb).await.operating, O::Online);
+}
+
+#[tokio::test]
+async fn a_restarted_pair_with_an_old_spec_is_looked_at_at_once() {
+    let rig = Rig::new().await;
+    let lb = rig.active().await;
+    rig.lb_rename(lb).await;
+    rig.reconcile(lb).await;
+    let (amphora, listener) = parts_of(&rig, lb).await;
+    let health = rig.health();
+    let current = Heartbeat { generation: Some(2), ..beat(amphora, listener, 1) };
+    hear(&health, &current).await;
+    assert!(!is_due(&rig, lb).await);
+    hear(&health, &beat(amphora, listener, 2)).await;
+    assert!(is_due(&rig, lb).await);
+}
+
+#[tokio::test]
+async fn silence_is_noticed_and_ends() {
+    let rig = Rig::new().await;
+    let lb = rig.active().await;
+    let (amphora, listener) = parts_of(&rig, lb).await;
+    let health = rig.health();
+    hear(&health, &beat(amphora, listener, 1)).await;
+    rig.clock.forward(50);
+    health.scan().await.unwrap();
+    assert_eq!(rig.statuses(lb).await.operating, O::Online);
+    rig.clock.forward(20);
+    // a health manager that has just started blames nobody
+    rig.health().scan().await.unwrap();
+    assert_eq!(rig.statuses(lb).await.operating, O::Online);
+    health.scan().await.unwrap();
+    let statuses = rig.statuses(lb).await;
+    assert_eq!((statuses.operating, statuses.reason.unwrap().code), (O::Error, ReasonCode::AmphoraSilent));
+    assert!(is_due(&rig, lb).await);
+    hear(&health, &beat(amphora, listener, 2)).await;
+    let statuses = rig.statuses(lb).await;
+    assert_eq!((statuses.operating, statuses.reason), (O::Online, None));
+}
+
+#[tokio::test]
+async fn when_all_fall_silent_at_once_nobody_is_blamed() {
+    let rig = Rig::new().await;
+    let health = rig.health();
+    let mut lbs = vec![];
+    for seq in 1..5 {
+        let lb = rig.active().await;
+        let (amphora, listener) = parts_of(&rig, lb).await;
+        hear(&health, &beat(amphora, listener, seq)).await;
+        lbs.push((lb, amphora, listener));
+    }
+    rig.clock.forward(70);
+    health.scan().await.unwrap();
+    for (lb, ..) in &lbs {
+        assert_eq!(rig.statuses(*lb).await.operating, O::Online);
+    }
+    // most are heard again: the rest are really silent
+    for (_, amphora, listener) in &lbs[1..] {
+        hear(&health, &beat(*amphora, *listener, 100)).await;
+    }
+    health.scan().await.unwrap();
+    assert_eq!(rig.statuses(lbs[0].0).await.operating, O::Error);
+    assert_eq!(rig.statuses(lbs[1].0).await.operating, O::Online);
+}
+
+#[tokio::test]
+async fn listens_on_a_socket() {
+    let rig = Rig::new().await;
+    let lb = rig.active().await;
+    let (amphora, listener) = parts_of(&rig, lb).await;
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let (stopper, stop) = Stopper::new();
+    let task = tokio::spawn(rig.health().run(socket, stop));
+    let sender = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    sender.send_to(&beat(amphora, listener, 1).seal(KEY.as_bytes()).unwrap(), address).await.unwrap();
+    crate::worker::until("online", async || rig.statuses(lb).await.operating == O::Online).await;
+    stopper.stop();
+    task.await.unwrap();
+}

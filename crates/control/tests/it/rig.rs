@@ -1,0 +1,217 @@
+//! A store in memory, a fake cloud, a clock that can be put forward, and a load balancer to work on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use octavia_control::{
+    BootOptions, Clock, HealthManager, HealthOptions, HeartbeatKey, Housekeeping, HousekeepingOptions, Parts,
+    Reconciled, Stop, Stopper, SystemRandom, Worker, WorkerOptions,
+};
+use octavia_model::{
+    ClientAuthentication, Listener, ListenerId, ListenerProtocol, LoadBalancer, LoadBalancerGraph,
+    LoadBalancerId, NetworkId, OperatingStatus, PortId, ProjectId, ProvisioningStatus, Statuses, SubnetId,
+    Timeouts, Tls, Topology, Vip, VnicType,
+};
+use octavia_store::{Accept, Store, StoreOptions};
+
+use crate::certs::TestAuthority;
+use crate::fake::FakeCloud;
+
+pub(crate) const KEY: &str = "the heartbeat key";
+
+/// The machine's clock, put forward.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TestClock(Arc<AtomicI64>);
+
+impl TestClock {
+    pub(crate) fn forward(&self, seconds: i64) {
+        self.0.fetch_add(seconds, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::now() + SignedDuration::from_secs(self.0.load(Ordering::SeqCst))
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
+
+impl octavia_store::Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Clock::now(self)
+    }
+}
+
+pub(crate) struct Rig {
+    pub(crate) cloud: FakeCloud,
+    pub(crate) clock: TestClock,
+    pub(crate) store: Store,
+    pub(crate) parts: Parts,
+    pub(crate) options: WorkerOptions,
+    stop: Stop,
+    _stopper: Stopper,
+}
+
+impl Rig {
+    pub(crate) async fn new() -> Self {
+        let clock = TestClock::default();
+        let options = StoreOptions { clock: Some(Arc::new(clock.clone())), ..StoreOptions::default() };
+        let store = Store::connect("sqlite::memory:", options).await.unwrap();
+        store.migrate().await.unwrap();
+        let cloud = FakeCloud::default();
+        let parts = Parts {
+            store: store.clone(),
+            compute: Arc::new(cloud.clone()),
+            network: Arc::new(cloud.clone()),
+            certs: Arc::new(TestAuthority::new()),
+            agents: Arc::new(cloud.clone()),
+            clock: Arc::new(clock.clone()),
+            random: Arc::new(SystemRandom),
+        };
+        let boot = BootOptions {
+            controllers: vec!["127.0.0.1:5555".parse().unwrap()],
+            heartbeat_interval: Duration::from_secs(1),
+            heartbeat_key: HeartbeatKey::new(KEY),
+            controller_name: "octavia-controller".to_owned(),
+            cert_lifetime: SignedDuration::from_hours(720),
+            proxy_threads: 1,
+        };
+        let options =
+            WorkerOptions { boot_patience: SignedDuration::from_millis(500), ..WorkerOptions::new(boot) };
+        let (stopper, stop) = Stopper::new();
+        Self { cloud, clock, store, parts, options, stop, _stopper: stopper }
+    }
+
+    pub(crate) fn worker(&self) -> Worker {
+        Worker::new(self.parts.clone(), self.options.clone(), self.stop.clone())
+    }
+
+    pub(crate) fn health(&self) -> HealthManager {
+        let options = HealthOptions::new(HeartbeatKey::new(KEY));
+        HealthManager::new(self.store.clone(), self.parts.clock.clone(), options)
+    }
+
+    pub(crate) fn housekeeping(&self) -> Housekeeping {
+        Housekeeping::new(self.parts.clone(), HousekeepingOptions::default())
+    }
+
+    /// What the API does for `POST /loadbalancers`, with a listener on port 80.
+    pub(crate) async fn lb_create(&self) -> LoadBalancerId {
+        let graph = graph();
+        self.cloud.facts().vips.insert(graph.load_balancer.id);
+        self.store.lb_create(&graph).await.unwrap();
+        graph.load_balancer.id
+    }
+
+    pub(crate) async fn lb_rename(&self, lb: LoadBalancerId) {
+        let accept = Accept {
+            statuses: ProvisioningStatus::ALL,
+            root_status_after: Some(ProvisioningStatus::PendingUpdate),
+        };
+        let change = |graph: &mut LoadBalancerGraph| {
+            graph.load_balancer.description.push('.');
+            Ok::<_, ()>(())
+        };
+        self.store.lb_change(lb, accept, change).await.unwrap();
+    }
+
+    pub(crate) async fn lb_delete(&self, lb: LoadBalancerId) {
+        let accept = Accept {
+            statuses: ProvisioningStatus::ALL,
+            root_status_after: Some(ProvisioningStatus::PendingDelete),
+        };
+        self.store.lb_change(lb, accept, |_| Ok::<_, ()>(())).await.unwrap();
+    }
+
+    /// One attempt, now.
+    pub(crate) async fn reconcile(&self, lb: LoadBalancerId) -> Reconciled {
+        self.store.lb_wake(lb).await.unwrap();
+        self.worker().reconcile_one(lb).await.unwrap()
+    }
+
+    pub(crate) async fn graph(&self, lb: LoadBalancerId) -> LoadBalancerGraph {
+        self.store.lb_fetch(lb).await.unwrap().unwrap()
+    }
+
+    pub(crate) async fn statuses(&self, lb: LoadBalancerId) -> Statuses {
+        self.graph(lb).await.load_balancer.statuses
+    }
+
+    /// A load balancer in service.
+    pub(crate) async fn active(&self) -> LoadBalancerId {
+        let lb = self.lb_create().await;
+        assert_eq!(self.reconcile(lb).await, Reconciled::Done);
+        assert_eq!(self.statuses(lb).await.provisioning, ProvisioningStatus::Active);
+        lb
+    }
+}
+
+fn graph() -> LoadBalancerGraph {
+    let now = Timestamp::now();
+    let project = ProjectId::new("project");
+    let statuses = Statuses::created(OperatingStatus::Offline);
+    let mut graph = LoadBalancerGraph::new(LoadBalancer {
+        id: LoadBalancerId::new_v4(),
+        project_id: project.clone(),
+        name: "lb".to_owned(),
+        description: String::new(),
+        admin_state_up: true,
+        statuses: statuses.clone(),
+        vip: Vip {
+            address: "127.100.64.5".parse().unwrap(),
+            subnet_id: SubnetId::new_v4(),
+            network_id: NetworkId::new_v4(),
+            port_id: PortId::new_v4(),
+            qos_policy_id: None,
+            sg_ids: vec![],
+            vnic_type: VnicType::Normal,
+            owned: true,
+        },
+        additional_vips: vec![],
+        provider: "amphora".to_owned(),
+        flavor_id: None,
+        availability_zone: None,
+        topology: Topology::Single,
+        tags: vec![],
+        generation: 1,
+        applied_generation: 0,
+        created_at: now,
+        updated_at: None,
+    });
+    graph.listeners.push(Listener {
+        id: ListenerId::new_v4(),
+        load_balancer_id: graph.load_balancer.id,
+        project_id: project,
+        name: "web".to_owned(),
+        description: String::new(),
+        admin_state_up: true,
+        statuses,
+        protocol: ListenerProtocol::Http,
+        protocol_port: 80,
+        connection_limit: None,
+        default_pool_id: None,
+        insert_headers: Default::default(),
+        timeouts: Timeouts::DEFAULT,
+        allowed_cidrs: None,
+        tls: Tls::default(),
+        default_tls_container_ref: None,
+        sni_container_refs: vec![],
+        client_ca_tls_container_ref: None,
+        client_crl_container_ref: None,
+        client_authentication: ClientAuthentication::None,
+        hsts_max_age: None,
+        hsts_include_subdomains: false,
+        hsts_preload: false,
+        tags: vec![],
+        created_at: now,
+        updated_at: None,
+    });
+    graph
+}
