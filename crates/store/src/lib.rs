@@ -22,6 +22,7 @@ mod error;
 mod fetch;
 mod health;
 mod housekeeping;
+mod inspect;
 mod lease;
 mod ledger;
 mod list;
@@ -31,6 +32,7 @@ mod retry;
 mod settle;
 mod stats;
 mod store;
+mod vip;
 mod write;
 
 pub use change::Accept;
@@ -38,6 +40,7 @@ pub use error::{ChangeError, Duplicate, ListError, StoreError};
 pub use fetch::Desired;
 pub use health::{HealthContext, HeartbeatWrite, Report, SilentAmphora, StatusWrite, StatusWrites};
 pub use housekeeping::OutboxEntry;
+pub use inspect::{AmphoraRow, Inspection, LoadBalancerRow};
 pub use lease::{Lease, Release};
 pub use ledger::{Operation, OperationStart};
 pub use list::{

@@ -34,6 +34,10 @@ pub trait Interceptor: Send + Sync + Debug {
     async fn before(&self, call: &Call) -> Result<(), StoreError>;
     /// After the commit. An error is the operation's answer although everything was done: a lost answer.
     async fn after(&self, call: &Call) -> Result<(), StoreError>;
+    /// An attempt is over, however it ended; comes between `before` and `after`, or the next `before`.
+    fn attempted(&self, call: &Call) {
+        let _ = call;
+    }
 }
 
 #[derive(Debug, Clone)]

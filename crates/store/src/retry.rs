@@ -68,7 +68,11 @@ macro_rules! framed {
         let mut tries = $crate::retry::Tries::new(store.options.attempts);
         let outcome = loop {
             let outcome = match store.enter(&call).await {
-                Ok(()) => $attempt.await,
+                Ok(()) => {
+                    let outcome = $attempt.await;
+                    store.attempted(&call);
+                    outcome
+                }
                 Err(error) => Err(error.into()),
             };
             match outcome {

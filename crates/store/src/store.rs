@@ -143,6 +143,12 @@ impl Store {
         }
     }
 
+    pub(crate) fn attempted(&self, call: &Call) {
+        if let Some(interceptor) = &self.options.interceptor {
+            interceptor.attempted(call);
+        }
+    }
+
     pub(crate) async fn leave(&self, call: &Call) -> Result<(), StoreError> {
         match &self.options.interceptor {
             Some(interceptor) => interceptor.after(call).await,
