@@ -111,13 +111,15 @@ impl Executor<'_> {
             port_id: (!lb.vip.owned).then_some(lb.vip.port_id),
         };
         let port = self.parts.network.vip_ensure(&request).await?;
-        if (port.address, port.port_id) == (lb.vip.address, lb.vip.port_id) {
-            Ok(())
-        } else {
-            let message =
-                format!("the VIP's port {} is gone, and {} is not the same", lb.vip.port_id, port.port_id);
-            Err(CloudError::refused(message).into())
+        if port.address != lb.vip.address {
+            let message = format!("the VIP {} is gone, and {} is not the same", lb.vip.address, port.address);
+            return Err(CloudError::refused(message).into());
         }
+        if port.port_id != lb.vip.port_id {
+            // Somebody removed the port we had made; this one has the same address, which is what users hold on to.
+            self.parts.store.vip_port_record(self.lease, port.port_id).await?;
+        }
+        Ok(())
     }
 
     /// Only the row: its id is what everything made for the amphora is named by.

@@ -39,12 +39,9 @@ pub(crate) async fn observe(parts: &Parts, desired: &Desired, agent_port: u16) -
     observation
 }
 
-/// The address is looked at until the generation is settled: later nothing depends on it.
+/// The address is looked at every time: a port that somebody removed is missed by nobody else until it is given away.
 async fn observe_vip(parts: &Parts, desired: &Desired) -> (Known<()>, Option<String>) {
     let lb = &desired.graph.load_balancer;
-    if lb.applied_generation == lb.generation {
-        return (Known::Unknown, None);
-    }
     match parts.network.port_get(lb.vip.port_id).await {
         Ok(Some(_)) => (Known::Yes(()), None),
         Ok(None) => (Known::No, None),
