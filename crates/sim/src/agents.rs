@@ -26,6 +26,10 @@ pub struct SimAgent {
     pub spec: Option<AmphoraSpec>,
     pub boots: u64,
     pub seq: u64,
+    /// Controllers cannot reach it; it goes on, and beats.
+    pub unreachable: bool,
+    /// Its beats get lost.
+    pub mute: bool,
     /// Members whose checks fail.
     pub members_down: bool,
 }
@@ -81,6 +85,9 @@ impl SimAgent {
             return None;
         }
         self.seq += 1;
+        if self.mute {
+            return None;
+        }
         let faults = self.faults();
         let mut listeners = BTreeMap::new();
         let mut pools = BTreeMap::new();
@@ -171,7 +178,7 @@ fn unreachable(why: &str) -> AgentError {
 
 fn reachable(state: &mut WorldState, id: AmphoraId) -> Result<&mut SimServer, AgentError> {
     let server = state.servers.get_mut(&id).ok_or_else(|| unreachable("no route to host"))?;
-    if server.state == ServerState::Running && server.agent.alive {
+    if server.state == ServerState::Running && server.agent.alive && !server.agent.unreachable {
         Ok(server)
     } else {
         Err(unreachable("connection refused"))
@@ -204,16 +211,12 @@ impl Agents for World {
 
     async fn info(&self, agent: AgentAddress) -> Result<AgentInfo, AgentError> {
         let what = format!("agent_info {}", self.amphora_label(agent.amphora));
-        if self.gates.pass(Gate::Before, what.clone()).await == Verdict::Fault {
+        if self.gates.pass(Gate::Before, what).await == Verdict::Fault {
             return Err(unreachable("connection timed out"));
         }
-        let info = {
-            let now = self.gates.now();
-            let mut state = self.state();
-            state.boot(now);
-            reachable(&mut state, agent.amphora).map(|server| server.agent.info(agent.amphora))
-        };
-        self.gates.pass(Gate::Answered, what).await;
-        info
+        let now = self.gates.now();
+        let mut state = self.state();
+        state.boot(now);
+        reachable(&mut state, agent.amphora).map(|server| server.agent.info(agent.amphora))
     }
 }

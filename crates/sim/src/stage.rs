@@ -31,8 +31,6 @@ pub enum Gate {
     Before,
     /// After a call's effect: [`Verdict::Fault`] = the answer is lost.
     After,
-    /// After a call that has no effect, or whose answer cannot be lost: only [`Verdict::Go`].
-    Answered,
     /// Until the clock shows this time.
     Sleep(Timestamp),
 }
@@ -245,6 +243,10 @@ impl Stage {
     /// Ends an actor where it stands, as `kill -9` would. `false` = it was not there any more.
     pub fn kill(&mut self, actor: ActorId) -> bool {
         self.actors.remove(&actor).is_some()
+    }
+
+    pub fn kill_all(&mut self) {
+        self.actors.clear();
     }
 
     pub fn is_playing(&self, actor: ActorId) -> bool {

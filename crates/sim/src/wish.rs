@@ -58,11 +58,33 @@ impl Wish {
         }
     }
 
+    /// For the event log: which change, without ids.
+    pub fn words(&self) -> String {
+        match self {
+            Self::ListenerAdd { port, pool, .. } => {
+                format!("a listener on {port}{}", if *pool { " with the first pool" } else { "" })
+            }
+            Self::ListenerToggle(at) => format!("listener {at} toggled"),
+            Self::ListenerDelete(at) => format!("listener {at} gone"),
+            Self::PoolAdd { listener: Some(at), .. } => format!("a pool for listener {at}"),
+            Self::PoolAdd { listener: None, .. } => "a pool".to_owned(),
+            Self::PoolDelete(at) => format!("pool {at} gone"),
+            Self::MemberAdd { pool, .. } => format!("a member in pool {pool}"),
+            Self::MemberWeight { member, weight } => format!("member {member} with weight {weight}"),
+            Self::MemberDelete(at) => format!("member {at} gone"),
+            Self::MonitorAdd { pool, .. } => format!("a monitor for pool {pool}"),
+            Self::MonitorDelete(at) => format!("monitor {at} gone"),
+            Self::Rename(name) => format!("the name {name}"),
+            Self::Toggle => "it toggled".to_owned(),
+        }
+    }
+
     /// Makes the change; `false` = there is nothing to make it on.
     pub fn apply(&self, graph: &mut LoadBalancerGraph, now: Timestamp) -> bool {
         let done = self.make(graph, now).is_some();
         if done {
-            graph.load_balancer.updated_at = Some(now);
+            let root = &mut graph.load_balancer;
+            touch(&mut root.statuses, &mut root.updated_at, now);
         }
         done
     }
@@ -225,6 +247,7 @@ pub fn new_graph(lb: LoadBalancerId, vip: &VipPort, rng: &mut StdRng, now: Times
             }
         }
         graph.load_balancer.updated_at = None;
+        graph.load_balancer.statuses.provisioning = ProvisioningStatus::PendingCreate;
     }
     graph
 }

@@ -4,7 +4,7 @@
 //! be stale; answers about one object never are, for that is what the traits promise. What goes on inside a server
 //! (the agent, the data plane) is in [`crate::agents`].
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -51,6 +51,10 @@ pub struct WorldState {
     pub boot_time: SignedDuration,
     /// Calls for servers are refused: the cloud is full.
     pub full: bool,
+    /// Addresses whose port somebody removed; nobody else is given them by chance.
+    pub lost: BTreeSet<IpAddr>,
+    /// Load balancers whose address was given back since somebody looked.
+    pub released: Vec<LoadBalancerId>,
 }
 
 #[derive(Debug, Clone)]
@@ -102,18 +106,14 @@ impl World {
         what: String,
         answer: impl FnOnce(&mut WorldState) -> T + Send,
     ) -> Result<T, CloudError> {
-        if self.gates.pass(Gate::Before, what.clone()).await == Verdict::Fault {
+        if self.gates.pass(Gate::Before, what).await == Verdict::Fault {
             return Err(CloudError::unavailable("the simulated cloud does not answer"));
         }
-        let answer = {
-            let now = self.gates.now();
-            let mut state = self.state();
-            state.boot(now);
-            answer(&mut state)
-        };
-        // The answer may be on its way for long: what it says was true when it left.
-        self.gates.pass(Gate::Answered, what).await;
-        Ok(answer)
+        // The caller stops at its next gate, so the answer may be old when it is acted upon.
+        let now = self.gates.now();
+        let mut state = self.state();
+        state.boot(now);
+        Ok(answer(&mut state))
     }
 
     fn amphora_name(&self, id: AmphoraId) -> String {
@@ -319,7 +319,7 @@ impl Network for World {
                 Some(id) => match state.ports.get(&id) {
                     Some(port) if port.device_id.is_empty() => Some(port.clone()),
                     Some(_) => return Err(CloudError::refused("the port is in use")),
-                    None => None,
+                    None => return Err(CloudError::refused("no such port")),
                 },
                 None => None,
             };
@@ -332,18 +332,15 @@ impl Network for World {
                 (None, None) => {
                     let mut hosts = (2..SUBNET_HOSTS).map(subnet_address);
                     hosts
-                        .find(|a| state.address_free(*a))
+                        .find(|a| state.address_free(*a) && !state.lost.contains(a))
                         .ok_or_else(|| CloudError::refused("the subnet is full"))?
                 }
             };
-            let port_id = match (&brought, request.port_id) {
-                (Some(port), _) => port.id,
-                // A port we made and lost is made again under its id.
-                (None, Some(id)) => id,
-                (None, None) => {
-                    PortId::from_untyped_uuid(Uuid::from_u128(0x0c00_0000 + u128::from(state.next())))
-                }
+            let port_id = match &brought {
+                Some(port) => port.id,
+                None => PortId::from_untyped_uuid(Uuid::from_u128(0x0c00_0000 + u128::from(state.next()))),
             };
+            state.lost.remove(&address);
             if let Some(port) = state.ports.get_mut(&port_id) {
                 port.device_id = format!("lb-{}", request.load_balancer_id);
             }
@@ -363,10 +360,11 @@ impl Network for World {
     async fn vip_release(&self, load_balancer: LoadBalancerId) -> Result<(), CloudError> {
         let what = format!("vip_release {}", self.lb_name(load_balancer));
         self.call(what, move |state, _| {
-            if let Some(vip) = state.vips.remove(&load_balancer)
-                && let Some(port) = state.ports.get_mut(&vip.port_id)
-            {
-                port.device_id.clear();
+            if let Some(vip) = state.vips.remove(&load_balancer) {
+                state.released.push(load_balancer);
+                if let Some(port) = state.ports.get_mut(&vip.port_id) {
+                    port.device_id.clear();
+                }
             }
             Ok(())
         })
