@@ -6,4 +6,5 @@ mod failure;
 mod http;
 mod limit;
 mod rig;
+mod storm;
 mod tcp;
