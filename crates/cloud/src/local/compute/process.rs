@@ -123,7 +123,7 @@ async fn end_one(id: ProcessId, grace: Duration) -> io::Result<()> {
     const KILL_WAIT: Duration = Duration::from_secs(10);
 
     let Some(pidfd) = pidfd_of(id)? else { return Ok(()) };
-    #[expect(deprecated, reason = "sound for an `OwnedFd`, and what replaces it is an unsafe function")]
+    #[expect(deprecated, reason = "sound for an `OwnedFd`; its successor is not a safe function")]
     let pidfd = AsyncFd::with_interest(pidfd, Interest::READABLE)?;
     let steps = [(Signal::TERM, grace), (Signal::KILL, KILL_WAIT)];
     for (signal, wait) in steps.into_iter().filter(|(_, wait)| !wait.is_zero()) {
