@@ -9,6 +9,8 @@ mod http;
 pub mod machine;
 mod ping;
 mod schedule;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use std::collections::{BTreeSet, HashMap};

@@ -110,3 +110,90 @@ fn rules(condition: Allowed) -> Result<Vec<SeccompRule>, PrivilegeError> {
         Allowed::Without(argument, bits) => vec![rule(argument, SeccompCmpOp::MaskedEq(bits), 0)?],
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::{CommandExt, ExitStatusExt};
+    use std::process::{Command, Output};
+
+    use super::*;
+
+    const DEED: &str = "OCTAVIA_TEST_DEED";
+
+    /// Runs [`confined`] in a process of its own, which the filter cannot leave.
+    fn run(deed: &str) -> Output {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["privilege::tests::confined", "--exact", "--nocapture"])
+            .env(DEED, deed)
+            .env("RUST_BACKTRACE", "1")
+            .output()
+            .unwrap()
+    }
+
+    /// Not a test: does a deed after all is given up, if the environment names one.
+    #[test]
+    fn confined() {
+        let Ok(deed) = std::env::var(DEED) else { return };
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        drop_all().unwrap();
+        confine().unwrap();
+        match deed.as_str() {
+            "nothing" => {}
+            "work" => {
+                let address = listener.local_addr().unwrap();
+                let client = std::net::TcpStream::connect(address).unwrap();
+                listener.accept().unwrap();
+                client.set_nodelay(true).unwrap();
+                let words: Vec<_> =
+                    (0..4).map(|n| std::thread::spawn(move || vec![n; 8 << 20].len())).collect();
+                assert!(words.into_iter().all(|thread| thread.join().unwrap() == 8 << 20));
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            "open" => {
+                let error = std::fs::File::open("/etc/passwd").unwrap_err();
+                assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
+            }
+            "panic" => panic!("as one does"),
+            "listen" => drop(std::net::TcpListener::bind("127.0.0.1:0")),
+            "execute" => drop(Command::new("/bin/true").exec()),
+            "unix" => drop(std::os::unix::net::UnixDatagram::unbound()),
+            "kill" => {
+                let _ =
+                    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::CONT);
+            }
+            "root" => drop(set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn work_goes_on_and_mischief_ends_the_process() {
+        for (deed, code, text) in [
+            ("nothing", 0, ""),
+            ("work", 0, ""),
+            ("open", 0, ""),
+            // A panic is told, backtrace and all it can find, and is not taken for mischief.
+            ("panic", 101, "as one does"),
+            ("listen", 159, "system call"),
+            ("execute", 159, "system call"),
+            ("unix", 159, "system call"),
+            ("kill", 159, "system call"),
+            ("root", 159, "system call"),
+        ] {
+            let output = run(deed);
+            let told = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+            assert_eq!(output.status.code(), Some(code), "{deed}: {:?}: {told}", output.status.signal());
+            assert!(told.contains(text), "{deed}: {told}");
+        }
+    }
+
+    #[test]
+    fn every_call_is_listed_once() {
+        let mut calls: Vec<_> = ALLOWED.iter().map(|(call, _)| *call).collect();
+        calls.extend(REFUSED.iter().flat_map(|(_, calls)| *calls));
+        let listed = calls.len();
+        calls.sort_unstable();
+        calls.dedup();
+        assert_eq!(calls.len(), listed);
+    }
+}

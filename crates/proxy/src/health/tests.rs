@@ -1,0 +1,271 @@
+//! The prober against members that behave well, badly and with malice.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use octavia_model::{
+    Algorithm, AmphoraId, HealthMonitorId, HttpMethod, LoadBalancerId, PoolId, PoolProtocol,
+};
+use octavia_wire::{AmphoraSpec, HttpCheck, MemberSpec, MonitorSpec, PoolSpec, WIRE_VERSION};
+use rustix::event::epoll::Event;
+
+use super::*;
+use crate::sys;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn spec(kind: HealthMonitorType, address: SocketAddr, fall: u8) -> AmphoraSpec {
+    AmphoraSpec {
+        version: WIRE_VERSION,
+        amphora_id: AmphoraId::nil(),
+        load_balancer_id: LoadBalancerId::nil(),
+        generation: 1,
+        fence: 1,
+        vips: vec![],
+        listeners: vec![],
+        pools: vec![PoolSpec {
+            id: PoolId::nil(),
+            protocol: PoolProtocol::Http,
+            algorithm: Algorithm::RoundRobin,
+            members: vec![MemberSpec {
+                id: MemberId::nil(),
+                address: address.ip(),
+                port: address.port(),
+                weight: 1,
+                backup: false,
+                enabled: true,
+                monitor_address: None,
+                monitor_port: None,
+            }],
+            monitor: Some(MonitorSpec {
+                id: HealthMonitorId::nil(),
+                kind,
+                delay: 1,
+                timeout: 1,
+                rise: 1,
+                fall,
+                http: kind.is_http().then(|| HttpCheck {
+                    method: HttpMethod::Get,
+                    path: "/".to_owned(),
+                    http11: true,
+                    host: None,
+                    expected: vec![(200, 200)],
+                }),
+            }),
+        }],
+    }
+}
+
+/// A prober and the loop it lives on.
+struct Rig {
+    epoll: Arc<OwnedFd>,
+    registry: Arc<Registry>,
+    prober: Prober,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let epoll = Arc::new(sys::epoll().unwrap());
+        let registry = Arc::new(Registry::new(1).unwrap());
+        let prober = Prober::new(Arc::clone(&epoll), Arc::clone(&registry), Ping::open(7)).unwrap();
+        Self { epoll, registry, prober }
+    }
+
+    fn configure(&mut self, spec: &AmphoraSpec) -> Snapshot {
+        let snapshot = Snapshot::compile(spec, &self.registry).unwrap();
+        self.prober.configure(&snapshot, sys::now());
+        snapshot
+    }
+
+    /// Runs until so many checks are concluded since the start.
+    fn run(&mut self, checks: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut events = [Event { flags: EventFlags::empty(), data: EventData::new_u64(0) }; 8];
+        while self.prober.next_token - FIRST_TOKEN < checks + self.prober.in_flight.len() as u64 {
+            let timeout = self.prober.next_wake().map(|wake| wake.saturating_sub(sys::now()));
+            let count = sys::epoll_wait(&self.epoll, &mut events, timeout).unwrap();
+            for event in &events[..count] {
+                self.prober.ready(event.data.u64(), sys::now());
+            }
+            self.prober.tick(sys::now());
+            assert!(Instant::now() < deadline, "not {checks} checks in {PATIENCE:?}");
+        }
+    }
+
+    fn seen(&self) -> (Health, Option<String>) {
+        let member = self.registry.member(MemberId::nil());
+        (member.health(), member.check())
+    }
+}
+
+/// A member that does this with each connection.
+fn member(behave: fn(TcpStream)) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || behave(stream));
+        }
+    });
+    address
+}
+
+fn silent(mut stream: TcpStream) {
+    let _ = stream.read_to_end(&mut vec![]);
+}
+
+fn rude(mut stream: TcpStream) {
+    let _ = stream.read(&mut [0; 4096]);
+}
+
+fn endless(mut stream: TcpStream) {
+    while stream.write_all(b"HTTP/1.1 ").is_ok() {}
+}
+
+fn good(mut stream: TcpStream) {
+    let _ = stream.read(&mut [0; 4096]);
+    // In pieces, and without an end: the status is enough.
+    for piece in ["HTT", "P/1.1 2", "00 OK\r\nX: ", "y"] {
+        let _ = stream.write_all(piece.as_bytes());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let _ = stream.read_to_end(&mut vec![]);
+}
+
+fn early(mut stream: TcpStream) {
+    let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n");
+    let _ = stream.read_to_end(&mut vec![]);
+}
+
+fn sick(mut stream: TcpStream) {
+    let _ = stream.read(&mut [0; 4096]);
+    let _ = stream.write_all(b"HTTP/1.1 503 No\r\n\r\n");
+}
+
+fn ssh(mut stream: TcpStream) {
+    let _ = stream.write_all(b"SSH-2.0-OpenSSH\r\n");
+    let _ = stream.read_to_end(&mut vec![]);
+}
+
+fn alert(mut stream: TcpStream) {
+    let _ = stream.read(&mut [0; 4096]);
+    let _ = stream.write_all(&[21, 3, 3, 0, 2, 2, 40]);
+}
+
+fn hello(mut stream: TcpStream) {
+    let _ = stream.read(&mut [0; 4096]);
+    // The rest of the record never comes.
+    let _ = stream.write_all(&[22, 3, 3, 0x40, 0, 2, 0, 0]);
+    let _ = stream.read_to_end(&mut vec![]);
+}
+
+fn false_records(mut stream: TcpStream) {
+    while stream.write_all(&[22, 3, 3, 0, 1, 0]).is_ok() {}
+}
+
+#[test]
+fn members_of_every_kind() {
+    use HealthMonitorType::{Http, Https, Tcp, TlsHello};
+
+    type Case = (HealthMonitorType, fn(TcpStream), Result<(), &'static str>);
+    let cases: [Case; 22] = [
+        (Tcp, silent, Ok(())),
+        (Tcp, rude, Ok(())),
+        (Tcp, endless, Ok(())),
+        (Http, good, Ok(())),
+        (Http, early, Ok(())),
+        (Http, sick, Err("HTTP status 503")),
+        (Http, silent, Err("no answer in time")),
+        (Http, rude, Err("closed without")),
+        (Http, endless, Err("not HTTP")),
+        (Http, ssh, Err("not HTTP")),
+        (Http, hello, Err("not HTTP")),
+        (TlsHello, hello, Ok(())),
+        (TlsHello, alert, Err("TLS alert 40")),
+        (TlsHello, silent, Err("no answer in time")),
+        (TlsHello, rude, Err("closed without")),
+        (TlsHello, good, Err("not TLS")),
+        (TlsHello, ssh, Err("not TLS")),
+        (Https, silent, Err("no answer in time")),
+        (Https, rude, Err("closed without")),
+        (Https, good, Err("TLS: ")),
+        (Https, alert, Err("TLS: ")),
+        (Https, false_records, Err("TLS: ")),
+    ];
+    for (at, (kind, behave, expected)) in cases.into_iter().enumerate() {
+        let mut rig = Rig::new();
+        let _snapshot = rig.configure(&spec(kind, member(behave), 1));
+        assert_eq!(rig.seen().0, Health::Up, "taken for good until checked");
+        rig.run(1);
+        let (health, text) = rig.seen();
+        match expected {
+            Ok(()) => assert_eq!((health, text), (Health::Up, None), "case {at}: {kind}"),
+            Err(expected) => {
+                assert_eq!(health, Health::Down, "case {at}: {kind}");
+                let text = text.unwrap();
+                assert!(text.contains(expected), "case {at}: {kind}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn nobody_there_is_refused_at_once() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for kind in [HealthMonitorType::Tcp, HealthMonitorType::Http, HealthMonitorType::Https] {
+        let mut rig = Rig::new();
+        let started = Instant::now();
+        let _snapshot = rig.configure(&spec(kind, address, 3));
+        rig.run(1);
+        assert!(started.elapsed() < Duration::from_millis(900), "sooner than the timeout");
+        assert_eq!(rig.seen(), (Health::Down, Some("connection refused".to_owned())));
+    }
+}
+
+#[test]
+fn a_place_on_the_scale_survives_what_leaves_the_monitor_alone() {
+    let address = member(early);
+    let mut rig = Rig::new();
+    let mut spec = spec(HealthMonitorType::Http, address, 2);
+    let _first = rig.configure(&spec);
+    rig.run(1);
+    let machine = rig.prober.probes[&MemberId::nil()].machine;
+    assert!(machine.is_well());
+    spec.generation = 2;
+    spec.pools[0].members[0].weight = 9;
+    let _second = rig.configure(&spec);
+    assert_eq!(rig.prober.probes[&MemberId::nil()].machine, machine);
+    // Another monitor: checked anew, but it stays what it was until then.
+    spec.pools[0].monitor.as_mut().unwrap().fall = 3;
+    let _third = rig.configure(&spec);
+    assert_ne!(rig.prober.probes[&MemberId::nil()].machine, machine);
+    assert_eq!(rig.seen().0, Health::Up);
+    // In maintenance, or without a monitor, nobody is checked, and nothing is left behind.
+    spec.pools[0].members[0].enabled = false;
+    let _fourth = rig.configure(&spec);
+    assert_eq!(rig.seen(), (Health::NoCheck, None));
+    assert!(rig.prober.probes.is_empty() && rig.prober.wakes.is_empty() && rig.prober.in_flight.is_empty());
+    assert_eq!(rig.prober.next_wake(), None);
+}
+
+#[test]
+fn a_new_configuration_may_come_in_the_middle_of_a_check() {
+    let mut rig = Rig::new();
+    let mut spec = spec(HealthMonitorType::Http, member(silent), 1);
+    let _first = rig.configure(&spec);
+    while rig.prober.in_flight.is_empty() {
+        rig.prober.tick(sys::now());
+    }
+    spec.generation = 2;
+    let _second = rig.configure(&spec);
+    assert_eq!(rig.prober.in_flight.len(), 1, "it goes on");
+    rig.run(1);
+    assert_eq!(rig.seen().0, Health::Down);
+    spec.pools[0].members.clear();
+    while rig.prober.in_flight.is_empty() {
+        rig.prober.tick(sys::now());
+    }
+    let _third = rig.configure(&spec);
+    assert!(rig.prober.in_flight.is_empty() && rig.prober.wakes.is_empty());
+}
