@@ -90,7 +90,9 @@ pub(crate) enum Fault {
     AlreadyExists,
     #[error("The VIP IP address is already in use: {0}")]
     VipInUse(String),
-    // ---- 413, 415
+    // ---- 408, 413, 415
+    #[error("The request body did not arrive in time.")]
+    TooSlow,
     #[error("The request body is larger than {0} bytes.")]
     TooLarge(usize),
     #[error("Unknown mimetype: {0}")]
@@ -164,6 +166,7 @@ impl Fault {
             | Self::InvalidState { .. }
             | Self::AlreadyExists
             | Self::VipInUse(_) => StatusCode::CONFLICT,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Internal | Self::Provider { .. } => StatusCode::INTERNAL_SERVER_ERROR,

@@ -1,6 +1,7 @@
 //! What an operator can choose about the API; names follow the original's `[api_settings]`.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// Whether writes are accepted while an earlier one is still being applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,6 +36,8 @@ pub struct ApiOptions {
     pub api_base_uri: Option<String>,
     /// Bytes; a larger body is refused with 413.
     pub max_body: usize,
+    /// How long a body may take to arrive; a slower one is refused with 408.
+    pub body_timeout: Duration,
 }
 
 impl Default for ApiOptions {
@@ -57,6 +60,7 @@ impl Default for ApiOptions {
             tls_cipher_prohibit_list: vec![],
             api_base_uri: None,
             max_body: 114_688,
+            body_timeout: Duration::from_secs(30),
         }
     }
 }

@@ -102,7 +102,8 @@ async fn answer(
         query.check_syntax(&state.options)?;
     }
     let limit = state.options.max_body;
-    let bytes = axum::body::to_bytes(body, limit).await.map_err(|_| Fault::TooLarge(limit))?;
+    let bytes = tokio::time::timeout(state.options.body_timeout, axum::body::to_bytes(body, limit));
+    let bytes = bytes.await.map_err(|_| Fault::TooSlow)?.map_err(|_| Fault::TooLarge(limit))?;
     let body = Body::new(&parts.headers, bytes);
     if parts.method == Method::POST || parts.method == Method::PUT {
         body.check_type()?;

@@ -78,6 +78,17 @@ async fn a_body_without_end_is_cut_off() {
 }
 
 #[tokio::test]
+async fn a_body_that_never_comes_is_not_waited_for() {
+    let options = octavia_api::ApiOptions {
+        body_timeout: std::time::Duration::from_millis(20),
+        ..octavia_api::ApiOptions::default()
+    };
+    let world = World::with(options).await;
+    let never = Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+    assert_eq!(post(&world, "/v2/lbaas/loadbalancers", never).await, 408);
+}
+
+#[tokio::test]
 async fn paths_and_queries() {
     let world = World::new().await;
     let long = "x".repeat(8000);
