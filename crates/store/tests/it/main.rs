@@ -1,7 +1,7 @@
 //! One suite, three databases: every test runs on SQLite, PostgreSQL and MariaDB.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-#![allow(clippy::print_stderr, reason = "the runner shows it for failed tests")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the runner shows it for failed tests")]
 
 mod change;
 mod databases;
@@ -12,3 +12,4 @@ mod list;
 mod sample;
 mod schema;
 mod settle;
+mod speed;
