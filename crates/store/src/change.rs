@@ -5,7 +5,8 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::EntityTrait;
 
 use crate::difference::{difference, everything, stamp, stamp_all};
-use crate::entity::{codec, load_balancer};
+use crate::entity::codec::{self, Decode};
+use crate::entity::load_balancer;
 use crate::fetch::{graph_load, root_lock};
 use crate::options::Call;
 use crate::retry::framed;
@@ -97,8 +98,7 @@ impl Store {
             tx.rollback().await?;
             return Err(ChangeError::NotFound);
         };
-        let before = graph_load(&tx, &root).await?;
-        let status = before.load_balancer.statuses.provisioning;
+        let status = Decode("load_balancer").parse("provisioning_status", &root.provisioning_status)?;
         let deletes = accept.root_status_after == Some(ProvisioningStatus::PendingDelete);
         let refused = if !accept.statuses.contains(&status) {
             Some(status)
@@ -110,6 +110,7 @@ impl Store {
             tx.rollback().await?;
             return Err(ChangeError::Refused(status));
         }
+        let before = graph_load(&tx, &root).await?;
         let mut after = before.clone();
         let answer = match change(&mut after) {
             Ok(answer) => answer,
@@ -129,8 +130,11 @@ impl Store {
         }
         let lb = &mut after.load_balancer;
         if let Some(status) = accept.root_status_after {
+            if lb.statuses.provisioning == ProvisioningStatus::Error {
+                // It explained that.
+                lb.statuses.reason = None;
+            }
             lb.statuses.provisioning = status;
-            lb.statuses.reason = lb.statuses.reason.take().filter(|_| !status.is_pending());
         }
         lb.updated_at = Some(now);
         lb.generation += 1;

@@ -246,3 +246,163 @@ fn stamp_children<T: Child>(before: &[T], after: &mut [T], births: &mut Births, 
     }
     changed
 }
+
+#[cfg(test)]
+mod tests {
+    use octavia_model::*;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn graph() -> LoadBalancerGraph {
+        LoadBalancerGraph::new(LoadBalancer {
+            id: LoadBalancerId::new_v4(),
+            project_id: ProjectId::new("p"),
+            name: String::new(),
+            description: String::new(),
+            admin_state_up: true,
+            statuses: Statuses::created(OperatingStatus::Offline),
+            vip: Vip {
+                address: [127, 0, 0, 1].into(),
+                subnet_id: SubnetId::new_v4(),
+                network_id: NetworkId::new_v4(),
+                port_id: PortId::new_v4(),
+                qos_policy_id: None,
+                sg_ids: vec![],
+                vnic_type: VnicType::Normal,
+                owned: true,
+            },
+            additional_vips: vec![],
+            provider: "amphora".to_owned(),
+            flavor_id: None,
+            availability_zone: None,
+            topology: Topology::Single,
+            tags: vec![],
+            generation: 1,
+            applied_generation: 0,
+            created_at: Timestamp::UNIX_EPOCH,
+            updated_at: None,
+        })
+    }
+
+    fn pool(graph: &LoadBalancerGraph, n: u8) -> Pool {
+        Pool {
+            id: PoolId::new_v4(),
+            load_balancer_id: graph.load_balancer.id,
+            project_id: graph.load_balancer.project_id.clone(),
+            name: n.to_string(),
+            description: String::new(),
+            admin_state_up: true,
+            statuses: Statuses::created(OperatingStatus::Offline),
+            protocol: PoolProtocol::Http,
+            lb_algorithm: Algorithm::RoundRobin,
+            session_persistence: None,
+            tls_enabled: false,
+            tls_container_ref: None,
+            ca_tls_container_ref: None,
+            crl_container_ref: None,
+            tls: Tls::default(),
+            tags: vec![],
+            created_at: Timestamp::UNIX_EPOCH,
+            updated_at: None,
+        }
+    }
+
+    /// What a person may do to a list of children.
+    #[derive(Debug, Clone)]
+    enum Act {
+        Add(u8),
+        Remove(usize),
+        Rename(usize, u8),
+        Tag(usize, u8),
+        Restate(usize, ProvisioningStatus),
+    }
+
+    fn act() -> impl Strategy<Value = Act> {
+        let status = prop::sample::select(ProvisioningStatus::ALL);
+        prop_oneof![
+            any::<u8>().prop_map(Act::Add),
+            any::<usize>().prop_map(Act::Remove),
+            (any::<usize>(), 0..3u8).prop_map(|(at, n)| Act::Rename(at, n)),
+            (any::<usize>(), 0..3u8).prop_map(|(at, n)| Act::Tag(at, n)),
+            (any::<usize>(), status).prop_map(|(at, status)| Act::Restate(at, status)),
+        ]
+    }
+
+    fn run(graph: &mut LoadBalancerGraph, acts: Vec<Act>) {
+        for act in acts {
+            let many = graph.pools.len().max(1);
+            let at = |at: usize| at % many;
+            match act {
+                Act::Add(n) => graph.pools.push(pool(graph, n)),
+                _ if graph.pools.is_empty() => {}
+                Act::Remove(n) => drop(graph.pools.remove(at(n))),
+                Act::Rename(n, name) => graph.pools[at(n)].name = name.to_string(),
+                Act::Tag(n, tag) => graph.pools[at(n)].tags = vec![tag.to_string()],
+                Act::Restate(n, status) => graph.pools[at(n)].statuses.provisioning = status,
+            }
+        }
+    }
+
+    /// What the statements would make of the rows.
+    fn applied(before: &[Pool], changes: &Changes<'_, Pool>) -> Vec<Pool> {
+        let mut rows: Vec<Pool> =
+            before.iter().filter(|p| !changes.deleted.contains(&p.id)).cloned().collect();
+        for row in &mut rows {
+            if let Some(updated) = changes.updated.iter().find(|p| p.id == row.id) {
+                *row = (*updated).clone();
+            }
+            for restated in changes.restated.iter().filter(|restated| restated.ids.contains(&row.id)) {
+                row.statuses = restated.statuses.clone();
+                row.updated_at = restated.updated_at;
+            }
+        }
+        rows.extend(changes.inserted.iter().map(|p| (*p).clone()));
+        rows
+    }
+
+    proptest! {
+        #[test]
+        fn a_difference_leads_from_before_to_after(
+            first in prop::collection::vec(act(), 0..12),
+            then in prop::collection::vec(act(), 0..12),
+        ) {
+            let mut before = graph();
+            run(&mut before, first);
+            let mut after = before.clone();
+            run(&mut after, then);
+            let differs = before != after;
+            prop_assert_eq!(stamp(&before, &mut after, Timestamp::UNIX_EPOCH), differs);
+            let difference = difference(&before, &after);
+            prop_assert!(!difference.root);
+            prop_assert_eq!(applied(&before.pools, &difference.pools), after.pools.clone());
+            let tags = |graph: &LoadBalancerGraph, id| graph.pool(id).map(|p| p.tags.clone()).unwrap_or_default();
+            for id in before.pools.iter().chain(&after.pools).map(|p| p.id) {
+                let said = difference.pools.retagged.iter().any(|p| p.id == id)
+                    || difference.pools.untagged.contains(&id);
+                prop_assert_eq!(said, tags(&before, id) != tags(&after, id));
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_differs_from_itself() {
+        let mut graph = graph();
+        run(&mut graph, vec![Act::Add(1), Act::Add(2)]);
+        let difference = difference(&graph, &graph);
+        assert!(
+            !difference.root && difference.pools.inserted.is_empty() && difference.pools.deleted.is_empty()
+        );
+    }
+
+    #[test]
+    fn new_children_are_a_microsecond_apart() {
+        let mut after = graph();
+        let before = after.clone();
+        run(&mut after, vec![Act::Add(1), Act::Add(2), Act::Add(3)]);
+        assert!(stamp(&before, &mut after, Timestamp::UNIX_EPOCH));
+        let born: Vec<_> = after.pools.iter().map(|p| p.created_at.as_microsecond()).collect();
+        assert_eq!(born, [0, 1, 2]);
+        assert_eq!(after.load_balancer.updated_at, None);
+    }
+}

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use octavia_model::{AmphoraId, LoadBalancerId, OperationId, WorkerId};
 use sea_orm::sea_query::{Expr, Query, SelectStatement, UnionType};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use crate::entity::codec::{self, Decode};
 use crate::entity::load_balancer;
@@ -86,7 +86,7 @@ impl Store {
             Column::Generation,
             Column::StartedAt,
         ]);
-        insert.select_from(rows).map_err(|error| StoreError::Url(error.to_string()))?;
+        insert.select_from(rows).map_err(|error| DbErr::Custom(error.to_string()))?;
         let written = self.writer().execute(&insert).await?.rows_affected();
         if written == 0 { Err(StoreError::LeaseLost) } else { Ok(()) }
     }

@@ -25,8 +25,8 @@ pub struct Call {
     pub worker: Option<WorkerId>,
 }
 
-/// Called around every public operation that asks the database. The simulator's way in: it holds a caller here,
-/// drops it, or lets the operation fail.
+/// Called around every public operation on rows. The simulator's way in: it holds a caller here, drops it, or lets the
+/// operation fail.
 #[async_trait]
 pub trait Interceptor: Send + Sync + Debug {
     /// Before each attempt, outside any transaction. [`StoreError::Conflict`] counts as a refusal by the database and is

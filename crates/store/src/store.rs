@@ -1,6 +1,7 @@
 //! The handle: connections, clock, and the frame around every operation.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use sea_orm::{
@@ -163,6 +164,8 @@ fn connect_options(url: &str, options: &StoreOptions) -> ConnectOptions {
         .sqlx_logging(false)
         .record_stmt_in_spans(false)
         .max_connections(options.connections.max(1))
+        // A connection in use was alive just now; asking again costs a round trip for every operation.
+        .test_before_acquire_if_idle_for(Duration::from_secs(5))
         .acquire_timeout(options.timeout)
         .connect_timeout(options.timeout);
     connect
@@ -178,7 +181,7 @@ async fn sqlite(
     let timeout = options.timeout;
     let connection = |connections: u32| {
         let mut connect = connect_options(url, options);
-        connect.max_connections(connections).min_connections(1).test_before_acquire(false);
+        connect.max_connections(connections).min_connections(1);
         connect.idle_timeout(None).max_lifetime(None);
         connect.map_sqlx_sqlite_opts(move |sqlite| {
             let sqlite = sqlite

@@ -5,7 +5,7 @@ use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel,
-    Iterable, QueryFilter,
+    QueryFilter,
 };
 
 use crate::difference::{Changes, Child, Difference, Restated};
@@ -55,6 +55,29 @@ where
     Ok(())
 }
 
+/// The table of one kind of child.
+trait ChildTable: EntityTrait {
+    const ID: Self::Column;
+    const PROVISIONING_STATUS: Self::Column;
+    const OPERATING_STATUS: Self::Column;
+    const REASON: Self::Column;
+    const UPDATED_AT: Self::Column;
+}
+
+macro_rules! child_tables {
+    ($($table:ident)+) => {
+        $(impl ChildTable for $table::Entity {
+            const ID: $table::Column = $table::Column::Id;
+            const PROVISIONING_STATUS: $table::Column = $table::Column::ProvisioningStatus;
+            const OPERATING_STATUS: $table::Column = $table::Column::OperatingStatus;
+            const REASON: $table::Column = $table::Column::Reason;
+            const UPDATED_AT: $table::Column = $table::Column::UpdatedAt;
+        })+
+    };
+}
+
+child_tables! { listener pool member health_monitor }
+
 /// Updates and inserts of one kind of child.
 async fn kind_write<E, T, M>(
     tx: &DatabaseTransaction,
@@ -62,39 +85,29 @@ async fn kind_write<E, T, M>(
     key: Duplicate,
 ) -> Result<(), StoreError>
 where
-    E: EntityTrait<Model = M>,
+    E: ChildTable<Model = M>,
     E::ActiveModel: ActiveModelTrait<Entity = E> + Send,
     T: Child,
     M: for<'a> From<&'a T> + IntoActiveModel<E::ActiveModel>,
 {
-    let column = |name: &str| E::Column::iter().find(|column| sea_orm::IdenStatic::as_str(column) == name);
-    let (Some(id), Some(provisioning), Some(operating), Some(reason), Some(updated_at)) = (
-        column("id"),
-        column("provisioning_status"),
-        column("operating_status"),
-        column("reason"),
-        column("updated_at"),
-    ) else {
-        return Err(StoreError::Corrupt { table: "schema", detail: "a child lacks a column".to_owned() });
-    };
     for Restated { statuses, updated_at: at, ids } in &changes.restated {
         for ids in ids.chunks(CHUNK) {
             E::update_many()
-                .col_expr(provisioning, Expr::value(statuses.provisioning.as_str()))
-                .col_expr(operating, Expr::value(statuses.operating.as_str()))
-                .col_expr(reason, Expr::value(codec::reason(statuses.reason.as_ref())))
-                .col_expr(updated_at, Expr::value(at.map(codec::micros)))
-                .filter(id.is_in(ids.iter().map(T::Id::to_string)))
+                .col_expr(E::PROVISIONING_STATUS, Expr::value(statuses.provisioning.as_str()))
+                .col_expr(E::OPERATING_STATUS, Expr::value(statuses.operating.as_str()))
+                .col_expr(E::REASON, Expr::value(codec::reason(statuses.reason.as_ref())))
+                .col_expr(E::UPDATED_AT, Expr::value(at.map(codec::micros)))
+                .filter(E::ID.is_in(ids.iter().map(T::Id::to_string)))
                 .exec(tx)
                 .await?;
         }
     }
     for child in &changes.updated {
         let mut row = M::from(child).into_active_model().reset_all();
-        row.not_set(id);
+        row.not_set(E::ID);
         E::update_many()
             .set(row)
-            .filter(id.eq(child.id().to_string()))
+            .filter(E::ID.eq(child.id().to_string()))
             .exec(tx)
             .await
             .map_err(|error| StoreError::of_insert(error, key))?;

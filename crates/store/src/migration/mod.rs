@@ -1,7 +1,7 @@
 //! The schema, as the sum of its migrations. A migration is never changed once released: the next one is added.
 //!
 //! No dialect types: ids are `VARCHAR(36)` (PostgreSQL pads `CHAR`), times and all integers `BIGINT`, structures JSON in
-//! `TEXT`. MariaDB's tables compare text byte by byte, as the other two do.
+//! `TEXT`. Text is compared byte by byte everywhere.
 
 use sea_orm_migration::prelude::{DbErr, DynIden, IntoIden, MigrationTrait, MigratorTrait, SchemaManager};
 use sea_orm_migration::sea_orm::DatabaseConnection;

@@ -1,7 +1,7 @@
 //! A small vocabulary for tables, so that a migration reads like the schema it makes.
 
 use sea_orm_migration::prelude::{
-    ColumnDef, ForeignKey, ForeignKeyAction, Index, IndexCreateStatement, TableCreateStatement,
+    ColumnDef, ColumnType, ForeignKey, ForeignKeyAction, Index, IndexCreateStatement, TableCreateStatement,
 };
 use sea_orm_migration::sea_orm::DbBackend;
 
@@ -9,6 +9,7 @@ use sea_orm_migration::sea_orm::DbBackend;
 #[derive(Debug)]
 pub(super) struct Table {
     name: &'static str,
+    columns: Vec<ColumnDef>,
     statement: TableCreateStatement,
     indexes: Vec<IndexCreateStatement>,
 }
@@ -17,13 +18,11 @@ impl Table {
     pub(super) fn new(name: &'static str) -> Self {
         let mut statement = TableCreateStatement::new();
         statement.table(name);
-        Self { name, statement, indexes: vec![] }
+        Self { name, columns: vec![], statement, indexes: vec![] }
     }
 
     pub(super) fn columns(mut self, columns: impl IntoIterator<Item = ColumnDef>) -> Self {
-        for column in columns {
-            self.statement.col(column);
-        }
+        self.columns.extend(columns);
         self
     }
 
@@ -75,8 +74,23 @@ impl Table {
         mut self,
         backend: DbBackend,
     ) -> (TableCreateStatement, Vec<IndexCreateStatement>) {
+        for mut column in self.columns {
+            let kind = column.get_column_type();
+            match backend {
+                // 16 MiB, as an accepted request may be larger than the 64 KiB of its `TEXT`.
+                DbBackend::MySql if matches!(kind, Some(ColumnType::Text)) => {
+                    column.custom("mediumtext");
+                }
+                // The same order of text on every database, whatever the server's locale.
+                DbBackend::Postgres if matches!(kind, Some(ColumnType::Text | ColumnType::String(_))) => {
+                    column.extra("COLLATE \"C\"");
+                }
+                _ => {}
+            }
+            self.statement.col(column);
+        }
         if backend == DbBackend::MySql {
-            // Case and trailing blanks count; the other databases compare so by themselves.
+            // Case and trailing blanks count, as they do on the other databases.
             self.statement.character_set("utf8mb4").collate("utf8mb4_nopad_bin");
         }
         (self.statement, self.indexes)
