@@ -105,7 +105,11 @@ impl Amphora {
 
     /// Starts an agent and waits until it answers.
     pub(crate) fn start_agent(&mut self) {
-        self.agent = Some(role::start_agent(self.dir(), self.api()));
+        self.start_agent_with(true);
+    }
+
+    pub(crate) fn start_agent_with(&mut self, low_ports: bool) {
+        self.agent = Some(role::start_agent(self.dir(), self.api(), low_ports));
         eventually("the agent answers", || self.try_request("GET", paths::VERSION, b"").ok());
     }
 

@@ -48,3 +48,25 @@ fn a_taken_port_is_a_fault_until_it_is_free() {
     assert_eq!(amphora.push(&next).unwrap().faults, []);
     assert_eq!(get(SocketAddr::new(amphora.ip, good.port)).unwrap(), "one");
 }
+
+#[test]
+fn a_port_below_1024_without_privilege_is_a_fault_that_says_what_to_do() {
+    let start = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
+    if start.trim().parse::<u16>().unwrap() <= 80 {
+        // Here everybody may.
+        return;
+    }
+    let mut amphora = Amphora::prepare();
+    amphora.start_agent_with(false);
+    let member = Member::start(amphora.ip, "one");
+    let mut spec = amphora.spec(amphora.free_port(), &[member.address]);
+    spec.listeners.push(listener(80, spec.pools[0].id));
+    let outcome = amphora.push(&spec).unwrap();
+    assert_eq!(outcome.faults.len(), 1, "{:?}", outcome.faults);
+    let fault = &outcome.faults[0];
+    assert_eq!((fault.listener, fault.code), (spec.listeners[1].id, ReasonCode::PortNotPermitted));
+    for advice in ["1024", "CAP_NET_BIND_SERVICE", "sysctl net.ipv4.ip_unprivileged_port_start=80"] {
+        assert!(fault.advice.contains(advice), "{}", fault.advice);
+    }
+    assert_eq!(get(SocketAddr::new(amphora.ip, spec.listeners[0].port)).unwrap(), "one");
+}

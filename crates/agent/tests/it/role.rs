@@ -9,6 +9,7 @@ use octavia_proxy::ProxyOptions;
 
 const DIR: &str = "OCTAVIA_IT_DIR";
 const BIND: &str = "OCTAVIA_IT_BIND";
+const NO_LOW_PORTS: &str = "OCTAVIA_IT_NO_LOW_PORTS";
 const PROXY_DIR: &str = "OCTAVIA_IT_PROXY_DIR";
 const THREADS: &str = "OCTAVIA_IT_THREADS";
 
@@ -16,6 +17,11 @@ const THREADS: &str = "OCTAVIA_IT_THREADS";
 #[test]
 fn agent() {
     let Some(dir) = std::env::var_os(DIR) else { return };
+    if std::env::var_os(NO_LOW_PORTS).is_some() {
+        let mut mine = rustix::thread::capabilities(None).unwrap();
+        mine.effective.remove(rustix::thread::CapabilitySet::NET_BIND_SERVICE);
+        rustix::thread::set_capabilities(None, mine).unwrap();
+    }
     let bind = std::env::var(BIND).unwrap().parse().unwrap();
     // The test harness takes no arguments of ours, so a shell turns them into variables.
     let script = format!("{PROXY_DIR}=\"$2\" {THREADS}=\"$4\" exec \"$0\" role::proxy --exact --nocapture");
@@ -31,9 +37,14 @@ fn proxy() {
     octavia_proxy::run(ProxyOptions { dir: PathBuf::from(dir), threads, sandbox: true }).unwrap();
 }
 
-pub(crate) fn start_agent(dir: &Path, bind: std::net::SocketAddr) -> Child {
+/// With `low_ports` false it has no privilege to listen below 1024.
+pub(crate) fn start_agent(dir: &Path, bind: std::net::SocketAddr, low_ports: bool) -> Child {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("agent.log")).unwrap();
-    Command::new(this_program())
+    let mut command = Command::new(this_program());
+    if !low_ports {
+        command.env(NO_LOW_PORTS, "1");
+    }
+    command
         .args(["role::agent", "--exact", "--nocapture"])
         .env(DIR, dir)
         .env(BIND, bind.to_string())
