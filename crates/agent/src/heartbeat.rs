@@ -6,12 +6,17 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use octavia_model::{AmphoraId, PoolId};
-use octavia_wire::{AmphoraSpec, Heartbeat, ListenerFault, PoolReport, ProxyPoolReport, ProxyReport};
+use octavia_wire::{
+    AmphoraSpec, Heartbeat, ListenerFault, MemberWord, PoolReport, ProxyPoolReport, ProxyReport,
+};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 /// No two heartbeats are closer than this, whatever changes.
 const CLOSEST: Duration = Duration::from_millis(100);
+
+/// What is told of a failed check, in characters.
+const LONGEST_CHECK: usize = 200;
 
 /// The message of one beat. Without a proxy it has no listeners, as the original's has none without HAProxy.
 pub(crate) fn compose(
@@ -53,8 +58,15 @@ fn pool_keys(id: PoolId, spec: Option<&AmphoraSpec>) -> Vec<String> {
 }
 
 fn pool_report(pool: ProxyPoolReport) -> PoolReport {
-    let members = pool.members.into_iter().map(|(id, member)| (id, member.status)).collect();
-    PoolReport { status: pool.status, members }
+    let mut report = PoolReport { status: pool.status, members: BTreeMap::new(), checks: BTreeMap::new() };
+    for (id, member) in pool.members {
+        report.members.insert(id, member.status);
+        let told = matches!(member.status, MemberWord::Down | MemberWord::NoCheck);
+        if let Some(check) = member.check.filter(|_| told) {
+            report.checks.insert(id, check.chars().take(LONGEST_CHECK).collect());
+        }
+    }
+    report
 }
 
 /// When the next beat is due: every interval, and at once after a change, but never too often.
@@ -134,8 +146,8 @@ impl Sender {
 mod tests {
     use octavia_model::{Algorithm, ListenerId, ListenerProtocol, LoadBalancerId, MemberId, PoolProtocol};
     use octavia_wire::{
-        ListenerReport, ListenerSpec, ListenerStats, ListenerWord, MemberStats, MemberWord, PoolSpec,
-        PoolWord, TimeoutsSpec, WIRE_VERSION,
+        ListenerReport, ListenerSpec, ListenerStats, ListenerWord, MemberStats, PoolSpec, PoolWord,
+        TimeoutsSpec, WIRE_VERSION,
     };
 
     use super::*;
@@ -212,6 +224,7 @@ mod tests {
         keys.sort();
         assert_eq!(beat.pools.keys().cloned().collect::<Vec<_>>(), keys);
         assert!(beat.pools.values().all(|pool| pool.members[&member] == MemberWord::Down));
+        assert!(beat.pools.values().all(|pool| pool.checks[&member] == "refused"));
 
         let beat = compose(AmphoraId::nil(), 6, Some(&spec), None, &[]);
         assert!(beat.listeners.is_empty() && beat.pools.is_empty());

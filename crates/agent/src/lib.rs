@@ -57,6 +57,9 @@ pub enum AgentError {
 pub fn run(options: AgentOptions) -> Result<(), AgentError> {
     // A terminal's Ctrl-C is for the controller that was started there. Fails when run from a shell, and needs not.
     let _ = rustix::process::setsid();
+    // Its memory holds the heartbeat key and a private key: no dump of it, nor of the proxy, which inherits this.
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    rustix::process::setrlimit(rustix::process::Resource::Core, none).map_err(io::Error::from)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(core::run(options))
 }

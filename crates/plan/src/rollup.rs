@@ -57,7 +57,8 @@ pub fn rollup(graph: &LoadBalancerGraph, beat: &Heartbeat) -> StatusChanges {
         let members: Vec<&Member> = graph.pool_members(pool.id).collect();
         for member in &members {
             let word = report.and_then(|report| report.members.get(&member.id));
-            if let Some(verdict) = member_verdict(member, word, complete) {
+            let check = report.and_then(|report| report.checks.get(&member.id));
+            if let Some(verdict) = member_verdict(member, word, check.map(String::as_str), complete) {
                 note(&mut changes.members, member.id, &member.statuses, verdict);
             }
         }
@@ -161,18 +162,33 @@ fn listener_verdict(
     }
 }
 
-fn member_verdict(member: &Member, word: Option<&MemberWord>, complete: bool) -> Option<Verdict> {
+/// `check` is what the last failed check saw, or why there are none.
+fn member_verdict(
+    member: &Member,
+    word: Option<&MemberWord>,
+    check: Option<&str>,
+    complete: bool,
+) -> Option<Verdict> {
     match word {
         Some(MemberWord::Up) => Some(good(OperatingStatus::Online)),
         Some(MemberWord::Down) => {
-            let text =
-                format!("The health monitor's checks of {}:{} fail.", member.address, member.protocol_port);
+            let seen = check.map(|check| format!(": {check}")).unwrap_or_default();
+            let (address, port) = (&member.address, member.protocol_port);
+            let text = format!("The health monitor's checks of {address}:{port} fail{seen}.");
             let advice = "Look at the member, and at whether the amphora can reach it.";
             Some(bad(OperatingStatus::Error, ReasonCode::MemberFailedCheck, text, advice))
         }
         Some(MemberWord::Drain) => Some(good(OperatingStatus::Draining)),
         Some(MemberWord::Maintenance) => Some(good(OperatingStatus::Offline)),
-        Some(MemberWord::NoCheck) => Some(good(OperatingStatus::NoMonitor)),
+        Some(MemberWord::NoCheck) => Some(match check {
+            None => good(OperatingStatus::NoMonitor),
+            Some(why) => bad(
+                OperatingStatus::NoMonitor,
+                ReasonCode::MonitorNotPermitted,
+                format!("The member is taken for good without being checked: {why}."),
+                "Allow it, or choose a health monitor of another type.",
+            ),
+        }),
         Some(MemberWord::Restarting | MemberWord::Unknown) => None,
         None if !complete || member.statuses.operating == OperatingStatus::NoMonitor => None,
         None => Some(good(OperatingStatus::Offline)),

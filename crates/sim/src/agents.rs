@@ -112,7 +112,10 @@ impl SimAgent {
                 let members = pool.members.iter().map(|m| (m.id, word(pool.monitor.is_some()))).collect();
                 let down = pool.monitor.is_some() && self.members_down && !pool.members.is_empty();
                 let status = if down { PoolWord::Down } else { PoolWord::Up };
-                pools.insert(format!("{}:{}", pool.id, listener.id), PoolReport { status, members });
+                pools.insert(
+                    format!("{}:{}", pool.id, listener.id),
+                    PoolReport { status, members, checks: BTreeMap::new() },
+                );
             }
         }
         Some(Heartbeat {

@@ -87,6 +87,10 @@ pub struct PoolReport {
     pub status: PoolWord,
     #[serde(default)]
     pub members: BTreeMap<MemberId, MemberWord>,
+    /// What the last failed check of a member saw, or why it is not checked; for people. Absent from the original's
+    /// agent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub checks: BTreeMap<MemberId, String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -245,6 +249,7 @@ mod tests {
                 PoolReport {
                     status: PoolWord::Up,
                     members: BTreeMap::from([(MemberId::new_v4(), MemberWord::NoCheck)]),
+                    checks: BTreeMap::new(),
                 },
             )]),
             boot: Some(Uuid::new_v4()),

@@ -37,7 +37,10 @@ fn beat(listener: Option<ListenerWord>, pool: Option<(PoolWord, &[MemberWord])>)
         pools: pool
             .map(|(status, members)| {
                 let members = (1..).map(member_id).zip(members.iter().copied()).collect();
-                (format!("{}:{}", pool_id(1), listener_id(1)), PoolReport { status, members })
+                (
+                    format!("{}:{}", pool_id(1), listener_id(1)),
+                    PoolReport { status, members, checks: BTreeMap::new() },
+                )
             })
             .into_iter()
             .collect(),
@@ -226,10 +229,47 @@ fn the_reason_of_a_provisioning_error_stays() {
 }
 
 #[test]
+fn a_member_says_what_its_check_saw() {
+    for (word, check, operating, code, text) in [
+        (
+            MemberWord::Down,
+            Some("connection refused"),
+            O::Error,
+            Some(R::MemberFailedCheck),
+            "fail: connection refused.",
+        ),
+        (MemberWord::Down, None, O::Error, Some(R::MemberFailedCheck), "fail."),
+        (
+            MemberWord::NoCheck,
+            Some("not allowed"),
+            O::NoMonitor,
+            Some(R::MonitorNotPermitted),
+            "not allowed.",
+        ),
+        (MemberWord::NoCheck, None, O::NoMonitor, None, ""),
+        (MemberWord::Up, Some("an old tale"), O::Online, None, ""),
+    ] {
+        let mut beat = beat(Some(ListenerWord::Open), Some((PoolWord::Up, &[word])));
+        for pool in beat.pools.values_mut() {
+            pool.checks = check.map(|check| (member_id(1), check.to_owned())).into_iter().collect();
+        }
+        let changes = rollup(&tree(), &beat);
+        let change = &changes.members[&member_id(1)];
+        assert_eq!(change.operating, operating);
+        assert_eq!(change.reason.as_ref().map(|reason| reason.code), code);
+        assert!(change.reason.iter().all(|reason| reason.text.ends_with(text)), "{change:?}");
+    }
+}
+
+#[test]
 fn of_several_reports_of_a_pool_the_last_counts() {
     let mut graph = tree();
     let mut beat = beat(Some(ListenerWord::Open), None);
-    let report = |status, word| PoolReport { status, members: BTreeMap::from([(member_id(1), word)]) };
+    let report = |status, word| PoolReport {
+        status,
+        members: BTreeMap::from([(member_id(1), word)]),
+        checks: BTreeMap::new(),
+    };
     beat.pools.insert(pool_id(1).to_string(), report(PoolWord::Down, MemberWord::Down));
     beat.pools.insert(format!("{}:{}", pool_id(1), listener_id(1)), report(PoolWord::Up, MemberWord::Up));
     beat.pools.insert("nonsense".to_owned(), report(PoolWord::Down, MemberWord::Down));
