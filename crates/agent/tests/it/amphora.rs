@@ -138,6 +138,16 @@ impl Amphora {
         signal(self.proxy().unwrap().pid, Signal::KILL);
     }
 
+    /// Whichever is there now, if one is.
+    pub(crate) fn kill_proxy_if_any(&self) {
+        if let Some(proxy) = self.proxy()
+            && proxy.is_alive().unwrap()
+        {
+            // It may end by itself in this moment.
+            let _ = kill_process(Pid::from_raw(proxy.pid.try_into().unwrap()).unwrap(), Signal::KILL);
+        }
+    }
+
     pub(crate) fn try_request(
         &self,
         method: &str,

@@ -198,3 +198,45 @@ fn a_second_agent_gives_up() {
     let log = std::fs::read_to_string(amphora.file("agent.log")).unwrap();
     assert!(log.contains("Locked"), "{log}");
 }
+
+#[test]
+fn whatever_is_killed_whenever_the_last_push_is_what_serves() {
+    let mut amphora = Amphora::start();
+    let members: Vec<_> = (0..3).map(|n| Member::start(amphora.ip, &format!("member {n}"))).collect();
+    let mut spec = amphora.spec(amphora.free_port(), &[members[0].address]);
+    let vip = (amphora.ip, spec.listeners[0].port).into();
+    let mut random: u32 = 12_345;
+    for round in 0..25 {
+        // The multiplier of Numerical Recipes: the same chaos each time.
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let dice = random >> 24;
+        spec.generation += 1;
+        let member = &members[usize::try_from(dice % 3).unwrap()];
+        spec.pools[0].members[0].port = member.address.port();
+        let push =
+            || amphora.try_request("PUT", octavia_wire::paths::SPEC, &serde_json::to_vec(&spec).unwrap());
+        std::thread::scope(|scope| {
+            let pushing = scope.spawn(push);
+            std::thread::sleep(Duration::from_micros(u64::from(dice) * 40));
+            if dice & 1 != 0 {
+                amphora.kill_proxy_if_any();
+            }
+            // Its answer may be lost with the agent.
+            if dice & 2 != 0 {
+                crate::amphora::signal(amphora.agent_pid(), rustix::process::Signal::KILL);
+            }
+            let _ = pushing.join().unwrap();
+        });
+        if dice & 2 != 0 {
+            amphora.kill_agent();
+            if dice & 4 != 0 {
+                amphora.kill_proxy_if_any();
+            }
+            amphora.start_agent();
+        }
+        let outcome = eventually("the push is taken", || amphora.push(&spec).ok());
+        assert_eq!((outcome.generation, &outcome.faults[..]), (spec.generation, &[][..]), "round {round}");
+        let seen = eventually("it serves", || get(vip).ok());
+        assert_eq!(seen, format!("member {}", dice % 3), "round {round}");
+    }
+}

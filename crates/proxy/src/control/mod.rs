@@ -75,6 +75,7 @@ pub fn run(options: ProxyOptions) -> Result<(), ProxyError> {
     // A session of its own, so that it outlives whoever started it; already its leader when started by hand.
     let _ = rustix::process::setsid();
     sys::raise_file_limit();
+    end_on_panic();
     let signals = sys::StopSignals::block()?.descriptor()?;
     let (_directory, listener) = Directory::take(&options.dir)?;
     let boot = Uuid::new_v4();
@@ -94,6 +95,16 @@ pub fn run(options: ProxyOptions) -> Result<(), ProxyError> {
     let open = control.engine.drain(grace);
     tracing::info!(open, "proxy ends");
     Ok(())
+}
+
+/// A thread that is gone would leave its listening sockets to nobody. Better to end at once: the agent starts another
+/// proxy, and connections wait for it in the same sockets.
+fn end_on_panic() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tell(panic);
+        std::process::abort();
+    }));
 }
 
 #[derive(Debug)]

@@ -154,6 +154,7 @@ mod tests {
                 assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
             }
             "panic" => panic!("as one does"),
+            "abort" => std::process::abort(),
             "listen" => drop(std::net::TcpListener::bind("127.0.0.1:0")),
             "execute" => drop(Command::new("/bin/true").exec()),
             "unix" => drop(std::os::unix::net::UnixDatagram::unbound()),
@@ -174,6 +175,7 @@ mod tests {
             ("open", 0, ""),
             // A panic is told, backtrace and all it can find, and is not taken for mischief.
             ("panic", 101, "as one does"),
+            ("abort", -6, ""),
             ("listen", 159, "system call"),
             ("execute", 159, "system call"),
             ("unix", 159, "system call"),
@@ -182,7 +184,8 @@ mod tests {
         ] {
             let output = run(deed);
             let told = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
-            assert_eq!(output.status.code(), Some(code), "{deed}: {:?}: {told}", output.status.signal());
+            let ended = output.status.code().or(output.status.signal().map(|signal| -signal));
+            assert_eq!(ended, Some(code), "{deed}: {told}");
             assert!(told.contains(text), "{deed}: {told}");
         }
     }
