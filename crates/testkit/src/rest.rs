@@ -68,7 +68,9 @@ impl Rest {
             }}},
             "scope": {"project": {"name": word("project_name")?, "domain": domain("project")}},
         }});
-        let login = Login { auth_url: word("auth_url")?.trim_end_matches('/').to_owned(), body };
+        // Both forms are usual: with the version, and without it for clients that discover versions.
+        let auth_url = word("auth_url")?.trim_end_matches('/').trim_end_matches("/v3");
+        let login = Login { auth_url: format!("{auth_url}/v3"), body };
         let http = client()?;
         let session = login.session(&http).await?;
         Ok(Self { http, login, session: Mutex::new(session) })
