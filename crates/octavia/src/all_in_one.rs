@@ -146,6 +146,10 @@ async fn open_store(state: &StateDir, options: &AllInOneOptions) -> anyhow::Resu
     };
     let store = Store::connect(&url, StoreOptions::default()).await.context("the database does not open")?;
     store.migrate().await.context("the database's schema cannot be brought up to date")?;
+    if options.database.is_none() {
+        // The database lies in the directory whose lock we hold: no other controller lives.
+        store.leases_end().await.context("the leases of the last run cannot be ended")?;
+    }
     Ok(store)
 }
 

@@ -191,6 +191,22 @@ impl Store {
         if released.rows_affected == 0 { Err(StoreError::LeaseLost) } else { Ok(()) }
     }
 
+    /// Ends every lease at once: for a controller that knows that it is alone with the database, so that whoever
+    /// held them is dead. Otherwise a start after `kill -9` waits for them to run out. Answers how many there were.
+    pub async fn leases_end(&self) -> Result<u64, StoreError> {
+        framed!(self, Call::of("leases_end"), self.leases_end_once())
+    }
+
+    async fn leases_end_once(&self) -> Result<u64, StoreError> {
+        let ended = Entity::update_many()
+            .col_expr(Column::LeaseOwner, Expr::value(Option::<String>::None))
+            .col_expr(Column::LeaseUntil, Expr::value(Option::<i64>::None))
+            .filter(Column::LeaseUntil.is_not_null())
+            .exec(self.writer())
+            .await?;
+        Ok(ended.rows_affected)
+    }
+
     /// Makes the load balancer due now, whoever works on it; nothing happens when it is absent.
     pub async fn lb_wake(&self, lb: LoadBalancerId) -> Result<(), StoreError> {
         framed!(self, Call::of_lb("lb_wake", lb), self.lb_wake_once(lb))?;

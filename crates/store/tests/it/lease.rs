@@ -75,6 +75,22 @@ async fn a_lease_is_taken_renewed_and_given_back() {
     .await;
 }
 
+#[tokio::test]
+async fn the_leases_of_the_dead_are_ended() {
+    on_all(|store| async move {
+        let (graph, lease) = leased(&store).await;
+        let lb = graph.load_balancer.id;
+        assert_eq!(store.leases_end().await.unwrap(), 1);
+        assert_eq!(store.leases_end().await.unwrap(), 0);
+        assert_eq!(store.work_due(10).await.unwrap(), [lb]);
+        // Not so dead after all: its writes change nothing, before and after somebody else takes over.
+        assert!(matches!(store.lease_renew(&lease, TTL).await, Err(StoreError::LeaseLost)));
+        assert_eq!(acquire(&store, lb).await.epoch, lease.epoch + 1);
+        assert!(matches!(store.lb_deleted(&lease).await, Err(StoreError::LeaseLost)));
+    })
+    .await;
+}
+
 /// What was asked for while a worker was at work is not forgotten when it goes.
 #[tokio::test]
 async fn a_release_sees_what_the_worker_did_not() {
