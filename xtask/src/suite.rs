@@ -13,5 +13,7 @@ pub(crate) fn run_all(nextest: &[String]) -> Result<()> {
         .args(["nextest", "run", "--workspace"])
         .args(nextest)
         .env("OCTAVIA_TEST_DATABASES", "all")
-        .env("OCTAVIA_TEST_VENV", setup::venv()))
+        .env("OCTAVIA_TEST_VENV", setup::venv())
+        // An error says what failed; where in the test is in its text.
+        .env("RUST_LIB_BACKTRACE", "0"))
 }
