@@ -139,10 +139,13 @@ impl Store {
         lb.updated_at = Some(now);
         lb.generation += 1;
         let now = codec::micros(now);
-        let pending = lb.statuses.provisioning.is_pending();
+        let deleting = root.deleting || lb.statuses.provisioning == ProvisioningStatus::PendingDelete;
+        // A wish that joins one on its way is not given longer than that; one out of ERROR, or to delete, is a new one.
+        let joins = status.is_pending() && root.deleting == deleting;
+        let since = root.pending_since.filter(|_| joins);
         let row = load_balancer::ActiveModel {
-            deleting: Set(root.deleting || lb.statuses.provisioning == ProvisioningStatus::PendingDelete),
-            pending_since: Set(root.pending_since.or(pending.then_some(now))),
+            deleting: Set(deleting),
+            pending_since: Set(since.or(lb.statuses.provisioning.is_pending().then_some(now))),
             next_attempt_at: Set(Some(now)),
             attempts: Set(0),
             wakes: Set(root.wakes + 1),

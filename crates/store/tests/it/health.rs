@@ -211,3 +211,67 @@ async fn statuses_and_signs_of_life() {
     })
     .await;
 }
+
+/// Users, a worker and amphorae write one load balancer at the same time: nobody is refused, nothing is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn all_write_at_once() {
+    on_all(|store| async move {
+        const ROUNDS: u16 = 12;
+        let (graph, first, lease) = with_amphora(&store).await;
+        let second = sample::amphora(graph.load_balancer.id);
+        store.amphora_insert(&lease, &second).await.unwrap();
+        let (lb, at) = (graph.load_balancer.id, store.now().await.unwrap());
+        let mut tasks = tokio::task::JoinSet::new();
+        for user in 0..2 {
+            let store = store.clone();
+            tasks.spawn(async move {
+                for round in 0..ROUNDS {
+                    let weigh = |graph: &mut LoadBalancerGraph| {
+                        let member = &mut graph.members[user];
+                        member.weight = Some(round);
+                        member.statuses.provisioning = ProvisioningStatus::PendingUpdate;
+                        graph.pools[0].statuses.provisioning = ProvisioningStatus::PendingUpdate;
+                        Ok::<_, ()>(())
+                    };
+                    store.lb_change(lb, crate::change::UPDATE, weigh).await.unwrap();
+                }
+            });
+        }
+        for amphora in [first, second.id] {
+            let (store, graph) = (store.clone(), graph.clone());
+            tasks.spawn(async move {
+                for round in 0..u64::from(ROUNDS) {
+                    let operating = OperatingStatus::ALL[(round % 3) as usize];
+                    let write = StatusWrite { operating, reason: None };
+                    let statuses = StatusWrites {
+                        load_balancer: Some(write.clone()),
+                        listeners: graph.listeners.iter().map(|l| (l.id, write.clone())).collect(),
+                        pools: graph.pools.iter().map(|p| (p.id, write.clone())).collect(),
+                        members: graph.members.iter().rev().map(|m| (m.id, write.clone())).collect(),
+                    };
+                    let statistics = BTreeMap::from([(graph.listeners[0].id, counted(round + 1))]);
+                    let write = HeartbeatWrite { statuses, statistics, ..beat(amphora, round, at) };
+                    assert!(store.heartbeat_apply(&write).await.unwrap());
+                }
+            });
+        }
+        let worker = store.clone();
+        tasks.spawn(async move {
+            for _ in 0..ROUNDS {
+                let desired = worker.desired_load(&lease).await.unwrap();
+                let generation = desired.graph.load_balancer.generation;
+                worker.amphora_update(&lease, &desired.amphorae[0]).await.unwrap();
+                worker.lb_settle(&lease, generation, &Settlement::default()).await.unwrap();
+            }
+        });
+        while let Some(ended) = tasks.join_next().await {
+            ended.unwrap();
+        }
+        let graph = store.lb_fetch(lb).await.unwrap().unwrap();
+        assert_eq!(graph.load_balancer.generation, u64::from(2 * ROUNDS) + 1);
+        assert!(graph.members.iter().all(|m| m.weight == Some(ROUNDS - 1)));
+        let total = 2 * u64::from(ROUNDS);
+        assert_eq!(store.lb_stats(lb).await.unwrap(), shown(total, total));
+    })
+    .await;
+}

@@ -146,10 +146,10 @@ async fn pending_does_not_last_for_ever() {
     on_all(|store| async move {
         let (graph, lease) = leased(&store).await;
         let lb = graph.load_balancer.id;
-        let since = graph.load_balancer.created_at;
-        assert!(store.pending_expire(since).await.unwrap().is_empty());
         let delete = Accept { root_status_after: Some(ProvisioningStatus::PendingDelete), ..UPDATE };
         store.lb_change(lb, delete, |_| Ok::<_, ()>(())).await.unwrap();
+        let since = store.desired_load(&lease).await.unwrap().pending_since.unwrap();
+        assert!(store.pending_expire(since).await.unwrap().is_empty());
         let later = since + SignedDuration::from_micros(1);
         assert_eq!(store.pending_expire(later).await.unwrap(), [lb]);
         assert!(store.pending_expire(later).await.unwrap().is_empty());
@@ -163,6 +163,42 @@ async fn pending_does_not_last_for_ever() {
             store.lb_settle(&lease, 2, &Settlement::default()).await.unwrap(),
             Settled::GenerationMoved
         );
+    })
+    .await;
+}
+
+/// `pending_since` is the first of the wishes on their way; a new one out of `ERROR`, or to delete, begins anew.
+#[tokio::test]
+async fn pending_since_the_first_wish() {
+    on_all(|store| async move {
+        use ProvisioningStatus::{Error, PendingCreate, PendingDelete, PendingUpdate};
+        let (graph, lease) = leased(&store).await;
+        let lb = graph.load_balancer.id;
+        let since = || async { store.desired_load(&lease).await.unwrap().pending_since.unwrap() };
+        let ask = |status| {
+            let accept = Accept {
+                statuses: &[PendingCreate, PendingUpdate, PendingDelete, Error],
+                root_status_after: Some(status),
+            };
+            let store = store.clone();
+            async move { store.lb_change(lb, accept, |_| Ok::<_, ()>(())).await.unwrap() }
+        };
+        let created = since().await;
+        ask(PendingUpdate).await;
+        assert_eq!(since().await, created);
+        store.lb_fail(&lease, 2, sample::reason("cloud")).await.unwrap();
+        assert_eq!(since().await, created);
+        ask(PendingUpdate).await;
+        let updated = since().await;
+        assert!(updated > created);
+        ask(PendingDelete).await;
+        let deleted = since().await;
+        assert!(deleted > updated);
+        ask(PendingDelete).await;
+        assert_eq!(since().await, deleted);
+        store.lb_fail(&lease, 5, sample::reason("cloud")).await.unwrap();
+        ask(PendingDelete).await;
+        assert!(since().await > deleted);
     })
     .await;
 }
