@@ -10,8 +10,9 @@ use octavia_plan::{Desired, Plan, Step, Waiting, own_fault, plan};
 use octavia_store::{Lease, StoreError};
 
 use crate::executor::{Executor, StepError};
+use crate::ledger::Ledger;
 use crate::observe::{Observation, observe};
-use crate::{Parts, Reconciled, Stop, WorkerOptions, ledger};
+use crate::{Parts, Reconciled, Stop, WorkerOptions};
 
 /// The first and the longest pause between two looks at a server that is starting.
 const BOOT_POLL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
@@ -47,10 +48,21 @@ struct Trouble {
 impl Attempt<'_> {
     /// Works until there is nothing to do, or nothing to do now.
     pub(crate) async fn work(&self) -> Result<Reconciled, StoreError> {
+        let mut ledger = Ledger::new(self.parts, self.lease);
+        let outcome = self.work_and_note(&mut ledger).await?;
+        if outcome != Reconciled::Deleted {
+            ledger.flush().await?;
+        }
+        Ok(outcome)
+    }
+
+    async fn work_and_note(&self, ledger: &mut Ledger<'_>) -> Result<Reconciled, StoreError> {
         let started_at = self.parts.clock.now();
         let mut desired = self.load().await?;
         *self.before.lock().unwrap_or_else(PoisonError::into_inner) =
             Before { attempts: desired.attempts, last_error: desired.last_error.clone() };
+        // As it was at the start; it may move on under the lease.
+        tracing::Span::current().record("generation", desired.graph.load_balancer.generation);
         let mut trouble = Trouble::default();
         let mut pause = BOOT_POLL.0;
         let mut batches = 0;
@@ -74,7 +86,7 @@ impl Attempt<'_> {
                     if steps.is_empty() || batches > MAX_BATCHES {
                         return Ok(trouble.later());
                     }
-                    if self.run(&desired, &seen, steps, &mut trouble).await? {
+                    if self.run(&desired, &seen, steps, ledger, &mut trouble).await? {
                         return Ok(Reconciled::Deleted);
                     }
                     // One replacement may follow a first failure at once; the next waits longer each time.
@@ -91,7 +103,6 @@ impl Attempt<'_> {
 
     async fn load(&self) -> Result<Desired, StoreError> {
         let rows = self.parts.store.desired_load(self.lease).await?;
-        tracing::Span::current().record("generation", rows.graph.load_balancer.generation);
         Ok(Desired {
             graph: rows.graph,
             amphorae: rows.amphorae,
@@ -130,6 +141,7 @@ impl Attempt<'_> {
         desired: &Desired,
         seen: &Observation,
         steps: Vec<Step>,
+        ledger: &mut Ledger<'_>,
         trouble: &mut Trouble,
     ) -> Result<bool, StoreError> {
         let executor = Executor {
@@ -140,12 +152,11 @@ impl Attempt<'_> {
             observed: &seen.observed,
         };
         let generation = desired.graph.load_balancer.generation;
-        let entries = ledger::start(self.parts, self.lease, generation, &steps).await?;
-        let results = join_all(steps.iter().map(|step| executor.run(step))).await;
+        let batch = join_all(steps.iter().map(|step| executor.run(step)));
+        let results = ledger.note(generation, &steps, batch).await?;
         if steps.contains(&Step::LoadBalancerDelete) && results.iter().all(Result::is_ok) {
             return Ok(true);
         }
-        ledger::finish(self.parts, self.lease, &entries, &results).await?;
         for (step, result) in steps.into_iter().zip(results) {
             match (result, step) {
                 (Ok(()), Step::AmphoraRetire { reason, .. }) => trouble.retired.push(reason.text),

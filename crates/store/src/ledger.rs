@@ -23,6 +23,15 @@ pub struct OperationStart {
     pub generation: u64,
 }
 
+/// A step that was taken, with the worker's times: noted afterwards, since most steps take no time worth a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationRecord {
+    pub step: OperationStart,
+    pub started_at: Timestamp,
+    pub finished_at: Timestamp,
+    pub outcome: Result<(), String>,
+}
+
 /// One entry of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
@@ -58,17 +67,51 @@ impl Store {
         operations: &[OperationStart],
     ) -> Result<(), StoreError> {
         let now = codec::micros(self.clock(self.writer()).await?);
+        self.operations_insert(lease, operations.iter().map(|step| (step, now, None, None))).await
+    }
+
+    /// Notes steps that ended already, all in one write.
+    pub async fn operation_record(
+        &self,
+        lease: &Lease,
+        records: &[OperationRecord],
+    ) -> Result<(), StoreError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        framed!(self, Call::of_lease("operation_record", lease), self.operation_record_once(lease, records))
+    }
+
+    async fn operation_record_once(
+        &self,
+        lease: &Lease,
+        records: &[OperationRecord],
+    ) -> Result<(), StoreError> {
+        let rows = records.iter().map(|record| {
+            let (started, finished) = (codec::micros(record.started_at), codec::micros(record.finished_at));
+            (&record.step, started, Some(finished), record.outcome.as_ref().err().cloned())
+        });
+        self.operations_insert(lease, rows).await
+    }
+
+    async fn operations_insert<'a>(
+        &self,
+        lease: &Lease,
+        operations: impl Iterator<Item = (&'a OperationStart, i64, Option<i64>, Option<String>)> + Send,
+    ) -> Result<(), StoreError> {
         // Selected from the root's row under the condition of the lease: a lost lease selects nothing.
-        let mut selects = operations.iter().map(|operation| {
+        let mut selects = operations.map(|(step, started, finished, error)| {
             Query::select()
                 .exprs([
-                    Expr::value(codec::id(operation.id)),
+                    Expr::value(codec::id(step.id)),
                     Expr::value(codec::id(lease.lb)),
-                    Expr::value(operation.amphora_id.map(codec::id)),
+                    Expr::value(step.amphora_id.map(codec::id)),
                     Expr::value(codec::id(lease.owner)),
-                    Expr::value(operation.kind.clone()),
-                    Expr::value(codec::count(operation.generation)),
-                    Expr::value(now),
+                    Expr::value(step.kind.clone()),
+                    Expr::value(codec::count(step.generation)),
+                    Expr::value(started),
+                    Expr::value(finished),
+                    Expr::value(error),
                 ])
                 .from(load_balancer::Entity)
                 .cond_where(lease.condition())
@@ -85,6 +128,8 @@ impl Store {
             Column::Kind,
             Column::Generation,
             Column::StartedAt,
+            Column::FinishedAt,
+            Column::Error,
         ]);
         insert.select_from(rows).map_err(|error| DbErr::Custom(error.to_string()))?;
         let written = self.writer().execute(&insert).await?.rows_affected();

@@ -42,7 +42,7 @@ pub use health::{HealthContext, HeartbeatWrite, Report, SilentAmphora, StatusWri
 pub use housekeeping::OutboxEntry;
 pub use inspect::{AmphoraRow, Inspection, LoadBalancerRow};
 pub use lease::{Lease, Release};
-pub use ledger::{Operation, OperationStart};
+pub use ledger::{Operation, OperationRecord, OperationStart};
 pub use list::{
     Direction, ListQuery, ListenerItem, LoadBalancerItem, Page, PoolItem, Resource, SortKey, TagFilter,
 };

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use octavia_model::*;
-use octavia_store::{Lease, OperationStart, Release, Settled, Settlement, Store, StoreError};
+use octavia_store::{
+    Lease, OperationRecord, OperationStart, Release, Settled, Settlement, Store, StoreError,
+};
 
 use crate::change::{UPDATE, change};
 use crate::databases::on_all;
@@ -177,6 +179,10 @@ async fn a_stale_epoch_changes_nothing() {
             generation: 1,
         };
         lost(store.operation_start(&late, std::slice::from_ref(&operation)).await);
+        let now = store.now().await.unwrap();
+        let record =
+            OperationRecord { step: operation.clone(), started_at: now, finished_at: now, outcome: Ok(()) };
+        lost(store.operation_record(&late, &[record]).await);
         store.operation_start(&ours, std::slice::from_ref(&operation)).await.unwrap();
         lost(store.operation_finish(&late, &[(operation.id, Ok(()))]).await);
         assert_eq!(store.operation_list(lb, 10).await.unwrap()[0].finished_at, None);

@@ -292,6 +292,24 @@ async fn amphorae_ledger_and_outbox() {
         listed.sort_unstable();
         assert_eq!(listed, [("a", true, None), ("b", true, Some("boom")), ("c", false, None)]);
 
+        let (started_at, finished_at) =
+            (amphora.created_at, amphora.created_at + SignedDuration::from_millis(3));
+        let record = |kind: &str, outcome| octavia_store::OperationRecord {
+            step: operation(kind),
+            started_at,
+            finished_at,
+            outcome,
+        };
+        let records = [record("d", Ok(())), record("e", Err("bang".to_owned()))];
+        store.operation_record(&lease, &records).await.unwrap();
+        store.operation_record(&lease, &[]).await.unwrap();
+        let listed = store.operation_list(lb, 10).await.unwrap();
+        for record in &records {
+            let entry = listed.iter().find(|entry| entry.id == record.step.id).unwrap();
+            assert_eq!((entry.started_at, entry.finished_at), (started_at, Some(finished_at)));
+            assert_eq!(entry.error, record.outcome.clone().err());
+        }
+
         let entries = store.outbox_take(10).await.unwrap();
         assert_eq!(entries.len(), 1);
         assert_eq!(store.outbox_take(10).await.unwrap(), entries);
