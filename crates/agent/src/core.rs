@@ -7,8 +7,9 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
+use octavia_wire::channel::MAX_FDS;
 use octavia_wire::{
-    AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, BootConfig, ListenerFault, WIRE_VERSION,
+    AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, BootConfig, ListenerFault, SocketName, WIRE_VERSION,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -97,15 +98,24 @@ struct Agent {
 enum ApplyError {
     #[error("the proxy refuses the spec: {0}")]
     Refused(String),
+    #[error("the spec asks for {0} listening sockets, and at most {MAX_FDS} are possible")]
+    TooManySockets(usize),
     #[error("the spec is stored, but not in force: the proxy does not run: {0}")]
     NoProxy(String),
     #[error("the spec is stored, but not in force: {0}")]
     Link(#[from] LinkError),
 }
 
+impl ApplyError {
+    /// Trying again does not help: the spec itself is at fault.
+    fn is_for_good(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::TooManySockets(_))
+    }
+}
+
 impl From<ApplyError> for AgentFault {
     fn from(error: ApplyError) -> Self {
-        let http_code = if matches!(error, ApplyError::Refused(_)) { 400 } else { 503 };
+        let http_code = if error.is_for_good() { 400 } else { 503 };
         Self { error: error.to_string(), http_code }
     }
 }
@@ -203,7 +213,7 @@ impl Agent {
                 let before = self.spec.replace(spec);
                 self.pending = true;
                 let applied = self.apply().await;
-                if let Err(ApplyError::Refused(_)) = applied {
+                if applied.as_ref().is_err_and(ApplyError::is_for_good) {
                     self.file.restore(before.as_ref())?;
                     self.spec = before;
                     self.make_true().await;
@@ -234,7 +244,7 @@ impl Agent {
 
     /// Opens what the spec wants and tells the living proxy, unless it is all there already.
     async fn configure(&mut self) -> Result<(), ApplyError> {
-        let wanted = self.open_sockets();
+        let wanted = self.open_sockets()?;
         let Some(proxy) = &mut self.proxy else { return Ok(()) };
         let Some(spec) = &self.spec else {
             // The spec was lost; the proxy goes on with what it has.
@@ -260,9 +270,12 @@ impl Agent {
     }
 
     /// Opens what the spec wants, closes nothing, notes the faults; returns what is wanted.
-    fn open_sockets(&mut self) -> BTreeSet<octavia_wire::SocketName> {
-        let (Some(spec), Some(proxy)) = (&self.spec, &self.proxy) else { return BTreeSet::new() };
+    fn open_sockets(&mut self) -> Result<BTreeSet<SocketName>, ApplyError> {
+        let (Some(spec), Some(proxy)) = (&self.spec, &self.proxy) else { return Ok(BTreeSet::new()) };
         let wanted = wanted(spec, proxy.threads);
+        if wanted.len() > MAX_FDS {
+            return Err(ApplyError::TooManySockets(wanted.len()));
+        }
         let faults = self.sockets.open(&wanted);
         for fault in faults.iter().filter(|fault| !self.faults.contains(fault)) {
             tracing::warn!(listener = %fault.listener, code = %fault.code, "{}", fault.text);
@@ -272,7 +285,7 @@ impl Agent {
         }
         self.retry_at = (!faults.is_empty()).then(|| Instant::now() + FAULT_RETRY);
         self.faults = faults;
-        wanted
+        Ok(wanted)
     }
 
     /// Finds the proxy that lives, or starts one, and makes the spec true; failing that, it is tried again later.

@@ -23,6 +23,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 /// What an agent is told at its start; the rest is in `boot.json`.
 #[derive(Debug, Clone)]
 pub struct AgentOptions {
@@ -58,8 +60,11 @@ pub fn run(options: AgentOptions) -> Result<(), AgentError> {
     // A terminal's Ctrl-C is for the controller that was started there. Fails when run from a shell, and needs not.
     let _ = rustix::process::setsid();
     // Its memory holds the heartbeat key and a private key: no dump of it, nor of the proxy, which inherits this.
-    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
-    rustix::process::setrlimit(rustix::process::Resource::Core, none).map_err(io::Error::from)?;
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    setrlimit(Resource::Core, none).map_err(io::Error::from)?;
+    // Every listening socket is one for each traffic thread.
+    let files = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }).map_err(io::Error::from)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(core::run(options))
 }

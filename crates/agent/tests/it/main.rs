@@ -10,6 +10,7 @@ mod spec;
 
 mod disk;
 mod health;
+mod line;
 mod ports;
 mod push;
 mod survival;

@@ -70,3 +70,25 @@ fn a_port_below_1024_without_privilege_is_a_fault_that_says_what_to_do() {
     }
     assert_eq!(get(SocketAddr::new(amphora.ip, spec.listeners[0].port)).unwrap(), "one");
 }
+
+#[test]
+fn more_sockets_than_can_be_passed_are_refused_and_nothing_changes() {
+    let amphora = Amphora::start();
+    let member = Member::start(amphora.ip, "one");
+    let good = amphora.spec(amphora.free_port(), &[member.address]);
+    amphora.push(&good).unwrap();
+    let mut bad = AmphoraSpec { generation: 2, ..good.clone() };
+    bad.listeners.extend((1..3_000).map(|n| listener(20_000 + n, good.pools[0].id)));
+    bad.listeners[0].port = 1;
+    let fault = amphora.push(&bad).unwrap_err();
+    assert_eq!(fault.http_code, 400, "{}", fault.error);
+    assert!(fault.error.contains("6000 listening sockets"), "{}", fault.error);
+    assert_eq!(amphora.info().generation, 1);
+    assert_eq!(get(SocketAddr::new(amphora.ip, good.listeners[0].port)).unwrap(), "one");
+    assert_eq!(amphora.push(&good).unwrap().generation, 1);
+    // A thousand are fine.
+    bad.listeners.truncate(1_000);
+    bad.listeners[0].port = good.listeners[0].port;
+    assert_eq!(amphora.push(&bad).unwrap().faults, []);
+    assert_eq!(get((amphora.ip, 20_999).into()).unwrap(), "one");
+}

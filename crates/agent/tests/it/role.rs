@@ -55,6 +55,18 @@ pub(crate) fn start_agent(dir: &Path, bind: std::net::SocketAddr, low_ports: boo
         .unwrap()
 }
 
+pub(crate) fn start_proxy(dir: &Path) -> Child {
+    Command::new(this_program())
+        .args(["role::proxy", "--exact", "--nocapture"])
+        .env(PROXY_DIR, dir)
+        .env(THREADS, "2")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
 fn this_program() -> OsString {
     std::env::current_exe().unwrap().into_os_string()
 }
