@@ -24,6 +24,8 @@ use tokio_rustls::TlsConnector;
 
 /// The largest answer read from an agent, in bytes.
 const MAX_ANSWER: usize = 1 << 20;
+/// Characters of an agent's own words that are repeated.
+const MAX_WORDS: usize = 300;
 
 /// What a controller asks of agents.
 #[async_trait]
@@ -274,15 +276,24 @@ async fn read(mut body: Incoming) -> Result<Vec<u8>, AgentError> {
 
 fn answer<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, AgentError> {
     if status.is_success() {
-        return serde_json::from_slice(body).map_err(|error| AgentError::Garbled(error.to_string()));
+        return serde_json::from_slice(body).map_err(|error| AgentError::Garbled(bounded(error.to_string())));
     }
-    let fault: AgentFault = serde_json::from_slice(body)
+    let mut fault: AgentFault = serde_json::from_slice(body)
         .unwrap_or_else(|_| AgentFault { error: format!("status {status}"), http_code: status.as_u16() });
+    fault.error = bounded(fault.error);
     Err(match status {
         StatusCode::CONFLICT => AgentError::Superseded(fault),
         status if status.is_client_error() => AgentError::Refused(fault),
         _ => AgentError::Failed(fault),
     })
+}
+
+/// What an agent says is shown and stored: an amphora that somebody took over must not fill the database.
+fn bounded(mut words: String) -> String {
+    if let Some((end, _)) = words.char_indices().nth(MAX_WORDS) {
+        words.truncate(end);
+    }
+    words
 }
 
 /// A failed handshake is about trust if TLS says so, else about the network.

@@ -12,6 +12,7 @@ mod backoff;
 mod codes;
 mod compile;
 mod planner;
+mod reason;
 mod rollup;
 mod sequence;
 mod silence;

@@ -23,6 +23,7 @@ use octavia_model::{
 use octavia_wire::AgentInfo;
 
 use crate::backoff::backoff;
+use crate::reason::fault_reason;
 use crate::step::Step;
 use crate::world::{Desired, Observed, ObservedAmphora, ServerPower};
 
@@ -243,7 +244,7 @@ fn recorded(amphora: &Amphora, seen: &ObservedAmphora, agent: &AgentInfo) -> Amp
 
 fn listener_faults(desired: &Desired, agent: &AgentInfo) -> BTreeMap<ListenerId, Reason> {
     let known = agent.faults.iter().filter(|fault| desired.graph.listener(fault.listener).is_some());
-    known.map(|fault| (fault.listener, fault.clone().into())).collect()
+    known.map(|fault| (fault.listener, fault_reason(fault))).collect()
 }
 
 /// Whether rows do not yet say that this generation is in force, with these faults.

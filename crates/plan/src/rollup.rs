@@ -11,6 +11,8 @@ use octavia_model::{
 };
 use octavia_wire::{Heartbeat, ListenerWord, MemberWord, PoolReport, PoolWord, pool_of_key};
 
+use crate::reason::{bounded, fault_reason};
+
 /// A new operating status, and the reason to show beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusChange {
@@ -154,7 +156,7 @@ fn listener_verdict(
                     let text = "The amphora does not run this listener.";
                     Reason::new(ReasonCode::NotReported, text, "It is repaired by itself.")
                 },
-                |fault| fault.clone().into(),
+                fault_reason,
             );
             Some((OperatingStatus::Error, Some(reason)))
         }
@@ -172,7 +174,7 @@ fn member_verdict(
     match word {
         Some(MemberWord::Up) => Some(good(OperatingStatus::Online)),
         Some(MemberWord::Down) => {
-            let seen = check.map(|check| format!(": {check}")).unwrap_or_default();
+            let seen = check.map(|check| format!(": {}", bounded(check))).unwrap_or_default();
             let (address, port) = (&member.address, member.protocol_port);
             let text = format!("The health monitor's checks of {address}:{port} fail{seen}.");
             let advice = "Look at the member, and at whether the amphora can reach it.";
@@ -185,7 +187,7 @@ fn member_verdict(
             Some(why) => bad(
                 OperatingStatus::NoMonitor,
                 ReasonCode::MonitorNotPermitted,
-                format!("The member is taken for good without being checked: {why}."),
+                format!("The member is taken for good without being checked: {}.", bounded(why)),
                 "Allow it, or choose a health monitor of another type.",
             ),
         }),

@@ -80,6 +80,11 @@ impl Heard {
         amphora.written = Some(Written { beat: due.beat, at: now, reviewed_at });
     }
 
+    /// There is no row of it: nothing of it is kept, however many such there are.
+    pub(crate) fn forget(&mut self, amphora: AmphoraId) {
+        self.amphorae.remove(&amphora);
+    }
+
     /// Takes note that the rows took nothing of it.
     pub(crate) fn refused(&mut self, due: &Due) {
         if let Some(amphora) = self.amphorae.get_mut(&due.beat.id) {

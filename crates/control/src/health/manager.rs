@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use super::heard::{Due, Heard};
 use crate::{Clock, HealthOptions, Stop};
 
-/// At most one line of log about bad datagrams, and one about each unknown amphora, in this time.
+/// At most one line of log of each kind of complaint in this time.
 const COMPLAIN_EVERY: SignedDuration = SignedDuration::from_secs(60);
 /// A load balancer is woken at most once in this time for what its heartbeats say.
 const WAKE_EVERY: SignedDuration = SignedDuration::from_secs(5);
@@ -44,7 +44,7 @@ struct State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Complaint {
     BadDatagram,
-    Unknown(AmphoraId),
+    Unknown,
     OwnFault,
 }
 
@@ -190,7 +190,8 @@ impl HealthManager {
         }
         let Some(context) = self.store.health_context(beat.id).await? else {
             let mut state = self.state();
-            if state.may_complain(Complaint::Unknown(beat.id), self.clock.now()) {
+            state.heard.forget(beat.id);
+            if state.may_complain(Complaint::Unknown, self.clock.now()) {
                 tracing::warn!(amphora = %beat.id, "a heartbeat of an amphora that has no row");
             }
             return Ok(false);

@@ -171,6 +171,13 @@ async fn says_what_became_of_it() {
         (Script { status: 200, body: " ".repeat(2 << 20) }, Retry::Safe, |e| {
             matches!(e, AgentError::Garbled(_))
         }),
+        (
+            Script {
+                status: 400, body: format!(r#"{{"error": "{}", "http_code": 400}}"#, "é".repeat(9999))
+            },
+            Retry::Never,
+            |e| matches!(e, AgentError::Refused(f) if f.error.chars().count() == 300),
+        ),
         (info(AmphoraId::new_v4()), Retry::Safe, |e| matches!(e, AgentError::Garbled(_))),
     ] {
         let authority = TestAuthority::new();
