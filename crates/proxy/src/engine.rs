@@ -15,7 +15,7 @@ use octavia_wire::SocketName;
 use crate::snapshot::{Mode, Snapshot};
 use crate::state::Registry;
 use crate::sys;
-use crate::worker::{Command, Hub, Worker};
+use crate::worker::{Command, Hub, Share, Worker};
 
 /// How often a draining engine looks whether all connections are gone.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
@@ -50,13 +50,19 @@ pub enum EngineError {
 impl Engine {
     /// Starts `threads` traffic threads (0 = one a core), with nothing to do yet.
     pub fn start(threads: usize) -> Result<Self, EngineError> {
+        Self::start_within(threads, sys::file_limit())
+    }
+
+    /// The same, as if this process could open no more than `files` files.
+    pub fn start_within(threads: usize, files: u64) -> Result<Self, EngineError> {
         let threads = match threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n,
         };
         let registry = Arc::new(Registry::new(threads).map_err(EngineError::Thread)?);
         let wakes = (0..threads).map(|_| sys::eventfd()).collect::<io::Result<_>>();
-        let hub = Arc::new(Hub { registry, wakes: wakes.map_err(EngineError::Thread)? });
+        let share = Share::of(files, threads);
+        let hub = Arc::new(Hub { registry, wakes: wakes.map_err(EngineError::Thread)?, share });
         let mut engine =
             Self { hub, threads: vec![], snapshot: ArcSwap::default(), sockets: Mutex::default() };
         for index in 0..threads {

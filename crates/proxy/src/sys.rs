@@ -155,6 +155,11 @@ pub(crate) fn raise_file_limit() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
+/// How many files this process may have open.
+pub(crate) fn file_limit() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
 /// The signals that ask this process to end: blocked in every thread, so that one can wait for them.
 pub(crate) struct StopSignals(libc::sigset_t);
 

@@ -18,6 +18,8 @@ pub(super) struct Kit {
     pub(super) scratch: Box<[u8]>,
     buffers: Vec<Vec<u8>>,
     pipes: Vec<Pipe>,
+    /// So many more may be made.
+    pipes_left: usize,
 }
 
 /// A pipe to splice through.
@@ -30,8 +32,8 @@ pub(super) struct Pipe {
 }
 
 impl Kit {
-    pub(super) fn new(epoll: OwnedFd) -> Self {
-        Self { epoll, scratch: vec![0; SCRATCH].into(), buffers: vec![], pipes: vec![] }
+    pub(super) fn new(epoll: OwnedFd, pipes: usize) -> Self {
+        Self { epoll, scratch: vec![0; SCRATCH].into(), buffers: vec![], pipes: vec![], pipes_left: pipes }
     }
 
     /// An empty buffer.
@@ -48,10 +50,12 @@ impl Kit {
         }
     }
 
-    /// An empty pipe; `None` when the system has none left.
+    /// An empty pipe; `None` when there is none left.
     pub(super) fn pipe(&mut self) -> Option<Pipe> {
         self.pipes.pop().or_else(|| {
+            let left = self.pipes_left.checked_sub(1)?;
             let (read, write) = sys::pipe().ok()?;
+            self.pipes_left = left;
             Some(Pipe { read, write, held: 0 })
         })
     }
@@ -60,6 +64,8 @@ impl Kit {
     pub(super) fn pipe_put(&mut self, pipe: Pipe) {
         if pipe.held == 0 && self.pipes.len() < POOLED {
             self.pipes.push(pipe);
+        } else {
+            self.pipes_left += 1;
         }
     }
 }

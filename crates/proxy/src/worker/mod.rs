@@ -38,6 +38,27 @@ const ACCEPTS: usize = 16;
 /// How long accepting rests when the process is out of descriptors, in milliseconds.
 const EXHAUSTED_MS: u64 = 100;
 
+/// How often a thread says that it has no room for more connections, at most, in milliseconds.
+const CROWDED_WARN_MS: u64 = 10_000;
+
+/// What one thread may have of the files this process may open. Clients decide how many connections there are: they
+/// shall not take what members, health checks and the agent's commands need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Share {
+    /// Client connections; as many again go to members.
+    pub(crate) sessions: usize,
+    /// Pipes, of two files each.
+    pub(crate) pipes: usize,
+}
+
+impl Share {
+    /// Of each eight files three are clients', three are members', one is for pipes, and one for all the rest.
+    pub(crate) fn of(files: u64, threads: usize) -> Self {
+        let eighth = usize::try_from(files / 8).unwrap_or(usize::MAX / 8) / threads.max(1);
+        Self { sessions: (eighth * 3).max(1), pipes: eighth / 2 }
+    }
+}
+
 /// Control thread → traffic thread.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -60,6 +81,7 @@ pub(crate) struct Hub {
     pub(crate) registry: Arc<Registry>,
     /// One eventfd a thread: wakes it.
     pub(crate) wakes: Vec<OwnedFd>,
+    pub(crate) share: Share,
 }
 
 impl Hub {
@@ -77,6 +99,9 @@ pub(crate) struct Worker {
     listening: Slab<Listening>,
     /// Out of descriptors: accept again at this time.
     rests_until: Option<u64>,
+    /// All the connections this thread may have are open: it accepts again when one has closed.
+    crowded: bool,
+    crowded_warned: Option<u64>,
     /// For the wheel, between two rounds.
     due: Vec<u64>,
 }
@@ -87,12 +112,14 @@ impl Worker {
         let data = EventData::new_u64(Token::Wake.to_bits());
         epoll::add(&epoll, &hub.wakes[index], data, EventFlags::IN)?;
         Ok(Self {
-            thread: Thread::new(index, epoll),
+            thread: Thread::new(index, epoll, hub.share),
             hub,
             commands,
             sessions: Slab::default(),
             listening: Slab::default(),
             rests_until: None,
+            crowded: false,
+            crowded_warned: None,
             due: vec![],
         })
     }
@@ -172,10 +199,44 @@ impl Worker {
             self.hub.wake_all();
             self.hub.registry.mark_changed();
         }
+        if self.crowded {
+            self.crowded = false;
+            self.watch_all();
+        }
+    }
+
+    /// Stops accepting when this thread has all the connections it may have.
+    #[inline]
+    fn pause_if_crowded(&mut self) -> bool {
+        if self.sessions.len() < self.hub.share.sessions {
+            return false;
+        }
+        self.crowded = true;
+        self.pause_all();
+        let now = self.thread.now;
+        if self.crowded_warned.is_none_or(|before| before + CROWDED_WARN_MS <= now) {
+            self.crowded_warned = Some(now);
+            tracing::warn!(
+                open = self.sessions.len(),
+                "no room for more connections: raise the limit of open files"
+            );
+        }
+        true
+    }
+
+    fn pause_all(&mut self) {
+        for key in self.listening.keys() {
+            if let Some(listening) = self.listening.get_mut(key) {
+                listening.pause(&self.thread.kit.epoll);
+            }
+        }
     }
 
     fn accept(&mut self, listening_key: Key) {
         for _ in 0..ACCEPTS {
+            if self.pause_if_crowded() {
+                return;
+            }
             let Some(listening) = self.listening.get_mut(listening_key) else { return };
             match listening.accept() {
                 Accepted::Connection(fd, peer) => {
@@ -206,11 +267,7 @@ impl Worker {
                 Accepted::Exhausted => {
                     tracing::warn!("no descriptor or memory left to accept connections");
                     self.rests_until = Some(self.thread.now + EXHAUSTED_MS);
-                    for key in self.listening.keys() {
-                        if let Some(listening) = self.listening.get_mut(key) {
-                            listening.pause(&self.thread.kit.epoll);
-                        }
-                    }
+                    self.pause_all();
                     return;
                 }
             }
@@ -322,7 +379,7 @@ impl Worker {
 
     /// Accepts on every listening socket that may.
     fn watch_all(&mut self) {
-        if self.rests_until.is_some() {
+        if self.rests_until.is_some() || self.crowded {
             return;
         }
         for key in self.listening.keys() {

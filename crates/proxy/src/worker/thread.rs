@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use super::Share;
 use super::kit::Kit;
 use super::upstream::Upstreams;
 use crate::slab::Key;
@@ -28,12 +29,12 @@ pub(super) struct Thread {
 }
 
 impl Thread {
-    pub(super) fn new(index: usize, epoll: OwnedFd) -> Self {
+    pub(super) fn new(index: usize, epoll: OwnedFd, share: Share) -> Self {
         let now = sys::now();
         Self {
             index,
-            kit: Kit::new(epoll),
-            upstreams: Upstreams::default(),
+            kit: Kit::new(epoll, share.pipes),
+            upstreams: Upstreams::new(share.sessions),
             wheel: Wheel::new(now),
             again: vec![],
             snapshot: Arc::default(),

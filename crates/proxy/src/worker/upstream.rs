@@ -58,9 +58,15 @@ pub(super) struct Upstreams {
     /// By member serial; the most recently used last.
     idle: HashMap<u64, Vec<Key>, BuildHasherDefault<SerialHasher>>,
     swept: u64,
+    /// Connections there may be, lent and idle.
+    max: usize,
 }
 
 impl Upstreams {
+    pub(super) fn new(max: usize) -> Self {
+        Self { max, ..Self::default() }
+    }
+
     /// Lends an idle connection to `member`, if there is one.
     pub(super) fn take_idle(&mut self, member: &MemberConf, session: Key) -> Option<Upstream> {
         let keys = self.idle.get_mut(&member.state.serial)?;
@@ -80,6 +86,10 @@ impl Upstreams {
 
     /// Starts to make a connection.
     pub(super) fn connect(&mut self, member: &MemberConf, session: Key) -> Result<Upstream, Errno> {
+        // Those that are lent are no more than there are clients: without the idle ones there is room.
+        if self.places.len() >= self.max {
+            self.retain_members(|_| false);
+        }
         let fd = sys::connect(member.address)?;
         let key = self.places.reserve();
         self.places.fill(key, Place::Lent(session));

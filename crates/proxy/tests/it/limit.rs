@@ -1,6 +1,7 @@
 //! Who gets in: connection limit and allowed networks.
 
 use octavia_model::ListenerProtocol;
+use octavia_proxy::Engine;
 
 use crate::rig::{Client, Origin, Rig, until};
 
@@ -55,4 +56,32 @@ fn only_allowed_networks_get_in() {
     rig.listener().allowed_cidrs.push("127.0.0.0/8".parse().unwrap());
     rig.reconfigure();
     assert_eq!(rig.get("/").text(), "hello");
+}
+
+/// Clients that only hold connections open do not take the files that members' connections need.
+#[test]
+fn idle_clients_leave_files_for_the_others() {
+    let origins = [Origin::says("hello"), Origin::says("hello")];
+    // Of 64 files 24 are for clients.
+    let engine = Engine::start_within(1, 64).unwrap();
+    let rig = Rig::start_on(engine, ListenerProtocol::Http, &[&origins[0], &origins[1]], |_| {});
+    let mut clients: Vec<_> = (0..40).map(|_| rig.client()).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\n");
+    }
+    until("as many are let in as may be", || rig.stats().conns == 24);
+    // Every one of them gets an answer, and those that wait get in as others leave.
+    let mut answered = 0;
+    while !clients.is_empty() {
+        let mut rest = clients.split_off(clients.len().min(24));
+        for client in &mut clients {
+            client.send("Host: a\r\n\r\n");
+            assert_eq!(client.answer().text(), "hello");
+            answered += 1;
+        }
+        assert!(rig.stats().conns <= 24);
+        clients = std::mem::take(&mut rest);
+    }
+    assert_eq!(answered, 40);
+    until("all are closed", || rig.stats().conns == 0);
 }

@@ -52,7 +52,15 @@ impl Rig {
         members: &[&Origin],
         tune: impl FnOnce(&mut AmphoraSpec),
     ) -> Self {
-        let engine = Engine::start(2).unwrap();
+        Self::start_on(Engine::start(2).unwrap(), protocol, members, tune)
+    }
+
+    pub(crate) fn start_on(
+        engine: Engine,
+        protocol: ListenerProtocol,
+        members: &[&Origin],
+        tune: impl FnOnce(&mut AmphoraSpec),
+    ) -> Self {
         let first = listen::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let address = socket2::SockRef::from(&first).local_addr().unwrap().as_socket().unwrap();
         let pool = PoolSpec {
