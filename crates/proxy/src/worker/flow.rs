@@ -201,10 +201,10 @@ impl Flow {
         }
         let Ok(used) = self.body.advance(&kit.scratch[..n]) else { return Some(Pumped::Malformed) };
         self.excess.extend_from_slice(&kit.scratch[used..n]);
-        let sent = match to.send(&kit.scratch[..used]) {
-            Io::Bytes(sent) => sent,
-            Io::Blocked => 0,
-            Io::End | Io::Failed(_) => return Some(Pumped::SinkFailed),
+        let (sent, failed) = match to.send(&kit.scratch[..used]) {
+            Io::Bytes(sent) => (sent, false),
+            Io::Blocked => (0, false),
+            Io::End | Io::Failed(_) => (0, true),
         };
         moved.written += sent as u64;
         if sent < used {
@@ -212,7 +212,8 @@ impl Flow {
             rest.extend_from_slice(&kit.scratch[sent..used]);
             self.push(rest, 0, kit);
         }
-        None
+        // What did not go out is held all the same: a message that was not delivered is not done.
+        failed.then_some(Pumped::SinkFailed)
     }
 
     /// Whether the next bytes are worth a pipe.
@@ -262,5 +263,31 @@ impl Flow {
             Io::End => Some(Pumped::Truncated),
             Io::Failed(_) => Some(Pumped::SourceFailed),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::http1::Framing;
+    use crate::sys;
+
+    #[test]
+    fn a_message_whose_sink_failed_is_not_done() {
+        let mut kit = Kit::new(sys::epoll().unwrap(), 0);
+        let (mut client, from) = UnixStream::pair().unwrap();
+        let (to, gone) = UnixStream::pair().unwrap();
+        drop(gone);
+        client.write_all(b"2\r\nhi\r\n0\r\n\r\nGET / HT").unwrap();
+        let (mut from, mut to) = (Sock::new(from.into(), 1), Sock::new(to.into(), 2));
+        let mut flow = Flow::new(Body::new(Framing::Chunked));
+        assert_eq!(flow.pump(&mut from, &mut to, &mut kit, &mut Moved::default()), Pumped::SinkFailed);
+        assert!(
+            !flow.is_done(),
+            "or what came after it would be taken for a new request, without its beginning"
+        );
     }
 }
