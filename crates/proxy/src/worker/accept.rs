@@ -41,12 +41,12 @@ impl Listening {
         Self { name, fd, listener, key, paused: true }
     }
 
-    /// Accepts a connection and counts it as open.
-    pub(super) fn accept(&self) -> Accepted {
-        let state = &self.listener.state;
+    /// Accepts a connection and counts it as open. Another thread may have found the listener full only because of
+    /// a place taken here for a connection that was not there: `wake` tells it.
+    pub(super) fn accept(&self, wake: impl FnOnce()) -> Accepted {
         let limit = self.listener.connection_limit.map_or(u64::MAX, u64::from);
-        if state.open.fetch_add(1, SeqCst) >= limit {
-            state.open.fetch_sub(1, SeqCst);
+        let one_more = |open| (open < limit).then_some(open + 1);
+        if self.listener.state.open.fetch_update(SeqCst, SeqCst, one_more).is_err() {
             return Accepted::Full;
         }
         let result = match sys::accept(&self.fd) {
@@ -59,7 +59,9 @@ impl Listening {
             // The connection died in the queue.
             Err(_) => Accepted::Refused,
         };
-        state.open.fetch_sub(1, SeqCst);
+        if closed(&self.listener) {
+            wake();
+        }
         result
     }
 
@@ -100,4 +102,59 @@ pub(super) fn closed(listener: &ListenerConf) -> bool {
 /// Takes a connection in: every admitted connection goes through here.
 pub(super) fn count(listener: &ListenerConf, t: &Thread) {
     listener.state.on(t.index).connections.add(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use newtype_uuid::{GenericUuid, TypedUuid};
+    use octavia_model::{IdKind, ListenerProtocol};
+    use octavia_wire::{AmphoraSpec, ListenerSpec, TimeoutsSpec, WIRE_VERSION};
+
+    use super::*;
+    use crate::listen;
+    use crate::snapshot::Snapshot;
+    use crate::state::Registry;
+
+    fn id<K: IdKind>() -> TypedUuid<K> {
+        TypedUuid::from_untyped_uuid(uuid::Uuid::new_v4())
+    }
+
+    #[test]
+    fn a_place_taken_in_vain_is_given_back_aloud() {
+        let address = "127.0.0.1:0".parse().unwrap();
+        let listener = ListenerSpec {
+            id: id(),
+            protocol: ListenerProtocol::Tcp,
+            port: 1,
+            connection_limit: Some(1),
+            default_pool: None,
+            insert_headers: vec![],
+            timeouts: TimeoutsSpec { client_data: 0, member_connect: 0, member_data: 0, tcp_inspect: 0 },
+            allowed_cidrs: vec![],
+        };
+        let name = SocketName { listener: listener.id, address, index: 0 };
+        let spec = AmphoraSpec {
+            version: WIRE_VERSION,
+            amphora_id: id(),
+            load_balancer_id: id(),
+            generation: 1,
+            fence: 1,
+            vips: vec![address.ip()],
+            listeners: vec![listener],
+            pools: vec![],
+        };
+        let snapshot = Snapshot::compile(&spec, &Registry::new(1).unwrap()).unwrap();
+        let conf = snapshot.listener(name.listener).unwrap();
+        let key = crate::slab::Slab::<()>::default().reserve();
+        let listening = Listening::new(name, listen::bind(address).unwrap().into(), Arc::clone(conf), key);
+        // Another thread looked while the place was taken, and waits to hear of it.
+        for (waits, open, woken) in [(false, 0, false), (true, 0, true), (true, 1, false)] {
+            conf.state.full.store(waits, SeqCst);
+            conf.state.open.store(open, SeqCst);
+            let mut told = false;
+            let accepted = listening.accept(|| told = true);
+            assert_eq!((matches!(accepted, Accepted::Full), told), (open == 1, woken));
+            assert_eq!(conf.state.open.load(SeqCst), open);
+        }
+    }
 }

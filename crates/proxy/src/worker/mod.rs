@@ -238,7 +238,7 @@ impl Worker {
                 return;
             }
             let Some(listening) = self.listening.get_mut(listening_key) else { return };
-            match listening.accept() {
+            match listening.accept(|| self.hub.wake_all()) {
                 Accepted::Connection(fd, peer) => {
                     let listener = Arc::clone(&listening.listener);
                     let local = listening.name.address;
