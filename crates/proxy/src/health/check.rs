@@ -69,15 +69,39 @@ enum Step {
     Closed,
 }
 
+/// Why a check did not get under way.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NotStarted {
+    /// That is the verdict already.
+    Verdict(String),
+    /// This process lacks something: it says nothing of the member.
+    Unable(Errno),
+}
+
+impl From<String> for NotStarted {
+    fn from(text: String) -> Self {
+        Self::Verdict(text)
+    }
+}
+
+impl From<Errno> for NotStarted {
+    fn from(error: Errno) -> Self {
+        match error {
+            Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::NOSPC => Self::Unable(error),
+            error => Self::Verdict(describe(error)),
+        }
+    }
+}
+
 impl Check {
-    /// Starts to connect. An error is the verdict already.
+    /// Starts to connect.
     pub(super) fn start(
         monitor: &MonitorSpec,
         address: SocketAddr,
         tls: &mut Option<Arc<ClientConfig>>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, NotStarted> {
         let dialog = Dialog::new(monitor, address, tls)?;
-        let socket = sys::connect(address).map_err(describe)?;
+        let socket = sys::connect(address)?;
         Ok(Self { socket, connected: false, dialog })
     }
 

@@ -20,9 +20,10 @@ use std::sync::Arc;
 
 use octavia_model::{HealthMonitorType, MemberId};
 use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::io::Errno;
 use rustls::ClientConfig;
 
-use self::check::{Check, Verdict};
+use self::check::{Check, NotStarted, Verdict};
 use self::machine::Machine;
 pub(crate) use self::ping::Ping;
 use crate::snapshot::{MemberConf, Monitor, Snapshot};
@@ -204,12 +205,11 @@ impl Prober {
         let token = self.next_token;
         self.next_token += 1;
         let started = if probe.monitor.spec.kind == HealthMonitorType::Ping {
-            self.ping.send(probe.address.ip(), token).map(|()| None)
+            self.ping.send(probe.address.ip(), token).map(|()| None).map_err(NotStarted::from)
         } else {
             Check::start(&probe.monitor.spec, probe.address, &mut self.tls).and_then(|check| {
                 let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-                epoll::add(&self.epoll, check.socket(), EventData::new_u64(token), interest)
-                    .map_err(check::describe)?;
+                epoll::add(&self.epoll, check.socket(), EventData::new_u64(token), interest)?;
                 Ok(Some(check))
             })
         };
@@ -220,8 +220,17 @@ impl Prober {
                 let deadline = now + millis(probe.monitor.timeout);
                 self.wake_at(member, deadline);
             }
-            Err(text) => self.conclude(member, Err(text), now),
+            Err(NotStarted::Verdict(text)) => self.conclude(member, Err(text), now),
+            Err(NotStarted::Unable(error)) => self.postpone(member, error, now),
         }
+    }
+
+    /// A check that could not be made is no failed check: the member stays what it was, and is checked in its next turn.
+    fn postpone(&mut self, member: MemberId, error: Errno, now: u64) {
+        tracing::warn!(%member, %error, "the member cannot be checked now");
+        let Some(probe) = self.probes.get(&member) else { return };
+        let next = schedule::next(member, millis(probe.monitor.delay), now);
+        self.wake_at(member, next);
     }
 
     fn conclude(&mut self, member: MemberId, verdict: Verdict, now: u64) {

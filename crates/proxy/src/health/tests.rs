@@ -269,3 +269,35 @@ fn a_new_configuration_may_come_in_the_middle_of_a_check() {
     let _third = rig.configure(&spec);
     assert!(rig.prober.in_flight.is_empty() && rig.prober.wakes.is_empty());
 }
+
+#[test]
+fn what_this_process_lacks_is_not_the_members_fault() {
+    for (error, expected) in [
+        (Errno::MFILE, None),
+        (Errno::NFILE, None),
+        (Errno::NOBUFS, None),
+        (Errno::NOMEM, None),
+        (Errno::NETUNREACH, Some("network unreachable")),
+        (Errno::HOSTUNREACH, Some("host unreachable")),
+    ] {
+        let verdict = match NotStarted::from(error) {
+            NotStarted::Verdict(text) => Some(text),
+            NotStarted::Unable(same) => {
+                assert_eq!(same, error);
+                None
+            }
+        };
+        assert_eq!(verdict.as_deref(), expected);
+    }
+    let mut rig = Rig::new();
+    let _snapshot = rig.configure(&spec(HealthMonitorType::Tcp, member(silent), 1));
+    let now = sys::now();
+    rig.prober.postpone(MemberId::nil(), Errno::MFILE, now);
+    assert_eq!(rig.seen(), (Health::Up, None));
+    assert!(
+        rig.prober.next_wake().is_some_and(|wake| wake > now && wake <= now + 1000),
+        "it is checked again"
+    );
+    rig.run(1);
+    assert_eq!(rig.seen(), (Health::Up, None));
+}
