@@ -116,6 +116,11 @@ pub(crate) fn has_peer(fd: BorrowedFd<'_>) -> bool {
     rustix::net::getpeername(fd).is_ok()
 }
 
+/// Whether connections accepted on this socket send at a pace of their own choosing (BBR), by a timer for each packet.
+pub(crate) fn is_paced(listening: &OwnedFd) -> bool {
+    rustix::net::sockopt::tcp_congestion(listening).is_ok_and(|name| name.starts_with("bbr"))
+}
+
 /// The error a connection died of, if any; clears it.
 pub(crate) fn socket_error(fd: BorrowedFd<'_>) -> Option<Errno> {
     rustix::net::sockopt::socket_error(fd).ok()?.err()

@@ -19,6 +19,8 @@ pub(super) struct Listening {
     pub(super) name: SocketName,
     pub(super) fd: Arc<OwnedFd>,
     pub(super) listener: Arc<ListenerConf>,
+    /// The kernel paces what its connections send.
+    pub(super) paced: bool,
     key: Key,
     /// Not watched: the listener is full, or the process is out of descriptors.
     paused: bool,
@@ -38,7 +40,8 @@ pub(super) enum Accepted {
 
 impl Listening {
     pub(super) fn new(name: SocketName, fd: Arc<OwnedFd>, listener: Arc<ListenerConf>, key: Key) -> Self {
-        Self { name, fd, listener, key, paused: true }
+        let paced = sys::is_paced(&fd);
+        Self { name, fd, listener, paced, key, paused: true }
     }
 
     /// Accepts a connection and counts it as open. Another thread may have found the listener full only because of

@@ -15,7 +15,12 @@ const BULK_READ: usize = 16 * 1024;
 /// A spliced read below says that a stream of unknown length is not a large one any more.
 const SPLICE_TRICKLE: usize = 4 * 1024;
 /// Bytes moved before other connections get their turn.
-const TURN: usize = 4 << 20;
+const TURN: usize = 1 << 20;
+/// What goes out in one packet on any interface. On a connection that the kernel paces, each further packet of a write
+/// costs a timer, which is dearer than all the rest: such a connection gets one at a time, others in between.
+const PACKET: usize = 60 * 1024;
+/// Bytes after which a paced connection has found its pace: until then it takes what it gets.
+const WARM_UP: u64 = 1 << 20;
 
 #[derive(Debug)]
 pub(super) struct Flow {
@@ -32,6 +37,19 @@ pub(super) struct Flow {
     bulk: bool,
     /// The source has ended.
     ended: bool,
+    /// Bytes written so far.
+    written: u64,
+    pace: Pace,
+}
+
+/// How the sink's connection sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    AsItCan,
+    /// Paced by the kernel, and new.
+    New,
+    /// Paced by the kernel.
+    Found,
 }
 
 /// Why a flow stopped.
@@ -60,7 +78,7 @@ pub(super) struct Moved {
 }
 
 impl Flow {
-    pub(super) fn new(body: Body) -> Self {
+    pub(super) fn new(body: Body, pace: Pace) -> Self {
         Self {
             body,
             unchunk: false,
@@ -70,6 +88,8 @@ impl Flow {
             pipe: None,
             bulk: false,
             ended: false,
+            written: 0,
+            pace,
         }
     }
 
@@ -110,22 +130,33 @@ impl Flow {
         kit: &mut Kit,
         moved: &mut Moved,
     ) -> Pumped {
-        let mut budget = TURN;
+        let before = moved.written;
+        let pumped = self.pump_turn(from, to, kit, moved);
+        self.written += moved.written - before;
+        pumped
+    }
+
+    fn pump_turn(&mut self, from: &mut Sock, to: &mut Sock, kit: &mut Kit, moved: &mut Moved) -> Pumped {
+        let paced = match self.pace {
+            Pace::AsItCan => false,
+            Pace::New => self.written >= WARM_UP,
+            Pace::Found => true,
+        };
+        let (piece, turn) = if paced { (PACKET, PACKET) } else { (usize::MAX, TURN) };
+        let end = moved.written + turn as u64;
         loop {
-            if let Some(stop) = self.flush(to, kit, moved) {
+            if let Some(stop) = self.flush(to, kit, moved, piece, end) {
                 return stop;
             }
             if self.ended || self.body.is_done() {
                 return Pumped::Done;
             }
-            if budget == 0 {
+            if moved.written >= end {
                 return Pumped::Again;
             }
-            let before = moved.read;
             if let Some(stop) = self.take(from, to, kit, moved) {
                 return stop;
             }
-            budget = budget.saturating_sub((moved.read - before) as usize);
         }
     }
 
@@ -139,9 +170,16 @@ impl Flow {
         }
     }
 
-    /// Writes what is held.
+    /// Writes what is held; out of a pipe in pieces, as long as less than `end` is written.
     #[inline]
-    fn flush(&mut self, to: &mut Sock, kit: &mut Kit, moved: &mut Moved) -> Option<Pumped> {
+    fn flush(
+        &mut self,
+        to: &mut Sock,
+        kit: &mut Kit,
+        moved: &mut Moved,
+        piece: usize,
+        end: u64,
+    ) -> Option<Pumped> {
         while self.sent < self.pending.len() {
             match to.send(&self.pending[self.sent..]) {
                 Io::Bytes(n) => {
@@ -158,7 +196,10 @@ impl Flow {
         }
         if let Some(pipe) = &mut self.pipe {
             while pipe.held > 0 {
-                match to.splice_out(pipe) {
+                if moved.written >= end {
+                    return Some(Pumped::Again);
+                }
+                match to.splice_out(pipe, piece) {
                     Io::Bytes(n) => moved.written += n as u64,
                     Io::Blocked => return Some(Pumped::Sink),
                     Io::End | Io::Failed(_) => return Some(Pumped::SinkFailed),
@@ -178,7 +219,7 @@ impl Flow {
             }
             // Without a pipe to be had, large content is copied, too.
             if self.pipe.is_some() {
-                return self.take_spliced(from, kit, moved, opaque);
+                return self.take_spliced(from, kit, moved, opaque.min(PIPE_SIZE as u64) as usize);
             }
         }
         // What is not chunked must not be read beyond its end: the rest stays in the socket.
@@ -233,10 +274,10 @@ impl Flow {
         from: &mut Sock,
         kit: &mut Kit,
         moved: &mut Moved,
-        opaque: u64,
+        length: usize,
     ) -> Option<Pumped> {
         let pipe = self.pipe.as_mut()?;
-        match from.splice_in(pipe, opaque.min(PIPE_SIZE as u64) as usize) {
+        match from.splice_in(pipe, length) {
             Io::Bytes(n) => {
                 moved.read += n as u64;
                 self.body.skip(n as u64);

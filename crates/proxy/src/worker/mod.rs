@@ -241,12 +241,12 @@ impl Worker {
             match listening.accept(|| self.hub.wake_all()) {
                 Accepted::Connection(fd, peer) => {
                     let listener = Arc::clone(&listening.listener);
-                    let local = listening.name.address;
+                    let (local, paced) = (listening.name.address, listening.paced);
                     accept::count(&listener, &self.thread);
                     let t = &mut self.thread;
                     let key = self.sessions.reserve();
                     let mut session =
-                        Session::new(key, fd, listener, t.config, peer.ip().to_canonical(), local);
+                        Session::new(key, fd, listener, t.config, peer.ip().to_canonical(), local, paced);
                     if session.drive(t) {
                         self.sessions.fill(key, session);
                     } else {

@@ -71,7 +71,7 @@ impl Session {
         self.held.clear();
         self.held.extend_from_slice(rest);
         self.seen = 0;
-        let mut exchange = Exchange::new(out, body, traits);
+        let mut exchange = Exchange::new(out, body, traits, self.pace());
         // Over an idle connection that just dies a request is lost; one that cannot be repeated, and that the client
         // would not repeat either since it is its first, is not put at that risk.
         exchange.fresh = !self.served && !traits.replayable;

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use super::flow::Flow;
+use super::flow::{Flow, Pace};
 use super::sock::Sock;
 use super::thread::Thread;
 use super::token::Token;
@@ -35,6 +35,8 @@ pub(super) struct Session {
     pub(super) stage: Stage,
     /// The timer runs for the head that is awaited.
     pub(super) head_timed: bool,
+    /// The kernel paces what it sends.
+    pub(super) paced: bool,
     /// Some request was answered before: this connection is being kept alive.
     pub(super) served: bool,
     /// Bytes read and not used: the beginning of the next request.
@@ -124,13 +126,13 @@ pub(super) enum Next {
 }
 
 impl Exchange {
-    pub(super) fn new(request: Vec<u8>, body: Body, traits: Traits) -> Box<Self> {
+    pub(super) fn new(request: Vec<u8>, body: Body, traits: Traits, pace: Pace) -> Box<Self> {
         Box::new(Self {
             upstream: None,
             request,
             sent: 0,
-            up: Flow::new(body),
-            down: Flow::new(Body::new(Framing::None)),
+            up: Flow::new(body, pace),
+            down: Flow::new(Body::new(Framing::None), pace),
             head: vec![],
             tried: vec![],
             place: 0,
@@ -157,6 +159,7 @@ impl Session {
         config: u64,
         peer: IpAddr,
         local: SocketAddr,
+        paced: bool,
     ) -> Self {
         let mut session = Self {
             key,
@@ -168,6 +171,7 @@ impl Session {
             timer: None,
             stage: Stage::Head,
             head_timed: false,
+            paced,
             served: false,
             held: vec![],
             seen: 0,
@@ -175,7 +179,8 @@ impl Session {
         };
         if session.listener.mode == Mode::Tcp {
             session.stage = Stage::Connect;
-            let mut exchange = Exchange::new(vec![], Body::new(Framing::Close), Traits::default());
+            let mut exchange =
+                Exchange::new(vec![], Body::new(Framing::Close), Traits::default(), session.pace());
             exchange.down.body = Body::new(Framing::Close);
             session.exchange = Some(exchange);
         }
@@ -201,6 +206,14 @@ impl Session {
         }
         t.again.push(self.key);
         true
+    }
+
+    pub(super) fn pace(&self) -> Pace {
+        match (self.paced, self.served) {
+            (false, _) => Pace::AsItCan,
+            (true, false) => Pace::New,
+            (true, true) => Pace::Found,
+        }
     }
 
     /// Waits for a request, with nothing of one here yet.

@@ -115,15 +115,16 @@ impl Sock {
         self.after_write(result, first.len() + second.len())
     }
 
+    /// At most `length` bytes of what is in a pipe.
     #[inline]
-    pub(super) fn splice_out(&mut self, pipe: &mut Pipe) -> Io {
+    pub(super) fn splice_out(&mut self, pipe: &mut Pipe, length: usize) -> Io {
         if !self.writable {
             return Io::Blocked;
         }
-        let held = pipe.held;
-        let result = sys::splice(pipe.read.as_fd(), self.fd.as_fd(), held);
+        let length = pipe.held.min(length);
+        let result = sys::splice(pipe.read.as_fd(), self.fd.as_fd(), length);
         pipe.held -= result.unwrap_or(0);
-        self.after_write(result, held)
+        self.after_write(result, length)
     }
 
     /// The next event tells when reading may go on.
