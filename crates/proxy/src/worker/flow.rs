@@ -324,7 +324,7 @@ mod tests {
         drop(gone);
         client.write_all(b"2\r\nhi\r\n0\r\n\r\nGET / HT").unwrap();
         let (mut from, mut to) = (Sock::new(from.into(), 1), Sock::new(to.into(), 2));
-        let mut flow = Flow::new(Body::new(Framing::Chunked));
+        let mut flow = Flow::new(Body::new(Framing::Chunked), Pace::AsItCan);
         assert_eq!(flow.pump(&mut from, &mut to, &mut kit, &mut Moved::default()), Pumped::SinkFailed);
         assert!(
             !flow.is_done(),
