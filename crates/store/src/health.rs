@@ -222,8 +222,9 @@ fn is_late(row: &amphora::Model, beat: &HeartbeatWrite) -> bool {
         Report::Totals { boot: Some(boot) } => row.previous_boot == Some(boot.to_string()),
         Report::Totals { boot: None } | Report::Differences => false,
     };
+    // Only soon: a beat from two starts ago makes the start in between the older one, and the living one unheard.
     let soon = codec::micros(beat.received_at) < at.saturating_add(REORDERED);
-    of_an_older_start || (soon && codec::count(beat.seq) <= seq)
+    soon && (of_an_older_start || codec::count(beat.seq) <= seq)
 }
 
 fn sign_of_life(row: &amphora::Model, beat: &HeartbeatWrite) -> amphora::ActiveModel {

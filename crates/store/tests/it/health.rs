@@ -99,6 +99,34 @@ async fn counters_neither_drift_nor_jump_back() {
 }
 
 #[tokio::test]
+async fn a_very_late_beat_makes_nobody_deaf() {
+    on_all(|store| async move {
+        let (_, amphora, _lease) = with_amphora(&store).await;
+        let [oldest, older, living] = [Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4()];
+        let at = store.now().await.unwrap();
+        // Seconds, start of the data plane, written?
+        for (seconds, boot, written) in [
+            (0, oldest, true),
+            (10, older, true),
+            (20, living, true),
+            (21, older, false),
+            // Sent two starts ago: not told from another restart.
+            (22, oldest, true),
+            // The living one is the older one now, but not for long.
+            (23, living, false),
+            (33, living, true),
+            (43, living, true),
+        ] {
+            let received_at = at + SignedDuration::from_secs(seconds);
+            let report = Report::Totals { boot: Some(boot) };
+            let write = HeartbeatWrite { report, ..beat(amphora, 1 + seconds as u64, received_at) };
+            assert_eq!(store.heartbeat_apply(&write).await.unwrap(), written, "at {seconds}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn sums_survive_an_amphora() {
     on_all(|store| async move {
         let (graph, first, lease) = with_amphora(&store).await;
