@@ -150,6 +150,8 @@ impl World {
         }
         spec.validate().map_err(|error| AgentError::Refused(fault(400, &error.to_string())))?;
         if spec.precedence() < server.agent.precedence() {
+            let (generation, fence) = (spec.generation, spec.fence);
+            self.journal.note(format!("{name} has a newer spec than generation {generation} fence {fence}"));
             return Err(AgentError::Superseded(fault(409, "a newer spec is in force")));
         }
         if let Some(old) = &server.agent.spec {

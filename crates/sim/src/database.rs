@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use octavia_store::{Store, StoreError, StoreOptions};
 
-use crate::simulation::{Outcome, Simulation};
+use crate::simulation::{Act, Outcome, Simulation};
 use crate::tap::{LogLines, StoreClock, Tap};
 
 /// Stays on the thread that opened it: while it lives, what is logged there goes into the journal.
@@ -42,9 +42,18 @@ impl Database {
 
     /// Plays one seed from an empty database.
     pub async fn run(&self, seed: u64) -> Result<Outcome, StoreError> {
+        Ok(Box::pin(self.simulation(seed).await?.run(seed)).await)
+    }
+
+    /// Plays one story from an empty database; at its end everything is deleted.
+    pub async fn tell(&self, story: &[Act]) -> Result<Outcome, StoreError> {
+        Ok(Box::pin(self.simulation(0).await?.tell(story)).await)
+    }
+
+    async fn simulation(&self, seed: u64) -> Result<Simulation, StoreError> {
         self.store.clear().await?;
         // A wake-up that nobody took is of the simulation before.
         let _ = self.store.work_signal().notified().now_or_never();
-        Ok(Simulation::new(seed, self.store.clone(), self.tap.clone()).run(seed).await)
+        Ok(Simulation::new(seed, self.store.clone(), self.tap.clone()))
     }
 }

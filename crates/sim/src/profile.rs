@@ -13,6 +13,8 @@ pub struct Profile {
     pub load_balancers: usize,
     /// Changes users make while there are faults.
     pub changes: usize,
+    /// Somebody asks for the next of them.
+    pub ask: f64,
     /// Events while there are faults.
     pub events: usize,
     /// A call that could fail, does.
@@ -21,8 +23,10 @@ pub struct Profile {
     pub kill: f64,
     /// Something breaks in the world: a server, an agent, an address.
     pub mishap: f64,
-    /// Somebody does not get on for a while.
+    /// Somebody does not get on for a while, sometimes for longer than a lease lasts.
     pub freeze: f64,
+    /// The most an event takes.
+    pub pace: SignedDuration,
     /// The clock jumps, while those at gates stay: slow calls, paused processes.
     pub jump: f64,
     pub longest_jump: SignedDuration,
@@ -37,14 +41,17 @@ impl Profile {
     pub fn random(rng: &mut StdRng) -> Self {
         let mut pick = |choices: &[f64]| *choices.choose(rng).unwrap_or(&0.0);
         let (fault, kill, mishap) =
-            (pick(&[0.0, 0.02, 0.1, 0.25]), pick(&[0.0, 0.005, 0.03]), pick(&[0.0, 0.01, 0.04]));
+            (pick(&[0.0, 0.02, 0.1, 0.25]), pick(&[0.0, 0.005, 0.03]), pick(&[0.0, 0.01, 0.05]));
         let (jump, lost_beat, freeze) =
-            (pick(&[0.0, 0.01, 0.05]), pick(&[0.0, 0.1, 0.5]), pick(&[0.0, 0.0, 0.02]));
+            (pick(&[0.0, 0.01, 0.05]), pick(&[0.0, 0.1, 0.5]), pick(&[0.0, 0.01, 0.03]));
+        let ask = pick(&[0.03, 0.08, 0.3]);
         Self {
+            ask,
             workers: rng.random_range(1..=3),
-            load_balancers: rng.random_range(1..=3),
-            changes: rng.random_range(0..=10),
-            events: rng.random_range(60..=260),
+            load_balancers: *[1, 1, 2, 3].choose(rng).unwrap_or(&1),
+            changes: rng.random_range(0..=16),
+            events: rng.random_range(100..=700),
+            pace: SignedDuration::from_millis(*[30, 30, 400, 3000].choose(rng).unwrap_or(&30)),
             fault,
             kill,
             mishap,

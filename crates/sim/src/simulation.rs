@@ -22,6 +22,7 @@ use crate::actors;
 use crate::clock::{SimClock, SimRandom};
 use crate::invariants::Inspector;
 use crate::journal::Journal;
+use crate::mishap::Mishap;
 use crate::profile::Profile;
 use crate::stage::{ActorId, Gate, Gates, Stage, Verdict, Waiting};
 use crate::tap::Tap;
@@ -40,6 +41,20 @@ const REQUEST_TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
 const CONVERGENCE: SignedDuration = SignedDuration::from_mins(10);
 /// The same in events, against loops that take no time.
 const CONVERGENCE_EVENTS: usize = 20_000;
+
+/// A part of a story.
+#[derive(Debug, Clone)]
+pub enum Act {
+    /// A user asks for a load balancer.
+    Create,
+    /// A user asks for the same change of every one.
+    Wish(Wish),
+    Happens(Mishap),
+    /// Nothing goes wrong until everything is as asked for.
+    Converges,
+    /// Nothing goes wrong for so long.
+    Passes(SignedDuration),
+}
 
 /// How one simulation ended.
 #[derive(Debug)]
@@ -138,6 +153,7 @@ impl Simulation {
         }
     }
 
+    /// Chaos, calm, deletion; all of it from the seed.
     pub(crate) async fn run(mut self, seed: u64) -> Outcome {
         self.journal.note(format!("seed {seed}: {:?}", self.profile));
         let mut converged_after = SignedDuration::ZERO;
@@ -149,6 +165,38 @@ impl Simulation {
         if let Some(took) = self.calm("convergence", true).await {
             converged_after = took;
         }
+        self.end(seed, converged_after).await
+    }
+
+    /// One story, without any other fault.
+    pub(crate) async fn tell(mut self, story: &[Act]) -> Outcome {
+        self.profile.workers = 1;
+        self.workers.truncate(1);
+        self.faults_stop();
+        for act in story {
+            match act {
+                Act::Create => self.user_creates(),
+                Act::Wish(wish) => {
+                    for lb in self.load_balancers.clone() {
+                        self.user_wishes(lb, wish.clone());
+                    }
+                }
+                Act::Happens(mishap) => mishap.happen(&self.world, &mut self.rng),
+                Act::Converges => {
+                    self.calm("convergence", true).await;
+                }
+                Act::Passes(time) => {
+                    let until = self.gates.now() + *time;
+                    while self.gates.now() < until && !self.is_broken() {
+                        self.calm_event().await;
+                    }
+                }
+            }
+        }
+        self.end(0, SignedDuration::ZERO).await
+    }
+
+    async fn end(mut self, seed: u64, converged_after: SignedDuration) -> Outcome {
         self.everything_is_deleted().await;
         // Nothing of the simulation may be on its way when the database is used again.
         self.stage.kill_all();
@@ -186,7 +234,7 @@ impl Simulation {
             if creates > 0 && (self.load_balancers.is_empty() || self.rng.random_bool(0.02)) {
                 creates -= 1;
                 self.user_creates();
-            } else if changes > 0 && self.rng.random_bool(0.05) {
+            } else if changes > 0 && self.rng.random_bool(p.ask) {
                 changes -= 1;
                 self.user_changes();
             } else if self.rng.random_bool(p.kill) {
@@ -305,8 +353,8 @@ impl Simulation {
     }
 
     fn tick(&mut self) {
-        let millis = self.rng.random_range(0..30);
-        self.stage.advance(SignedDuration::from_millis(millis));
+        let took = self.profile.pace.mul_f64(self.rng.random());
+        self.stage.advance(took);
         self.send_beats();
     }
 
@@ -334,11 +382,30 @@ impl Simulation {
     }
 
     fn freeze_somebody(&mut self) {
-        let there: Vec<ActorId> = self.stage.ready().iter().map(|w| w.actor).collect();
-        if let Some(actor) = there.choose(&mut self.rng).copied() {
-            let events = self.rng.random_range(5..80);
+        let mut there = self.stage.ready();
+        // Best where it does something outside: what it does late meets what others did meanwhile.
+        const OUTSIDE: [&str; 5] =
+            ["server_ensure", "server_delete", "spec_push", "vip_ensure", "vip_release"];
+        let outside = |w: &Waiting| w.gate == Gate::Before && OUTSIDE.iter().any(|p| w.what.starts_with(p));
+        let fateful = there.iter().any(outside);
+        if fateful {
+            there.retain(outside);
+        }
+        if let Some(actor) = there.choose(&mut self.rng).map(|w| w.actor) {
+            let events = self.rng.random_range(if fateful { 40..200 } else { 5..80 });
             self.journal.note(format!("* {} is frozen for {events} events", self.stage.name(actor)));
             self.frozen.insert(actor, self.events + events);
+            if self.rng.random_bool(if fateful { 0.7 } else { 0.3 }) {
+                let jump = SignedDuration::from_secs(self.rng.random_range(25..70));
+                self.journal.note(format!("* and the clock jumps by {jump:#}"));
+                self.stage.advance(jump);
+                // What wakes up then may find that all it worked for is gone.
+                if self.rng.random_bool(0.3)
+                    && let Some(lb) = self.load_balancers.choose(&mut self.rng).copied()
+                {
+                    self.user_deletes(lb);
+                }
+            }
         }
     }
 
@@ -435,77 +502,8 @@ impl Simulation {
     }
 
     fn mishap(&mut self) {
-        let boot = self.profile.longest_boot.mul_f64(self.rng.random());
-        let kind = self.rng.random_range(0..11);
-        let chance = self.rng.random_bool(0.5);
-        let now = self.gates.now();
-        let mut state = self.world.state();
-        state.boot(now);
-        state.boot_time = boot;
-        let ids: Vec<AmphoraId> = state.servers.keys().copied().collect();
-        let chosen = ids.choose(&mut self.rng).copied();
-        let what = match (kind, chosen) {
-            (0, _) => {
-                state.make_listings_stale();
-                "listings are old".to_owned()
-            }
-            (1, _) => {
-                state.full = chance;
-                format!("the cloud is {}", if chance { "full" } else { "not full" })
-            }
-            (2, _) => {
-                let lbs: Vec<LoadBalancerId> = state.vips.keys().copied().collect();
-                let Some(lb) = lbs.choose(&mut self.rng) else { return };
-                let lost = state.vips.remove(lb).map(|vip| vip.address);
-                state.lost.extend(lost);
-                format!("the address of {} is taken away", self.journal.name("lb", lb.into_untyped_uuid()))
-            }
-            (_, None) => return,
-            (kind, Some(id)) => {
-                let name = self.journal.name("amp", id.into_untyped_uuid());
-                let Some(server) = state.servers.get_mut(&id) else { return };
-                match kind {
-                    3 => {
-                        server.state = ServerState::Stopped;
-                        server.agent.alive = false;
-                        server.agent.carries = false;
-                        format!("{name} stops")
-                    }
-                    4 => {
-                        state.servers.remove(&id);
-                        format!("{name} vanishes")
-                    }
-                    5 => {
-                        server.state = ServerState::Error;
-                        server.agent.alive = false;
-                        server.agent.carries = false;
-                        format!("{name} is broken for good")
-                    }
-                    6 => {
-                        server.agent.alive = false;
-                        format!("the agent of {name} hangs")
-                    }
-                    7 => {
-                        server.agent.start();
-                        format!("{name} restarts")
-                    }
-                    8 => {
-                        server.agent.unreachable = chance;
-                        format!("controllers {} {name}", if chance { "cannot reach" } else { "reach" })
-                    }
-                    9 => {
-                        server.agent.mute = chance;
-                        format!("beats of {name} {}", if chance { "are lost" } else { "arrive" })
-                    }
-                    _ => {
-                        server.agent.members_down = chance;
-                        format!("members behind {name} are {}", if chance { "down" } else { "up" })
-                    }
-                }
-            }
-        };
-        drop(state);
-        self.journal.note(format!("* {what}"));
+        self.world.state().boot_time = self.profile.longest_boot.mul_f64(self.rng.random());
+        Mishap::random(&mut self.rng).happen(&self.world, &mut self.rng);
     }
 
     // ---- users
@@ -525,10 +523,14 @@ impl Simulation {
 
     fn user_changes(&mut self) {
         let Some(lb) = self.load_balancers.choose(&mut self.rng).copied() else { return };
-        if self.rng.random_bool(0.07) {
+        if self.rng.random_bool(0.15) {
             return self.user_deletes(lb);
         }
         let wish = Wish::random(&mut self.rng);
+        self.user_wishes(lb, wish);
+    }
+
+    fn user_wishes(&mut self, lb: LoadBalancerId, wish: Wish) {
         let name = self.journal.name("lb", lb.into_untyped_uuid());
         self.journal.note(format!("* a user of {name} wishes {}", wish.words()));
         let (store, now, journal) = (self.store.clone(), self.gates.now(), self.journal.clone());
