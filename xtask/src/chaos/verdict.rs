@@ -14,12 +14,20 @@ use super::user::everything;
 /// Waits until nothing contradicts anything; the error says what still does.
 pub(super) async fn settle(scene: &Scene, product: &AllInOne, limit: Duration) -> Result<()> {
     let started = std::time::Instant::now();
+    let mut last = String::new();
     wait_for("every load balancer to be ACTIVE and true", limit, async || {
         let found = contradictions(scene, product).await.map_err(|error| format!("{error:#}"))?;
-        if found.is_empty() { Ok(()) } else { Err(found.join("; ")) }
+        if found.is_empty() {
+            return Ok(());
+        }
+        last = found.join("; ");
+        Err(last.clone())
     })
     .await?;
-    println!("settled {:.1} s after the last fault", started.elapsed().as_secs_f64());
+    println!(
+        "settled {:.1} s after the last fault; the last to be so: {last}",
+        started.elapsed().as_secs_f64()
+    );
     Ok(())
 }
 
