@@ -323,6 +323,9 @@ impl Network for World {
                 },
                 None => None,
             };
+            if request.address.is_some_and(|address| !SUBNET_CIDR.contains(&address)) {
+                return Err(CloudError::refused("the address is not of the subnet"));
+            }
             let address = match (&brought, request.address) {
                 (Some(port), _) => port.fixed_ips[0].1,
                 (None, Some(address)) if !state.address_free(address) => {
@@ -385,11 +388,16 @@ const SUBNET_CIDR: ipnet::IpNet =
 #[async_trait]
 impl CertIssuer for World {
     async fn issue(&self, name: &str, lifetime: SignedDuration) -> Result<IssuedCert, CloudError> {
-        let (name, now) = (name.to_owned(), self.gates.now());
-        self.call("issue a certificate".to_owned(), move |_, _| {
+        let name = name.to_owned();
+        self.call("issue a certificate".to_owned(), move |state, now| {
+            let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'));
+            if !plain || name.is_empty() || name.len() > 64 || !lifetime.is_positive() {
+                return Err(CloudError::refused("no certificate for such a name or lifetime"));
+            }
+            let n = state.next();
             Ok(IssuedCert {
-                chain: format!("certificate of {name}"),
-                key: format!("{SECRET_MARK} key of {name}"),
+                chain: format!("-----BEGIN CERTIFICATE-----\n{n} of {name}\n-----END CERTIFICATE-----\n"),
+                key: format!("-----BEGIN PRIVATE KEY-----\n{SECRET_MARK} {n}\n-----END PRIVATE KEY-----\n"),
                 expires_at: now + lifetime,
             })
         })
@@ -397,6 +405,6 @@ impl CertIssuer for World {
     }
 
     fn authority(&self) -> &str {
-        "the simulated authority"
+        "-----BEGIN CERTIFICATE-----\nsimulated\n-----END CERTIFICATE-----\n"
     }
 }

@@ -6,6 +6,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[cfg(not(any(feature = "broken-fence", feature = "broken-lease")))]
+mod cloud;
+#[cfg(not(any(feature = "broken-fence", feature = "broken-lease")))]
 mod found;
 #[cfg(not(any(feature = "broken-fence", feature = "broken-lease")))]
 mod seeds;
