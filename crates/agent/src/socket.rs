@@ -134,7 +134,7 @@ fn fault(listener: ListenerId, address: SocketAddr, error: &io::Error) -> Listen
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{Ipv4Addr, TcpListener};
 
     use rustix::io::Errno;
 
@@ -168,8 +168,10 @@ mod tests {
         (0..threads).map(|index| SocketName { listener, address, index }).collect()
     }
 
+    /// On an address that no other test process uses: ports of 127.0.0.1 come and go.
     fn free_port() -> SocketAddr {
-        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+        let [.., high, low] = std::process::id().to_be_bytes();
+        TcpListener::bind((Ipv4Addr::new(127, 99, high, low), 0)).unwrap().local_addr().unwrap()
     }
 
     #[test]

@@ -107,8 +107,9 @@ fn mariadb() -> Option<&'static Server> {
         let user = if is_root() { Some("mysql") } else { None };
         let dir = private_dir(user);
         let at = dir.display();
+        // A directory for temporary files of its own: a server that starts clears what it takes for left over.
         let script = format!(
-            "mariadb-install-db --no-defaults --datadir={at}/data --auth-root-authentication-method=normal \
+            "mkdir {at}/tmp && export TMPDIR={at}/tmp && mariadb-install-db --no-defaults --datadir={at}/data --auth-root-authentication-method=normal \
              --skip-test-db >{at}/log 2>&1 && \
              exec {bin}/mariadbd --no-defaults --datadir={at}/data --socket={at}/socket --pid-file={at}/pid \
              --skip-networking --innodb-flush-log-at-trx-commit=0 --innodb-doublewrite=0 --skip-log-bin \
