@@ -24,6 +24,7 @@ use crate::respawn::Respawn;
 use crate::rest::{self, Question};
 use crate::socket::{Sockets, wanted};
 use crate::spec_file::SpecFile;
+use crate::sys::give_back_clean_pages;
 use crate::tls::Tls;
 use crate::{AgentError, AgentOptions};
 
@@ -31,6 +32,8 @@ use crate::{AgentError, AgentOptions};
 const FAULT_RETRY: Duration = Duration::from_secs(5);
 /// How long connections may go on when the amphora is ended.
 const STOP_GRACE: Duration = Duration::from_secs(1);
+/// After so long without a question, memory that answering took is given back.
+const QUIET: Duration = Duration::from_secs(1);
 /// Questions of controllers waiting; more wait in their connections.
 const QUESTIONS: usize = 16;
 
@@ -88,6 +91,8 @@ struct Agent {
     start_at: Instant,
     /// When to try the ports again that could not be opened.
     retry_at: Option<Instant>,
+    /// When to give back memory, unless a question comes.
+    tidy_at: Option<Instant>,
     pace: Pace,
     sender: Sender,
     seq: u64,
@@ -145,6 +150,7 @@ impl Agent {
             respawn: Respawn::default(),
             start_at: Instant::now(),
             retry_at: None,
+            tidy_at: Some(Instant::now() + QUIET),
             pace,
             sender,
             seq: 0,
@@ -182,6 +188,7 @@ impl Agent {
                 let _ = sender.send(self.info());
             }
         }
+        self.tidy_at = Some(Instant::now() + QUIET);
     }
 
     fn info(&self) -> AgentInfo {
@@ -365,11 +372,8 @@ impl Agent {
     }
 
     fn next_timer(&self, now: Instant) -> Instant {
-        let beat = self.pace.due(now);
-        match self.proxy {
-            None => beat.min(self.start_at),
-            Some(_) => self.retry_at.map_or(beat, |retry| beat.min(retry)),
-        }
+        let due = if self.proxy.is_none() { Some(self.start_at) } else { self.retry_at };
+        [due, self.tidy_at].into_iter().flatten().fold(self.pace.due(now), Instant::min)
     }
 
     async fn tick(&mut self, now: Instant) {
@@ -379,6 +383,12 @@ impl Agent {
         }
         if self.pace.due(now) <= now {
             self.beat().await;
+        }
+        if self.tidy_at.is_some_and(|tidy| tidy <= now) {
+            self.tidy_at = None;
+            if let Err(error) = give_back_clean_pages() {
+                tracing::debug!(%error, "memory that is not needed stays");
+            }
         }
     }
 

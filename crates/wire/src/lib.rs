@@ -8,6 +8,7 @@
 mod agent;
 pub mod channel;
 mod heartbeat;
+mod memory;
 mod process;
 mod proxy;
 mod spec;
@@ -18,6 +19,7 @@ pub use heartbeat::{
     Heartbeat, HeartbeatError, ListenerReport, ListenerStats, ListenerWord, MAX_DATAGRAM, MemberWord,
     PoolReport, PoolWord, pool_of_key,
 };
+pub use memory::clean_mappings;
 pub use process::{NotAProcessId, ProcessId, files};
 pub use proxy::{MemberStats, ProxyCommand, ProxyEvent, ProxyPoolReport, ProxyReport, SocketName};
 pub use spec::{

@@ -86,6 +86,9 @@ pub fn run(options: ProxyOptions) -> Result<(), ProxyError> {
     }
     // Started after that, traffic threads have no privileges either.
     let engine = Engine::start(options.threads.into())?;
+    if let Err(error) = sys::give_back_clean_pages() {
+        tracing::debug!(%error, "pages used at the start stay");
+    }
     if options.sandbox {
         privilege::confine()?;
     }
