@@ -238,7 +238,8 @@ fn sign_of_life(row: &amphora::Model, beat: &HeartbeatWrite) -> amphora::ActiveM
         write.last_heartbeat_at = Set(Some(Ord::max(at, row.last_heartbeat_at.unwrap_or(at))));
     }
     if let Some(generation) = beat.applied_generation {
-        write.applied_generation = Set(codec::count(generation));
+        // A worker may have recorded a higher one since the beat was judged.
+        write.applied_generation = Set(Ord::max(codec::count(generation), row.applied_generation));
     }
     if let Report::Totals { boot: Some(boot) } = beat.report {
         let boot = boot.to_string();
