@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -142,7 +143,11 @@ impl AllInOne {
 async fn open_store(state: &StateDir, options: &AllInOneOptions) -> anyhow::Result<Store> {
     let url = match &options.database {
         Some(url) => url.clone(),
-        None => format!("sqlite://{}?mode=rwc", state.join("octavia.db").display()),
+        None => {
+            let path = state.join("octavia.db");
+            private_file(&path)?;
+            format!("sqlite://{}?mode=rwc", path.display())
+        }
     };
     let store = Store::connect(&url, StoreOptions::default()).await.context("the database does not open")?;
     store.migrate().await.context("the database's schema cannot be brought up to date")?;
@@ -223,6 +228,17 @@ async fn serve(listener: TcpListener, app: Router, mut stopped: watch::Receiver<
     if let Err(error) = graceful.await {
         tracing::error!(%error, "the API server ended");
     }
+}
+
+/// Makes the file be there, for our eyes only; SQLite gives its companions the same mode.
+fn private_file(path: &Path) -> anyhow::Result<()> {
+    fs::File::options()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|file| file.set_permissions(fs::Permissions::from_mode(0o600)))
+        .with_context(|| format!("cannot open {} for writing", path.display()))
 }
 
 fn write_atomically(path: &Path, text: &str) -> anyhow::Result<()> {
