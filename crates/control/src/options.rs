@@ -31,6 +31,9 @@ pub struct WorkerOptions {
     pub concurrency: usize,
     /// How long a lease lasts unless renewed, which happens at a third of it.
     pub lease_ttl: Duration,
+    /// How far apart load balancers are looked at after the start, at which all of them are; the work of a start is
+    /// spread by it.
+    pub resume_pace: Duration,
     /// The longest the worker sleeps without asking what is due.
     pub poll_interval: Duration,
     /// How often a load balancer that is as desired is looked at again.
@@ -48,6 +51,7 @@ impl WorkerOptions {
             boot,
             concurrency: 16,
             lease_ttl: Duration::from_secs(30),
+            resume_pace: Duration::from_millis(10),
             poll_interval: Duration::from_secs(1),
             resync: SignedDuration::from_secs(30),
             boot_patience: SignedDuration::from_secs(15),

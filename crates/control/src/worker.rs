@@ -65,9 +65,10 @@ impl Worker {
         let mut stop = self.stop.clone();
         let mut tasks = JoinSet::new();
         let mut busy = BTreeSet::new();
+        let mut resumed = false;
         while !self.stop.is_asked() {
             let signalled = signal.notified();
-            let pause = match self.start_due(&mut tasks, &mut busy).await {
+            let pause = match self.resume_and_start(&mut resumed, &mut tasks, &mut busy).await {
                 Ok(pause) => pause,
                 Err(error) => {
                     tracing::warn!(%error, "could not ask what is due");
@@ -88,6 +89,21 @@ impl Worker {
             }
         }
         while tasks.join_next().await.is_some() {}
+    }
+
+    /// What happened while no worker ran, such as the death of an agent, was seen by nobody: once, everything is
+    /// looked at soon.
+    async fn resume_and_start(
+        &self,
+        resumed: &mut bool,
+        tasks: &mut JoinSet<LoadBalancerId>,
+        busy: &mut BTreeSet<LoadBalancerId>,
+    ) -> Result<Duration, StoreError> {
+        if !*resumed {
+            self.parts.store.work_resume(self.options.resume_pace).await?;
+            *resumed = true;
+        }
+        self.start_due(tasks, busy).await
     }
 
     /// Starts an attempt at each load balancer that is due, as far as there is room; returns how long nothing

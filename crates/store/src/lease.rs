@@ -19,6 +19,9 @@ use crate::options::Call;
 use crate::retry::framed;
 use crate::{Store, StoreError};
 
+/// Load balancers that [`Store::work_resume`] makes due at the same moment, by one statement.
+const RESUMED_TOGETHER: usize = 50;
+
 /// A lease as it was taken. Every write of a worker carries it; a stale epoch changes nothing.
 #[derive(Debug, Clone)]
 pub struct Lease {
@@ -212,6 +215,41 @@ impl Store {
         framed!(self, Call::of_lb("lb_wake", lb), self.lb_wake_once(lb))?;
         self.signal_work();
         Ok(())
+    }
+
+    /// For a worker that starts: while none ran, nobody looked. What is due later becomes due soon, in the order it
+    /// was, `pace` apart on average, so that many do not come at once. Nothing is put off. Returns how many load
+    /// balancers were brought forward.
+    pub async fn work_resume(&self, pace: Duration) -> Result<u64, StoreError> {
+        let resumed = framed!(self, Call::of("work_resume"), self.work_resume_once(pace))?;
+        self.signal_work();
+        Ok(resumed)
+    }
+
+    async fn work_resume_once(&self, pace: Duration) -> Result<u64, StoreError> {
+        let now = self.clock(self.writer()).await?;
+        let later: Vec<String> = Entity::find()
+            .select_only()
+            .column(Column::Id)
+            .filter(Column::NextAttemptAt.gt(codec::micros(now)))
+            .filter(Column::ProvisioningStatus.ne(ProvisioningStatus::Deleted.as_str()))
+            .order_by_asc(Column::NextAttemptAt)
+            .into_tuple()
+            .all(self.reader())
+            .await?;
+        let mut resumed = 0;
+        let mut at = now;
+        for ids in later.chunks(RESUMED_TOGETHER) {
+            let forward = Entity::update_many()
+                .col_expr(Column::NextAttemptAt, Expr::value(codec::micros(at)))
+                .filter(Column::Id.is_in(ids.iter().cloned()))
+                .filter(Column::NextAttemptAt.gt(codec::micros(at)))
+                .exec(self.writer())
+                .await?;
+            resumed += forward.rows_affected;
+            at = after(at, pace.saturating_mul(RESUMED_TOGETHER as u32));
+        }
+        Ok(resumed)
     }
 
     async fn lb_wake_once(&self, lb: LoadBalancerId) -> Result<(), StoreError> {

@@ -277,3 +277,18 @@ async fn the_loop_takes_what_is_due_and_ends_cleanly() {
         "the lease was given back, due at once"
     );
 }
+
+#[tokio::test]
+async fn what_happened_while_no_worker_ran_is_seen_at_the_start() {
+    let rig = Rig::new().await;
+    let lb = rig.active().await;
+    rig.cloud.facts().servers.values_mut().for_each(|server| server.state = ServerState::Stopped);
+    let options = ControllerOptions { worker: Some(rig.options.clone()), ..ControllerOptions::default() };
+    let controller = Controller::start(rig.parts.clone(), options);
+    until("running", async || {
+        rig.cloud.facts().servers.values().all(|server| server.state != ServerState::Stopped)
+    })
+    .await;
+    controller.stop().await;
+    assert_eq!(rig.statuses(lb).await.provisioning, P::Active);
+}

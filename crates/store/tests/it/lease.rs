@@ -247,3 +247,23 @@ async fn workers_and_writers_race() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_worker_that_starts_looks_at_everything_soon() {
+    on_all(|store| async move {
+        let pace = Duration::from_secs(1);
+        let hour = SignedDuration::from_hours(1);
+        for _ in 0..51 {
+            let (_, lease) = leased(&store).await;
+            let next = store.now().await.unwrap() + hour;
+            store.lease_release(&lease, release(next)).await.unwrap();
+        }
+        assert_eq!(store.work_resume(pace).await.unwrap(), 51);
+        assert_eq!(store.work_due(100).await.unwrap().len(), 50, "the last one comes a little later");
+        // Another start in the meantime puts nothing off.
+        assert_eq!(store.work_resume(10 * pace).await.unwrap(), 1);
+        assert_eq!(store.work_resume(pace).await.unwrap(), 0);
+        assert_eq!(store.work_due(100).await.unwrap().len(), 51);
+    })
+    .await;
+}
