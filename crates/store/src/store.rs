@@ -192,32 +192,11 @@ async fn sqlite(
                 .synchronous(SqliteSynchronous::Full);
             if in_memory { sqlite } else { sqlite.journal_mode(SqliteJournalMode::Wal) }
         });
-        connect.map_sqlx_sqlite_pool_opts(move |pool| {
-            // Closing it would end a database in memory.
-            if in_memory { pool } else { pool.after_release(|connection, _| Box::pin(is_clean(connection))) }
-        });
         Database::connect(connect)
     };
     let write = connection(1).await?;
     let read = if in_memory { write.clone() } else { connection(options.connections.max(1)).await? };
     Ok((write, read))
-}
-
-/// Whether a connection came back without a transaction; otherwise the pool closes it.
-///
-/// When the disk is full, or fails, SQLite takes the transaction back by itself; the driver's own `ROLLBACK` then
-/// fails, and the driver goes on counting an open transaction. Every later one would be a savepoint in a transaction
-/// that nobody commits: acknowledged, seen by no reader, and lost at the end of the process.
-async fn is_clean(connection: &mut sea_orm::sqlx::SqliteConnection) -> Result<bool, sea_orm::sqlx::Error> {
-    use sea_orm::sqlx::Connection;
-
-    // A rollback may still be under way; the answer to this comes after it.
-    connection.ping().await?;
-    let clean = !connection.is_in_transaction();
-    if !clean {
-        tracing::warn!("a transaction ended badly; the database is opened anew");
-    }
-    Ok(clean)
 }
 
 async fn postgres(
@@ -255,30 +234,4 @@ async fn mariadb(
         connection("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?,
         connection("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?,
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_transaction_that_sqlite_takes_back_harms_no_later_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}?mode=rwc", dir.path().join("octavia.db").display());
-        let store = Store::connect(&url, StoreOptions::default()).await.unwrap();
-        store.writer().execute_unprepared("CREATE TABLE note (id INTEGER)").await.unwrap();
-
-        let tx = store.begin_write().await.unwrap();
-        // What SQLite does when the disk is full.
-        tx.execute_unprepared("ROLLBACK").await.unwrap();
-        drop(tx);
-        store.begin_write().await.unwrap().rollback().await.unwrap();
-
-        let tx = store.begin_write().await.unwrap();
-        tx.execute_unprepared("INSERT INTO note VALUES (1)").await.unwrap();
-        tx.commit().await.unwrap();
-        let select = Statement::from_string(DbBackend::Sqlite, "SELECT id FROM note");
-        let seen = store.reader().query_all_raw(select).await.unwrap();
-        assert_eq!(seen.len(), 1, "what was committed is there for all");
-    }
 }
