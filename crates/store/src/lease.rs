@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use octavia_model::{LoadBalancerId, ProvisioningStatus, WorkerId};
-use sea_orm::sea_query::{Expr, IntoCondition, Query};
+use sea_orm::sea_query::{Expr, Func, IntoCondition, Query};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter,
-    QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, FromQueryResult,
+    QueryFilter, QueryOrder, QuerySelect, Value,
 };
 
 use crate::entity::codec::{self, Decode};
@@ -21,6 +21,9 @@ use crate::{Store, StoreError};
 
 /// Load balancers that [`Store::work_resume`] makes due at the same moment, by one statement.
 const RESUMED_TOGETHER: usize = 50;
+
+/// In the place of a time that is absent.
+const NEVER: i64 = -1;
 
 /// A lease as it was taken. Every write of a worker carries it; a stale epoch changes nothing.
 #[derive(Debug, Clone)]
@@ -125,25 +128,23 @@ impl Store {
         owner: WorkerId,
         ttl: Duration,
     ) -> Result<Option<Lease>, StoreError> {
-        let seen: Option<(i64, i64)> = Entity::find_by_id(codec::id(lb))
-            .select_only()
-            .column(Column::LeaseEpoch)
-            .column(Column::Wakes)
-            .into_tuple()
-            .one(self.writer())
-            .await?;
-        let Some((epoch, wakes)) = seen else { return Ok(None) };
+        let Some(seen) = Entity::find_by_id(codec::id(lb)).into_model::<Seen>().one(self.writer()).await? else {
+            return Ok(None);
+        };
         let now = self.clock(self.writer()).await?;
+        if !seen.is_free(codec::micros(now)) {
+            return Ok(None);
+        }
         let until = after(now, ttl);
-        let next = if cfg!(feature = "broken-lease") { epoch } else { epoch + 1 };
+        let next = if cfg!(feature = "broken-lease") { seen.lease_epoch } else { seen.lease_epoch + 1 };
+        // Whatever makes a free load balancer not free moves one of these two.
         let taken = Entity::update_many()
             .col_expr(Column::LeaseOwner, Expr::value(codec::id(owner)))
             .col_expr(Column::LeaseUntil, Expr::value(codec::micros(until)))
             .col_expr(Column::LeaseEpoch, Expr::value(next))
             .filter(Column::Id.eq(codec::id(lb)))
-            .filter(Column::LeaseEpoch.eq(epoch))
-            .filter(Column::ProvisioningStatus.ne(ProvisioningStatus::Deleted.as_str()))
-            .filter(due(codec::micros(now)))
+            .filter(Column::LeaseEpoch.eq(seen.lease_epoch))
+            .filter(beside_key(Column::LeaseUntil, NEVER).eq(seen.lease_until.unwrap_or(NEVER)))
             .exec(self.writer())
             .await?
             .rows_affected;
@@ -152,7 +153,7 @@ impl Store {
         }
         let epoch = Decode("load_balancer").int("lease_epoch", next)?;
         // Wakes may have moved since they were read: then the release makes the load balancer due once too often.
-        Ok(Some(Lease { lb, owner, epoch, until, seen_wakes: Arc::new(AtomicI64::new(wakes)) }))
+        Ok(Some(Lease { lb, owner, epoch, until, seen_wakes: Arc::new(AtomicI64::new(seen.wakes)) }))
     }
 
     /// Makes the lease last `ttl` from now. A lease that ran out, but was taken by nobody, is renewed too.
@@ -258,10 +259,29 @@ impl Store {
             .col_expr(Column::NextAttemptAt, Expr::value(now))
             .col_expr(Column::Wakes, Expr::col(Column::Wakes).add(1))
             .filter(Column::Id.eq(codec::id(lb)))
-            .filter(Column::ProvisioningStatus.ne(ProvisioningStatus::Deleted.as_str()))
+            .filter(beside_key(Column::ProvisioningStatus, "").ne(ProvisioningStatus::Deleted.as_str()))
             .exec(self.writer())
             .await?;
         Ok(())
+    }
+}
+
+/// What decides whether a load balancer may be leased.
+#[derive(Debug, FromQueryResult)]
+struct Seen {
+    provisioning_status: String,
+    lease_epoch: i64,
+    lease_until: Option<i64>,
+    next_attempt_at: Option<i64>,
+    wakes: i64,
+}
+
+impl Seen {
+    /// Due, and under no living lease.
+    fn is_free(&self, now: i64) -> bool {
+        let leased = self.lease_until.is_some_and(|until| until > now) && !cfg!(feature = "broken-lease");
+        let due = self.next_attempt_at.is_some_and(|at| at <= now);
+        due && !leased && self.provisioning_status != ProvisioningStatus::Deleted.as_str()
     }
 }
 
@@ -270,6 +290,13 @@ pub(crate) async fn fence(tx: &DatabaseTransaction, lease: &Lease) -> Result<Mod
     root_lock(tx, lease.lb).await?.filter(|root| lease.holds(root)).ok_or(StoreError::LeaseLost)
 }
 
+/// The column for a condition on a row that is found by its key, in a form that no index serves: MariaDB may otherwise
+/// go by an index on the column, and lock index and row in the opposite order to everybody else.
+fn beside_key(column: Column, null: impl Into<Value>) -> Expr {
+    Func::coalesce([Expr::col(column), Expr::value(null)]).into()
+}
+
+/// Load balancers that are due and under no living lease.
 fn due(now: i64) -> Condition {
     let free = Condition::any().add(Column::LeaseUntil.is_null()).add(Column::LeaseUntil.lte(now));
     let due = Column::NextAttemptAt.lte(now).into_condition();

@@ -68,13 +68,15 @@ impl Drop for Servers {
     }
 }
 
-/// Living processes whose command line names something below `dir`.
+/// Living processes that are the stand-in at work below `dir`: not what it runs for a moment, such as `mv`, which
+/// ends by itself.
 fn processes_of(dir: &Path) -> Vec<ProcessId> {
     let pids =
         fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     pids.filter(|pid: &u32| {
         let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&command).contains(dir.to_str().unwrap())
+        let command = String::from_utf8_lossy(&command);
+        command.contains("stand-in.sh") && command.contains(dir.to_str().unwrap())
     })
     .filter_map(|pid| ProcessId::of(pid).unwrap())
     .collect()

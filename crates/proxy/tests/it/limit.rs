@@ -52,7 +52,9 @@ fn only_allowed_networks_get_in() {
     let mut client = rig.client();
     client.try_send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     client.expect_end();
-    assert_eq!((rig.stats().conns, rig.stats().totconns), (0, 0));
+    // The connection ends a moment before the place that was taken for it is given back.
+    until("no place is taken", || rig.stats().conns == 0);
+    assert_eq!(rig.stats().totconns, 0);
     rig.listener().allowed_cidrs.push("127.0.0.0/8".parse().unwrap());
     rig.reconfigure();
     assert_eq!(rig.get("/").text(), "hello");

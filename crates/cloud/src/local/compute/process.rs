@@ -110,8 +110,8 @@ fn workers_in(dir: &Path) -> io::Result<(Vec<ProcessId>, Certain)> {
         let Ok(Some(id)) = ProcessId::of(pid) else { continue };
         match command_of(pid) {
             Ok(Command::Line(line)) if works_in(&line, &["amphora", "proxy"], dir) => found.push(id),
-            Ok(Command::NotYet) => certain = Certain::No,
-            _ => {}
+            Ok(Command::Line(_) | Command::Gone) => {}
+            Ok(Command::NotYet) | Err(_) => certain = Certain::No,
         }
     }
     Ok((found, certain))
