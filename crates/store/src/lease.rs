@@ -128,7 +128,8 @@ impl Store {
         owner: WorkerId,
         ttl: Duration,
     ) -> Result<Option<Lease>, StoreError> {
-        let Some(seen) = Entity::find_by_id(codec::id(lb)).into_model::<Seen>().one(self.writer()).await? else {
+        let Some(seen) = Entity::find_by_id(codec::id(lb)).into_model::<Seen>().one(self.writer()).await?
+        else {
             return Ok(None);
         };
         let now = self.clock(self.writer()).await?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use sea_orm::sqlx::{Connection, SqliteConnection};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
@@ -192,11 +193,29 @@ async fn sqlite(
                 .synchronous(SqliteSynchronous::Full);
             if in_memory { sqlite } else { sqlite.journal_mode(SqliteJournalMode::Wal) }
         });
+        if !in_memory {
+            // Closing the only connection would end a database in memory.
+            connect.map_sqlx_sqlite_before_acquire(|connection, _| Box::pin(async { is_clean(connection) }));
+        }
         Database::connect(connect)
     };
     let write = connection(1).await?;
     let read = if in_memory { write.clone() } else { connection(options.connections.max(1)).await? };
     Ok((write, read))
+}
+
+/// Whether a connection that waits in the pool is outside any transaction; otherwise the pool closes it and opens
+/// another.
+///
+/// When the disk is full, or fails, SQLite takes the transaction back by itself. The driver's own `ROLLBACK` then
+/// fails, and it goes on counting an open transaction: every later one would be a savepoint in a transaction that nobody
+/// commits, acknowledged, seen by no reader, and lost at the end of the process.
+fn is_clean(connection: &SqliteConnection) -> Result<bool, sea_orm::sqlx::Error> {
+    let clean = !connection.is_in_transaction();
+    if !clean {
+        tracing::warn!("a transaction ended badly: the database is opened anew");
+    }
+    Ok(clean)
 }
 
 async fn postgres(
@@ -234,4 +253,31 @@ async fn mariadb(
         connection("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?,
         connection("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?,
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_takes_back_harms_no_later_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}?mode=rwc", dir.path().join("octavia.db").display());
+        let store = Store::connect(&url, StoreOptions::default()).await.unwrap();
+        store.writer().execute_unprepared("CREATE TABLE note (id INTEGER PRIMARY KEY)").await.unwrap();
+        // A failure ends the transaction inside SQLite, as a full disk does.
+        let insert = async |sql: &str| {
+            let tx = store.begin_write().await?;
+            tx.execute_unprepared(sql).await?;
+            tx.commit().await
+        };
+
+        insert("INSERT OR ROLLBACK INTO note VALUES (1), (1)").await.unwrap_err();
+        // Rolling back to a savepoint would leave its transaction open.
+        store.begin_write().await.unwrap().rollback().await.unwrap();
+        insert("INSERT INTO note VALUES (2)").await.unwrap();
+        let select = Statement::from_string(DbBackend::Sqlite, "SELECT id FROM note");
+        let seen = store.reader().query_all_raw(select).await.unwrap();
+        assert_eq!(seen.len(), 1, "what was committed is there for all");
+    }
 }
