@@ -23,6 +23,6 @@ pub(crate) fn run_all(nextest: &[String]) -> Result<()> {
         .env("OCTAVIA_TEST_DATABASES", "all")
         .env("OCTAVIA_TEST_VENV", setup::venv())
         .env("OCTAVIA_SIM_SEEDS", SIMULATED_SEEDS)
-        // An error says what failed; where in the test is in its text.
-        .env("RUST_LIB_BACKTRACE", "0"))
+        // A failed test says what and where; backtraces of its runtime only bury that.
+        .envs([("RUST_BACKTRACE", "0"), ("RUST_LIB_BACKTRACE", "0")]))
 }

@@ -28,7 +28,7 @@ struct Seen {
 /// What one sweep removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Rows purged.
+    /// Rows purged, and entries of ledger and outbox trimmed.
     pub rows: u64,
     /// Load balancers that had been pending for too long, and are `ERROR` now.
     pub expired: Vec<LoadBalancerId>,
@@ -75,6 +75,11 @@ impl Housekeeping {
         match self.parts.store.deleted_purge(now - self.options.expiry_age).await {
             Ok(rows) => swept.rows = rows,
             Err(error) => tracing::warn!(%error, "could not purge rows"),
+        }
+        let (ledger, outbox) = (self.options.ledger_max, self.options.outbox_max);
+        match self.parts.store.records_trim(ledger, outbox).await {
+            Ok(rows) => swept.rows += rows,
+            Err(error) => tracing::warn!(%error, "could not trim ledger and outbox"),
         }
         match self.parts.store.pending_expire(now - self.options.max_pending).await {
             Ok(expired) => swept.expired = expired,

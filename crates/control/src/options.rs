@@ -107,6 +107,10 @@ pub struct HousekeepingOptions {
     pub max_pending: SignedDuration,
     /// How long rows of what was deleted are kept.
     pub expiry_age: SignedDuration,
+    /// How many steps of each load balancer the ledger keeps, about.
+    pub ledger_max: u64,
+    /// How many entries wait in the outbox, about; the oldest go unsaid.
+    pub outbox_max: u64,
     /// How long something outside has to be without a row, in every look at it, before it is removed.
     pub orphan_age: SignedDuration,
 }
@@ -117,6 +121,8 @@ impl Default for HousekeepingOptions {
             interval: Duration::from_secs(30),
             max_pending: PlanOptions::default().max_pending,
             expiry_age: SignedDuration::from_hours(7 * 24),
+            ledger_max: 1_000,
+            outbox_max: 100_000,
             orphan_age: SignedDuration::from_mins(5),
         }
     }

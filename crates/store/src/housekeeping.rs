@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use octavia_model::{AmphoraId, AmphoraStatus, LoadBalancerId, ProjectId, ProvisioningStatus};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use crate::entity::codec::{self, Decode};
 use crate::entity::{amphora, load_balancer, operation, outbox};
@@ -48,6 +48,61 @@ impl Store {
         operation::Entity::delete_many().filter(operation::Column::StartedAt.lt(before)).exec(db).await?;
         outbox::Entity::delete_many().filter(outbox::Column::CreatedAt.lt(before)).exec(db).await?;
         Ok(amphorae.rows_affected + load_balancers.rows_affected)
+    }
+
+    /// Removes the oldest entries of the ledger and of the outbox, so that about `operations` of each load balancer
+    /// and about `outbox` in all are left. Returns how many went.
+    pub async fn records_trim(&self, operations: u64, outbox: u64) -> Result<u64, StoreError> {
+        framed!(self, Call::of("records_trim"), self.records_trim_once(operations, outbox))
+    }
+
+    async fn records_trim_once(&self, operations: u64, outbox: u64) -> Result<u64, StoreError> {
+        let of = |lb: &str| operation::Column::LoadBalancerId.eq(lb);
+        let crowded: Vec<String> = operation::Entity::find()
+            .select_only()
+            .column(operation::Column::LoadBalancerId)
+            .group_by(operation::Column::LoadBalancerId)
+            .having(operation::Column::Id.count().gt(operations))
+            .into_tuple()
+            .all(self.reader())
+            .await?;
+        let mut removed = 0;
+        for lb in crowded {
+            let newest_to_go: Option<i64> = operation::Entity::find()
+                .select_only()
+                .column(operation::Column::StartedAt)
+                .filter(of(&lb))
+                .order_by_desc(operation::Column::StartedAt)
+                .offset(operations)
+                .limit(1)
+                .into_tuple()
+                .one(self.reader())
+                .await?;
+            let Some(newest_to_go) = newest_to_go else { continue };
+            removed += operation::Entity::delete_many()
+                .filter(of(&lb))
+                .filter(operation::Column::StartedAt.lte(newest_to_go))
+                .exec(self.writer())
+                .await?
+                .rows_affected;
+        }
+        let newest_to_go: Option<i64> = outbox::Entity::find()
+            .select_only()
+            .column(outbox::Column::Id)
+            .order_by_desc(outbox::Column::Id)
+            .offset(outbox)
+            .limit(1)
+            .into_tuple()
+            .one(self.reader())
+            .await?;
+        if let Some(newest_to_go) = newest_to_go {
+            removed += outbox::Entity::delete_many()
+                .filter(outbox::Column::Id.lte(newest_to_go))
+                .exec(self.writer())
+                .await?
+                .rows_affected;
+        }
+        Ok(removed)
     }
 
     /// Which of the ids belong to load balancers that are not `DELETED`: what is made for another id is an orphan.

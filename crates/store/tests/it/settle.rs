@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use octavia_model::*;
-use octavia_store::{Accept, Settled, Settlement};
+use octavia_store::{Accept, OperationStart, Settled, Settlement};
 
 use crate::change::{UPDATE, change};
 use crate::databases::on_all;
@@ -199,6 +199,30 @@ async fn pending_since_the_first_wish() {
         store.lb_fail(&lease, 5, sample::reason("cloud")).await.unwrap();
         ask(PendingDelete).await;
         assert!(since().await > deleted);
+    })
+    .await;
+}
+
+/// However busy a load balancer is, what is kept for people does not grow without end.
+#[tokio::test]
+async fn ledger_and_outbox_are_bounded() {
+    on_all(|store| async move {
+        let (graph, lease) = leased(&store).await;
+        let (_, other) = leased(&store).await;
+        for lease in [&lease, &other] {
+            for generation in 1..=5 {
+                let id = OperationId::new_v4();
+                let step = OperationStart { id, kind: "step".to_owned(), amphora_id: None, generation };
+                store.operation_start(lease, &[step]).await.unwrap();
+            }
+        }
+        assert_eq!(store.records_trim(5, 2).await.unwrap(), 0);
+        assert_eq!(store.records_trim(3, 1).await.unwrap(), 2 + 2 + 1);
+        let left = store.operation_list(graph.load_balancer.id, 10).await.unwrap();
+        assert_eq!(left.iter().map(|step| step.generation).collect::<Vec<_>>(), [5, 4, 3], "the newest stay");
+        let told = store.outbox_take(10).await.unwrap();
+        assert_eq!(told.iter().map(|entry| entry.load_balancer_id).collect::<Vec<_>>(), [other.lb]);
+        assert_eq!(store.records_trim(3, 1).await.unwrap(), 0);
     })
     .await;
 }
