@@ -1,10 +1,14 @@
 //! Where a body ends: follows the bytes of a message without keeping them.
 
+use super::trailer::Name;
 use super::{Framing, MAX_CHUNK_LINE, MAX_TRAILERS};
 
 /// Follows one body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body(State);
+
+/// Each exchange has two.
+const _: () = assert!(size_of::<Body>() <= 24);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
@@ -45,6 +49,7 @@ enum Chunked {
     TrailerName {
         total: u16,
         line: u16,
+        name: Name,
     },
     TrailerValue {
         total: u16,
@@ -59,7 +64,7 @@ enum Chunked {
 /// A chunked body broke the rules: nothing after it can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the chunked body is malformed: {0}")]
-pub struct FramingError(&'static str);
+pub struct FramingError(pub(super) &'static str);
 
 /// What one look at a chunked body found.
 struct Step {
@@ -191,17 +196,24 @@ impl Body {
                 DataCr | DataLf => return Err(FramingError("a chunk is longer than it said")),
                 TrailerStart { total } => match b {
                     b'\r' => EndLf,
-                    _ if is_token(b) => TrailerName { total: total + 1, line: 1 },
+                    _ if is_token(b) => {
+                        TrailerName { total: total + 1, line: 1, name: Name::new().push(0, b)? }
+                    }
                     _ => return Err(FramingError("a trailer's name")),
                 },
-                TrailerName { total, line } | TrailerValue { total, line }
+                TrailerName { total, line, .. } | TrailerValue { total, line }
                     if total as usize >= MAX_TRAILERS || line as usize >= MAX_CHUNK_LINE =>
                 {
                     return Err(FramingError("long trailers"));
                 }
-                TrailerName { total, line } => match b {
-                    b':' => TrailerValue { total: total + 1, line: line + 1 },
-                    _ if is_token(b) => TrailerName { total: total + 1, line: line + 1 },
+                TrailerName { total, line, name } => match b {
+                    b':' => {
+                        name.check(line)?;
+                        TrailerValue { total: total + 1, line: line + 1 }
+                    }
+                    _ if is_token(b) => {
+                        TrailerName { total: total + 1, line: line + 1, name: name.push(line, b)? }
+                    }
                     _ => return Err(FramingError("a trailer's name")),
                 },
                 TrailerValue { total, line } => match b {

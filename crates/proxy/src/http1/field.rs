@@ -34,6 +34,18 @@ pub(super) fn kind(name: &str) -> Kind {
     }
 }
 
+/// Whether `name` is `other` to readers that write every mark in a name as an underscore, and to no others.
+pub(super) fn looks_like(name: &str, other: &str) -> bool {
+    name.len() == other.len()
+        && !name.eq_ignore_ascii_case(other)
+        && name.bytes().zip(other.bytes()).all(|(a, b)| plain(a) == plain(b))
+}
+
+/// A byte of a name as CGI and its children see it.
+pub(super) fn plain(b: u8) -> u8 {
+    if b.is_ascii_alphanumeric() { b.to_ascii_lowercase() } else { b'-' }
+}
+
 /// The elements of a comma-separated list, trimmed; empty ones are left out (RFC 9110 §5.6.1).
 pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())

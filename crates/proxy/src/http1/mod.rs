@@ -12,6 +12,7 @@ mod response;
 mod rewrite;
 #[cfg(test)]
 mod tests;
+mod trailer;
 
 use std::mem::MaybeUninit;
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use octavia_wire::InsertHeader;
 
-use super::{Framing, Request, Response};
+use super::{Framing, Request, Response, field};
 use crate::snapshot::InsertHeaders;
 
 /// What a request is given on its way to a member.
@@ -99,11 +99,16 @@ fn write_header(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Whether a client's header gives way to ours. `X-Forwarded-For` does not: ours comes after it.
+/// Whether a client's header gives way to ours. `X-Forwarded-For` does not: ours comes after it. But what only looks
+/// like one does (`X_Forwarded_For`): CGI and its children know no difference, and which of two they take is chance.
 fn is_replaced(name: &str, insert: InsertHeaders) -> bool {
     !insert.is_empty()
         && matches!(name.as_bytes().first(), Some(b'X' | b'x'))
-        && insert.iter().any(|h| h != InsertHeader::XForwardedFor && h.name().eq_ignore_ascii_case(name))
+        && insert.iter().any(|header| {
+            let ours = header.name();
+            let same = header != InsertHeader::XForwardedFor && ours.eq_ignore_ascii_case(name);
+            same || field::looks_like(name, ours)
+        })
 }
 
 fn insert(forwarding: &Forwarding, out: &mut Vec<u8>) {

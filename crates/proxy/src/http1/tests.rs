@@ -304,6 +304,18 @@ fn inserted_headers_replace_and_forwarded_for_comes_after() {
     );
 }
 
+/// Some servers know no difference between a hyphen and an underscore.
+#[test]
+fn what_looks_like_an_inserted_header_is_replaced() {
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nX_Forwarded_For: 1.1.1.1\r\nx_real-ip: 1.1.1.1\r\n\
+                   X.Client.IP: 1.1.1.1\r\nX_Forwarded_Port: 1\r\n\r\n";
+    assert_eq!(
+        rewritten(request, &[InsertHeader::XForwardedFor, InsertHeader::XClientIp, InsertHeader::XRealIp]),
+        "GET / HTTP/1.1\r\nHost: a\r\nX_Forwarded_Port: 1\r\nX-Forwarded-For: 192.0.2.7\r\n\
+         X-Client-IP: 192.0.2.7\r\nX-Real-IP: 192.0.2.7\r\n\r\n",
+    );
+}
+
 /// What a response head amounts to: `status framing flags`, or `bad`, or `partial`.
 fn read_response(bytes: &str, to_head: bool, upgrade: bool) -> String {
     let mut slots = header_slots();
@@ -426,6 +438,8 @@ fn chunked_bodies() {
         ("005;a=b;c=\"d e\"\r\nhello\r\n000\r\n\r\n", "hello", 0),
         ("5 \t\r\nhello\r\n0\r\n\r\n", "hello", 0),
         ("A\r\n0123456789\r\n0\r\nX: y\r\nZ-z:\r\n\r\n", "0123456789", 0),
+        ("1\r\nx\r\n0\r\nGrpc-Status: 0\r\nContent-Digest: a\r\nServer-Timing: b\r\n\r\nGET", "x", 3),
+        ("0\r\nContent-Lengt: 5\r\nXContent-Length: 5\r\nContent-Length-X: 5\r\n\r\n", "", 0),
     ] {
         for step in 1..=body.len() {
             assert_eq!(
@@ -465,6 +479,15 @@ fn hostile_chunks() {
         "0\r\nx: y\n",
         "0\r\nx: y\rz",
         "0\r\nx: \0\r\n\r\n",
+        // Fields that may not come late.
+        "0\r\nContent-Length: 5\r\n\r\n",
+        "0\r\nTRANSFER-ENCODING: chunked\r\n\r\n",
+        "0\r\nContent_Length: 5\r\n\r\n",
+        "0\r\nhost: b\r\n\r\n",
+        "0\r\nTE: trailers\r\n\r\n",
+        "0\r\nX: y\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n",
+        "0\r\nX_Real_IP: 192.0.2.1\r\n\r\n",
+        "0\r\nX: y\r\nSet-Cookie: a=b\r\n\r\n",
         "10000000000000000\r\n",
         "fffffffffffffffff\r\n",
         &long("1;", MAX_CHUNK_LINE + 10),

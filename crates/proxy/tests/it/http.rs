@@ -268,6 +268,10 @@ fn broken_requests_are_refused() {
         ("GET / HTTP/1.1\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
         ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", 400),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 9\r\n\r\n",
+            400,
+        ),
         ("GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n", 400),
         ("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", 405),
         ("GET / HTTP/3.0\r\nHost: a\r\n\r\n", 505),
@@ -290,16 +294,63 @@ fn broken_requests_are_refused() {
 /// A chunked body that goes wrong after its beginning was sent on: the member must not take it for whole.
 #[test]
 fn a_body_that_breaks_the_rules_ends_both_connections() {
-    let (sender, seen) = std::sync::mpsc::channel();
-    let origin = Origin::start(move |mut client| sender.send(client.take_all()).unwrap());
+    for rest in ["5\r\nhello!\r\n0\r\n\r\n", "0\r\nX: y\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n"] {
+        let (sender, seen) = std::sync::mpsc::channel();
+        let origin = Origin::start(move |mut client| sender.send(client.take_all()).unwrap());
+        let rig = Rig::http(&[&origin]);
+        let mut client = rig.client();
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+        until("the member was asked", || origin.connections() == 1);
+        client.send(rest);
+        assert_eq!(client.answer().status(), 400, "{rest}");
+        client.expect_end();
+        let seen = String::from_utf8(seen.recv().unwrap()).unwrap();
+        assert!(seen.ends_with("\r\n\r\n5\r\nhello\r\n"), "{seen}");
+        assert_eq!(rig.stats().ereq, 1);
+    }
+}
+
+/// Trailers go through as they are, but for those that a lenient reader may merge into the head.
+#[test]
+fn trailers_go_through_or_end_the_message() {
+    const HEAD: &str = "Transfer-Encoding: chunked\r\n\r\n";
+    let harmless = "2\r\nhi\r\n0\r\nGrpc-Status: 0\r\nServer-Timing: x\r\n\r\n";
+    let origin = Origin::start(move |mut client| {
+        client.head().unwrap();
+        assert_eq!(client.take(harmless.len()), harmless.as_bytes());
+        client.send(format!("HTTP/1.1 200 OK\r\n{HEAD}{harmless}"));
+        client.take_all();
+    });
     let rig = Rig::http(&[&origin]);
     let mut client = rig.client();
-    client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
-    until("the member was asked", || origin.connections() == 1);
-    client.send("5\r\nhello!\r\n0\r\n\r\n");
-    assert_eq!(client.answer().status(), 400);
-    client.expect_end();
-    let seen = String::from_utf8(seen.recv().unwrap()).unwrap();
-    assert!(seen.ends_with("\r\n\r\n5\r\nhello\r\n"), "{seen}");
-    assert_eq!(rig.stats().ereq, 1);
+    client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{HEAD}{harmless}"));
+    assert!(client.head().unwrap().ends_with("Transfer-Encoding: chunked"));
+    assert_eq!(client.take(harmless.len()), harmless.as_bytes());
+
+    for trailer in ["Content-Length: 5", "set_cookie: a=b"] {
+        // Together with the head: nothing was said yet, and the client is told.
+        let origin = Origin::start(move |mut client| {
+            client.message(true);
+            client.send(format!("HTTP/1.1 200 OK\r\n{HEAD}2\r\nhi\r\n0\r\n{trailer}\r\n\r\n"));
+        });
+        assert_eq!(Rig::http(&[&origin]).get("/").status(), 502, "{trailer}");
+        // Later: the client sees the message break off.
+        let (go, gone) = std::sync::mpsc::channel();
+        let gone = std::sync::Mutex::new(gone);
+        let origin = Origin::start(move |mut client| {
+            client.message(true);
+            client.send(format!("HTTP/1.1 200 OK\r\n{HEAD}2\r\nhi\r\n"));
+            gone.lock().unwrap().recv().unwrap();
+            client.send(format!("0\r\n{trailer}\r\n\r\n"));
+            client.take_all();
+        });
+        let rig = Rig::http(&[&origin]);
+        let mut client = rig.client();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.head().unwrap();
+        assert_eq!(client.take(7), b"2\r\nhi\r\n");
+        go.send(()).unwrap();
+        client.expect_end();
+        until("counted", || rig.member_state(0).errors() == 1);
+    }
 }
