@@ -4,6 +4,7 @@
 
 mod bench;
 mod chaos;
+mod fuzz;
 mod setup;
 mod shell;
 mod structure;
@@ -34,6 +35,8 @@ enum Task {
     Bench(bench::Bench),
     /// Kill everything at random under users and traffic, then see whether all is as it says
     Chaos(chaos::Arguments),
+    /// Look for input that a parser gets wrong
+    Fuzz(fuzz::Arguments),
     /// Check the invariants of absence, licences and bans
     Structure,
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Task::Test { nextest } => suite::run_all(&nextest),
         Task::Bench(bench) => bench::run_one(&bench),
         Task::Chaos(arguments) => chaos::run(&arguments),
+        Task::Fuzz(arguments) => fuzz::go(&arguments),
         Task::Structure => structure::run(),
     };
     match result {

@@ -13,6 +13,9 @@
 pub mod balance;
 mod control;
 mod engine;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod health;
 pub mod http1;
 pub mod listen;

@@ -18,7 +18,7 @@ use crate::ListenerFault;
 /// The largest datagram, in bytes.
 pub const MAX_DATAGRAM: usize = 65_507;
 /// The most a datagram may inflate to, in bytes: ten times what an amphora of 1,000 members says.
-const MAX_INFLATED: u64 = 4 << 20;
+pub(crate) const MAX_INFLATED: u64 = 4 << 20;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Heartbeat {
@@ -168,9 +168,7 @@ impl Heartbeat {
         let mut zlib =
             flate2::write::ZlibEncoder::new(Vec::with_capacity(json.len() / 2), flate2::Compression::best());
         zlib.write_all(&json).map_err(|_| HeartbeatError::TooLarge)?;
-        let mut datagram = zlib.finish().map_err(|_| HeartbeatError::TooLarge)?;
-        let digest = mac(key, &datagram).finalize().into_bytes();
-        datagram.extend(hex(&digest));
+        let datagram = sign(zlib.finish().map_err(|_| HeartbeatError::TooLarge)?, key);
         if datagram.len() > MAX_DATAGRAM { Err(HeartbeatError::TooLarge) } else { Ok(datagram) }
     }
 
@@ -199,6 +197,12 @@ fn verified_body<'a>(datagram: &'a [u8], key: &[u8]) -> Result<&'a [u8], Heartbe
     let (body, digest) = datagram.split_last_chunk::<32>().ok_or(HeartbeatError::Short)?;
     mac(key, body).verify_slice(digest).map_err(|_| HeartbeatError::Signature)?;
     Ok(body)
+}
+
+pub(crate) fn sign(mut body: Vec<u8>, key: &[u8]) -> Vec<u8> {
+    let digest = mac(key, &body).finalize().into_bytes();
+    body.extend(hex(&digest));
+    body
 }
 
 fn mac(key: &[u8], body: &[u8]) -> Hmac<Sha256> {
@@ -294,9 +298,7 @@ mod tests {
         use std::io::Write;
         let mut zlib = flate2::write::ZlibEncoder::new(vec![], flate2::Compression::best());
         zlib.write_all(&vec![b' '; MAX_INFLATED as usize + 1]).unwrap();
-        let mut datagram = zlib.finish().unwrap();
-        let digest = mac(b"key", &datagram).finalize().into_bytes();
-        datagram.extend(hex(&digest));
+        let datagram = sign(zlib.finish().unwrap(), b"key");
         assert!(matches!(Heartbeat::open(&datagram, b"key"), Err(HeartbeatError::Inflate)));
     }
 

@@ -7,6 +7,9 @@
 
 mod agent;
 pub mod channel;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod heartbeat;
 mod memory;
 mod process;

@@ -101,7 +101,7 @@ impl FromStr for ProcessId {
 
 /// Field 22 of `/proc/PID/stat` (proc(5)), unless field 3 says that the process is dead. The second field, the
 /// command, may hold anything, parentheses too.
-fn start_time(stat: &[u8]) -> Option<u64> {
+pub(crate) fn start_time(stat: &[u8]) -> Option<u64> {
     let after = stat.iter().rposition(|&byte| byte == b')')? + 1;
     let mut fields = std::str::from_utf8(&stat[after..]).ok()?.split_ascii_whitespace();
     let state = fields.next()?;

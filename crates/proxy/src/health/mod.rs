@@ -5,6 +5,8 @@
 //! too, as long as its monitor is the same.
 
 mod check;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod http;
 pub mod machine;
 mod ping;

@@ -8,7 +8,7 @@ use rustix::net::{RecvFlags, recvfrom};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 /// What an echo request carries besides its token, so that answers to other programs are not taken for ours.
-const COOKIE_SIZE: usize = 8;
+pub(super) const COOKIE_SIZE: usize = 8;
 const HEADER_SIZE: usize = 8;
 const PAYLOAD_SIZE: usize = COOKIE_SIZE + 8;
 /// More than any answer to us; longer ones are cut, and refused.
@@ -111,7 +111,7 @@ fn request(
 }
 
 /// The token of an answer to us; `None` for anything else.
-fn reply(v6: bool, with_ip_header: bool, cookie: [u8; COOKIE_SIZE], bytes: &[u8]) -> Option<u64> {
+pub(super) fn reply(v6: bool, with_ip_header: bool, cookie: [u8; COOKIE_SIZE], bytes: &[u8]) -> Option<u64> {
     let message = if with_ip_header && !v6 {
         let length = usize::from(bytes.first()? & 15) * 4;
         bytes.get(length.max(20)..)?

@@ -21,6 +21,8 @@ pub use body::{Body, FramingError};
 pub use request::{Refusal, Request};
 pub use response::{BadResponse, Response};
 pub use rewrite::{ClientSide, Forwarding, write_request, write_response};
+#[cfg(any(test, fuzzing))]
+pub(crate) use trailer::REFUSED as REFUSED_TRAILERS;
 
 /// The longest head, in bytes.
 pub const MAX_HEAD: usize = 32 * 1024;

@@ -104,6 +104,12 @@ impl<'h, 'b> Response<'h, 'b> {
             drop |= length_bits;
             keep_alive = false;
         }
+        if status < 200 || status == 204 {
+            // They never have a body; a client that believes a header instead would take the next answer for it
+            // (RFC 9110 §8.6, RFC 9112 §6.1).
+            drop |= length_bits | transfer_encoding;
+            keep_alive &= transfer_encoding == 0 && length.is_none_or(|length| length == 0);
+        }
         if framing == Framing::Close {
             keep_alive = false;
         }

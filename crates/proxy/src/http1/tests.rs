@@ -346,6 +346,9 @@ fn responses() {
         ("200 OK", "200 Close close"),
         ("200 OK\r\nConnection: close\r\nContent-Length: 5", "200 Length(5) close"),
         ("204 No Content", "204 None"),
+        ("204 No Content\r\nContent-Length: 0", "204 None"),
+        ("204 No Content\r\nContent-Length: 5", "204 None close"),
+        ("204 No Content\r\nTransfer-Encoding: chunked", "204 None close"),
         ("304 Not Modified\r\nContent-Length: 5", "304 None"),
         ("100 Continue", "100 None"),
         ("101 Switching Protocols", "bad"),
@@ -403,6 +406,16 @@ fn responses_go_on_as_the_client_needs_them() {
         Some("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked"),
     );
     check("100 Continue", true, true, Some("HTTP/1.1 100 Continue"));
+    // What has no body must not say that it has.
+    check("103 Hints\r\nX: y\r\nContent-Length: 5", true, true, Some("HTTP/1.1 103 Hints\r\nX: y"));
+    check("204 None\r\nContent-Length: 5\r\nX: y", true, true, Some("HTTP/1.1 204 None\r\nX: y"));
+    check("204 None\r\nTransfer-Encoding: chunked", true, true, Some("HTTP/1.1 204 None"));
+    check(
+        "101 Yes\r\nContent-Length: 5\r\nUpgrade: x",
+        true,
+        true,
+        Some("HTTP/1.1 101 Yes\r\nUpgrade: x\r\nConnection: upgrade"),
+    );
     check(
         "101 Yes\r\nUpgrade: x\r\nConnection: upgrade",
         true,

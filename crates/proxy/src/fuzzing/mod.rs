@@ -1,0 +1,47 @@
+//! What must hold for any bytes: played over a corpus by the tests, and searched for exceptions by `cargo xtask fuzz`.
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "what fails here is what is looked for")]
+
+mod chunked;
+mod head;
+mod spec;
+
+pub use chunked::chunked as http_chunked;
+pub use head::{request as http_request, response as http_response};
+pub use spec::spec;
+
+pub use crate::health::fuzzing::{answer as check_answer, ping_reply};
+
+#[cfg(test)]
+mod tests {
+    use octavia_corpus::play;
+
+    #[test]
+    fn http_request() {
+        play("http_request", super::http_request);
+    }
+
+    #[test]
+    fn http_response() {
+        play("http_response", super::http_response);
+    }
+
+    #[test]
+    fn http_chunked() {
+        play("http_chunked", super::http_chunked);
+    }
+
+    #[test]
+    fn check_answer() {
+        play("check_answer", super::check_answer);
+    }
+
+    #[test]
+    fn ping_reply() {
+        play("ping_reply", super::ping_reply);
+    }
+
+    #[test]
+    fn spec() {
+        play("spec", super::spec);
+    }
+}

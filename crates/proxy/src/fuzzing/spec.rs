@@ -1,0 +1,59 @@
+//! Specs: whatever an agent is sent is refused, or becomes a snapshot that traffic can run on.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use octavia_wire::AmphoraSpec;
+
+use crate::snapshot::Snapshot;
+use crate::state::{Health, Registry};
+
+const CLIENTS: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
+/// `data` as the JSON of a spec.
+pub fn spec(data: &[u8]) -> bool {
+    let Ok(spec) = serde_json::from_slice::<AmphoraSpec>(data) else { return false };
+    let again: AmphoraSpec = serde_json::from_slice(&serde_json::to_vec(&spec).unwrap()).unwrap();
+    assert_eq!(again, spec);
+    let registry = Registry::new(1).unwrap();
+    let snapshot = match Snapshot::compile(&spec, &registry) {
+        Ok(snapshot) => snapshot,
+        Err(error) => {
+            assert_eq!(spec.validate(), Err(error));
+            return false;
+        }
+    };
+    assert_eq!((snapshot.fence(), snapshot.generation()), spec.precedence());
+    assert_eq!(snapshot.listeners().count(), spec.listeners.len());
+    assert_eq!(snapshot.pools().count(), spec.pools.len());
+    for listener in &spec.listeners {
+        let conf = snapshot.listener(listener.id).unwrap();
+        assert_eq!(conf.pool.as_ref().map(|pool| pool.id), listener.default_pool);
+        for client in CLIENTS {
+            conf.admits(client);
+        }
+    }
+    snapshot.inherit(&Snapshot::compile(&again, &registry).unwrap());
+    for pool in snapshot.pools() {
+        for client in CLIENTS {
+            let mut tried = vec![];
+            while let Some(place) = pool.pick(client, &tried) {
+                let member = &pool.members[place];
+                assert!(member.enabled && member.weight > 0 && snapshot.has_member(member.state.serial));
+                let place = place as u16;
+                assert!(!tried.contains(&place));
+                tried.push(place);
+                if tried.len() > 8 {
+                    break;
+                }
+            }
+        }
+        for member in &pool.members {
+            member.state.set_health(Health::Down);
+            if let Some(check) = pool.monitor.as_ref().and_then(|monitor| monitor.spec.http.as_ref()) {
+                crate::health::fuzzing::request(check, member.monitor_address);
+            }
+        }
+        assert!(!pool.is_usable() && pool.pick(CLIENTS[0], &[]).is_none());
+    }
+    true
+}
