@@ -49,6 +49,7 @@ pub(crate) fn go(arguments: &Arguments) -> Result<()> {
             format!("-max_total_time={}", arguments.seconds),
             format!("-max_len={LENGTH_MAX}"),
             format!("-timeout={SECONDS_EACH}"),
+            format!("-dict={}", root().join("fuzz/words.dict").display()),
             "-print_final_stats=1".to_owned(),
         ]);
         run(&mut command)?;
