@@ -3,6 +3,7 @@
 
 use std::fmt::Debug;
 use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
@@ -75,7 +76,8 @@ fn receive<T: DeserializeOwned>(data: &[u8], size: usize) -> (Vec<T>, String) {
             return (messages, end);
         }
     }
-    drop(sender);
+    // Not by closing: whoever looks at this process's files holds them open for a moment.
+    sender.shutdown(Shutdown::Write).unwrap();
     let end = take(&mut reader, &receiver, &mut messages).unwrap();
     assert!(reader.take_fds(1).is_err());
     (messages, end)
@@ -107,7 +109,7 @@ fn take<T: DeserializeOwned>(
 fn frame<T: Serialize>(message: &T) -> Vec<u8> {
     let (sender, mut receiver) = UnixStream::pair().unwrap();
     FrameWriter::<OwnedFd>::new(message, []).unwrap().flush(&sender).unwrap();
-    drop(sender);
+    sender.shutdown(Shutdown::Write).unwrap();
     let mut bytes = vec![];
     receiver.read_to_end(&mut bytes).unwrap();
     bytes
