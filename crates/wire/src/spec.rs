@@ -151,6 +151,9 @@ pub struct HttpCheck {
     pub expected: Vec<(u16, u16)>,
 }
 
+/// Members of one pool: receivers number them in 16 bits.
+const MEMBERS_MAX: usize = u16::MAX as usize;
+
 /// Why a spec is refused whole; the one before it runs on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
@@ -186,6 +189,13 @@ impl AmphoraSpec {
         for pool in &self.pools {
             if !pools.insert(pool.id) {
                 return Err(SpecError::Duplicate(format!("pool {}", pool.id)));
+            }
+            if pool.members.len() > MEMBERS_MAX {
+                return Err(SpecError::Range {
+                    what: "the number of members of a pool",
+                    value: pool.members.len() as u64,
+                    allowed: "0-65535",
+                });
             }
             for member in &pool.members {
                 if !members.insert(member.id) {
@@ -237,5 +247,50 @@ impl AmphoraSpec {
     /// The order in which specs supersede each other: first the lease's epoch, then the generation.
     pub fn precedence(&self) -> (u64, u64) {
         (self.fence, self.generation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use newtype_uuid::{GenericUuid, TypedUuid};
+
+    use super::*;
+
+    fn id<K: octavia_model::IdKind>() -> TypedUuid<K> {
+        TypedUuid::from_untyped_uuid(uuid::Uuid::new_v4())
+    }
+
+    #[test]
+    fn members_of_a_pool_are_numbered_in_16_bits() {
+        let member = || MemberSpec {
+            id: id(),
+            address: IpAddr::from([192, 0, 2, 1]),
+            port: 80,
+            weight: 1,
+            backup: false,
+            enabled: true,
+            monitor_address: None,
+            monitor_port: None,
+        };
+        let pool = PoolSpec {
+            id: id(),
+            protocol: PoolProtocol::Http,
+            algorithm: Algorithm::RoundRobin,
+            members: std::iter::repeat_with(member).take(MEMBERS_MAX).collect(),
+            monitor: None,
+        };
+        let mut spec = AmphoraSpec {
+            version: WIRE_VERSION,
+            amphora_id: id(),
+            load_balancer_id: id(),
+            generation: 1,
+            fence: 1,
+            vips: vec![],
+            listeners: vec![],
+            pools: vec![pool],
+        };
+        assert_eq!(spec.validate(), Ok(()));
+        spec.pools[0].members.push(member());
+        assert!(matches!(spec.validate(), Err(SpecError::Range { value: 65_536, .. })));
     }
 }
