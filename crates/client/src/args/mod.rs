@@ -1,0 +1,195 @@
+//! The command line of the client, as types. Option names are those of the official client where it has them.
+
+mod amphora;
+mod health_monitor;
+mod lb;
+mod listener;
+mod member;
+mod pool;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+pub(crate) use self::amphora::*;
+pub(crate) use self::health_monitor::*;
+pub(crate) use self::lb::*;
+pub(crate) use self::listener::*;
+pub(crate) use self::member::*;
+pub(crate) use self::pool::*;
+use crate::clouds::Overrides;
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Load balancers
+    #[command(visible_alias = "loadbalancer")]
+    Lb(Group<LbCommand>),
+    /// Listeners: the ports of a load balancer
+    Listener(Group<ListenerCommand>),
+    /// Pools of members
+    Pool(Group<PoolCommand>),
+    /// Members: the servers behind a pool
+    Member(Group<MemberCommand>),
+    /// Health monitors of pools
+    #[command(name = "healthmonitor", visible_alias = "hm")]
+    HealthMonitor(Group<HealthMonitorCommand>),
+    // `amphora` is the agent that runs inside one.
+    /// Amphorae: what carries the traffic (for administrators)
+    #[command(name = "amphorae")]
+    Amphora(Group<AmphoraCommand>),
+}
+
+/// A subcommand of one kind, with the options all kinds share.
+#[derive(Debug, Args)]
+pub struct Group<C: Subcommand> {
+    #[command(flatten)]
+    pub(crate) options: Options,
+    #[command(subcommand)]
+    pub(crate) command: C,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Options {
+    /// Name of the cloud in clouds.yaml [env: OS_CLOUD]
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Cloud")]
+    os_cloud: Option<String>,
+    /// How to prove who is calling: password, token, v3applicationcredential, none [env: OS_AUTH_TYPE]
+    #[arg(long, global = true, value_name = "TYPE", help_heading = "Cloud")]
+    os_auth_type: Option<String>,
+    /// URL of the identity service [env: OS_AUTH_URL]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Cloud")]
+    os_auth_url: Option<String>,
+    /// URL of the load-balancing service, instead of the catalogue's; alone, no token is sent [env: OS_ENDPOINT]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Cloud")]
+    os_endpoint: Option<String>,
+    /// URL of the network service, instead of the catalogue's
+    #[arg(long, global = true, value_name = "URL", help_heading = "Cloud")]
+    os_network_endpoint: Option<String>,
+    /// Region [env: OS_REGION_NAME]
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Cloud")]
+    os_region_name: Option<String>,
+    /// Which URLs of the catalogue: public, internal or admin [env: OS_INTERFACE]
+    #[arg(long, global = true, value_name = "WORD", help_heading = "Cloud")]
+    os_interface: Option<String>,
+    /// PEM file of the authorities to trust [env: OS_CACERT]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Cloud")]
+    os_cacert: Option<PathBuf>,
+    /// Do not check the servers' certificates
+    #[arg(long, global = true, help_heading = "Cloud")]
+    insecure: bool,
+
+    /// How to print the answer
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table, help_heading = "Output")]
+    format: Format,
+    /// The same as --format json
+    #[arg(long, global = true, help_heading = "Output")]
+    json: bool,
+    /// Only this attribute; repeat for more
+    #[arg(short, long = "column", global = true, value_name = "NAME", help_heading = "Output")]
+    columns: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    Table,
+    Json,
+    /// Bare values, one object a line
+    Value,
+}
+
+impl Options {
+    pub(crate) fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
+
+    pub(crate) fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    pub(crate) fn overrides(&self) -> Overrides {
+        let settings = [
+            ("auth_type", self.os_auth_type.clone()),
+            ("auth_url", self.os_auth_url.clone()),
+            ("endpoint", self.os_endpoint.clone()),
+            ("network_endpoint_override", self.os_network_endpoint.clone()),
+            ("region_name", self.os_region_name.clone()),
+            ("interface", self.os_interface.clone()),
+            ("cacert", self.os_cacert.as_ref().map(|p| p.display().to_string())),
+            ("verify", self.insecure.then(|| "false".to_owned())),
+        ];
+        Overrides {
+            cloud: self.os_cloud.clone(),
+            settings: settings.into_iter().filter_map(|(key, value)| Some((key, value?))).collect(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Wait {
+    /// Wait until it is done, and fail if it fails
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Seconds to wait at most
+    #[arg(long, value_name = "SECONDS", default_value_t = crate::WAIT_TIMEOUT.as_secs())]
+    wait_timeout: u64,
+}
+
+impl Wait {
+    pub(crate) fn timeout(&self) -> Duration {
+        Duration::from_secs(self.wait_timeout)
+    }
+}
+
+/// Attributes every kind has.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Let it work (the default)
+    #[arg(long, conflicts_with = "disable")]
+    pub(crate) enable: bool,
+    /// Keep it, but let it do nothing
+    #[arg(long)]
+    pub(crate) disable: bool,
+    /// A tag; repeat for more. On `set`, added to those it has
+    #[arg(long = "tag", value_name = "TAG")]
+    pub(crate) tags: Vec<String>,
+    /// Remove all tags (on `set`, before --tag adds)
+    #[arg(long)]
+    pub(crate) no_tag: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Filters {
+    /// Only those with this name
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Only those with this tag; repeat for more, all must be there
+    #[arg(long = "tag", value_name = "TAG")]
+    pub(crate) tags: Vec<String>,
+}
+
+/// `name=value` pairs in the order typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pairs(pub(crate) Vec<(String, String)>);
+
+fn pairs(text: &str) -> Result<Pairs, String> {
+    text.split(',')
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').ok_or_else(|| format!("{pair:?} is not NAME=VALUE"))?;
+            if name.is_empty() {
+                Err(format!("{pair:?} has no name"))
+            } else {
+                Ok((name.to_owned(), value.to_owned()))
+            }
+        })
+        .collect::<Result<_, _>>()
+        .map(Pairs)
+}
+
+/// The API's words are upper case; people need not type them so.
+#[expect(clippy::unnecessary_wraps, reason = "the form of a clap value parser")]
+fn upper(word: &str) -> Result<String, std::convert::Infallible> {
+    Ok(word.to_ascii_uppercase())
+}
