@@ -125,28 +125,11 @@ impl Executor<'_> {
     /// Only the row: its id is what everything made for the amphora is named by.
     async fn amphora_create(&self, role: AmphoraRole) -> Result<(), StepError> {
         let lb = &self.desired.graph.load_balancer;
+        let id = AmphoraId::from_untyped_uuid(self.parts.random.uuid());
         let row = Amphora {
-            id: AmphoraId::from_untyped_uuid(self.parts.random.uuid()),
-            load_balancer_id: Some(lb.id),
-            status: AmphoraStatus::PendingCreate,
-            role: Some(role),
-            compute_id: None,
-            lb_network_ip: None,
-            vrrp_ip: None,
             ha_ip: Some(lb.vip.address),
-            vrrp_port_id: None,
             ha_port_id: Some(lb.vip.port_id),
-            vrrp_interface: None,
-            vrrp_id: None,
-            vrrp_priority: None,
-            cert_expiration: None,
-            cached_zone: None,
-            image_id: None,
-            compute_flavor: None,
-            applied_generation: 0,
-            last_heartbeat_at: None,
-            created_at: self.now(),
-            updated_at: None,
+            ..Amphora::new(id, lb.id, role, self.now())
         };
         Ok(self.parts.store.amphora_insert(self.lease, &row).await?)
     }

@@ -56,3 +56,37 @@ pub struct Amphora {
     pub created_at: Timestamp,
     pub updated_at: Option<Timestamp>,
 }
+
+impl Amphora {
+    /// A row for an amphora that is still to be made.
+    pub fn new(
+        id: AmphoraId,
+        load_balancer_id: LoadBalancerId,
+        role: AmphoraRole,
+        created_at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            load_balancer_id: Some(load_balancer_id),
+            status: AmphoraStatus::PendingCreate,
+            role: Some(role),
+            compute_id: None,
+            lb_network_ip: None,
+            vrrp_ip: None,
+            ha_ip: None,
+            vrrp_port_id: None,
+            ha_port_id: None,
+            vrrp_interface: None,
+            vrrp_id: None,
+            vrrp_priority: None,
+            cert_expiration: None,
+            cached_zone: None,
+            image_id: None,
+            compute_flavor: None,
+            applied_generation: 0,
+            last_heartbeat_at: None,
+            created_at,
+            updated_at: None,
+        }
+    }
+}

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use crate::{
     Algorithm, ClientAuthentication, HealthMonitorId, HealthMonitorType, HttpMethod, ListenerId,
-    ListenerProtocol, LoadBalancerId, MemberId, NetworkId, PoolId, PoolProtocol, PortId, ProjectId,
-    SecurityGroupId, SessionPersistenceType, Statuses, SubnetId, Topology, VnicType,
+    ListenerProtocol, LoadBalancerId, MemberId, NetworkId, OperatingStatus, PoolId, PoolProtocol, PortId,
+    ProjectId, SecurityGroupId, SessionPersistenceType, Statuses, SubnetId, Topology, VnicType,
 };
 
 /// The aggregate root: every change to anything below it moves its `generation`.
@@ -37,6 +37,31 @@ pub struct LoadBalancer {
     pub updated_at: Option<Timestamp>,
 }
 
+impl LoadBalancer {
+    /// Just created, with defaults for what a user need not say.
+    pub fn new(id: LoadBalancerId, project_id: ProjectId, vip: Vip, created_at: Timestamp) -> Self {
+        Self {
+            id,
+            project_id,
+            name: String::new(),
+            description: String::new(),
+            admin_state_up: true,
+            statuses: Statuses::created(OperatingStatus::Offline),
+            vip,
+            additional_vips: vec![],
+            provider: "amphora".to_owned(),
+            flavor_id: None,
+            availability_zone: None,
+            topology: Topology::Single,
+            tags: vec![],
+            generation: 1,
+            applied_generation: 0,
+            created_at,
+            updated_at: None,
+        }
+    }
+}
+
 /// The address clients connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vip {
@@ -49,6 +74,22 @@ pub struct Vip {
     pub vnic_type: VnicType,
     /// We made the port, so we release it.
     pub owned: bool,
+}
+
+impl Vip {
+    /// On a port of ours.
+    pub fn new(address: IpAddr, subnet_id: SubnetId, network_id: NetworkId, port_id: PortId) -> Self {
+        Self {
+            address,
+            subnet_id,
+            network_id,
+            port_id,
+            qos_policy_id: None,
+            sg_ids: vec![],
+            vnic_type: VnicType::Normal,
+            owned: true,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +130,40 @@ pub struct Listener {
     pub tags: Vec<String>,
     pub created_at: Timestamp,
     pub updated_at: Option<Timestamp>,
+}
+
+impl Listener {
+    /// Just created, for HTTP, with defaults for what a user need not say.
+    pub fn new(id: ListenerId, lb: &LoadBalancer, protocol_port: u16, created_at: Timestamp) -> Self {
+        Self {
+            id,
+            load_balancer_id: lb.id,
+            project_id: lb.project_id.clone(),
+            name: String::new(),
+            description: String::new(),
+            admin_state_up: true,
+            statuses: Statuses::created(OperatingStatus::Offline),
+            protocol: ListenerProtocol::Http,
+            protocol_port,
+            connection_limit: Some(-1),
+            default_pool_id: None,
+            insert_headers: BTreeMap::new(),
+            timeouts: Timeouts::DEFAULT,
+            allowed_cidrs: None,
+            tls: Tls::default(),
+            default_tls_container_ref: None,
+            sni_container_refs: vec![],
+            client_ca_tls_container_ref: None,
+            client_crl_container_ref: None,
+            client_authentication: ClientAuthentication::None,
+            hsts_max_age: None,
+            hsts_include_subdomains: false,
+            hsts_preload: false,
+            tags: vec![],
+            created_at,
+            updated_at: None,
+        }
+    }
 }
 
 /// Milliseconds, each 0–2,073,600,000 (24 days).
@@ -136,6 +211,32 @@ pub struct Pool {
     pub updated_at: Option<Timestamp>,
 }
 
+impl Pool {
+    /// Just created, for HTTP and in turns, with defaults for what a user need not say.
+    pub fn new(id: PoolId, lb: &LoadBalancer, created_at: Timestamp) -> Self {
+        Self {
+            id,
+            load_balancer_id: lb.id,
+            project_id: lb.project_id.clone(),
+            name: String::new(),
+            description: String::new(),
+            admin_state_up: true,
+            statuses: Statuses::created(OperatingStatus::Offline),
+            protocol: PoolProtocol::Http,
+            lb_algorithm: Algorithm::RoundRobin,
+            session_persistence: None,
+            tls_enabled: false,
+            tls_container_ref: None,
+            ca_tls_container_ref: None,
+            crl_container_ref: None,
+            tls: Tls::default(),
+            tags: vec![],
+            created_at,
+            updated_at: None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionPersistence {
     pub kind: SessionPersistenceType,
@@ -168,6 +269,38 @@ pub struct Member {
     pub updated_at: Option<Timestamp>,
 }
 
+impl Member {
+    /// Just created, with defaults for what a user need not say.
+    pub fn new(
+        id: MemberId,
+        pool: &Pool,
+        address: impl Into<String>,
+        protocol_port: u16,
+        created_at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            pool_id: pool.id,
+            load_balancer_id: pool.load_balancer_id,
+            project_id: pool.project_id.clone(),
+            name: String::new(),
+            admin_state_up: true,
+            statuses: Statuses::created(OperatingStatus::NoMonitor),
+            address: address.into(),
+            protocol_port,
+            weight: Some(1),
+            backup: false,
+            subnet_id: None,
+            monitor_address: None,
+            monitor_port: None,
+            vnic_type: VnicType::Normal,
+            tags: vec![],
+            created_at,
+            updated_at: None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct HealthMonitor {
     pub id: HealthMonitorId,
@@ -195,4 +328,32 @@ pub struct HealthMonitor {
     pub tags: Vec<String>,
     pub created_at: Timestamp,
     pub updated_at: Option<Timestamp>,
+}
+
+impl HealthMonitor {
+    /// Just created: every 5 seconds a check of at most 3, `rise` 2, `fall` 3, and defaults for the rest.
+    pub fn new(id: HealthMonitorId, pool: &Pool, kind: HealthMonitorType, created_at: Timestamp) -> Self {
+        Self {
+            id,
+            pool_id: pool.id,
+            load_balancer_id: pool.load_balancer_id,
+            project_id: pool.project_id.clone(),
+            name: String::new(),
+            admin_state_up: true,
+            statuses: Statuses::created(OperatingStatus::Offline),
+            kind,
+            delay: 5,
+            timeout: 3,
+            max_retries: 2,
+            max_retries_down: 3,
+            http_method: None,
+            url_path: None,
+            expected_codes: None,
+            http_version: None,
+            domain_name: None,
+            tags: vec![],
+            created_at,
+            updated_at: None,
+        }
+    }
 }

@@ -7,10 +7,8 @@ use jiff::Timestamp;
 use newtype_uuid::GenericUuid;
 use octavia_cloud::VipPort;
 use octavia_model::{
-    Algorithm, ClientAuthentication, HealthMonitor, HealthMonitorId, HealthMonitorType, Listener, ListenerId,
-    ListenerProtocol, LoadBalancer, LoadBalancerGraph, LoadBalancerId, Member, MemberId, OperatingStatus,
-    Pool, PoolId, PoolProtocol, ProjectId, ProvisioningStatus, Statuses, Timeouts, Tls, Topology, Vip,
-    VnicType,
+    HealthMonitor, HealthMonitorId, HealthMonitorType, Listener, ListenerId, LoadBalancer, LoadBalancerGraph,
+    LoadBalancerId, Member, MemberId, Pool, PoolId, ProjectId, ProvisioningStatus, Statuses, Vip,
 };
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -95,7 +93,7 @@ impl Wish {
                 if graph.listeners.iter().any(|l| l.protocol_port == *port) {
                     return None;
                 }
-                let mut listener = new_listener(&graph.load_balancer, *id, *port, now);
+                let mut listener = Listener::new(*id, &graph.load_balancer, *port, now);
                 if *pool {
                     listener.default_pool_id =
                         present(&graph.pools, |p| &p.statuses, 0).map(|at| graph.pools[at].id);
@@ -113,7 +111,7 @@ impl Wish {
                 graph.listeners[at].statuses.provisioning = ProvisioningStatus::PendingDelete;
             }
             Self::PoolAdd { id, listener } => {
-                let pool = new_pool(&graph.load_balancer, *id, now);
+                let pool = Pool::new(*id, &graph.load_balancer, now);
                 if let Some(at) = listener
                     && let Some(at) = present(&graph.listeners, |l| &l.statuses, *at)
                     && graph.listeners[at].default_pool_id.is_none()
@@ -160,7 +158,10 @@ impl Wish {
                 if graph.pool_health_monitor(pool.id).is_some() {
                     return None;
                 }
-                graph.health_monitors.push(new_monitor(&pool, *id, now));
+                graph.health_monitors.push(HealthMonitor {
+                    max_retries_down: 2,
+                    ..HealthMonitor::new(*id, &pool, HealthMonitorType::Tcp, now)
+                });
                 touch_pool(graph, pool.id, now);
             }
             Self::MonitorDelete(at) => {
@@ -206,34 +207,8 @@ fn port(rng: &mut StdRng) -> u16 {
 
 /// A new tree; every second one comes with listeners, pools and members.
 pub fn new_graph(lb: LoadBalancerId, vip: &VipPort, rng: &mut StdRng, now: Timestamp) -> LoadBalancerGraph {
-    let mut graph = LoadBalancerGraph::new(LoadBalancer {
-        id: lb,
-        project_id: ProjectId::new("sim"),
-        name: String::new(),
-        description: String::new(),
-        admin_state_up: true,
-        statuses: Statuses::created(OperatingStatus::Offline),
-        vip: Vip {
-            address: vip.address,
-            subnet_id: vip.subnet_id,
-            network_id: vip.network_id,
-            port_id: vip.port_id,
-            qos_policy_id: None,
-            sg_ids: vec![],
-            vnic_type: VnicType::Normal,
-            owned: vip.owned,
-        },
-        additional_vips: vec![],
-        provider: "amphora".to_owned(),
-        flavor_id: None,
-        availability_zone: None,
-        topology: Topology::Single,
-        tags: vec![],
-        generation: 1,
-        applied_generation: 0,
-        created_at: now,
-        updated_at: None,
-    });
+    let vip = Vip { owned: vip.owned, ..Vip::new(vip.address, vip.subnet_id, vip.network_id, vip.port_id) };
+    let mut graph = LoadBalancerGraph::new(LoadBalancer::new(lb, ProjectId::new("sim"), vip, now));
     if rng.random_bool(0.5) {
         for _ in 0..rng.random_range(1..4) {
             for wish in [
@@ -252,105 +227,8 @@ pub fn new_graph(lb: LoadBalancerId, vip: &VipPort, rng: &mut StdRng, now: Times
     graph
 }
 
-fn new_listener(lb: &LoadBalancer, id: ListenerId, port: u16, now: Timestamp) -> Listener {
-    Listener {
-        id,
-        load_balancer_id: lb.id,
-        project_id: lb.project_id.clone(),
-        name: String::new(),
-        description: String::new(),
-        admin_state_up: true,
-        statuses: Statuses::created(OperatingStatus::Offline),
-        protocol: ListenerProtocol::Http,
-        protocol_port: port,
-        connection_limit: Some(-1),
-        default_pool_id: None,
-        insert_headers: Default::default(),
-        timeouts: Timeouts::DEFAULT,
-        allowed_cidrs: None,
-        tls: Tls::default(),
-        default_tls_container_ref: None,
-        sni_container_refs: vec![],
-        client_ca_tls_container_ref: None,
-        client_crl_container_ref: None,
-        client_authentication: ClientAuthentication::None,
-        hsts_max_age: None,
-        hsts_include_subdomains: false,
-        hsts_preload: false,
-        tags: vec![],
-        created_at: now,
-        updated_at: None,
-    }
-}
-
-fn new_pool(lb: &LoadBalancer, id: PoolId, now: Timestamp) -> Pool {
-    Pool {
-        id,
-        load_balancer_id: lb.id,
-        project_id: lb.project_id.clone(),
-        name: String::new(),
-        description: String::new(),
-        admin_state_up: true,
-        statuses: Statuses::created(OperatingStatus::Offline),
-        protocol: PoolProtocol::Http,
-        lb_algorithm: Algorithm::RoundRobin,
-        session_persistence: None,
-        tls_enabled: false,
-        tls_container_ref: None,
-        ca_tls_container_ref: None,
-        crl_container_ref: None,
-        tls: Tls::default(),
-        tags: vec![],
-        created_at: now,
-        updated_at: None,
-    }
-}
-
 fn new_member(pool: &Pool, id: MemberId, host: usize, now: Timestamp) -> Member {
     let unique = id.into_untyped_uuid().as_u128() % 50_000;
-    Member {
-        id,
-        pool_id: pool.id,
-        load_balancer_id: pool.load_balancer_id,
-        project_id: pool.project_id.clone(),
-        name: String::new(),
-        admin_state_up: true,
-        statuses: Statuses::created(OperatingStatus::NoMonitor),
-        address: format!("10.0.0.{}", host % 250),
-        protocol_port: 1024 + u16::try_from(unique).unwrap_or(0),
-        weight: Some(1),
-        backup: false,
-        subnet_id: None,
-        monitor_address: None,
-        monitor_port: None,
-        vnic_type: VnicType::Normal,
-        tags: vec![],
-        created_at: now,
-        updated_at: None,
-    }
-}
-
-fn new_monitor(pool: &Pool, id: HealthMonitorId, now: Timestamp) -> HealthMonitor {
-    HealthMonitor {
-        id,
-        pool_id: pool.id,
-        load_balancer_id: pool.load_balancer_id,
-        project_id: pool.project_id.clone(),
-        name: String::new(),
-        admin_state_up: true,
-        statuses: Statuses::created(OperatingStatus::Offline),
-        kind: HealthMonitorType::Tcp,
-        delay: 5,
-        timeout: 3,
-        max_retries: 2,
-        max_retries_down: 2,
-        http_method: None,
-        url_path: None,
-        expected_codes: None,
-        http_version: None,
-        domain_name: None,
-        tags: vec![],
-        created_at: now,
-        updated_at: None,
-    }
+    let port = 1024 + u16::try_from(unique).unwrap_or(0);
+    Member::new(id, pool, format!("10.0.0.{}", host % 250), port, now)
 }

@@ -22,16 +22,7 @@ fn document(argument: &'static str, value: &Value) -> Document {
 }
 
 fn vip() -> Vip {
-    Vip {
-        address: std::net::IpAddr::from([10, 0, 0, 5]),
-        subnet_id: SubnetId::nil(),
-        network_id: NetworkId::nil(),
-        port_id: PortId::nil(),
-        qos_policy_id: None,
-        sg_ids: vec![],
-        vnic_type: VnicType::Normal,
-        owned: true,
-    }
+    Vip::new([10, 0, 0, 5].into(), SubnetId::nil(), NetworkId::nil(), PortId::nil())
 }
 
 fn tree(body: Value) -> Result<LoadBalancerGraph, Fault> {

@@ -125,27 +125,11 @@ async fn amphorae_are_shown_to_administrators() {
     let lease = world.lease(lb).await;
     let id = AmphoraId::new_v4();
     let amphora = Amphora {
-        id,
-        load_balancer_id: Some(lb),
         status: AmphoraStatus::Allocated,
-        role: Some(AmphoraRole::Standalone),
         compute_id: Some("server".to_owned()),
         lb_network_ip: Some(std::net::IpAddr::from([127, 0, 0, 9])),
-        vrrp_ip: None,
         ha_ip: Some(std::net::IpAddr::from([10, 0, 0, 10])),
-        vrrp_port_id: None,
-        ha_port_id: None,
-        vrrp_interface: None,
-        vrrp_id: None,
-        vrrp_priority: None,
-        cert_expiration: None,
-        cached_zone: None,
-        image_id: None,
-        compute_flavor: None,
-        applied_generation: 0,
-        last_heartbeat_at: None,
-        created_at: jiff::Timestamp::UNIX_EPOCH,
-        updated_at: None,
+        ..Amphora::new(id, lb, AmphoraRole::Standalone, jiff::Timestamp::UNIX_EPOCH)
     };
     world.store.amphora_insert(&lease, &amphora).await.expect("inserted");
     world.release(&lease).await;

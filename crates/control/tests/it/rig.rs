@@ -11,9 +11,8 @@ use octavia_control::{
     Reconciled, Stop, Stopper, SystemRandom, Worker, WorkerOptions,
 };
 use octavia_model::{
-    ClientAuthentication, Listener, ListenerId, ListenerProtocol, LoadBalancer, LoadBalancerGraph,
-    LoadBalancerId, NetworkId, OperatingStatus, PortId, ProjectId, ProvisioningStatus, Statuses, SubnetId,
-    Timeouts, Tls, Topology, Vip, VnicType,
+    Listener, ListenerId, LoadBalancer, LoadBalancerGraph, LoadBalancerId, NetworkId, PortId, ProjectId,
+    ProvisioningStatus, Statuses, SubnetId, Vip,
 };
 use octavia_store::{Accept, Store, StoreOptions};
 
@@ -155,63 +154,9 @@ impl Rig {
 
 fn graph() -> LoadBalancerGraph {
     let now = Timestamp::now();
-    let project = ProjectId::new("project");
-    let statuses = Statuses::created(OperatingStatus::Offline);
-    let mut graph = LoadBalancerGraph::new(LoadBalancer {
-        id: LoadBalancerId::new_v4(),
-        project_id: project.clone(),
-        name: "lb".to_owned(),
-        description: String::new(),
-        admin_state_up: true,
-        statuses: statuses.clone(),
-        vip: Vip {
-            address: "127.100.64.5".parse().unwrap(),
-            subnet_id: SubnetId::new_v4(),
-            network_id: NetworkId::new_v4(),
-            port_id: PortId::new_v4(),
-            qos_policy_id: None,
-            sg_ids: vec![],
-            vnic_type: VnicType::Normal,
-            owned: true,
-        },
-        additional_vips: vec![],
-        provider: "amphora".to_owned(),
-        flavor_id: None,
-        availability_zone: None,
-        topology: Topology::Single,
-        tags: vec![],
-        generation: 1,
-        applied_generation: 0,
-        created_at: now,
-        updated_at: None,
-    });
-    graph.listeners.push(Listener {
-        id: ListenerId::new_v4(),
-        load_balancer_id: graph.load_balancer.id,
-        project_id: project,
-        name: "web".to_owned(),
-        description: String::new(),
-        admin_state_up: true,
-        statuses,
-        protocol: ListenerProtocol::Http,
-        protocol_port: 80,
-        connection_limit: None,
-        default_pool_id: None,
-        insert_headers: Default::default(),
-        timeouts: Timeouts::DEFAULT,
-        allowed_cidrs: None,
-        tls: Tls::default(),
-        default_tls_container_ref: None,
-        sni_container_refs: vec![],
-        client_ca_tls_container_ref: None,
-        client_crl_container_ref: None,
-        client_authentication: ClientAuthentication::None,
-        hsts_max_age: None,
-        hsts_include_subdomains: false,
-        hsts_preload: false,
-        tags: vec![],
-        created_at: now,
-        updated_at: None,
-    });
+    let vip = Vip::new([127, 100, 64, 5].into(), SubnetId::new_v4(), NetworkId::new_v4(), PortId::new_v4());
+    let lb = LoadBalancer::new(LoadBalancerId::new_v4(), ProjectId::new("project"), vip, now);
+    let mut graph = LoadBalancerGraph::new(lb);
+    graph.listeners.push(Listener::new(ListenerId::new_v4(), &graph.load_balancer, 80, now));
     graph
 }
