@@ -10,136 +10,28 @@ pub(crate) fn reason(text: &str) -> Reason {
 }
 
 pub(crate) fn load_balancer(project: &str, name: &str) -> LoadBalancer {
+    let vip = Vip::new([127, 100, 64, 7].into(), SubnetId::new_v4(), NetworkId::new_v4(), PortId::new_v4());
     LoadBalancer {
-        id: LoadBalancerId::new_v4(),
-        project_id: ProjectId::new(project),
         name: name.to_owned(),
-        description: String::new(),
-        admin_state_up: true,
-        statuses: Statuses::created(OperatingStatus::Offline),
-        vip: Vip {
-            address: "127.100.64.7".parse().unwrap(),
-            subnet_id: SubnetId::new_v4(),
-            network_id: NetworkId::new_v4(),
-            port_id: PortId::new_v4(),
-            qos_policy_id: None,
-            sg_ids: vec![],
-            vnic_type: VnicType::Normal,
-            owned: true,
-        },
-        additional_vips: vec![],
-        provider: "amphora".to_owned(),
-        flavor_id: None,
-        availability_zone: None,
-        topology: Topology::Single,
-        tags: vec![],
         generation: 0,
-        applied_generation: 0,
-        created_at: Timestamp::UNIX_EPOCH,
-        updated_at: None,
+        ..LoadBalancer::new(LoadBalancerId::new_v4(), ProjectId::new(project), vip, Timestamp::UNIX_EPOCH)
     }
 }
 
 pub(crate) fn listener(lb: &LoadBalancer, port: u16) -> Listener {
-    Listener {
-        id: ListenerId::new_v4(),
-        load_balancer_id: lb.id,
-        project_id: lb.project_id.clone(),
-        name: String::new(),
-        description: String::new(),
-        admin_state_up: true,
-        statuses: Statuses::created(OperatingStatus::Offline),
-        protocol: ListenerProtocol::Http,
-        protocol_port: port,
-        connection_limit: Some(-1),
-        default_pool_id: None,
-        insert_headers: BTreeMap::new(),
-        timeouts: Timeouts::DEFAULT,
-        allowed_cidrs: None,
-        tls: Tls::default(),
-        default_tls_container_ref: None,
-        sni_container_refs: vec![],
-        client_ca_tls_container_ref: None,
-        client_crl_container_ref: None,
-        client_authentication: ClientAuthentication::None,
-        hsts_max_age: None,
-        hsts_include_subdomains: false,
-        hsts_preload: false,
-        tags: vec![],
-        created_at: Timestamp::UNIX_EPOCH,
-        updated_at: None,
-    }
+    Listener::new(ListenerId::new_v4(), lb, port, Timestamp::UNIX_EPOCH)
 }
 
 pub(crate) fn pool(lb: &LoadBalancer) -> Pool {
-    Pool {
-        id: PoolId::new_v4(),
-        load_balancer_id: lb.id,
-        project_id: lb.project_id.clone(),
-        name: String::new(),
-        description: String::new(),
-        admin_state_up: true,
-        statuses: Statuses::created(OperatingStatus::Offline),
-        protocol: PoolProtocol::Http,
-        lb_algorithm: Algorithm::RoundRobin,
-        session_persistence: None,
-        tls_enabled: false,
-        tls_container_ref: None,
-        ca_tls_container_ref: None,
-        crl_container_ref: None,
-        tls: Tls::default(),
-        tags: vec![],
-        created_at: Timestamp::UNIX_EPOCH,
-        updated_at: None,
-    }
+    Pool::new(PoolId::new_v4(), lb, Timestamp::UNIX_EPOCH)
 }
 
 pub(crate) fn member(pool: &Pool, address: &str) -> Member {
-    Member {
-        id: MemberId::new_v4(),
-        pool_id: pool.id,
-        load_balancer_id: pool.load_balancer_id,
-        project_id: pool.project_id.clone(),
-        name: String::new(),
-        admin_state_up: true,
-        statuses: Statuses::created(OperatingStatus::NoMonitor),
-        address: address.to_owned(),
-        protocol_port: 80,
-        weight: Some(1),
-        backup: false,
-        subnet_id: None,
-        monitor_address: None,
-        monitor_port: None,
-        vnic_type: VnicType::Normal,
-        tags: vec![],
-        created_at: Timestamp::UNIX_EPOCH,
-        updated_at: None,
-    }
+    Member::new(MemberId::new_v4(), pool, address, 80, Timestamp::UNIX_EPOCH)
 }
 
 pub(crate) fn health_monitor(pool: &Pool) -> HealthMonitor {
-    HealthMonitor {
-        id: HealthMonitorId::new_v4(),
-        pool_id: pool.id,
-        load_balancer_id: pool.load_balancer_id,
-        project_id: pool.project_id.clone(),
-        name: String::new(),
-        admin_state_up: true,
-        statuses: Statuses::created(OperatingStatus::Offline),
-        kind: HealthMonitorType::Tcp,
-        delay: 5,
-        timeout: 3,
-        max_retries: 2,
-        max_retries_down: 3,
-        http_method: None,
-        url_path: None,
-        expected_codes: None,
-        http_version: None,
-        domain_name: None,
-        tags: vec![],
-        created_at: Timestamp::UNIX_EPOCH,
-        updated_at: None,
-    }
+    HealthMonitor::new(HealthMonitorId::new_v4(), pool, HealthMonitorType::Tcp, Timestamp::UNIX_EPOCH)
 }
 
 /// A listener, its pool, two members, a monitor.
@@ -275,27 +167,9 @@ pub(crate) fn maximal() -> LoadBalancerGraph {
 }
 
 pub(crate) fn amphora(lb: LoadBalancerId) -> Amphora {
+    let role = AmphoraRole::Standalone;
     Amphora {
-        id: AmphoraId::new_v4(),
-        load_balancer_id: Some(lb),
         status: AmphoraStatus::Allocated,
-        role: Some(AmphoraRole::Standalone),
-        compute_id: None,
-        lb_network_ip: None,
-        vrrp_ip: None,
-        ha_ip: None,
-        vrrp_port_id: None,
-        ha_port_id: None,
-        vrrp_interface: None,
-        vrrp_id: None,
-        vrrp_priority: None,
-        cert_expiration: None,
-        cached_zone: None,
-        image_id: None,
-        compute_flavor: None,
-        applied_generation: 0,
-        last_heartbeat_at: None,
-        created_at: Timestamp::UNIX_EPOCH,
-        updated_at: None,
+        ..Amphora::new(AmphoraId::new_v4(), lb, role, Timestamp::UNIX_EPOCH)
     }
 }
