@@ -36,8 +36,10 @@ pub(crate) struct HealthMonitorAttributes {
     /// Failures in a row before a member is bad, 1–10
     #[arg(long, value_name = "N")]
     pub(crate) max_retries_down: Option<u8>,
+    /// GET, HEAD, OPTIONS, …
     #[arg(long, value_name = "METHOD", value_parser = upper)]
     pub(crate) http_method: Option<String>,
+    /// What checks ask for, such as /health
     #[arg(long, value_name = "PATH")]
     pub(crate) url_path: Option<String>,
     /// Good status codes: 200, or 200,204, or 200-299

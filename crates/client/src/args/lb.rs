@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use clap::{Args, Subcommand};
 
-use super::{Common, Filters, Wait, upper};
+use super::{Common, Filters, OPERATING, PROVISIONING, Wait, one_of, upper};
 use crate::populated::{ListenerSpec, MemberSpec, MonitorSpec};
 
 #[derive(Debug, Subcommand)]
@@ -48,7 +48,8 @@ pub enum LbCommand {
 pub struct LbCreate {
     #[command(flatten)]
     pub(crate) common: Common,
-    #[arg(long)]
+    /// A text for people
+    #[arg(long, value_name = "TEXT")]
     pub(crate) description: Option<String>,
     /// Subnet of the VIP (name or id)
     #[arg(long, value_name = "SUBNET")]
@@ -62,12 +63,14 @@ pub struct LbCreate {
     /// Address of the VIP; a free one if not given
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) vip_address: Option<IpAddr>,
+    /// Who implements it; the service's default if not given
     #[arg(long)]
     pub(crate) provider: Option<String>,
     /// Id of a flavor
     #[arg(long)]
     pub(crate) flavor: Option<String>,
-    #[arg(long)]
+    /// Name of an availability zone
+    #[arg(long, value_name = "ZONE")]
     pub(crate) availability_zone: Option<String>,
     /// Id of the project it shall belong to (for administrators)
     #[arg(long)]
@@ -97,15 +100,16 @@ pub struct LbCreate {
 pub struct LbList {
     #[command(flatten)]
     pub(crate) filters: Filters,
-    #[arg(long)]
+    /// Only those with this VIP
+    #[arg(long, value_name = "ADDRESS")]
     pub(crate) vip_address: Option<IpAddr>,
-    /// ACTIVE, ERROR, PENDING_CREATE, …
-    #[arg(long, value_name = "STATUS", value_parser = upper)]
+    /// Only those on this point of their way
+    #[arg(long, value_name = "STATUS", value_parser = one_of(PROVISIONING), ignore_case = true)]
     pub(crate) provisioning_status: Option<String>,
-    /// ONLINE, OFFLINE, DEGRADED or ERROR
-    #[arg(long, value_name = "STATUS", value_parser = upper)]
+    /// Only those the data plane sees so
+    #[arg(long, value_name = "STATUS", value_parser = one_of(OPERATING), ignore_case = true)]
     pub(crate) operating_status: Option<String>,
-    /// Id of a project
+    /// Only those of this project (id)
     #[arg(long)]
     pub(crate) project: Option<String>,
 }
@@ -117,7 +121,8 @@ pub struct LbSet {
     pub(crate) lb: String,
     #[command(flatten)]
     pub(crate) common: Common,
-    #[arg(long)]
+    /// A text for people
+    #[arg(long, value_name = "TEXT")]
     pub(crate) description: Option<String>,
     #[command(flatten)]
     pub(crate) wait: Wait,

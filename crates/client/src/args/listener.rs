@@ -37,7 +37,8 @@ pub enum ListenerCommand {
 pub(crate) struct ListenerAttributes {
     #[command(flatten)]
     pub(crate) common: Common,
-    #[arg(long)]
+    /// A text for people
+    #[arg(long, value_name = "TEXT")]
     pub(crate) description: Option<String>,
     /// Connections at once; -1 = unlimited
     #[arg(long, allow_hyphen_values = true)]
@@ -73,6 +74,7 @@ pub struct ListenerCreate {
     /// HTTP, HTTPS, TCP, …
     #[arg(long, value_name = "WORD", value_parser = upper)]
     pub(crate) protocol: String,
+    /// Port of the VIP to listen on
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) protocol_port: u16,
     #[command(flatten)]
@@ -107,10 +109,13 @@ pub struct ListenerUnset {
     /// Detach the default pool
     #[arg(long)]
     pub(crate) default_pool: bool,
+    /// No limit of connections
     #[arg(long)]
     pub(crate) connection_limit: bool,
+    /// Add no headers
     #[arg(long)]
     pub(crate) insert_headers: bool,
+    /// Everyone may connect
     #[arg(long)]
     pub(crate) allowed_cidrs: bool,
     #[command(flatten)]

@@ -58,8 +58,10 @@ pub(crate) struct MemberAttributes {
 pub struct MemberCreate {
     /// Pool (name or id)
     pub(crate) pool: String,
+    /// Address it serves on
     #[arg(long)]
     pub(crate) address: IpAddr,
+    /// Port it serves on
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) protocol_port: u16,
     /// Subnet the member is on (name or id)

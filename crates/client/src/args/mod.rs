@@ -10,6 +10,7 @@ mod pool;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 
 pub(crate) use self::amphora::*;
@@ -144,6 +145,7 @@ impl Wait {
 /// Attributes every kind has.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Common {
+    /// A name; need not be unique
     #[arg(long)]
     pub(crate) name: Option<String>,
     /// Let it work (the default)
@@ -186,6 +188,17 @@ fn pairs(text: &str) -> Result<Pairs, String> {
         })
         .collect::<Result<_, _>>()
         .map(Pairs)
+}
+
+/// The provisioning statuses the API knows.
+pub(crate) const PROVISIONING: [&str; 6] =
+    ["ACTIVE", "PENDING_CREATE", "PENDING_UPDATE", "PENDING_DELETE", "ERROR", "DELETED"];
+/// The operating statuses of a load balancer.
+pub(crate) const OPERATING: [&str; 4] = ["ONLINE", "OFFLINE", "DEGRADED", "ERROR"];
+
+/// One of these words, in any case.
+fn one_of<const N: usize>(words: [&'static str; N]) -> impl TypedValueParser<Value = String> {
+    PossibleValuesParser::new(words).map(|word| word.to_ascii_uppercase())
 }
 
 /// The API's words are upper case; people need not type them so.

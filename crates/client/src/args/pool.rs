@@ -29,7 +29,8 @@ pub enum PoolCommand {
 pub struct PoolCreate {
     #[command(flatten)]
     pub(crate) common: Common,
-    #[arg(long)]
+    /// A text for people
+    #[arg(long, value_name = "TEXT")]
     pub(crate) description: Option<String>,
     /// HTTP, HTTPS, TCP, …
     #[arg(long, value_name = "WORD", value_parser = upper)]
@@ -70,10 +71,13 @@ pub struct PoolSet {
     pub(crate) pool: String,
     #[command(flatten)]
     pub(crate) common: Common,
-    #[arg(long)]
+    /// A text for people
+    #[arg(long, value_name = "TEXT")]
     pub(crate) description: Option<String>,
+    /// ROUND_ROBIN, LEAST_CONNECTIONS or SOURCE_IP
     #[arg(long, value_name = "WORD", value_parser = upper)]
     pub(crate) lb_algorithm: Option<String>,
+    /// Such as type=HTTP_COOKIE or type=APP_COOKIE,cookie_name=session
     #[arg(long, value_name = "NAME=VALUE,…", value_parser = pairs)]
     pub(crate) session_persistence: Option<Pairs>,
     #[command(flatten)]
