@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::Object;
 use crate::table::{printable, width};
 
 struct Line {
@@ -9,6 +10,8 @@ struct Line {
     label: String,
     provisioning: String,
     operating: String,
+    /// Why a status is bad; empty if none is.
+    reason: String,
 }
 
 /// Renders `statuses` of `GET /loadbalancers/{id}/status`.
@@ -27,11 +30,16 @@ pub(crate) fn status_tree(statuses: &Value) -> String {
     }
     let widest = lines.iter().map(|l| width(&l.prefix) + width(&l.label)).max().unwrap_or(0);
     let provisioning = lines.iter().map(|l| width(&l.provisioning)).max().unwrap_or(0);
+    let operating = lines.iter().map(|l| width(&l.operating)).max().unwrap_or(0);
     let mut out = String::new();
     for l in lines {
         let text = format!("{}{}", l.prefix, l.label);
         let pad = " ".repeat(widest - width(&text));
-        out.push_str(format!("{text}{pad}  {:provisioning$}  {}", l.provisioning, l.operating).trim_end());
+        let line = format!(
+            "{text}{pad}  {:provisioning$}  {:operating$}  {}",
+            l.provisioning, l.operating, l.reason
+        );
+        out.push_str(line.trim_end());
         out.push('\n');
     }
     out
@@ -80,11 +88,13 @@ fn line(prefix: &str, noun: &str, value: &Value, detail: Option<String>) -> Line
         .into_iter()
         .filter(|part| !part.is_empty())
         .collect();
+    let reason = Object(value.as_object().cloned().unwrap_or_default()).reason();
     Line {
         prefix: prefix.to_owned(),
         label: label.join(" "),
         provisioning: text("provisioning_status"),
         operating: text("operating_status"),
+        reason: printable(&reason.unwrap_or_default()),
     }
 }
 
@@ -114,7 +124,7 @@ mod tests {
             "DEGRADED",
             json!({ "name": "web", "listeners": [
                 node("ONLINE", json!({ "name": "http", "pools": [pool] })),
-                node("OFFLINE", json!({ "name": "", "id": "4f1c", "pools": [] })),
+                node("OFFLINE", json!({ "name": "", "id": "4f1c", "pools": [], "status_reason": "PORT_IN_USE: taken" })),
             ] }),
         );
         insta::assert_snapshot!(status_tree(&json!({ "loadbalancer": tree })), @r"
@@ -124,7 +134,7 @@ mod tests {
         │     ├─ health monitor HTTP      ACTIVE  ONLINE
         │     ├─ member a 127.0.0.1:8081  ACTIVE  ONLINE
         │     └─ member [::1]:8082        ACTIVE  ERROR
-        └─ listener 4f1c                  ACTIVE  OFFLINE
+        └─ listener 4f1c                  ACTIVE  OFFLINE   PORT_IN_USE: taken
         ");
         insta::assert_snapshot!(status_tree(&json!("nonsense")), @"load balancer");
     }

@@ -58,7 +58,7 @@ impl Serialize for Time {
     }
 }
 
-/// Both statuses, as every resource shows them; the reason only where one object is asked for.
+/// Both statuses, as every resource shows them; the reason only where one object is asked for, or its tree.
 #[derive(Debug, Serialize)]
 pub(crate) struct StatusView {
     provisioning_status: &'static str,
@@ -78,6 +78,12 @@ impl From<&Statuses> for StatusView {
 }
 
 impl StatusView {
+    fn one(statuses: &Statuses) -> Self {
+        let mut view = Self::from(statuses);
+        view.with_reason(statuses);
+        view
+    }
+
     fn with_reason(&mut self, statuses: &Statuses) {
         self.status_reason = statuses.reason.as_ref().map(ToString::to_string);
     }

@@ -1,7 +1,9 @@
-//! The status tree: what a person looks at first (`reference/api.md` §4.6).
+//! The status tree: what a person looks at first (`reference/api.md` §4.6). Beyond the original, it says why.
 
 use octavia_model::{Listener, LoadBalancerGraph, Pool};
 use serde::Serialize;
+
+use super::StatusView;
 
 #[derive(Debug, Serialize)]
 pub(crate) struct StatusTree {
@@ -12,8 +14,8 @@ pub(crate) struct StatusTree {
 struct LoadBalancerNode {
     id: String,
     name: String,
-    operating_status: &'static str,
-    provisioning_status: &'static str,
+    #[serde(flatten)]
+    statuses: StatusView,
     listeners: Vec<ListenerNode>,
 }
 
@@ -21,8 +23,8 @@ struct LoadBalancerNode {
 struct ListenerNode {
     id: String,
     name: String,
-    operating_status: &'static str,
-    provisioning_status: &'static str,
+    #[serde(flatten)]
+    statuses: StatusView,
     pools: Vec<PoolNode>,
 }
 
@@ -30,8 +32,8 @@ struct ListenerNode {
 struct PoolNode {
     id: String,
     name: String,
-    provisioning_status: &'static str,
-    operating_status: &'static str,
+    #[serde(flatten)]
+    statuses: StatusView,
     /// Spelled with an underscore here, and only here.
     health_monitor: Option<HealthMonitorNode>,
     members: Vec<MemberNode>,
@@ -42,16 +44,16 @@ struct HealthMonitorNode {
     id: String,
     name: String,
     r#type: &'static str,
-    provisioning_status: &'static str,
-    operating_status: &'static str,
+    #[serde(flatten)]
+    statuses: StatusView,
 }
 
 #[derive(Debug, Serialize)]
 struct MemberNode {
     id: String,
     name: String,
-    operating_status: &'static str,
-    provisioning_status: &'static str,
+    #[serde(flatten)]
+    statuses: StatusView,
     address: String,
     protocol_port: u16,
 }
@@ -64,8 +66,7 @@ impl StatusTree {
             loadbalancer: LoadBalancerNode {
                 id: root.id.to_string(),
                 name: root.name.clone(),
-                operating_status: root.statuses.operating.as_str(),
-                provisioning_status: root.statuses.provisioning.as_str(),
+                statuses: StatusView::one(&root.statuses),
                 listeners: graph.listeners.iter().map(|listener| listener_node(graph, listener)).collect(),
             },
         }
@@ -77,8 +78,7 @@ fn listener_node(graph: &LoadBalancerGraph, listener: &Listener) -> ListenerNode
     ListenerNode {
         id: listener.id.to_string(),
         name: listener.name.clone(),
-        operating_status: listener.statuses.operating.as_str(),
-        provisioning_status: listener.statuses.provisioning.as_str(),
+        statuses: StatusView::one(&listener.statuses),
         pools: pool.into_iter().map(|pool| pool_node(graph, pool)).collect(),
     }
 }
@@ -87,22 +87,19 @@ fn pool_node(graph: &LoadBalancerGraph, pool: &Pool) -> PoolNode {
     PoolNode {
         id: pool.id.to_string(),
         name: pool.name.clone(),
-        provisioning_status: pool.statuses.provisioning.as_str(),
-        operating_status: pool.statuses.operating.as_str(),
+        statuses: StatusView::one(&pool.statuses),
         health_monitor: graph.pool_health_monitor(pool.id).map(|monitor| HealthMonitorNode {
             id: monitor.id.to_string(),
             name: monitor.name.clone(),
             r#type: monitor.kind.as_str(),
-            provisioning_status: monitor.statuses.provisioning.as_str(),
-            operating_status: monitor.statuses.operating.as_str(),
+            statuses: StatusView::one(&monitor.statuses),
         }),
         members: graph
             .pool_members(pool.id)
             .map(|member| MemberNode {
                 id: member.id.to_string(),
                 name: member.name.clone(),
-                operating_status: member.statuses.operating.as_str(),
-                provisioning_status: member.statuses.provisioning.as_str(),
+                statuses: StatusView::one(&member.statuses),
                 address: member.address.clone(),
                 protocol_port: member.protocol_port,
             })

@@ -429,6 +429,7 @@ async fn the_status_tree_and_cascade() {
     let node = &tree["statuses"]["loadbalancer"];
     assert_eq!(node["name"], "lb");
     assert_eq!(node["provisioning_status"], "ACTIVE");
+    assert!(node.get("status_reason").is_none(), "nothing is bad");
     assert!(node.get("pools").is_none(), "unused pools are not shown");
     let pools = node["listeners"][0]["pools"].as_array().expect("a list");
     assert_eq!(pools.len(), 1);
@@ -453,6 +454,8 @@ async fn what_failed_says_why_where_one_looks_at_it() {
     let shown = world.get(&format!("loadbalancers/{lb}")).await;
     assert_eq!(shown["loadbalancer"]["provisioning_status"], "ERROR");
     assert_eq!(shown["loadbalancer"]["status_reason"], "CLOUD_REFUSED: The cloud said no. (Ask it why.)");
+    let tree = world.get(&format!("loadbalancers/{lb}/status")).await;
+    assert_eq!(tree["statuses"]["loadbalancer"]["status_reason"], shown["loadbalancer"]["status_reason"]);
     let list = world.get("loadbalancers").await;
     assert!(list["loadbalancers"][0].get("status_reason").is_none());
     world.delete(&format!("loadbalancers/{lb}")).await.expect(204);
