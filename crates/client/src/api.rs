@@ -173,6 +173,12 @@ impl Api {
         only(kind.noun(), name, named)
     }
 
+    /// The object as `show` has it: with the reason of a bad status, which a list leaves out.
+    pub async fn show_named(&self, kind: Kind, name: &str) -> Result<Object, Error> {
+        let found = self.find_object(kind, name).await?;
+        if found.id() == name { Ok(found) } else { self.show(kind, found.id()).await }
+    }
+
     // ---- load balancers
 
     /// `cascade` takes listeners, pools and all below with it.

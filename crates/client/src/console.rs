@@ -9,6 +9,7 @@ pub struct Console<'a> {
     /// `err` is a terminal: progress updates one line in place.
     pub live: bool,
     line_open: bool,
+    waited: bool,
 }
 
 impl std::fmt::Debug for Console<'_> {
@@ -19,7 +20,7 @@ impl std::fmt::Debug for Console<'_> {
 
 impl<'a> Console<'a> {
     pub fn new(out: &'a mut (dyn Write + Send), err: &'a mut (dyn Write + Send), live: bool) -> Self {
-        Self { out, err, live, line_open: false }
+        Self { out, err, live, line_open: false, waited: false }
     }
 
     pub(crate) fn stderr_is_terminal() -> bool {
@@ -35,8 +36,11 @@ impl<'a> Console<'a> {
     /// One line about how a wait goes; `changed` = it says something new. Progress that cannot be written is no
     /// reason to fail.
     pub(crate) fn progress(&mut self, text: &str, changed: bool) {
+        self.waited = true;
         if self.live {
-            let _ = write!(self.err, "\r\x1b[K{text}");
+            // What is wider than the terminal is cut (no wrapping): a second row could not be taken back.
+            let line = format!("\r\x1b[?7l\x1b[K{text}\x1b[?7h");
+            let _ = self.err.write_all(line.as_bytes());
             self.line_open = true;
         } else if changed {
             let _ = writeln!(self.err, "{text}");
@@ -47,6 +51,13 @@ impl<'a> Console<'a> {
     pub(crate) fn end_progress(&mut self) {
         if std::mem::take(&mut self.line_open) {
             let _ = writeln!(self.err);
+        }
+    }
+
+    /// Last words for who does not want to wait any more.
+    pub(crate) fn interrupted(&mut self) {
+        if self.waited {
+            self.error("interrupted: the service goes on working on it; look again with `show`\n");
         }
     }
 

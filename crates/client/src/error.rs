@@ -58,7 +58,14 @@ impl Error {
             Self::Api { status: 403, message, .. } if message.contains("Quota") => {
                 "delete something of that kind, or ask an administrator for a larger quota"
             }
-            Self::Api { status: 403, .. } => "this needs another role (member to change, reader to look)",
+            Self::Api { status: 403, .. } => {
+                "this needs another role (reader to look, member to change, admin for amphorae)"
+            }
+            Self::Api { status: 400, message, .. }
+                if message.contains("cascade") || message.contains("has children") =>
+            {
+                "--cascade deletes what is below it too"
+            }
             Self::Api { status: 409, message, .. }
                 if message.contains("immutable") || message.contains("Invalid state") =>
             {
@@ -87,6 +94,11 @@ impl Error {
             Some(advice) => format!("error: {self}\n  hint: {advice}\n"),
             None => format!("error: {self}\n"),
         }
+    }
+
+    /// The service could not be asked, and may well answer later.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Api { status: 502..=504, .. })
     }
 
     /// The object is surely not there.

@@ -21,7 +21,7 @@ mod wait;
 pub use api::{Api, Kind, Object};
 pub use args::Command;
 pub use clouds::{Auth, CloudConfig, Domain, Environment, Overrides, Scope, Secret, User};
-pub use command::{run, run_with};
+pub use command::{run, run_until, run_with};
 pub use console::Console;
 pub use error::Error;
 pub use populated::{ListenerSpec, MemberSpec, MonitorSpec, Populated};

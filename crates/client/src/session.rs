@@ -367,6 +367,9 @@ fn fault_text(body: &[u8]) -> Option<String> {
 }
 
 fn unreachable(url: &str, error: &reqwest::Error) -> Error {
+    if !reqwest::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https")) {
+        return Error::Config(format!("{url:?} is not a URL that begins with http:// or https://"));
+    }
     // The outermost error repeats the URL; its source says what happened.
     let mut reason: &dyn std::error::Error = error;
     while let Some(source) = reason.source() {

@@ -58,6 +58,17 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if hostile(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
+/// [`printable`], cut to so many columns; three dots say that it was.
+pub(crate) fn shortened(text: &str, columns: usize) -> String {
+    let mut text = printable(text);
+    if width(&text) <= columns {
+        return text;
+    }
+    while width(&text) + 1 > columns && text.pop().is_some() {}
+    text.push('…');
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +108,20 @@ mod tests {
         line\nbreak
         \u{202e}txt
         ");
+    }
+
+    #[test]
+    fn long_names_are_cut() {
+        for (text, expected) in [
+            ("", ""),
+            ("abcd", "abcd"),
+            ("abcde", "abc…"),
+            ("負荷", "負荷"),
+            ("負荷分散", "負…"),
+            ("a\nbc", "a\\n…"),
+        ] {
+            assert_eq!(shortened(text, 4), expected);
+        }
     }
 
     #[test]

@@ -28,28 +28,37 @@ impl Api {
         id: &str,
         goal: Goal,
         timeout: Duration,
-        progress: impl FnMut(&Object, Duration),
+        mut progress: impl FnMut(&Object, Duration),
     ) -> Result<(), Error> {
-        poll(id, goal, timeout, || self.show(Kind::LoadBalancer, id), progress).await
+        let look = || self.show(Kind::LoadBalancer, id);
+        poll(id, goal, timeout, look, |seen, elapsed| seen.map_or((), |object| progress(object, elapsed)))
+            .await
     }
 }
 
-/// Looks again and again, at most a second apart.
+/// Looks again and again, at most a second apart. A service that cannot be asked for a while (it restarts, say) does
+/// not end the wait.
 pub(crate) async fn poll<F: Future<Output = Result<Object, Error>>>(
     label: &str,
     goal: Goal,
     timeout: Duration,
     mut look: impl FnMut() -> F,
-    mut progress: impl FnMut(&Object, Duration),
+    mut progress: impl FnMut(Result<&Object, &Error>, Duration),
 ) -> Result<(), Error> {
     let start = Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {
         let object = match look().await {
+            Ok(object) => object,
             Err(e) if goal == Goal::Gone && e.is_not_found() => return Ok(()),
-            other => other?,
+            Err(e) if e.is_passing() && start.elapsed() < timeout => {
+                progress(Err(&e), start.elapsed());
+                tokio::time::sleep(LONGEST_PAUSE.min(timeout.saturating_sub(start.elapsed()))).await;
+                continue;
+            }
+            Err(e) => return Err(e),
         };
-        progress(&object, start.elapsed());
+        progress(Ok(&object), start.elapsed());
         let what = || match object.label() {
             "" => label.to_owned(),
             label => printable(label),

@@ -30,7 +30,7 @@ pub(super) async fn run(job: &mut Job<'_, '_>, command: HealthMonitorCommand) ->
             job.print_list(&found, &COLUMNS)
         }
         HealthMonitorCommand::Show { monitor } => {
-            let object = job.api.find_object(MONITOR, &monitor).await?;
+            let object = job.api.show_named(MONITOR, &monitor).await?;
             job.print_object(&object)
         }
         HealthMonitorCommand::Set(set) => {

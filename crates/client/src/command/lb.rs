@@ -26,7 +26,7 @@ pub(super) async fn run(job: &mut Job<'_, '_>, command: LbCommand) -> Result<(),
             job.print_list(&found, &COLUMNS)
         }
         LbCommand::Show { lb } => {
-            let object = job.api.find_object(LB, &lb).await?;
+            let object = job.api.show_named(LB, &lb).await?;
             job.print_object(&object)
         }
         LbCommand::Set(set) => {
@@ -102,5 +102,10 @@ async fn create(job: &mut Job<'_, '_>, create: LbCreate) -> Result<(), Error> {
     let id = made.id().to_owned();
     job.wait_lb(&id, &create.wait).await?;
     let object = job.api.show(LB, &id).await?;
+    if create.wait.wait {
+        for listener in object.references("listeners") {
+            job.listener_settled(listener).await?;
+        }
+    }
     job.print_object(&object)
 }

@@ -21,7 +21,7 @@ pub(super) async fn run(job: &mut Job<'_, '_>, command: ListenerCommand) -> Resu
             let mut made = job.api.create(LISTENER, body.into_value()).await?;
             if create.wait.wait {
                 job.wait_lb(&lb, &create.wait).await?;
-                made = settled(job, made.id()).await?;
+                made = job.listener_settled(made.id()).await?;
             }
             job.print_object(&made)
         }
@@ -34,7 +34,7 @@ pub(super) async fn run(job: &mut Job<'_, '_>, command: ListenerCommand) -> Resu
             job.print_list(&found, &COLUMNS)
         }
         ListenerCommand::Show { listener } => {
-            let object = job.api.find_object(LISTENER, &listener).await?;
+            let object = job.api.show_named(LISTENER, &listener).await?;
             job.print_object(&object)
         }
         ListenerCommand::Set(set) => {
@@ -86,19 +86,9 @@ async fn change(
     let mut changed = job.api.set(LISTENER, object.id(), body.into_change()?).await?;
     if wait.wait {
         job.wait_lb(parent(object, "loadbalancers")?, wait).await?;
-        changed = settled(job, object.id()).await?;
+        changed = job.listener_settled(object.id()).await?;
     }
     job.print_object(&changed)
-}
-
-/// The listener after its load balancer became ACTIVE. A listener can fail alone, when its port cannot be opened.
-async fn settled(job: &Job<'_, '_>, id: &str) -> Result<Object, Error> {
-    let object = job.api.show(LISTENER, id).await?;
-    if object.provisioning_status() == "ERROR" {
-        let what = format!("listener {}", crate::table::printable(object.label()));
-        return Err(Error::WentToError { what, reason: object.reason() });
-    }
-    Ok(object)
 }
 
 async fn attributes(

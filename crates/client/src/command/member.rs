@@ -33,7 +33,9 @@ pub(super) async fn run(job: &mut Job<'_, '_>, command: MemberCommand) -> Result
         }
         MemberCommand::Show { pool, member } => {
             let pool = job.api.find(Kind::Pool, &pool).await?;
-            let object = job.api.member_find(&pool, &member).await?;
+            let found = job.api.member_find(&pool, &member).await?;
+            // A list leaves out the reason of a bad status.
+            let object = job.api.member_show(&pool, found.id()).await?;
             job.print_object(&object)
         }
         MemberCommand::Set(set) => {

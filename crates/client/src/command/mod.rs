@@ -9,22 +9,50 @@ mod output;
 mod pool;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
 use crate::args::{Common, Filters, Options, Wait};
 use crate::clouds::Environment;
+use crate::table::{printable, shortened};
 use crate::wait::{Goal, poll};
 use crate::{Api, CloudConfig, Command, Console, Error, Kind, Object, Session};
+
+/// What a shell says of a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
 
 /// Executes a command for the person at the terminal: everything is printed, also errors, which become exit codes.
 pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
     let mut console = Console::new(&mut out, &mut err, Console::stderr_is_terminal());
-    Ok(run_with(command, &Environment::of_process(), &mut console).await)
+    let environment = Environment::of_process();
+    let interrupt = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            // Then the signal ends the process, as it does without us.
+            std::future::pending::<()>().await;
+        }
+    };
+    Ok(run_until(interrupt, command, &environment, &mut console).await)
 }
 
-/// The same with given surroundings.
+/// The same with given surroundings; `interrupt` = the person does not want to wait any more.
+pub async fn run_until(
+    interrupt: impl Future<Output = ()>,
+    command: Command,
+    environment: &Environment,
+    console: &mut Console<'_>,
+) -> ExitCode {
+    tokio::select! {
+        code = run_with(command, environment, console) => return code,
+        () = interrupt => {}
+    }
+    console.interrupted();
+    ExitCode::from(INTERRUPTED)
+}
+
+/// The same to its end.
 pub async fn run_with(command: Command, environment: &Environment, console: &mut Console<'_>) -> ExitCode {
     match dispatch(command, environment, console).await {
         Ok(()) => {
@@ -92,6 +120,16 @@ impl Job<'_, '_> {
         follow(console, kind.noun(), id, Goal::Gone, wait, || api.show(kind, id)).await
     }
 
+    /// The listener after its load balancer became ACTIVE. A listener can fail alone, when its port cannot be opened.
+    async fn listener_settled(&self, id: &str) -> Result<Object, Error> {
+        let object = self.api.show(Kind::Listener, id).await?;
+        if object.provisioning_status() == "ERROR" {
+            let what = format!("listener {}", printable(object.label()));
+            return Err(Error::WentToError { what, reason: object.reason().map(|r| printable(&r)) });
+        }
+        Ok(object)
+    }
+
     async fn member_wait_gone(&mut self, pool: &str, id: &str, wait: &Wait) -> Result<(), Error> {
         if !wait.wait {
             return Ok(());
@@ -106,6 +144,9 @@ impl Job<'_, '_> {
     }
 }
 
+/// The most columns a name takes in a line of progress.
+const LABEL_WIDTH: usize = 32;
+
 async fn follow<F: Future<Output = Result<Object, Error>>>(
     console: &mut Console<'_>,
     noun: &str,
@@ -114,15 +155,24 @@ async fn follow<F: Future<Output = Result<Object, Error>>>(
     wait: &Wait,
     look: impl FnMut() -> F,
 ) -> Result<(), Error> {
-    let mut last = String::new();
-    let outcome = poll(id, goal, wait.timeout(), look, |object, elapsed| {
-        let status = object.provisioning_status();
-        let label = crate::table::printable(object.label());
+    let start = Instant::now();
+    let (mut label, mut last) = (id.to_owned(), String::new());
+    let mut say = |label: &str, status: &str, elapsed: Duration| {
         let text = format!("{noun} {label}: {status} after {:.1} s", elapsed.as_secs_f64());
         console.progress(&text, status != last);
         last = status.to_owned();
+    };
+    let outcome = poll(id, goal, wait.timeout(), look, |seen, elapsed| match seen {
+        Ok(object) => {
+            label = shortened(object.label(), LABEL_WIDTH);
+            say(&label, object.provisioning_status(), elapsed);
+        }
+        Err(error) => say(&label, &format!("not known ({error})"), elapsed),
     })
     .await;
+    if outcome.is_ok() && goal == Goal::Gone {
+        say(&label, "DELETED", start.elapsed());
+    }
     console.end_progress();
     outcome
 }

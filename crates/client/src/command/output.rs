@@ -14,7 +14,8 @@ impl Job<'_, '_> {
         let entries: Vec<(&String, &Value)> = if wanted.is_empty() {
             object.0.iter().collect()
         } else {
-            wanted.iter().filter_map(|key| object.0.get_key_value(key)).collect()
+            check_columns(wanted, std::slice::from_ref(object), &[])?;
+            wanted.iter().map(|key| (key, object.0.get(key).unwrap_or(&Value::Null))).collect()
         };
         let text = match self.options.format() {
             Format::Json => {
@@ -34,6 +35,7 @@ impl Job<'_, '_> {
     /// A list; `columns` = those shown if `--column` is not given.
     pub(super) fn print_list(&mut self, objects: &[Object], columns: &[&str]) -> Result<(), Error> {
         let wanted = self.options.columns();
+        check_columns(wanted, objects, columns)?;
         let text = match self.options.format() {
             Format::Json if wanted.is_empty() => {
                 pretty(&objects.iter().map(|o| Value::Object(o.0.clone())).collect())
@@ -43,7 +45,7 @@ impl Job<'_, '_> {
                     .iter()
                     .map(|o| {
                         let picked =
-                            wanted.iter().filter_map(|key| Some((key.clone(), o.0.get(key)?.clone())));
+                            wanted.iter().map(|key| (key.clone(), o.0.get(key).cloned().unwrap_or_default()));
                         Value::Object(picked.collect())
                     })
                     .collect(),
@@ -72,6 +74,21 @@ impl Job<'_, '_> {
     pub(super) fn print_document(&mut self, value: &Value, text: String) -> Result<(), Error> {
         let text = if self.options.format() == Format::Json { pretty(value) } else { text };
         Ok(self.console.print(&text)?)
+    }
+}
+
+/// An attribute that no object has was mistyped, except those that come and go.
+fn check_columns(wanted: &[String], objects: &[Object], columns: &[&str]) -> Result<(), Error> {
+    let Some(first) = objects.first() else { return Ok(()) };
+    let known = |key: &str| {
+        key == "status_reason" || columns.contains(&key) || objects.iter().any(|o| o.0.contains_key(key))
+    };
+    match wanted.iter().find(|key| !known(key)) {
+        None => Ok(()),
+        Some(key) => {
+            let there: Vec<_> = first.0.keys().map(String::as_str).collect();
+            Err(Error::Usage(format!("no attribute is called {key:?}; there are {}", there.join(", "))))
+        }
     }
 }
 

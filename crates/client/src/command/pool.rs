@@ -39,7 +39,7 @@ pub(super) async fn run(job: &mut Job<'_, '_>, command: PoolCommand) -> Result<(
             job.print_list(&found, &COLUMNS)
         }
         PoolCommand::Show { pool } => {
-            let object = job.api.find_object(POOL, &pool).await?;
+            let object = job.api.show_named(POOL, &pool).await?;
             job.print_object(&object)
         }
         PoolCommand::Set(set) => {

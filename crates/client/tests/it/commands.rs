@@ -48,6 +48,9 @@ async fn creates_fully_populated_by_subnet_name_and_waits() {
     let fake = Fake::start(|before, seen| match seen.line.as_str() {
         "GET /net/v2.0/subnets?name=private-subnet" => (200, json!({ "subnets": [{ "id": OTHER }] })),
         "POST /lb/v2.0/lbaas/loadbalancers" => (201, json!({ "loadbalancer": lb("PENDING_CREATE") })),
+        line if line.contains("/listeners/") => {
+            (200, json!({ "listener": { "id": OTHER, "provisioning_status": "ACTIVE" } }))
+        }
         _ => (200, json!({ "loadbalancer": lb(if before < 2 { "PENDING_CREATE" } else { "ACTIVE" }) })),
     })
     .await;
@@ -83,6 +86,112 @@ async fn a_wait_fails_with_the_reason() {
 }
 
 #[tokio::test]
+async fn a_wait_outlasts_a_service_that_is_away() {
+    let fake = Fake::start(|before, seen| match before {
+        _ if seen.line.starts_with("PUT") => (200, json!({ "loadbalancer": lb("PENDING_UPDATE") })),
+        // After the look at it before the change.
+        1..=2 => (502, fault("away")),
+        _ => (200, json!({ "loadbalancer": lb("ACTIVE") })),
+    })
+    .await;
+    let (code, _, err) = fake.octavia(&format!("lb set {ID} --name w --wait")).await;
+    assert_eq!(code, 0, "{err}");
+    assert!(err.contains(": not known (away (HTTP 502)) after "), "{err}");
+    let fake = Fake::start(|_, seen| match seen.line.starts_with("DELETE") {
+        true => (204, Value::Null),
+        false if seen.line.contains("name=") => (200, json!({ "loadbalancers": [lb("ACTIVE")] })),
+        false => (502, fault("away")),
+    })
+    .await;
+    let (code, _, err) = fake.octavia("lb delete web --wait --wait-timeout 0").await;
+    assert_eq!(code, 1);
+    assert!(err.contains("error: away (HTTP 502)"), "{err}");
+}
+
+#[tokio::test]
+async fn who_interrupts_a_wait_learns_that_work_goes_on() {
+    let fake = Fake::start(|_, _| (200, json!({ "loadbalancer": lb("PENDING_UPDATE") }))).await;
+    let seen = || fake.seen().len();
+    for (words, requests, said) in [
+        // One look before the change, the change, and looks while waiting.
+        (format!("lb set {ID} --name w --wait"), 4, true),
+        (format!("lb show {ID}"), 0, false),
+    ] {
+        let enough = seen() + requests;
+        let interrupt = async {
+            while seen() < enough {
+                tokio::task::yield_now().await;
+            }
+        };
+        let (code, out, err) = fake.octavia_until(interrupt, &words).await;
+        assert_eq!((code, out.as_str()), (130, ""), "{words}");
+        assert_eq!(err.contains("interrupted: the service goes on"), said, "{words}: {err}");
+    }
+}
+
+#[tokio::test]
+async fn a_reason_is_shown_also_of_what_was_named() {
+    let fake = Fake::start(|_, seen| {
+        let mut object = json!({ "id": ID, "name": "low", "provisioning_status": "ERROR" });
+        let (path, query) = seen.line.split_once('?').unwrap_or((&seen.line, ""));
+        let kinds = [
+            ("members", "member"),
+            ("healthmonitors", "healthmonitor"),
+            ("listeners", "listener"),
+            ("loadbalancers", "loadbalancer"),
+            ("pools", "pool"),
+        ];
+        let (plural, singular) = kinds.into_iter().find(|(plural, _)| path.contains(plural)).unwrap();
+        if query.is_empty() && path.ends_with(ID) {
+            object["status_reason"] = json!("port 80 needs privilege");
+            (200, json!({ singular: object }))
+        } else {
+            (200, json!({ plural: [object] }))
+        }
+    })
+    .await;
+    for words in ["lb show low", "listener show low", "pool show low", "hm show low", "member show low low"] {
+        let (code, out, err) = fake.octavia(words).await;
+        assert_eq!(code, 0, "{words}: {err}");
+        assert!(out.contains("port 80 needs privilege"), "{words}: {out}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_column_is_a_mistake_and_an_absent_reason_is_none() {
+    let fake = Fake::start(|_, seen| match seen.line.contains(ID) {
+        true => (200, json!({ "loadbalancer": lb("ACTIVE") })),
+        false if seen.line.contains("name=none") => (200, json!({ "loadbalancers": [] })),
+        false => (200, json!({ "loadbalancers": [lb("ACTIVE")] })),
+    })
+    .await;
+    for words in [
+        "lb list -c nmae",
+        "lb list -c name -c nmae --json",
+        "lb show 6e6c4a2e-7f43-4d5a-9a43-3e4e4bb9a3b1 -c nmae",
+    ] {
+        let (code, out, err) = fake.octavia(words).await;
+        assert_eq!((code, out.as_str()), (2, ""), "{words}");
+        assert!(
+            err.starts_with("error: no attribute is called \"nmae\"; there are id, listeners, name"),
+            "{err}"
+        );
+    }
+    for (words, expected) in [
+        (
+            format!("lb show {ID} -f json -c name -c status_reason"),
+            json!({ "name": "web", "status_reason": null }),
+        ),
+        ("lb list --json -c status_reason".to_owned(), json!([{ "status_reason": null }])),
+        ("lb list --json -c nmae --name none".to_owned(), json!([])),
+    ] {
+        let (code, out, err) = fake.octavia(&words).await;
+        assert_eq!(code, 0, "{words}: {err}");
+        assert_eq!(serde_json::from_str::<Value>(&out).unwrap(), expected, "{words}");
+    }
+}
+
+#[tokio::test]
 async fn a_wait_ends_in_time() {
     let fake = Fake::start(|_, _| (200, json!({ "loadbalancer": lb("PENDING_UPDATE") }))).await;
     let (code, _, err) = fake.octavia(&format!("lb set {ID} --disable --wait --wait-timeout 0")).await;
@@ -103,6 +212,7 @@ async fn deletes_with_cascade_and_waits_until_gone() {
     .await;
     let (code, _, err) = fake.octavia("lb delete web --cascade --wait").await;
     assert_eq!(code, 0, "{err}");
+    assert!(err.lines().last().unwrap().starts_with("load balancer web: DELETED after "), "{err}");
     assert_eq!(fake.lines()[1], format!("DELETE /lb/v2.0/lbaas/loadbalancers/{ID}?cascade=true"));
 }
 
@@ -165,6 +275,13 @@ async fn errors_are_readable() {
             "(HTTP 403)\n  hint: this needs another role",
         ),
         (403, fault("Quota has been met for resources: Load Balancer"), "hint: delete something"),
+        (
+            400,
+            fault(
+                "Validation failure: Cannot delete load balancer x: it has listeners, and cascade was not asked for.",
+            ),
+            "(HTTP 400)\n  hint: --cascade deletes what is below it too",
+        ),
         (
             400,
             fault("Invalid input for field/attribute name."),
@@ -247,14 +364,22 @@ async fn a_listener_that_fails_alone_fails_the_wait() {
         path if path.starts_with("loadbalancers") => (200, json!({ "loadbalancer": lb("ACTIVE") })),
         _ => (
             200,
-            json!({ "listener": { "id": OTHER, "name": "low", "provisioning_status": "ERROR", "status_reason": "port 80 needs privilege" } }),
+            json!({ "listener": {
+                "id": OTHER, "name": "low", "loadbalancers": [{ "id": ID }],
+                "provisioning_status": "ERROR", "status_reason": "port 80 needs privilege",
+            } }),
         ),
     })
     .await;
-    let (code, _, err) =
-        fake.octavia(&format!("listener create {ID} --protocol http --protocol-port 80 --wait")).await;
-    assert_eq!(code, 1);
-    assert!(err.contains("error: listener low went to ERROR: port 80 needs privilege"), "{err}");
+    for words in [
+        format!("listener create {ID} --protocol http --protocol-port 80 --wait"),
+        format!("listener set {ID} --enable --wait"),
+        format!("lb create --vip-subnet-id {ID} --listener http:80 --wait"),
+    ] {
+        let (code, out, err) = fake.octavia(&words).await;
+        assert_eq!((code, out.as_str()), (1, ""), "{words}");
+        assert!(err.contains("error: listener low went to ERROR: port 80 needs privilege"), "{words}: {err}");
+    }
 }
 
 #[tokio::test]
@@ -270,6 +395,10 @@ async fn mistakes_on_the_command_line_are_usage_errors() {
         ("member set p m --weight 257", "not in 0..=256"),
         ("pool create --protocol HTTP --lb-algorithm ROUND_ROBIN", "--listener"),
         ("lb set 6e6c4a2e-7f43-4d5a-9a43-3e4e4bb9a3b1", "nothing to change"),
+        ("lb list --provisioning-status pending", "PENDING_CREATE, PENDING_UPDATE"),
+        ("lb list --operating-status up", "ONLINE, OFFLINE"),
+        ("lb list --os-endpoint localhost:9876", "\"localhost:9876/v2.0/lbaas/loadbalancers\" is not a URL"),
+        ("lb list --os-auth-url 127.0.0.1", "\"127.0.0.1/v3/auth/tokens\" is not a URL"),
     ] {
         let (code, _, err) = fake.octavia(words).await;
         assert_eq!(code, 2, "{words}: {err}");

@@ -61,13 +61,22 @@ impl Fake {
 
     /// Runs `octavia <words>` as user demo: exit code, output, errors.
     pub(crate) async fn octavia(&self, words: &str) -> (u8, String, String) {
+        self.octavia_until(std::future::pending(), words).await
+    }
+
+    /// The same; `interrupt` is Ctrl-C.
+    pub(crate) async fn octavia_until(
+        &self,
+        interrupt: impl Future<Output = ()>,
+        words: &str,
+    ) -> (u8, String, String) {
         let variables = [
             ("OS_AUTH_URL", format!("{}/identity", self.url)),
             ("OS_USERNAME", "demo".to_owned()),
             ("OS_PASSWORD", "s3cret".to_owned()),
             ("OS_PROJECT_NAME", "demo".to_owned()),
         ];
-        octavia(words, &variables).await
+        octavia_until(interrupt, words, &variables).await
     }
 }
 
@@ -78,6 +87,14 @@ struct Cli {
 }
 
 pub(crate) async fn octavia(words: &str, variables: &[(&str, String)]) -> (u8, String, String) {
+    octavia_until(std::future::pending(), words, variables).await
+}
+
+async fn octavia_until(
+    interrupt: impl Future<Output = ()>,
+    words: &str,
+    variables: &[(&str, String)],
+) -> (u8, String, String) {
     let cli = match Cli::try_parse_from(["octavia"].into_iter().chain(words.split_whitespace())) {
         Ok(cli) => cli,
         Err(e) => return (2, String::new(), e.to_string()),
@@ -89,10 +106,10 @@ pub(crate) async fn octavia(words: &str, variables: &[(&str, String)]) -> (u8, S
     let (mut out, mut err) = (vec![], vec![]);
     let code = {
         let mut console = Console::new(&mut out, &mut err, false);
-        octavia_client::run_with(cli.command, &environment, &mut console).await
+        octavia_client::run_until(interrupt, cli.command, &environment, &mut console).await
     };
     // ExitCode has no accessor; its Debug holds the number.
-    let code = [0_u8, 1, 2]
+    let code = [0_u8, 1, 2, 130]
         .into_iter()
         .find(|n| format!("{code:?}") == format!("{:?}", std::process::ExitCode::from(*n)))
         .unwrap();
