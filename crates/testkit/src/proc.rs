@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal};
+
+use crate::wait_for;
 
 /// The unit of times in `/proc`, part of the kernel's interface on every architecture we build for.
 const USER_HZ: u64 = 100;
@@ -175,6 +178,20 @@ fn signal(pid: i32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(pid) {
         let _ = rustix::process::kill_process(pid, signal);
     }
+}
+
+/// How a child of ours ended; killed if it has not by then, which is an error.
+pub async fn ended(child: &mut Child, what: &str, limit: Duration) -> Result<ExitStatus> {
+    let ended = wait_for(&format!("{what} to end"), limit, async || match child.try_wait() {
+        Ok(Some(status)) => Ok(status),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    if ended.is_err() {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    ended
 }
 
 /// Kills every process under the directory, also ones started while doing so.

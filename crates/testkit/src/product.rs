@@ -145,16 +145,7 @@ impl AllInOne {
     pub async fn stop(&mut self, limit: Duration) -> Result<ExitStatus> {
         let mut child = self.child.take().context("not running")?;
         proc::terminate(i32::try_from(child.id())?);
-        let ended = wait_for("the controller to end", limit, async || match child.try_wait() {
-            Ok(Some(status)) => Ok(status),
-            other => Err(format!("{other:?}")),
-        })
-        .await;
-        if ended.is_err() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        ended
+        proc::ended(&mut child, "the controller", limit).await
     }
 
     /// Every process of this state directory.

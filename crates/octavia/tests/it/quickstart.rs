@@ -74,16 +74,7 @@ impl Drop for Place {
 }
 
 async fn ended(child: &mut Child, limit: Duration, place: &Place) -> Result<std::process::ExitStatus> {
-    let ended = wait_for("quickstart to end", limit, async || match child.try_wait() {
-        Ok(Some(status)) => Ok(status),
-        other => Err(format!("{other:?}")),
-    })
-    .await;
-    if ended.is_err() {
-        let _ = child.kill();
-        let _ = child.wait();
-    }
-    ended.with_context(|| place.output())
+    proc::ended(child, "quickstart", limit).await.with_context(|| place.output())
 }
 
 #[tokio::test(flavor = "multi_thread")]
