@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use octavia_wire::channel::MAX_FDS;
 use octavia_wire::{
-    AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, BootConfig, ListenerFault, SocketName, WIRE_VERSION,
+    AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, BootConfig, ListenerFault, ProxyReport, SocketName,
+    WIRE_VERSION,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::accept::{Present, Verdict, judge};
 use crate::directory::Directory;
@@ -28,12 +30,14 @@ use crate::sys::give_back_clean_pages;
 use crate::tls::Tls;
 use crate::{AgentError, AgentOptions};
 
-/// How often ports that could not be opened are tried again.
-const FAULT_RETRY: Duration = Duration::from_secs(5);
+/// How often what could not be done is tried again.
+const RETRY: Duration = Duration::from_secs(5);
 /// How long connections may go on when the amphora is ended.
 const STOP_GRACE: Duration = Duration::from_secs(1);
 /// After so long without a question, memory that answering took is given back.
 const QUIET: Duration = Duration::from_secs(1);
+/// A living proxy whose line breaks more often than that, and nothing useful comes over it in between, is replaced.
+const MAX_BREAKS: u32 = 3;
 /// Questions of controllers waiting; more wait in their connections.
 const QUESTIONS: usize = 16;
 
@@ -86,10 +90,12 @@ struct Agent {
     sockets: Sockets,
     faults: Vec<ListenerFault>,
     proxy: Option<Proxy>,
+    /// How often in a row the line to the living proxy broke before what it was needed for was done.
+    breaks: u32,
     respawn: Respawn,
     /// When to start a proxy, while there is none.
     start_at: Instant,
-    /// When to try the ports again that could not be opened.
+    /// When to try again what could not be done, though there is a proxy: ports, and a spec it did not take.
     retry_at: Option<Instant>,
     /// When to give back memory, unless a question comes.
     tidy_at: Option<Instant>,
@@ -147,6 +153,7 @@ impl Agent {
             sockets: Sockets::default(),
             faults: vec![],
             proxy: None,
+            breaks: 0,
             respawn: Respawn::default(),
             start_at: Instant::now(),
             retry_at: None,
@@ -234,19 +241,24 @@ impl Agent {
         Ok(ApplyOutcome { generation, fence, faults: self.faults.clone() })
     }
 
-    /// Makes the spec true: sockets, then the proxy. A proxy that fails on the way is replaced once.
+    /// Makes the spec true: sockets, then the proxy. A proxy that fails on the way is helped, or replaced, once.
     async fn apply(&mut self) -> Result<(), ApplyError> {
-        if self.proxy.is_none() {
-            self.start().await.map_err(|error| ApplyError::NoProxy(error.to_string()))?;
-        }
-        match self.configure().await {
-            Err(ApplyError::Link(error)) => {
-                self.proxy_ended(&error).await;
+        for again in [true, false] {
+            if self.proxy.is_none() {
                 self.start().await.map_err(|error| ApplyError::NoProxy(error.to_string()))?;
-                self.configure().await
             }
-            result => result,
+            match self.configure().await {
+                Err(ApplyError::Link(error)) => {
+                    self.mend(&error).await;
+                    if !again {
+                        self.retry_at = Some(Instant::now() + RETRY);
+                        return Err(error.into());
+                    }
+                }
+                result => return result,
+            }
         }
+        Ok(())
     }
 
     /// Opens what the spec wants and tells the living proxy, unless it is all there already.
@@ -265,7 +277,9 @@ impl Agent {
         let keep = proxy.held.intersection(&open).copied().collect();
         let new = open.difference(&proxy.held);
         let new = new.filter_map(|name| Some((*name, Arc::clone(self.sockets.get(name)?)))).collect();
-        match proxy.configure(spec, new, keep).await? {
+        let configured = proxy.configure(spec, new, keep).await?;
+        self.breaks = 0;
+        match configured {
             Configured::Applied => {
                 self.sockets.retain(&open);
                 self.pending = false;
@@ -290,7 +304,7 @@ impl Agent {
         if faults != self.faults {
             self.pace.hurry();
         }
-        self.retry_at = (!faults.is_empty()).then(|| Instant::now() + FAULT_RETRY);
+        self.retry_at = (!faults.is_empty()).then(|| Instant::now() + RETRY);
         self.faults = faults;
         Ok(wanted)
     }
@@ -345,12 +359,31 @@ impl Agent {
         match news {
             Ok(()) => self.pace.hurry(),
             Err(error) => {
-                self.proxy_ended(&error).await;
-                if self.start_at <= Instant::now() {
+                self.mend(&error).await;
+                if self.proxy.is_some() || self.start_at <= Instant::now() {
                     self.make_true().await;
                 }
             }
         }
+    }
+
+    /// After trouble on the line: a living proxy gets a new one, for to end it would cut every connection it carries.
+    /// One that is silent, or whose lines break again and again, is ended.
+    async fn mend(&mut self, trouble: &LinkError) {
+        let Some(proxy) = &mut self.proxy else { return };
+        self.breaks += 1;
+        if !matches!(trouble, LinkError::Silent) && !proxy.has_ended() && self.breaks <= MAX_BREAKS {
+            match proxy.reconnect(&self.directory).await {
+                Ok(sockets) => {
+                    tracing::warn!(pid = proxy.pid(), running = ?proxy.running, reason = %trouble, "a new line to the proxy");
+                    self.sockets.adopt(sockets);
+                    self.pace.hurry();
+                    return;
+                }
+                Err(error) => tracing::warn!(pid = proxy.pid(), %error, "no new line to the proxy"),
+            }
+        }
+        self.proxy_ended(trouble).await;
     }
 
     /// Without its proxy: connections wait in the listening sockets, which stay open here.
@@ -359,6 +392,7 @@ impl Agent {
         let pid = proxy.pid();
         let (status, lived) = proxy.end().await;
         let pause = self.respawn.pause_after(lived);
+        self.breaks = 0;
         tracing::error!(pid, status, ?lived, ?pause, reason = %error, "the proxy ended");
         self.start_at = Instant::now() + pause;
         self.pace.hurry();
@@ -379,6 +413,7 @@ impl Agent {
     async fn tick(&mut self, now: Instant) {
         let due = if self.proxy.is_none() { Some(self.start_at) } else { self.retry_at };
         if due.is_some_and(|due| due <= now) {
+            self.retry_at = None;
             self.make_true().await;
         }
         if self.pace.due(now) <= now {
@@ -392,17 +427,30 @@ impl Agent {
         }
     }
 
-    async fn beat(&mut self) {
-        let report = match &mut self.proxy {
-            None => None,
-            Some(proxy) => match proxy.report().await {
-                Ok(report) => Some((proxy.boot, report)),
-                Err(error) => {
-                    self.proxy_ended(&error).await;
-                    None
+    /// What the proxy says of itself; `None` = there is none.
+    async fn report(&mut self) -> Option<(Uuid, ProxyReport)> {
+        loop {
+            let proxy = self.proxy.as_mut()?;
+            match proxy.report().await {
+                Ok(report) => {
+                    let report = (proxy.boot, report);
+                    // While it owes us a spec, that is what counts.
+                    if !self.pending {
+                        self.breaks = 0;
+                    }
+                    return Some(report);
                 }
-            },
-        };
+                Err(error) => {
+                    self.mend(&error).await;
+                    // It may not run what we thought.
+                    self.retry_at = Some(Instant::now());
+                }
+            }
+        }
+    }
+
+    async fn beat(&mut self) {
+        let report = self.report().await;
         let beat = compose(self.boot.amphora_id, self.seq, self.spec.as_ref(), report, &self.faults);
         self.seq += 1;
         self.sender.send(&beat);

@@ -6,8 +6,10 @@
 //! life of a spec, of a socket and of the two processes.
 
 mod accept;
+mod complaints;
 mod core;
 mod directory;
+mod door;
 mod heartbeat;
 mod link;
 mod proxy;

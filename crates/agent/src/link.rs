@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use octavia_wire::channel::{ChannelError, FrameReader, FrameWriter, SocketPath};
-use octavia_wire::{ProxyCommand, ProxyEvent};
+use octavia_wire::{ProxyCommand, ProxyEvent, SocketName};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
+use uuid::Uuid;
 
 /// Longer than any answer takes: a proxy that is silent for so long is sick.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,6 +31,16 @@ impl From<io::Error> for LinkError {
     fn from(error: io::Error) -> Self {
         Self::Channel(error.into())
     }
+}
+
+/// What a proxy says first.
+#[derive(Debug)]
+pub(crate) struct Hello {
+    pub(crate) boot: Uuid,
+    pub(crate) threads: u16,
+    /// `(fence, generation)` it runs.
+    pub(crate) running: (u64, u64),
+    pub(crate) sockets: Vec<(SocketName, OwnedFd)>,
 }
 
 #[derive(Debug)]
@@ -76,9 +87,15 @@ impl Link {
         tokio::time::timeout(ANSWER_TIMEOUT, exchange).await.unwrap_or(Err(LinkError::Silent))
     }
 
-    /// The descriptors that came with the last answer.
-    pub(crate) fn take_fds(&mut self, count: usize) -> Result<Vec<OwnedFd>, LinkError> {
-        Ok(self.reader.take_fds(count)?)
+    pub(crate) async fn hello(&mut self) -> Result<Hello, LinkError> {
+        match self.ask(&ProxyCommand::Hello, vec![]).await? {
+            ProxyEvent::Hello { boot, threads, generation, fence, sockets, .. } => {
+                let fds = self.reader.take_fds(sockets.len())?;
+                let sockets = sockets.into_iter().zip(fds).collect();
+                Ok(Hello { boot, threads, running: (fence, generation), sockets })
+            }
+            _ => Err(LinkError::Unexpected("no hello")),
+        }
     }
 
     /// Waits until the proxy says that a status changed, or is gone. May be dropped and called again at any time.

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::directory::Directory;
-use crate::link::{Link, LinkError};
+use crate::link::{Hello, Link, LinkError};
 use crate::sys::watch_process;
 
 /// How long a new proxy may take until it answers: generous, for killing slow starters makes a busy machine busier.
@@ -74,18 +74,24 @@ impl Proxy {
                 Some(id) => Process::adopt(id)?,
                 None => None,
             };
+            let last = Instant::now() >= deadline;
             match Link::connect(&directory.file(files::PROXY_SOCKET)).await {
-                Ok(link) => return Self::meet(link, process).await.map(Some),
+                Ok(link) => match Self::meet(link, process, last).await {
+                    // It may be healthy, and only this connection was not.
+                    Err(error) if !last => tracing::warn!(%error, "the proxy did not greet: tried again"),
+                    met => return met.map(Some),
+                },
                 Err(error) => match process {
                     None => return Ok(None),
-                    Some(process) if Instant::now() >= deadline => {
+                    Some(process) if last => {
                         tracing::warn!(%error, pid = process.id.pid, "the proxy runs but does not listen: ended");
                         process.kill().await;
                         return Ok(None);
                     }
-                    Some(_) => pause.wait().await,
+                    Some(_) => {}
                 },
             }
+            pause.wait().await;
         }
     }
 
@@ -100,7 +106,7 @@ impl Proxy {
         let mut pause = Pause::default();
         loop {
             if let Ok(link) = Link::connect(&directory.file(files::PROXY_SOCKET)).await {
-                return Self::meet(link, Some(process)).await;
+                return Self::meet(link, Some(process), true).await;
             }
             tokio::select! {
                 () = process.ended() => return Err(ProxyError::EndedAtStart(process.reap())),
@@ -113,9 +119,11 @@ impl Proxy {
         }
     }
 
+    /// The first words with whoever listens. One that is silent is killed; one that fails otherwise, if `last`.
     async fn meet(
         mut link: Link,
         process: Option<Process>,
+        last: bool,
     ) -> Result<(Self, Vec<(SocketName, OwnedFd)>), ProxyError> {
         let peer = link.peer_pid()?;
         let mut process = match process {
@@ -132,22 +140,54 @@ impl Proxy {
                 Process::adopt(id)?.ok_or(LinkError::Closed)?
             }
         };
-        let hello = match link.ask(&ProxyCommand::Hello, vec![]).await {
+        let Hello { boot, threads, running, sockets } = match link.hello().await {
             Ok(hello) => hello,
             Err(error) => {
-                process.kill().await;
+                if last || matches!(error, LinkError::Silent) {
+                    process.kill().await;
+                }
                 return Err(error.into());
             }
         };
-        let ProxyEvent::Hello { boot, threads, generation, fence, sockets, .. } = hello else {
-            process.kill().await;
-            return Err(LinkError::Unexpected("no hello").into());
-        };
-        let fds = link.take_fds(sockets.len())?;
-        let held = sockets.iter().copied().collect();
+        let held = sockets.iter().map(|(name, _)| *name).collect();
         process.kill_on_drop = false;
-        let proxy = Self { process, link, boot, threads, running: (fence, generation), held };
-        Ok((proxy, sockets.into_iter().zip(fds).collect()))
+        Ok((Self { process, link, boot, threads, running, held }, sockets))
+    }
+
+    /// A new connection to the same process, in place of one that broke; the sockets it has come along, as at the first.
+    /// Tried again for a while, but not when the proxy is silent.
+    pub(crate) async fn reconnect(
+        &mut self,
+        directory: &Directory,
+    ) -> Result<Vec<(SocketName, OwnedFd)>, LinkError> {
+        let deadline = Instant::now() + FIND_TIMEOUT;
+        let mut pause = Pause::default();
+        loop {
+            match self.reconnect_once(directory).await {
+                Err(error) if !matches!(error, LinkError::Silent) && Instant::now() < deadline => {
+                    tokio::select! {
+                        () = self.process.ended() => return Err(LinkError::Closed),
+                        () = pause.wait() => {}
+                    }
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn reconnect_once(
+        &mut self,
+        directory: &Directory,
+    ) -> Result<Vec<(SocketName, OwnedFd)>, LinkError> {
+        let mut link = Link::connect(&directory.file(files::PROXY_SOCKET)).await?;
+        if link.peer_pid()? != self.pid() {
+            return Err(LinkError::Unexpected("another process listens"));
+        }
+        let hello = link.hello().await?;
+        self.link = link;
+        self.running = hello.running;
+        self.held = hello.sockets.iter().map(|(name, _)| *name).collect();
+        Ok(hello.sockets)
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -191,6 +231,10 @@ impl Proxy {
             changed = self.link.changed() => changed,
             () = self.process.ended() => Err(LinkError::Closed),
         }
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.process.has_ended()
     }
 
     /// Makes sure that it is gone; says how it ended and how long it had lived.

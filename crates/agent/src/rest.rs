@@ -3,8 +3,9 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
@@ -16,9 +17,12 @@ use octavia_wire::{AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, paths};
 use serde::Serialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
+use crate::complaints::Complaints;
+use crate::door::{Guest, Room, Stage};
 use crate::tls::Tls;
 
 /// The largest spec, in bytes: a thousand members take a tenth of it.
@@ -27,11 +31,10 @@ const MAX_BODY: usize = 8 << 20;
 const MAX_DISCARDED: usize = 4 * MAX_BODY;
 /// The first part of a request, and the largest piece read at once.
 const MAX_HEAD: usize = 32 << 10;
-/// Connections at once; more wait in the listening socket.
-const MAX_CONNECTIONS: usize = 32;
 /// For a client that was not believed to read why: time, and pieces of what it still sends.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 const LINGER_READS: usize = 16;
+/// From the connection on; under pressure it ends earlier, in favour of others.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Also how long a connection may be idle between requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -46,47 +49,120 @@ pub(crate) enum Question {
     Info(oneshot::Sender<AgentInfo>),
 }
 
-/// Accepts for ever.
+/// Accepts for ever, at once: who waited in the listening socket would wait for strangers.
 pub(crate) async fn serve(listener: TcpListener, tls: Arc<Tls>, questions: mpsc::Sender<Question>) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let door = Arc::new(Door::default());
     loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((tcp, peer)) => {
-                let (tls, questions) = (Arc::clone(&tls), questions.clone());
+                let (pass, sent_away) = Pass::new(&door, peer.ip());
+                let (door, tls, questions) = (Arc::clone(&door), Arc::clone(&tls), questions.clone());
                 tokio::spawn(async move {
-                    if let Err(error) = connection(tcp, &tls, questions).await {
-                        tracing::info!(%peer, error, "a connection ended badly");
+                    let ended = tokio::select! {
+                        biased;
+                        _ = sent_away => Err("sent away, so that others can come in".to_owned()),
+                        ended = connection(tcp, &tls, questions, pass) => ended,
+                    };
+                    if let Err(error) = ended
+                        && let Some(unsaid) = door.complain()
+                    {
+                        tracing::info!(%peer, error, unsaid, "a connection ended badly");
                     }
-                    drop(slot);
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                if let Some(unsaid) = door.complain() {
+                    tracing::warn!(%error, unsaid, "a connection could not be accepted");
+                }
+                let room_made = is_exhaustion(&error) && door.room().shrink();
+                if room_made {
+                    tokio::task::yield_now().await;
+                } else {
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
     }
 }
 
-async fn connection(tcp: TcpStream, tls: &Tls, questions: mpsc::Sender<Question>) -> Result<(), String> {
-    let config = tls.config().map_err(|error| {
-        tracing::error!(%error, "nobody can be served");
-        error.to_string()
-    })?;
-    tcp.set_nodelay(true).map_err(|error| error.to_string())?;
-    let accept = TlsAcceptor::from(config).accept(tcp).into_fallible();
-    let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, accept).await {
+/// No descriptor is left: closing some helps.
+fn is_exhaustion(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+
+    [Errno::MFILE, Errno::NFILE].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+/// Who is in, for all connections to see.
+#[derive(Debug, Default)]
+struct Door {
+    room: Mutex<Room<oneshot::Sender<()>>>,
+    complaints: Mutex<Complaints>,
+}
+
+impl Door {
+    fn room(&self) -> MutexGuard<'_, Room<oneshot::Sender<()>>> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn complain(&self) -> Option<u64> {
+        self.complaints.lock().unwrap_or_else(PoisonError::into_inner).note(Instant::now())
+    }
+}
+
+/// One connection's place in the room, until it ends.
+#[derive(Debug)]
+struct Pass {
+    door: Arc<Door>,
+    guest: Guest,
+}
+
+impl Pass {
+    /// The receiver hears when the connection has to leave.
+    fn new(door: &Arc<Door>, ip: IpAddr) -> (Self, oneshot::Receiver<()>) {
+        let (ticket, sent_away) = oneshot::channel();
+        let guest = door.room().enter(ip.into(), ticket);
+        (Self { door: Arc::clone(door), guest }, sent_away)
+    }
+
+    fn step(&self, stage: Stage) {
+        self.door.room().step(self.guest, stage);
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.door.room().leave(self.guest);
+    }
+}
+
+async fn connection(
+    tcp: TcpStream,
+    tls: &Tls,
+    questions: mpsc::Sender<Question>,
+    pass: Pass,
+) -> Result<(), String> {
+    let handshake = async {
+        tcp.set_nodelay(true).map_err(|error| error.to_string())?;
+        // Who says nothing costs no more than its descriptor.
+        tcp.readable().await.map_err(|error| error.to_string())?;
+        pass.step(Stage::Stranger);
+        let config = tls.config().map_err(|error| format!("nobody can be served: {error}"))?;
+        Ok::<_, String>(TlsAcceptor::from(config).accept(tcp).into_fallible().await)
+    };
+    let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
         Err(_) => return Err("no handshake in time".to_owned()),
-        Ok(Err((error, tcp))) => {
+        Ok(Err(error)) => return Err(error),
+        Ok(Ok(Err((error, tcp)))) => {
             linger(tcp).await;
             return Err(error.to_string());
         }
-        Ok(Ok(stream)) => stream,
+        Ok(Ok(Ok(stream))) => stream,
     };
+    pass.step(Stage::Idle);
+    let pass = Arc::new(pass);
     let service = service_fn(move |request| {
-        let questions = questions.clone();
-        async move { Ok::<_, Infallible>(answer(request, &questions).await) }
+        let (questions, pass) = (questions.clone(), Arc::clone(&pass));
+        async move { Ok::<_, Infallible>(answer(request, &questions, &pass).await) }
     });
     hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -97,7 +173,11 @@ async fn connection(tcp: TcpStream, tls: &Tls, questions: mpsc::Sender<Question>
         .map_err(|error| error.to_string())
 }
 
-async fn answer(request: Request<Incoming>, questions: &mpsc::Sender<Question>) -> Response<String> {
+async fn answer(
+    request: Request<Incoming>,
+    questions: &mpsc::Sender<Question>,
+    pass: &Pass,
+) -> Response<String> {
     let path = request.uri().path().to_owned();
     let (allowed, method) = match path.as_str() {
         paths::VERSION | paths::INFO => (Method::GET, request.method().clone()),
@@ -114,20 +194,24 @@ async fn answer(request: Request<Incoming>, questions: &mpsc::Sender<Question>) 
     }
     match path.as_str() {
         paths::VERSION => json(StatusCode::OK, &serde_json::json!({ "api_version": "2.0" })),
-        paths::INFO => info(questions).await,
-        _ => push(request, questions).await,
+        paths::INFO => info(questions, pass).await,
+        _ => push(request, questions, pass).await,
     }
 }
 
-async fn info(questions: &mpsc::Sender<Question>) -> Response<String> {
+async fn info(questions: &mpsc::Sender<Question>, pass: &Pass) -> Response<String> {
     let (sender, receiver) = oneshot::channel();
-    match questions.send(Question::Info(sender)).await {
-        Ok(()) => receiver.await.map_or_else(|_| stopping(), |info| json(StatusCode::OK, &info)),
-        Err(_) => stopping(),
+    match ask(questions, pass, Question::Info(sender), receiver).await {
+        Some(info) => json(StatusCode::OK, &info),
+        None => stopping(),
     }
 }
 
-async fn push(request: Request<Incoming>, questions: &mpsc::Sender<Question>) -> Response<String> {
+async fn push(
+    request: Request<Incoming>,
+    questions: &mpsc::Sender<Question>,
+    pass: &Pass,
+) -> Response<String> {
     let body = match tokio::time::timeout(BODY_TIMEOUT, read(request)).await {
         Ok(Ok(body)) => body,
         Ok(Err(refused)) => return refused,
@@ -137,18 +221,32 @@ async fn push(request: Request<Incoming>, questions: &mpsc::Sender<Question>) ->
         Ok(spec) => spec,
         Err(error) => return fault(StatusCode::BAD_REQUEST, format!("the body is not a spec: {error}")),
     };
+    drop(body);
     let (sender, receiver) = oneshot::channel();
-    if questions.send(Question::Push(Box::new(spec), sender)).await.is_err() {
-        return stopping();
-    }
-    match receiver.await {
-        Ok(Ok(outcome)) => json(StatusCode::OK, &outcome),
-        Ok(Err(refusal)) => {
+    match ask(questions, pass, Question::Push(Box::new(spec), sender), receiver).await {
+        Some(Ok(outcome)) => json(StatusCode::OK, &outcome),
+        Some(Err(refusal)) => {
             let status = StatusCode::from_u16(refusal.http_code);
             json(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &refusal)
         }
-        Err(_) => stopping(),
+        None => stopping(),
     }
+}
+
+/// Asks the core; until it answers, the connection is not to be sent away. `None` = the agent is about to end.
+async fn ask<T>(
+    questions: &mpsc::Sender<Question>,
+    pass: &Pass,
+    question: Question,
+    answer: oneshot::Receiver<T>,
+) -> Option<T> {
+    pass.step(Stage::Busy);
+    let answer = match questions.send(question).await {
+        Ok(()) => answer.await.ok(),
+        Err(_) => None,
+    };
+    pass.step(Stage::Idle);
+    answer
 }
 
 async fn read(request: Request<Incoming>) -> Result<Vec<u8>, Response<String>> {

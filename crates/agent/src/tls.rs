@@ -15,7 +15,10 @@ use rustls::{
 };
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use tokio::time::Instant;
 use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::complaints::Complaints;
 
 /// Sessions remembered for resumption: a handful of controllers.
 const SESSIONS: usize = 32;
@@ -93,6 +96,7 @@ impl Tls {
             chain: WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
                 .build()?,
             name: self.controller_name.clone(),
+            complaints: Mutex::default(),
         };
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()?
@@ -110,6 +114,7 @@ impl Tls {
 struct Controllers {
     chain: Arc<dyn ClientCertVerifier>,
     name: String,
+    complaints: Mutex<Complaints>,
 }
 
 impl ClientCertVerifier for Controllers {
@@ -128,7 +133,11 @@ impl ClientCertVerifier for Controllers {
         if name == self.name {
             return Ok(verified);
         }
-        tracing::warn!(name, expected = self.name, "a client certificate of another name is refused");
+        let unsaid = self.complaints.lock().unwrap_or_else(PoisonError::into_inner).note(Instant::now());
+        if let Some(unsaid) = unsaid {
+            let expected = &self.name;
+            tracing::warn!(name, expected, unsaid, "a client certificate of another name is refused");
+        }
         Err(CertificateError::ApplicationVerificationFailure.into())
     }
 

@@ -50,6 +50,19 @@ impl Authority {
     }
 }
 
+/// A connection to `name` that has not yet shaken hands.
+pub(crate) fn connect(
+    tls: &Arc<rustls::ClientConfig>,
+    name: &str,
+    address: SocketAddr,
+) -> std::io::Result<rustls::StreamOwned<rustls::ClientConnection, std::net::TcpStream>> {
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let connection = rustls::ClientConnection::new(Arc::clone(tls), name).map_err(std::io::Error::other)?;
+    let tcp = std::net::TcpStream::connect(address)?;
+    tcp.set_read_timeout(Some(std::time::Duration::from_secs(30)))?;
+    Ok(rustls::StreamOwned::new(connection, tcp))
+}
+
 /// One request on a connection of its own: status and body.
 pub(crate) fn request(
     tls: &Arc<rustls::ClientConfig>,
@@ -60,11 +73,7 @@ pub(crate) fn request(
 ) -> std::io::Result<(u16, Vec<u8>)> {
     use std::io::{Read, Write};
 
-    let name = ServerName::try_from(name.to_owned()).unwrap();
-    let connection = rustls::ClientConnection::new(Arc::clone(tls), name).map_err(std::io::Error::other)?;
-    let tcp = std::net::TcpStream::connect(address)?;
-    tcp.set_read_timeout(Some(std::time::Duration::from_secs(30)))?;
-    let mut stream = rustls::StreamOwned::new(connection, tcp);
+    let mut stream = connect(tls, name, address)?;
     let head =
         format!("{head}\r\nHost: agent\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
     stream.write_all(head.as_bytes())?;

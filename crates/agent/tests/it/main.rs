@@ -9,9 +9,11 @@ mod role;
 mod spec;
 
 mod disk;
+mod flood;
 mod health;
 mod line;
 mod ports;
 mod push;
+mod relink;
 mod survival;
 mod trust;
