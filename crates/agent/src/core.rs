@@ -228,9 +228,11 @@ impl Agent {
                 self.pending = true;
                 let applied = self.apply().await;
                 if applied.as_ref().is_err_and(ApplyError::is_for_good) {
-                    self.file.restore(before.as_ref())?;
+                    let restored = self.file.restore(before.as_ref());
+                    // Whatever the disk does: what was refused shall not be tried again.
                     self.spec = before;
                     self.make_true().await;
+                    restored?;
                 }
                 applied
             }
@@ -451,6 +453,7 @@ impl Agent {
 
     async fn beat(&mut self) {
         let report = self.report().await;
+        Proxy::trim_log(&self.directory);
         let beat = compose(self.boot.amphora_id, self.seq, self.spec.as_ref(), report, &self.faults);
         self.seq += 1;
         self.sender.send(&beat);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
@@ -25,7 +25,7 @@ use crate::sys::watch_process;
 const START_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a proxy that was found running may take.
 const FIND_TIMEOUT: Duration = Duration::from_secs(5);
-/// A log that has grown beyond this gives way to a new one when a proxy starts.
+/// A log that has grown beyond this gives way to a new one.
 const LOG_MAX: u64 = 4 << 20;
 
 #[derive(Debug, thiserror::Error)]
@@ -218,6 +218,11 @@ impl Proxy {
         }
     }
 
+    /// Keeps its log bounded, whatever it has to tell of.
+    pub(crate) fn trim_log(directory: &Directory) {
+        keep_short(&directory.file(files::PROXY_LOG));
+    }
+
     pub(crate) async fn report(&mut self) -> Result<ProxyReport, LinkError> {
         match self.link.ask(&ProxyCommand::Report, vec![]).await? {
             ProxyEvent::Report(report) => Ok(*report),
@@ -299,9 +304,7 @@ impl Process {
         let [program, arguments @ ..] = command else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
-        let log_path = directory.file(files::PROXY_LOG);
-        keep_short(&log_path)?;
-        let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&log_path)?;
+        let log = log(&directory.file(files::PROXY_LOG))?;
         let mut child = Command::new(program)
             .args(arguments)
             .arg("--dir")
@@ -382,11 +385,31 @@ impl Process {
     }
 }
 
-/// One old log is kept.
-fn keep_short(log: &Path) -> io::Result<()> {
-    match std::fs::metadata(log) {
-        Ok(metadata) if metadata.len() > LOG_MAX => std::fs::rename(log, log.with_extension("log.1")),
-        _ => Ok(()),
+/// Where a new proxy writes its log: nowhere, if there is no place for it, for the proxy is worth more.
+fn log(path: &Path) -> io::Result<File> {
+    keep_short(path);
+    let open = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    open.or_else(|error| {
+        tracing::error!(%error, path = %path.display(), "the proxy runs without a log");
+        OpenOptions::new().write(true).open("/dev/null")
+    })
+}
+
+/// One old log is kept. The writer appends, so cutting the log under it is safe.
+fn keep_short(log: &Path) {
+    let cut = || -> io::Result<()> {
+        if std::fs::metadata(log)?.len() > LOG_MAX {
+            // Whether or not there is space for a copy, the log has to become short.
+            let copied = std::fs::copy(log, log.with_extension("log.1"));
+            OpenOptions::new().write(true).open(log)?.set_len(0)?;
+            copied?;
+        }
+        Ok(())
+    };
+    if let Err(error) = cut()
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, log = %log.display(), "the log was not kept");
     }
 }
 
@@ -404,5 +427,34 @@ impl Pause {
     async fn wait(&mut self) {
         tokio::time::sleep(self.0).await;
         self.0 = (self.0 * 2).min(Duration::from_millis(20));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_log_is_cut_under_its_writer() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(files::PROXY_LOG);
+        let mut writer = log(&path).unwrap();
+        let line = [b'x'; 1 << 20];
+        for megabytes in 1..20 {
+            writer.write_all(&line).unwrap();
+            keep_short(&path);
+            assert!(std::fs::metadata(&path).unwrap().len() <= LOG_MAX, "{megabytes}");
+        }
+        assert!(std::fs::metadata(path.with_extension("log.1")).unwrap().len() <= LOG_MAX + (1 << 20));
+    }
+
+    #[test]
+    fn without_a_place_for_a_log_there_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(files::PROXY_LOG);
+        std::fs::create_dir(&path).unwrap();
+        log(&path).unwrap().write_all(b"lost").unwrap();
     }
 }

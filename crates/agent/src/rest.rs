@@ -74,8 +74,7 @@ pub(crate) async fn serve(listener: TcpListener, tls: Arc<Tls>, questions: mpsc:
                 if let Some(unsaid) = door.complain() {
                     tracing::warn!(%error, unsaid, "a connection could not be accepted");
                 }
-                let room_made = is_exhaustion(&error) && door.room().shrink();
-                if room_made {
+                if is_exhaustion(&error) && door.shrink() {
                     tokio::task::yield_now().await;
                 } else {
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -102,6 +101,12 @@ struct Door {
 impl Door {
     fn room(&self) -> MutexGuard<'_, Room<oneshot::Sender<()>>> {
         self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Some places at once: for a connection, and for the files its handshake needs. `false` = nobody can go.
+    fn shrink(&self) -> bool {
+        let mut room = self.room();
+        (0..4).filter(|_| room.shrink()).count() > 0
     }
 
     fn complain(&self) -> Option<u64> {

@@ -60,17 +60,38 @@ impl SpecFile {
                 OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
             file.write_all(&serde_json::to_vec(spec)?)?;
             file.sync_all()?;
+            self.keep_old()?;
             std::fs::rename(&new, &self.path)?;
             self.sync_directory()
         };
-        store().map_err(|error| StoreError { path: self.path.clone(), error })
+        store().map_err(|error| {
+            // Half a spec helps nobody, least of all on a full disk.
+            let _ = std::fs::remove_file(&new);
+            StoreError { path: self.path.clone(), error }
+        })
     }
 
-    /// Goes back to what was stored before.
+    /// Keeps what is stored under another name: to go back there must need no space.
+    fn keep_old(&self) -> io::Result<()> {
+        let old = self.sibling("old");
+        remove_if_there(&old)?;
+        if let Err(error) = std::fs::hard_link(&self.path, &old)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::debug!(%error, "the spec before is not kept: it would be written again");
+        }
+        Ok(())
+    }
+
+    /// Goes back to what was stored before the last [`store`](Self::store).
     pub(crate) fn restore(&self, before: Option<&AmphoraSpec>) -> Result<(), StoreError> {
-        match before {
-            Some(spec) => self.store(spec),
-            None => std::fs::remove_file(&self.path)
+        let there = match before {
+            Some(_) => std::fs::rename(self.sibling("old"), &self.path),
+            None => remove_if_there(&self.path),
+        };
+        match (there, before) {
+            (Err(error), Some(spec)) if error.kind() == io::ErrorKind::NotFound => self.store(spec),
+            (there, _) => there
                 .and_then(|()| self.sync_directory())
                 .map_err(|error| StoreError { path: self.path.clone(), error }),
         }
@@ -85,6 +106,13 @@ impl SpecFile {
         path.push(".");
         path.push(suffix);
         path.into()
+    }
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
     }
 }
 
@@ -152,6 +180,24 @@ mod tests {
         let fault = AgentFault::from(file.store(&spec(2)).unwrap_err());
         assert_eq!(fault.http_code, 507);
         assert!(fault.error.contains("nothing was changed"), "{}", fault.error);
+        assert_eq!(file.load().unwrap(), Some(spec(1)));
+        assert!(!dir.path().join("spec.json.new").is_symlink(), "nothing half written stays");
+    }
+
+    #[test]
+    fn going_back_needs_no_space() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = SpecFile::new(dir.path());
+        for generation in 1..=3 {
+            file.store(&spec(generation)).unwrap();
+        }
+        std::os::unix::fs::symlink("/dev/full", dir.path().join("spec.json.new")).unwrap();
+        file.restore(Some(&spec(2))).unwrap();
+        assert_eq!(file.load().unwrap(), Some(spec(2)));
+        // What was kept is gone; with space, it is written again.
+        file.restore(Some(&spec(1))).unwrap_err();
+        assert_eq!(file.load().unwrap(), Some(spec(2)));
+        file.restore(Some(&spec(1))).unwrap();
         assert_eq!(file.load().unwrap(), Some(spec(1)));
     }
 }

@@ -1,7 +1,8 @@
 //! How the processes of an amphora are found again: the files in its directory, and who a pid is.
 
 use std::fmt;
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -64,12 +65,27 @@ impl ProcessId {
         }
     }
 
-    /// Writes the file whole or not at all.
+    /// Writes the file whole or not at all; on a full disk, over what is there, which takes no space: a process that
+    /// can serve shall not fail for it, and half of this and half of that names nobody.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         let mut new = path.as_os_str().to_owned();
         new.push(".new");
-        std::fs::write(&new, self.to_string())?;
-        std::fs::rename(&new, path)
+        match std::fs::write(&new, self.to_string()).and_then(|()| std::fs::rename(&new, path)) {
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
+            {
+                let _ = std::fs::remove_file(&new);
+                self.write_over(path)
+            }
+            result => result,
+        }
+    }
+
+    fn write_over(&self, path: &Path) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).open(path)?;
+        let text = self.to_string();
+        file.write_all(text.as_bytes())?;
+        file.set_len(text.len() as u64)
     }
 }
 
@@ -140,6 +156,21 @@ mod tests {
         assert_eq!(ProcessId::read(&path).unwrap(), None);
         me.write(&path).unwrap();
         assert_eq!(ProcessId::read(&path).unwrap(), Some(me));
+    }
+
+    #[test]
+    fn a_full_disk_is_no_obstacle() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.pid");
+        let full = || std::os::unix::fs::symlink("/dev/full", dir.path().join("x.pid.new")).unwrap();
+        let me = ProcessId::current().unwrap();
+        full();
+        me.write(&path).unwrap_err();
+        std::fs::write(&path, "4000000 99999999999999999\n").unwrap();
+        full();
+        me.write(&path).unwrap();
+        assert_eq!(ProcessId::read(&path).unwrap(), Some(me));
+        assert!(!dir.path().join("x.pid.new").is_symlink());
     }
 
     #[test]

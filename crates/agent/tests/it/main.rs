@@ -4,6 +4,7 @@
 
 mod amphora;
 mod certs;
+mod fake;
 mod member;
 mod role;
 mod spec;
@@ -12,6 +13,7 @@ mod disk;
 mod flood;
 mod health;
 mod line;
+mod misbehaving;
 mod ports;
 mod push;
 mod relink;
