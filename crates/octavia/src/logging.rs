@@ -26,6 +26,8 @@ pub(crate) fn init(options: &LogOptions) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&options.filter)
         .map_err(|e| anyhow::anyhow!("--log {:?}: {e}", options.filter))?;
     let builder = tracing_subscriber::fmt()
+        // A line that cannot be written, on a full disk, is lost: complaining of it to the same place would panic.
+        .log_internal_errors(false)
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
