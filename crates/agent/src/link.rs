@@ -63,6 +63,11 @@ impl Link {
         pid.ok_or_else(|| io::Error::other("a peer without a pid"))
     }
 
+    /// Nothing of it is of use any more.
+    pub(crate) fn hang_up(&self) {
+        let _ = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Both);
+    }
+
     pub(crate) async fn ask(
         &mut self,
         command: &ProxyCommand,

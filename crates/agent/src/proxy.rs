@@ -160,6 +160,7 @@ impl Proxy {
         &mut self,
         directory: &Directory,
     ) -> Result<Vec<(SocketName, OwnedFd)>, LinkError> {
+        self.link.hang_up();
         let deadline = Instant::now() + FIND_TIMEOUT;
         let mut pause = Pause::default();
         loop {

@@ -36,12 +36,8 @@ pub(crate) fn run(dir: &Path) {
     let path = dir.join(files::PROXY_SOCKET);
     let _ = std::fs::remove_file(&path);
     let listener = UnixListener::bind(SocketPath::new(&path).unwrap().as_path()).unwrap();
-    let mut fake = Fake {
-        script: dir.join(SCRIPT),
-        boot: uuid::Uuid::new_v4(),
-        running: (0, 0),
-        held: BTreeMap::new(),
-    };
+    let mut fake =
+        Fake { script: dir.join(SCRIPT), boot: uuid::Uuid::new_v4(), running: (0, 0), held: BTreeMap::new() };
     loop {
         let (stream, _) = listener.accept().unwrap();
         // Whoever hangs up, or is hung up on, may come again.

@@ -94,7 +94,8 @@ fn a_spec_it_refuses_gives_way_to_the_one_before() {
     std::fs::write(amphora.file(SCRIPT), "configure refuse\n").unwrap();
     let second = AmphoraSpec { generation: 2, ..first.clone() };
     assert_eq!(amphora.push(&second).unwrap_err().http_code, 400);
-    let stored: AmphoraSpec = serde_json::from_slice(&std::fs::read(amphora.file(files::SPEC)).unwrap()).unwrap();
+    let stored: AmphoraSpec =
+        serde_json::from_slice(&std::fs::read(amphora.file(files::SPEC)).unwrap()).unwrap();
     assert_eq!(stored, first);
     assert_eq!(amphora.info().generation, 1);
 }
