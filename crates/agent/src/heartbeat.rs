@@ -1,16 +1,19 @@
 //! Heartbeats: what is said, when, and to whom.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use octavia_model::{AmphoraId, PoolId};
 use octavia_wire::{
-    AmphoraSpec, Heartbeat, ListenerFault, MemberWord, PoolReport, ProxyPoolReport, ProxyReport,
+    AmphoraSpec, Heartbeat, HeartbeatError, ListenerFault, MAX_DATAGRAM, MemberWord, PoolReport,
+    ProxyPoolReport, ProxyReport, pool_of_key,
 };
 use tokio::time::Instant;
 use uuid::Uuid;
+
+use crate::complaints::Complaints;
 
 /// No two heartbeats are closer than this, whatever changes.
 const CLOSEST: Duration = Duration::from_millis(100);
@@ -44,7 +47,51 @@ pub(crate) fn compose(
         boot,
         generation,
         faults: faults.to_vec(),
+        partial: false,
     }
+}
+
+/// As much of a beat as fits into a datagram, sealed: an amphora of which nothing is heard is taken for dead. What is
+/// left out first is what is told twice, then what is only for people, then members that take traffic, in turns.
+fn seal(beat: &Heartbeat, key: &[u8]) -> Result<Vec<u8>, HeartbeatError> {
+    // No packing makes a random id shorter than its 16 bytes, so the hopeless need not be tried.
+    let fits = |beat: &Heartbeat| {
+        let ids: usize = beat.pools.values().map(|pool| 1 + pool.members.len()).sum();
+        if ids * 16 > MAX_DATAGRAM { Err(HeartbeatError::TooLarge) } else { beat.seal(key) }
+    };
+    let too_large = |sealed: &Result<_, _>| matches!(sealed, Err(HeartbeatError::TooLarge));
+    let mut sealed = fits(beat);
+    if !too_large(&sealed) {
+        return sealed;
+    }
+    let mut less = beat.clone();
+    let mut told = BTreeSet::new();
+    less.pools.retain(|key, _| pool_of_key(key).is_none_or(|pool| told.insert(pool)));
+    sealed = fits(&less);
+    if !too_large(&sealed) {
+        return sealed;
+    }
+    less.pools.values_mut().for_each(|pool| pool.checks.clear());
+    sealed = fits(&less);
+    // While there is room, whoever does not take traffic is always told.
+    let with_down = (1..=4).map(|power| (1 << power, true));
+    let without = (1..=12).map(|power| (1 << power, false));
+    for (turns, keep_down) in with_down.chain(without) {
+        if !too_large(&sealed) {
+            break;
+        }
+        let mut part = less.clone();
+        part.partial = true;
+        for (place, pool) in part.pools.values_mut().enumerate() {
+            let mut turn = beat.seq + place as u64;
+            pool.members.retain(|_, word| {
+                turn += 1;
+                turn % turns == 0 || (keep_down && *word == MemberWord::Down)
+            });
+        }
+        sealed = fits(&part);
+    }
+    sealed
 }
 
 /// A pool is told once for each listener that uses it; by its bare id if none is known to.
@@ -108,23 +155,26 @@ pub(crate) struct Sender {
     next: usize,
     v4: Option<UdpSocket>,
     v6: Option<UdpSocket>,
+    complaints: Complaints,
 }
 
 impl Sender {
     pub(crate) fn new(controllers: Vec<SocketAddr>, key: String) -> Self {
-        Self { controllers, key, next: 0, v4: None, v6: None }
+        Self { controllers, key, next: 0, v4: None, v6: None, complaints: Complaints::default() }
     }
 
     pub(crate) fn send(&mut self, heartbeat: &Heartbeat) {
         let Some(&controller) = self.controllers.get(self.next) else { return };
         self.next = (self.next + 1) % self.controllers.len();
         if let Err(error) = self.try_send(heartbeat, controller) {
-            tracing::warn!(%error, %controller, "a heartbeat was not sent");
+            if let Some(unsaid) = self.complaints.note(Instant::now()) {
+                tracing::warn!(%error, %controller, unsaid, "a heartbeat was not sent");
+            }
         }
     }
 
     fn try_send(&mut self, heartbeat: &Heartbeat, controller: SocketAddr) -> io::Result<()> {
-        let datagram = heartbeat.seal(self.key.as_bytes()).map_err(io::Error::other)?;
+        let datagram = seal(heartbeat, self.key.as_bytes()).map_err(io::Error::other)?;
         let (socket, any) = match controller {
             SocketAddr::V4(_) => (&mut self.v4, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))),
             SocketAddr::V6(_) => (&mut self.v6, SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))),
@@ -229,6 +279,66 @@ mod tests {
         let beat = compose(AmphoraId::nil(), 6, Some(&spec), None, &[]);
         assert!(beat.listeners.is_empty() && beat.pools.is_empty());
         assert_eq!((beat.boot, beat.generation), (None, None));
+    }
+
+    /// A beat of `pools` pools, each of `members` members, each pool used by `listeners` listeners.
+    fn large(pools: usize, members: usize, listeners: usize, down: usize) -> Heartbeat {
+        let mut beat = compose(AmphoraId::nil(), 0, None, None, &[]);
+        for _ in 0..pools {
+            let pool = PoolId::new_v4();
+            let mut report =
+                PoolReport { status: PoolWord::Up, members: BTreeMap::new(), checks: BTreeMap::new() };
+            for member in 1..=members {
+                let word = if member <= down { MemberWord::Down } else { MemberWord::Up };
+                let id = MemberId::new_v4();
+                report.members.insert(id, word);
+                if word == MemberWord::Down {
+                    report.checks.insert(id, format!("{id} is refused"));
+                }
+            }
+            for _ in 0..listeners {
+                let key = format!("{pool}:{}", ListenerId::new_v4());
+                beat.pools.insert(key, report.clone());
+            }
+        }
+        beat
+    }
+
+    #[test]
+    fn a_beat_that_is_too_large_is_told_in_turns() {
+        // Pools, members of each, listeners of each, members down of each; and whether it is whole.
+        for (pools, members, listeners, down, whole) in [
+            (1, 10, 2, 3, true),
+            (1, 1_000, 1, 0, true),
+            (1, 1_000, 20, 0, true),
+            (1, 2_000, 1, 1_500, true),
+            (1, 10_000, 1, 0, false),
+            (1, 10_000, 3, 100, false),
+            (1, 10_000, 1, 10_000, false),
+            (100, 100, 1, 5, false),
+        ] {
+            let what = format!("{pools} {members} {listeners} {down}");
+            let mut told = BTreeSet::new();
+            let mut beat = large(pools, members, listeners, down);
+            for seq in 0..16 {
+                beat.seq = seq;
+                let sealed = seal(&beat, b"key").unwrap_or_else(|error| panic!("{what}: {error}"));
+                assert!(sealed.len() <= MAX_DATAGRAM, "{what}");
+                let heard = Heartbeat::open(&sealed, b"key").unwrap();
+                assert_eq!(heard.partial, !whole, "{what}");
+                for (key, report) in &heard.pools {
+                    let all = &beat.pools[key];
+                    assert_eq!(report.status, all.status);
+                    let downs = report.members.values().filter(|word| **word == MemberWord::Down).count();
+                    assert!(downs == down || down > 1_000, "{what}: {downs}");
+                    assert!(report.members.iter().all(|(id, word)| all.members[id] == *word));
+                    told.extend(report.members.keys().copied());
+                }
+                let names: BTreeSet<_> = heard.pools.keys().filter_map(|key| pool_of_key(key)).collect();
+                assert_eq!(names.len(), pools, "{what}");
+            }
+            assert_eq!(told.len(), pools * members, "{what}: each in its turn");
+        }
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub fn rollup(graph: &LoadBalancerGraph, beat: &Heartbeat) -> StatusChanges {
         return StatusChanges::default();
     }
     // What a beat of an older generation leaves out may simply be newer than it.
-    let complete = beat.generation.is_none_or(|generation| generation >= lb.generation);
+    let complete = !beat.partial && beat.generation.is_none_or(|generation| generation >= lb.generation);
     let mut root = Root::new(lb);
     let mut changes = StatusChanges::default();
 

@@ -127,6 +127,7 @@ impl SimAgent {
             boot: Some(self.boot(id)),
             generation: self.spec.as_ref().map(|spec| spec.generation),
             faults,
+            partial: false,
         })
     }
 }

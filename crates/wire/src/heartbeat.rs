@@ -42,6 +42,10 @@ pub struct Heartbeat {
     /// Listeners that could not be opened.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<ListenerFault>,
+    /// Not all fits into a datagram: what is left out is as it was told last, and is told again in one of the next.
+    /// Absent from the original's agent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
 }
 
 fn two() -> u32 {
@@ -259,6 +263,7 @@ mod tests {
             boot: Some(Uuid::new_v4()),
             generation: Some(3),
             faults: vec![],
+            partial: false,
         }
     }
 

@@ -91,6 +91,11 @@ impl Amphora {
         amphora
     }
 
+    /// As a controller.
+    pub(crate) fn tls(&self) -> &Arc<rustls::ClientConfig> {
+        &self.tls
+    }
+
     pub(crate) fn dir(&self) -> &Path {
         self.temp.path()
     }

@@ -59,6 +59,7 @@ pub(crate) fn connect(
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let connection = rustls::ClientConnection::new(Arc::clone(tls), name).map_err(std::io::Error::other)?;
     let tcp = std::net::TcpStream::connect(address)?;
+    tcp.set_nodelay(true)?;
     tcp.set_read_timeout(Some(std::time::Duration::from_secs(30)))?;
     Ok(rustls::StreamOwned::new(connection, tcp))
 }

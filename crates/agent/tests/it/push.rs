@@ -114,6 +114,78 @@ fn what_is_not_for_this_amphora_changes_nothing() {
 }
 
 #[test]
+fn an_amphora_too_large_for_a_datagram_is_heard() {
+    let amphora = Amphora::start();
+    let member = Member::start(amphora.ip, "one");
+    let mut spec = amphora.spec(amphora.free_port(), &[member.address]);
+    spec.pools[0].members.extend((0..6_000).map(|_| crate::spec::member(member.address)));
+    amphora.push(&spec).unwrap();
+    let mut heard = std::collections::BTreeSet::new();
+    amphora.heartbeat("each member is told of in its turn", |beat| {
+        heard.extend(beat.pools.values().flat_map(|pool| pool.members.keys().copied()));
+        beat.generation == Some(1) && beat.partial && heard.len() == 6_001
+    });
+}
+
+#[test]
+fn heads_that_are_too_large_are_refused() {
+    let amphora = Amphora::start();
+    for (headers, length) in [(1, 100_000), (1, 10_000_000), (5_000, 1), (1_000, 1_000)] {
+        let lines: String = (0..headers).map(|n| format!("\r\nX-{n}: {}", "x".repeat(length))).collect();
+        let head = format!("GET {} HTTP/1.1{lines}", paths::INFO);
+        match crate::certs::request(amphora.tls(), &amphora.id.to_string(), amphora.api(), &head, b"") {
+            Ok((status, _)) => assert_eq!(status, 431, "{headers} {length}"),
+            // Cut off while it still sent.
+            Err(error) => assert!(length > 1, "{headers} {length}: {error}"),
+        }
+        assert_eq!(amphora.info().amphora_id, amphora.id);
+    }
+}
+
+#[test]
+fn many_quick_pushes_leave_nothing_behind() {
+    use std::io::{Read, Write};
+
+    let amphora = Amphora::start();
+    let (one, two) = (Member::start(amphora.ip, "one"), Member::start(amphora.ip, "two"));
+    let mut spec = amphora.spec(amphora.free_port(), &[one.address]);
+    amphora.push(&spec).unwrap();
+    let descriptors = |pid: u32| std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    let (agent, proxy) = (amphora.agent_pid(), amphora.proxy().unwrap().pid);
+    let before = (descriptors(agent), descriptors(proxy));
+    let mut line = crate::certs::connect(amphora.tls(), &amphora.id.to_string(), amphora.api()).unwrap();
+    for round in 0..1_000_u16 {
+        spec.generation += 1;
+        spec.pools[0].members[0].port = if round % 2 == 0 { &two } else { &one }.address.port();
+        // A listener that comes and goes.
+        spec.listeners.truncate(1);
+        if round % 3 == 0 {
+            spec.listeners.push(crate::spec::listener(20_000 + round, spec.pools[0].id));
+        }
+        let body = serde_json::to_vec(&spec).unwrap();
+        write!(line, "PUT {} HTTP/1.1\r\nHost: agent\r\nContent-Length: {}\r\n\r\n", paths::SPEC, body.len())
+            .unwrap();
+        line.write_all(&body).unwrap();
+        let mut answer = vec![];
+        while !answer.ends_with(b"}") {
+            let mut chunk = [0; 4096];
+            let length = line.read(&mut chunk).unwrap();
+            assert_ne!(length, 0, "hung up on");
+            answer.extend_from_slice(&chunk[..length]);
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    }
+    drop(line);
+    spec.listeners.truncate(1);
+    spec.generation += 1;
+    amphora.push(&spec).unwrap();
+    assert_eq!(get((amphora.ip, spec.listeners[0].port).into()).unwrap(), "one");
+    crate::amphora::eventually("nothing is left open", || {
+        (descriptors(agent) <= before.0 + 1 && descriptors(proxy) <= before.1 + 4).then_some(())
+    });
+}
+
+#[test]
 fn paths_and_methods_that_are_not_there() {
     let amphora = Amphora::start();
     for (method, path, status) in [

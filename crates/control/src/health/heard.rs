@@ -187,6 +187,7 @@ mod tests {
             boot: Some(Uuid::nil()),
             generation: Some(1),
             faults: vec![],
+            partial: false,
         }
     }
 

@@ -21,6 +21,7 @@ fn beat(amphora: AmphoraId, listener: ListenerId, seq: u64) -> Heartbeat {
         boot: Some(Uuid::nil()),
         generation: Some(1),
         faults: vec![],
+        partial: false,
     }
 }
 

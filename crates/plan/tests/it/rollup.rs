@@ -47,6 +47,7 @@ fn beat(listener: Option<ListenerWord>, pool: Option<(PoolWord, &[MemberWord])>)
         boot: None,
         generation: Some(1),
         faults: vec![],
+        partial: false,
     }
 }
 
@@ -197,6 +198,8 @@ fn an_older_generation_says_nothing_of_what_it_leaves_out() {
     let empty = Heartbeat { generation: Some(0), ..beat(None, None) };
     assert_eq!(rollup(&tree(), &empty), StatusChanges::default(), "nor does one without a spec of anything");
     graph.load_balancer.generation = 1;
+    let partial = Heartbeat { partial: true, ..beat(None, None) };
+    assert_eq!(rollup(&graph, &partial), StatusChanges::default(), "nor does a part of the rest");
     assert_ne!(rollup(&graph, &beat(None, None)), StatusChanges::default());
 }
 
