@@ -7,11 +7,11 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
-use octavia_wire::channel::MAX_FDS;
 use octavia_wire::{
     AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, BootConfig, ListenerFault, ProxyReport, SocketName,
     WIRE_VERSION,
 };
+use rustix::process::{Resource, getrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -24,7 +24,7 @@ use crate::link::LinkError;
 use crate::proxy::{Configured, Proxy, ProxyError};
 use crate::respawn::Respawn;
 use crate::rest::{self, Question};
-use crate::socket::{Sockets, wanted};
+use crate::socket::{Sockets, most, wanted};
 use crate::spec_file::SpecFile;
 use crate::sys::give_back_clean_pages;
 use crate::tls::Tls;
@@ -109,8 +109,8 @@ struct Agent {
 enum ApplyError {
     #[error("the proxy refuses the spec: {0}")]
     Refused(String),
-    #[error("the spec asks for {0} listening sockets, and at most {MAX_FDS} are possible")]
-    TooManySockets(usize),
+    #[error("the spec asks for {0} listening sockets, and at most {1} are possible here")]
+    TooManySockets(usize, usize),
     #[error("the spec is stored, but not in force: the proxy does not run: {0}")]
     NoProxy(String),
     #[error("the spec is stored, but not in force: {0}")]
@@ -120,7 +120,7 @@ enum ApplyError {
 impl ApplyError {
     /// Trying again does not help: the spec itself is at fault.
     fn is_for_good(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::TooManySockets(_))
+        matches!(self, Self::Refused(_) | Self::TooManySockets(..))
     }
 }
 
@@ -296,8 +296,9 @@ impl Agent {
     fn open_sockets(&mut self) -> Result<BTreeSet<SocketName>, ApplyError> {
         let (Some(spec), Some(proxy)) = (&self.spec, &self.proxy) else { return Ok(BTreeSet::new()) };
         let wanted = wanted(spec, proxy.threads);
-        if wanted.len() > MAX_FDS {
-            return Err(ApplyError::TooManySockets(wanted.len()));
+        let most = most(getrlimit(Resource::Nofile).current);
+        if wanted.len() > most {
+            return Err(ApplyError::TooManySockets(wanted.len(), most));
         }
         let faults = self.sockets.open(&wanted);
         for fault in faults.iter().filter(|fault| !self.faults.contains(fault)) {

@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use octavia_model::{ListenerId, ReasonCode};
+use octavia_wire::channel::MAX_FDS;
 use octavia_wire::{AmphoraSpec, ListenerFault, SocketName};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -31,6 +32,15 @@ pub(crate) fn wanted(spec: &AmphoraSpec, threads: u16) -> BTreeSet<SocketName> {
         }
     }
     names
+}
+
+/// Descriptors that are no listening sockets: the door's connections, and files of the moment.
+const OTHER_FILES: u64 = 256;
+
+/// How many listening sockets there may be: more would leave none to be spoken with. `files` = the process's limit.
+pub(crate) fn most(files: Option<u64>) -> usize {
+    let spare = files.unwrap_or(u64::MAX).saturating_sub(OTHER_FILES);
+    usize::try_from(spare).map_or(MAX_FDS, |spare| spare.min(MAX_FDS))
 }
 
 impl Sockets {
@@ -213,6 +223,15 @@ mod tests {
         let wanted = names(taken, 2).into_iter().chain(names(free, 2)).collect();
         assert_eq!(sockets.open(&wanted).len(), 1);
         assert!(names(free, 2).iter().all(|name| sockets.get(name).is_some()));
+    }
+
+    #[test]
+    fn some_descriptors_are_left_for_others() {
+        for (files, expected) in
+            [(None, 4096), (Some(1 << 20), 4096), (Some(1024), 768), (Some(256), 0), (Some(0), 0)]
+        {
+            assert_eq!(most(files), expected, "{files:?}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use octavia_model::ReasonCode;
 use octavia_wire::AmphoraSpec;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use crate::amphora::{Amphora, eventually};
 use crate::member::{Member, get};
@@ -86,8 +87,16 @@ fn more_sockets_than_can_be_passed_are_refused_and_nothing_changes() {
     assert_eq!(amphora.info().generation, 1);
     assert_eq!(get(SocketAddr::new(amphora.ip, good.listeners[0].port)).unwrap(), "one");
     assert_eq!(amphora.push(&good).unwrap().generation, 1);
-    // A thousand are fine.
+    // Nor as many as would leave the agent no descriptor to be spoken with.
+    let pid = Pid::from_raw(amphora.agent_pid().try_into().unwrap());
+    let all = getrlimit(Resource::Nofile);
     bad.listeners.truncate(1_000);
+    prlimit(pid, Resource::Nofile, Rlimit { current: Some(600), ..all }).unwrap();
+    let fault = amphora.push(&bad).unwrap_err();
+    assert!(fault.error.contains("at most 344"), "{}", fault.error);
+    assert_eq!(amphora.info().generation, 1);
+    prlimit(pid, Resource::Nofile, Rlimit { current: all.maximum, ..all }).unwrap();
+    // A thousand are fine.
     bad.listeners[0].port = good.listeners[0].port;
     assert_eq!(amphora.push(&bad).unwrap().faults, []);
     assert_eq!(get((amphora.ip, 20_999).into()).unwrap(), "one");
