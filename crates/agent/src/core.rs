@@ -134,7 +134,7 @@ impl From<ApplyError> for AgentFault {
 impl Agent {
     fn new(directory: Directory, boot: BootConfig, proxy_command: Vec<OsString>) -> Result<Self, AgentError> {
         let file = SpecFile::new(directory.path());
-        let spec = file.load()?.filter(|spec| {
+        let spec = file.load().filter(|spec| {
             let ours = spec.amphora_id == boot.amphora_id;
             if !ours {
                 tracing::error!(amphora = %spec.amphora_id, "the stored spec is another amphora's: left alone");

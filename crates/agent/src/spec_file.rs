@@ -33,23 +33,22 @@ impl SpecFile {
     }
 
     /// The stored spec. One that cannot be read, or would not be accepted if it were pushed, is set aside for people
-    /// to look at: the controller will push again.
-    pub(crate) fn load(&self) -> io::Result<Option<AmphoraSpec>> {
-        let json = match std::fs::read(&self.path) {
-            Ok(json) => json,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
+    /// to look at: the controller will push again. Whatever the disk does, an agent starts.
+    pub(crate) fn load(&self) -> Option<AmphoraSpec> {
+        let error = match std::fs::read(&self.path) {
+            Ok(json) => match understand(&json) {
+                Ok(spec) => return Some(spec),
+                Err(error) => error,
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => error.to_string(),
         };
-        let spec = serde_json::from_slice::<AmphoraSpec>(&json).map_err(|error| error.to_string());
-        match spec.and_then(|spec| spec.validate().map(|()| spec).map_err(|error| error.to_string())) {
-            Ok(spec) => Ok(Some(spec)),
-            Err(error) => {
-                let aside = self.sibling("corrupt");
-                tracing::error!(%error, path = %self.path.display(), aside = %aside.display(), "the stored spec is of no use");
-                std::fs::rename(&self.path, aside)?;
-                Ok(None)
-            }
+        let aside = self.sibling("corrupt");
+        tracing::error!(%error, path = %self.path.display(), aside = %aside.display(), "the stored spec is of no use");
+        if let Err(error) = std::fs::rename(&self.path, aside) {
+            tracing::error!(%error, "it stays where it is");
         }
+        None
     }
 
     /// When this returns, the spec survives a loss of power; when it fails, the one before it does.
@@ -109,6 +108,12 @@ impl SpecFile {
     }
 }
 
+fn understand(json: &[u8]) -> Result<AmphoraSpec, String> {
+    let spec: AmphoraSpec = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    spec.validate().map_err(|error| error.to_string())?;
+    Ok(spec)
+}
+
 fn remove_if_there(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -140,14 +145,14 @@ mod tests {
     fn the_last_stored_is_loaded() {
         let dir = tempfile::tempdir().unwrap();
         let file = SpecFile::new(dir.path());
-        assert_eq!(file.load().unwrap(), None);
+        assert_eq!(file.load(), None);
         file.store(&spec(1)).unwrap();
         file.store(&spec(2)).unwrap();
-        assert_eq!(SpecFile::new(dir.path()).load().unwrap(), Some(spec(2)));
+        assert_eq!(SpecFile::new(dir.path()).load(), Some(spec(2)));
         file.restore(Some(&spec(1))).unwrap();
-        assert_eq!(file.load().unwrap(), Some(spec(1)));
+        assert_eq!(file.load(), Some(spec(1)));
         file.restore(None).unwrap();
-        assert_eq!(file.load().unwrap(), None);
+        assert_eq!(file.load(), None);
     }
 
     #[test]
@@ -165,10 +170,28 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let file = SpecFile::new(dir.path());
             std::fs::write(dir.path().join("spec.json"), content).unwrap();
-            assert_eq!(file.load().unwrap(), None);
+            assert_eq!(file.load(), None);
             assert_eq!(std::fs::read_to_string(dir.path().join("spec.json.corrupt")).unwrap(), content);
-            assert_eq!(file.load().unwrap(), None);
+            assert_eq!(file.load(), None);
         }
+    }
+
+    #[test]
+    fn whatever_is_in_the_way_an_agent_starts() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = SpecFile::new(dir.path());
+        let (spec_path, aside) = (dir.path().join("spec.json"), dir.path().join("spec.json.corrupt"));
+        // A directory instead of a file gives way.
+        std::fs::create_dir(&spec_path).unwrap();
+        assert_eq!(file.load(), None);
+        file.store(&spec(1)).unwrap();
+        assert_eq!(file.load(), Some(spec(1)));
+        // What was set aside before, and cannot be replaced.
+        std::fs::write(&spec_path, "{").unwrap();
+        std::fs::write(aside.join("x"), "").unwrap();
+        assert_eq!(file.load(), None);
+        file.store(&spec(2)).unwrap();
+        assert_eq!(file.load(), Some(spec(2)));
     }
 
     #[test]
@@ -180,7 +203,7 @@ mod tests {
         let fault = AgentFault::from(file.store(&spec(2)).unwrap_err());
         assert_eq!(fault.http_code, 507);
         assert!(fault.error.contains("nothing was changed"), "{}", fault.error);
-        assert_eq!(file.load().unwrap(), Some(spec(1)));
+        assert_eq!(file.load(), Some(spec(1)));
         assert!(!dir.path().join("spec.json.new").is_symlink(), "nothing half written stays");
     }
 
@@ -193,11 +216,11 @@ mod tests {
         }
         std::os::unix::fs::symlink("/dev/full", dir.path().join("spec.json.new")).unwrap();
         file.restore(Some(&spec(2))).unwrap();
-        assert_eq!(file.load().unwrap(), Some(spec(2)));
+        assert_eq!(file.load(), Some(spec(2)));
         // What was kept is gone; with space, it is written again.
         file.restore(Some(&spec(1))).unwrap_err();
-        assert_eq!(file.load().unwrap(), Some(spec(2)));
+        assert_eq!(file.load(), Some(spec(2)));
         file.restore(Some(&spec(1))).unwrap();
-        assert_eq!(file.load().unwrap(), Some(spec(1)));
+        assert_eq!(file.load(), Some(spec(1)));
     }
 }
