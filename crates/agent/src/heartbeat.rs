@@ -86,7 +86,7 @@ fn seal(beat: &Heartbeat, key: &[u8]) -> Result<Vec<u8>, HeartbeatError> {
             let mut turn = beat.seq + place as u64;
             pool.members.retain(|_, word| {
                 turn += 1;
-                turn % turns == 0 || (keep_down && *word == MemberWord::Down)
+                turn.is_multiple_of(turns) || (keep_down && *word == MemberWord::Down)
             });
         }
         sealed = fits(&part);
@@ -166,10 +166,10 @@ impl Sender {
     pub(crate) fn send(&mut self, heartbeat: &Heartbeat) {
         let Some(&controller) = self.controllers.get(self.next) else { return };
         self.next = (self.next + 1) % self.controllers.len();
-        if let Err(error) = self.try_send(heartbeat, controller) {
-            if let Some(unsaid) = self.complaints.note(Instant::now()) {
-                tracing::warn!(%error, %controller, unsaid, "a heartbeat was not sent");
-            }
+        if let Err(error) = self.try_send(heartbeat, controller)
+            && let Some(unsaid) = self.complaints.note(Instant::now())
+        {
+            tracing::warn!(%error, %controller, unsaid, "a heartbeat was not sent");
         }
     }
 

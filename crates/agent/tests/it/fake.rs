@@ -59,12 +59,12 @@ impl Fake {
                 ProxyCommand::Hello => "hello",
                 ProxyCommand::Configure { .. } => "configure",
                 ProxyCommand::Report => "report",
-                ProxyCommand::Drain { .. } => std::process::exit(0),
+                ProxyCommand::Drain { .. } => std::process::abort(),
             };
             let deed = deed(&self.script, name);
             let deed = deed.as_deref().unwrap_or("answer");
             match deed {
-                "die" => std::process::exit(1),
+                "die" => std::process::abort(),
                 "hang-up" => return None,
                 "silence" => loop {
                     std::thread::park();
@@ -105,7 +105,7 @@ impl Fake {
             };
             match deed {
                 "forget" => return None,
-                "late" => std::process::exit(1),
+                "late" => std::process::abort(),
                 "twice" => self.say(stream, &event, fds.clone())?,
                 _ => {}
             }
