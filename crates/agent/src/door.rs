@@ -65,10 +65,10 @@ impl<T> Default for Room<T> {
 
 impl<T> Room<T> {
     /// Lets one in, in place of another if need be.
-    pub(crate) fn enter(&mut self, source: Source, ticket: T) -> Guest {
-        self.make_place(Stage::Silent);
+    pub(crate) fn enter(&mut self, source: Source, stage: Stage, ticket: T) -> Guest {
+        self.make_place(stage);
         self.clock += 1;
-        let seat = Seat { source, stage: Stage::Silent, since: self.clock, _ticket: ticket };
+        let seat = Seat { source, stage, since: self.clock, _ticket: ticket };
         self.guests.insert(self.clock, seat);
         self.clock
     }
@@ -134,7 +134,7 @@ mod tests {
 
     impl Room<()> {
         fn come(&mut self, from: u8, stages: &[Stage]) -> Guest {
-            let guest = self.enter(source(from), ());
+            let guest = self.enter(source(from), Silent, ());
             for stage in stages {
                 self.step(guest, *stage);
             }
@@ -188,18 +188,19 @@ mod tests {
     fn a_flood_from_many_sources_leaves_a_newcomer_its_time() {
         let mut room = Room::default();
         for n in 0..1_000 {
-            room.enter(IpAddr::from([172, 16, (n / 256) as u8, n as u8]).into(), ());
+            room.enter(IpAddr::from([172, 16, (n / 256) as u8, n as u8]).into(), Silent, ());
         }
         let controller = room.come(1, &[]);
         for n in 0..MAX_SILENT - 1 {
-            room.enter(IpAddr::from([192, 168, 0, n as u8]).into(), ());
+            room.enter(IpAddr::from([192, 168, 0, n as u8]).into(), Silent, ());
         }
         assert!(room.is_in(controller));
         room.step(controller, Stranger);
+        let at_once = room.enter(source(2), Stranger, ());
         for n in 0..1_000 {
-            room.enter(IpAddr::from([172, 17, (n / 256) as u8, n as u8]).into(), ());
+            room.enter(IpAddr::from([172, 17, (n / 256) as u8, n as u8]).into(), Silent, ());
         }
-        assert!(room.is_in(controller));
+        assert!(room.is_in(controller) && room.is_in(at_once));
     }
 
     #[test]

@@ -34,6 +34,8 @@ const MAX_HEAD: usize = 32 << 10;
 /// For a client that was not believed to read why: time, and pieces of what it still sends.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 const LINGER_READS: usize = 16;
+/// Connections accepted before those that are in get their turn.
+const ACCEPTS: u64 = 16;
 /// From the connection on; under pressure it ends earlier, in favour of others.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Also how long a connection may be idle between requests.
@@ -52,10 +54,13 @@ pub(crate) enum Question {
 /// Accepts for ever, at once: who waited in the listening socket would wait for strangers.
 pub(crate) async fn serve(listener: TcpListener, tls: Arc<Tls>, questions: mpsc::Sender<Question>) {
     let door = Arc::new(Door::default());
-    loop {
+    for turn in 1_u64.. {
+        if turn.is_multiple_of(ACCEPTS) {
+            tokio::task::yield_now().await;
+        }
         match listener.accept().await {
             Ok((tcp, peer)) => {
-                let (pass, sent_away) = Pass::new(&door, peer.ip());
+                let (pass, sent_away) = Pass::new(&door, peer.ip(), stage_of(&tcp));
                 let (door, tls, questions) = (Arc::clone(&door), Arc::clone(&tls), questions.clone());
                 tokio::spawn(async move {
                     let ended = tokio::select! {
@@ -81,6 +86,16 @@ pub(crate) async fn serve(listener: TcpListener, tls: Arc<Tls>, questions: mpsc:
                 }
             }
         }
+    }
+}
+
+/// Who came with a word, as controllers do, is not one of the silent crowd for a moment.
+fn stage_of(tcp: &TcpStream) -> Stage {
+    use rustix::net::{RecvFlags, recv};
+
+    match recv(tcp, &mut [0_u8; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+        Err(_) => Stage::Silent,
+        Ok(_) => Stage::Stranger,
     }
 }
 
@@ -123,9 +138,9 @@ struct Pass {
 
 impl Pass {
     /// The receiver hears when the connection has to leave.
-    fn new(door: &Arc<Door>, ip: IpAddr) -> (Self, oneshot::Receiver<()>) {
+    fn new(door: &Arc<Door>, ip: IpAddr, stage: Stage) -> (Self, oneshot::Receiver<()>) {
         let (ticket, sent_away) = oneshot::channel();
-        let guest = door.room().enter(ip.into(), ticket);
+        let guest = door.room().enter(ip.into(), stage, ticket);
         (Self { door: Arc::clone(door), guest }, sent_away)
     }
 

@@ -40,8 +40,6 @@ impl Crowd {
                     if crowd.len() > STAY {
                         crowd.pop_front();
                         let _ = there.send(());
-                        // A thousand a second.
-                        std::thread::sleep(Duration::from_millis(1));
                     }
                 }
             }
@@ -71,7 +69,8 @@ fn strangers_do_not_hold_up_controllers() {
         let mut slowest = Duration::ZERO;
         for _ in 0..20 {
             let asked = Instant::now();
-            amphora.info();
+            // At full speed the crowd may push one out in its handshake; controllers ask again, too.
+            eventually("a controller is heard", || amphora.try_request("GET", paths::INFO, b"").ok());
             slowest = slowest.max(asked.elapsed());
         }
         println!("slowest answer among those who say {word:?}: {slowest:?}");
