@@ -126,6 +126,37 @@ fn a_killed_agent_does_not_stop_traffic_and_the_next_adopts_the_proxy() {
 }
 
 #[test]
+fn a_stopped_agent_goes_on_where_it_was() {
+    use rustix::process::Signal;
+
+    let amphora = Amphora::start();
+    let member = Member::start(amphora.ip, "one");
+    let spec = amphora.spec(amphora.free_port(), &[member.address]);
+    amphora.push(&spec).unwrap();
+    let vip = (amphora.ip, spec.listeners[0].port).into();
+    let boot = amphora.info().boot;
+    for _ in 0..3 {
+        crate::amphora::signal(amphora.agent_pid(), Signal::STOP);
+        for _ in 0..50 {
+            assert_eq!(get(vip).unwrap(), "one");
+        }
+        // A connection it cannot answer waits.
+        std::thread::scope(|scope| {
+            let asked = scope.spawn(|| amphora.info());
+            assert_eq!(get(vip).unwrap(), "one");
+            crate::amphora::signal(amphora.agent_pid(), Signal::CONT);
+            assert_eq!(asked.join().unwrap().boot, boot);
+        });
+    }
+    // Its proxy dies unseen.
+    crate::amphora::signal(amphora.agent_pid(), Signal::STOP);
+    amphora.kill_proxy();
+    crate::amphora::signal(amphora.agent_pid(), Signal::CONT);
+    assert_eq!(get(vip).unwrap(), "one");
+    eventually("another proxy runs", || Some(amphora.info()).filter(|info| info.generation == 1));
+}
+
+#[test]
 fn both_killed_the_spec_on_disk_is_enough() {
     let mut amphora = Amphora::start();
     let member = Member::start(amphora.ip, "one");

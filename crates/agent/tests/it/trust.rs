@@ -64,3 +64,25 @@ fn garbage_is_no_handshake() {
     }
     assert_eq!(amphora.info().amphora_id, amphora.id);
 }
+
+#[test]
+fn another_authority_takes_over_without_a_restart() {
+    let amphora = Amphora::start();
+    let next = Authority::new();
+    let (old_client, new_client) = (
+        amphora.authority.client(Some(&amphora.authority.issue(CONTROLLER))),
+        next.client(Some(&next.issue(CONTROLLER))),
+    );
+    let head = format!("GET {} HTTP/1.1", paths::INFO);
+    let ask = |client| request(client, &amphora.id.to_string(), amphora.api(), &head, b"");
+    assert_eq!(ask(&old_client).unwrap().0, 200);
+    ask(&new_client).expect_err("not yet");
+    // One file after the other, as whoever renews them does: in between nobody has to be served.
+    std::fs::write(amphora.file("server.pem"), next.issue(&amphora.id.to_string())).unwrap();
+    ask(&old_client).expect_err("half way");
+    ask(&new_client).expect_err("half way");
+    std::fs::write(amphora.file("client_ca.pem"), &next.pem).unwrap();
+    assert_eq!(ask(&new_client).unwrap().0, 200);
+    // Nor by a session that is remembered.
+    ask(&old_client).expect_err("no longer");
+}
