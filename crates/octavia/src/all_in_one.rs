@@ -25,6 +25,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::args::{AllInOneOptions, AuthStrategy, PendingWrites};
+use crate::server;
+use crate::signal::StopSignals;
 use crate::state_dir::StateDir;
 
 /// Heartbeats cost nothing on one machine, and users look at fresh numbers.
@@ -35,6 +37,7 @@ const HEARTBEAT_PORT: u16 = 5555;
 const GRACE: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(options: AllInOneOptions) -> anyhow::Result<ExitCode> {
+    let mut signals = StopSignals::listen()?;
     let service = AllInOne::start(&options).await?;
     tracing::info!(
         url = service.url(),
@@ -42,26 +45,10 @@ pub(crate) async fn run(options: AllInOneOptions) -> anyhow::Result<ExitCode> {
         "ready; try: export OS_CLIENT_CONFIG_FILE={} OS_CLOUD=demo; octavia lb list",
         service.clouds_yaml().display(),
     );
-    let signal = stop_signal().await;
+    let signal = signals.next().await;
     tracing::info!(signal, "stopping; amphorae go on carrying traffic");
     service.stop().await;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Waits for SIGINT or SIGTERM; gives its name.
-pub(crate) async fn stop_signal() -> &'static str {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => tokio::select! {
-            _ = tokio::signal::ctrl_c() => "SIGINT",
-            _ = terminate.recv() => "SIGTERM",
-        },
-        Err(_) => {
-            drop(tokio::signal::ctrl_c().await);
-            "SIGINT"
-        }
-    }
 }
 
 /// Everything, running.
@@ -111,12 +98,12 @@ impl AllInOne {
             .nest_service(NETWORK_PATH, cloud.network_router())
             .nest(LOAD_BALANCER_PATH, api.clone())
             .fallback_service(api);
-        let (stop, stopped) = watch::channel(false);
-        let server = tokio::spawn(serve(listener, app, stopped));
-
+        // Whoever gets an answer finds them: the first requests wait in the listening socket.
         let clouds_yaml =
             cloud.clouds_yaml(&format!("{url}{IDENTITY_PATH}")).context("clouds.yaml cannot be written")?;
         write_atomically(&state.join("api.url"), &format!("{url}\n"))?;
+        let (stop, stopped) = watch::channel(false);
+        let server = tokio::spawn(server::serve(listener, app, stopped));
         Ok(Self { url, clouds_yaml, controller, server, stop, _cloud: cloud, _state: state })
     }
 
@@ -204,8 +191,11 @@ async fn start_controller(cloud: &LocalCloud, store: &Store) -> anyhow::Result<C
 }
 
 async fn listen(bind: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(bind).await.with_context(|| {
-        format!("the API cannot listen at {bind}: is another one running? (--bind ADDR:PORT chooses another place)")
+    TcpListener::bind(bind).await.map_err(|error| {
+        let taken = error.kind() == std::io::ErrorKind::AddrInUse;
+        let guess = if taken { ": is another one running?" } else { "" };
+        let advice = "(--bind ADDR:PORT chooses another place)";
+        anyhow::Error::new(error).context(format!("the API cannot listen at {bind}{guess} {advice}"))
     })
 }
 
@@ -218,16 +208,6 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
         });
     }
     address
-}
-
-async fn serve(listener: TcpListener, app: Router, mut stopped: watch::Receiver<bool>) {
-    let graceful = axum::serve(listener, app).with_graceful_shutdown(async move {
-        // An error means that the sender is gone: stop as well.
-        let _ = stopped.wait_for(|stop| *stop).await;
-    });
-    if let Err(error) = graceful.await {
-        tracing::error!(%error, "the API server ended");
-    }
 }
 
 /// Makes the file be there, for our eyes only; SQLite gives its companions the same mode.

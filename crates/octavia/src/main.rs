@@ -7,6 +7,8 @@ mod args;
 mod demo;
 mod logging;
 mod quickstart;
+mod server;
+mod signal;
 mod state_dir;
 
 use std::ffi::OsString;

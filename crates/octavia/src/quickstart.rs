@@ -9,14 +9,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use octavia_client::{
-    Api, CloudConfig, Goal, Kind, ListenerSpec, MemberSpec, MonitorSpec, Populated, Session,
+    Api, CloudConfig, Error as ClientError, Goal, Kind, ListenerSpec, MemberSpec, MonitorSpec, Populated,
+    Session,
 };
 use serde_json::{Map, Value, json};
 
-use crate::all_in_one::{self, AllInOne};
+use crate::all_in_one::AllInOne;
 use crate::args::{AllInOneOptions, AuthStrategy, NetworkKind, PendingWrites, QuickstartOptions};
 use crate::demo::{DemoMember, Visits, visit};
 use crate::logging::{self, LogOptions};
+use crate::signal::StopSignals;
 
 const MEMBERS: [&str; 3] = ["member-1", "member-2", "member-3"];
 /// Above 1023: a newcomer has no privilege.
@@ -27,6 +29,8 @@ const STATUS_WITHIN: Duration = Duration::from_secs(30);
 pub(crate) async fn run(options: QuickstartOptions) -> anyhow::Result<ExitCode> {
     let log = LogOptions::quiet();
     logging::init(&log)?;
+    // Before there is anything that would be left behind.
+    let mut signals = StopSignals::listen()?.or_hangup()?;
     let (state_dir, temporary) = state_dir(&options)?;
     let service = AllInOneOptions {
         state_dir: state_dir.clone(),
@@ -41,18 +45,46 @@ pub(crate) async fn run(options: QuickstartOptions) -> anyhow::Result<ExitCode> 
     say.line("Starting the API, the controllers and an embedded local cloud.")?;
     let service = AllInOne::start(&service).await?;
 
-    // Whatever happens in the demonstration, what it made is removed.
-    let shown = tokio::select! {
-        shown = demonstrate(&service, &mut say, &options) => shown,
-        _ = all_in_one::stop_signal() => Ok(()),
-    };
-    let removed = remove(&service, &mut say).await;
+    // Whatever happens, what was made is removed.
+    let shown = present(&service, &mut say, &options, &mut signals).await;
+    let removed = remove(&service, &mut say, temporary.is_some(), shown.made).await;
     service.stop().await;
+    if let Err(error) = removed {
+        return Err(match temporary {
+            // Processes go on in there: whoever ends them wants to see which.
+            Some(kept) => error.context(format!("something is left running in {}", kept.keep().display())),
+            None => error,
+        });
+    }
     drop(temporary);
-    shown?;
-    removed?;
-    say.line("Nothing is left running.")?;
+    shown.outcome?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What became of the demonstration.
+struct Shown {
+    /// The load balancer's id.
+    made: Option<String>,
+    outcome: anyhow::Result<()>,
+}
+
+async fn present(
+    service: &AllInOne,
+    say: &mut Narrator,
+    options: &QuickstartOptions,
+    signals: &mut StopSignals,
+) -> Shown {
+    // Not interrupted: whoever does not wait for the answer does not know what there is to remove.
+    let demo = match Demo::start(service).await {
+        Ok(demo) => demo,
+        Err(outcome) => return Shown { made: None, outcome: Err(outcome) },
+    };
+    let made = Some(demo.id.clone());
+    let outcome = tokio::select! {
+        outcome = demo.show(service, say, options) => outcome,
+        _ = signals.next() => Ok(()),
+    };
+    Shown { made, outcome }
 }
 
 /// The given directory, or a temporary one that goes when its guard is dropped.
@@ -77,63 +109,80 @@ fn free_or_any(wanted: SocketAddr) -> SocketAddr {
     }
 }
 
-async fn demonstrate(
-    service: &AllInOne,
-    say: &mut Narrator,
-    options: &QuickstartOptions,
-) -> anyhow::Result<()> {
-    let mut members = vec![];
-    for name in MEMBERS {
-        members.push(DemoMember::start(name).await?);
-    }
-    let api = demo_api(service.clouds_yaml())?;
-    let start = Instant::now();
-    let lb = create(&api, &members).await?;
-    let vip = lb["vip_address"].as_str().context("the API gave no VIP address")?.to_owned();
-    let id = lb["id"].as_str().context("the API gave no id")?.to_owned();
-    let url = format!("http://{vip}:{PORT}/");
-    wait_serving(&url).await?;
-    say.line(&format!(
-        "A load balancer serves at {url} - {} ms after the request for it.",
-        start.elapsed().as_millis()
-    ))?;
-    api.lb_wait(&id, Goal::Active, STATUS_WITHIN, |_, _| {}).await?;
-
-    say.line("\n300 requests, each on a new connection:")?;
-    let visits = visit(&url, 300, Duration::from_secs(30), Duration::ZERO).await?;
-    say.visits(&visits)?;
-
-    let victim = &mut members[1];
-    let pool = Place::of(&lb)?;
-    say.line(&format!("\n{} is killed; requests go on, 100 a second at most:", victim.name))?;
-    victim.kill();
-    let visits = until_status(&api, &pool, victim, &url, "ERROR").await?;
-    say.visits(&visits)?;
-    say.line(&format!("The API says {} is ERROR. Without it:", victim.name))?;
-    say.visits(&visit(&url, 100, Duration::from_secs(30), Duration::ZERO).await?)?;
-
-    say.line(&format!("\n{} comes back:", victim.name))?;
-    victim.revive().await?;
-    let visits = until_status(&api, &pool, victim, &url, "ONLINE").await?;
-    say.visits(&visits)?;
-    say.line(&format!("The API says {} is ONLINE. With all members:", victim.name))?;
-    say.visits(&visit(&url, 300, Duration::from_secs(30), Duration::ZERO).await?)?;
-
-    if options.exit {
-        return Ok(());
-    }
-    say.line(&format!("\nIt stays until you press Ctrl-C.\n\n  load balancer   {url}\n  API             {}\n  clouds.yaml     {}\n", service.url(), service.clouds_yaml().display()))?;
-    say.line(&format!(
-        "Try, in another terminal:\n\n  curl {url}\n  export OS_CLIENT_CONFIG_FILE={} OS_CLOUD=demo\n  {} lb list\n  openstack loadbalancer list        # python-openstackclient and python-octaviaclient, unmodified\n",
-        service.clouds_yaml().display(),
-        std::env::current_exe().map_or_else(|_| "octavia".to_owned(), |p| p.display().to_string()),
-    ))?;
-    std::future::pending().await
+/// The demo members, and a load balancer over them.
+struct Demo {
+    api: Api,
+    members: Vec<DemoMember>,
+    lb: Map<String, Value>,
+    id: String,
+    start: Instant,
 }
 
-/// As a user would: clouds.yaml, the project's own user.
-fn demo_api(clouds_yaml: &Path) -> anyhow::Result<Api> {
-    let cloud = CloudConfig::from_file(clouds_yaml, Some("demo"))?;
+impl Demo {
+    async fn start(service: &AllInOne) -> anyhow::Result<Self> {
+        let mut members = vec![];
+        for name in MEMBERS {
+            members.push(DemoMember::start(name).await?);
+        }
+        let api = api_as("demo", service.clouds_yaml())?;
+        let start = Instant::now();
+        let lb = create(&api, &members).await?;
+        let id = lb["id"].as_str().context("the API gave no id")?.to_owned();
+        Ok(Self { api, members, lb, id, start })
+    }
+
+    async fn show(
+        self,
+        service: &AllInOne,
+        say: &mut Narrator,
+        options: &QuickstartOptions,
+    ) -> anyhow::Result<()> {
+        let Self { api, mut members, lb, id, start } = self;
+        let vip = lb["vip_address"].as_str().context("the API gave no VIP address")?.to_owned();
+        let url = format!("http://{vip}:{PORT}/");
+        wait_serving(&url).await?;
+        say.line(&format!(
+            "A load balancer serves at {url} - {} ms after the request for it.",
+            start.elapsed().as_millis()
+        ))?;
+        api.lb_wait(&id, Goal::Active, STATUS_WITHIN, |_, _| {}).await?;
+
+        say.line("\n300 requests, each on a new connection:")?;
+        let visits = visit(&url, 300, Duration::from_secs(30), Duration::ZERO).await?;
+        say.visits(&visits)?;
+
+        let victim = &mut members[1];
+        let pool = Place::of(&lb)?;
+        say.line(&format!("\n{} is killed; requests go on, 100 a second at most:", victim.name))?;
+        victim.kill();
+        let visits = until_status(&api, &pool, victim, &url, "ERROR").await?;
+        say.visits(&visits)?;
+        say.line(&format!("The API says {} is ERROR. Without it:", victim.name))?;
+        say.visits(&visit(&url, 100, Duration::from_secs(30), Duration::ZERO).await?)?;
+
+        say.line(&format!("\n{} comes back:", victim.name))?;
+        victim.revive().await?;
+        let visits = until_status(&api, &pool, victim, &url, "ONLINE").await?;
+        say.visits(&visits)?;
+        say.line(&format!("The API says {} is ONLINE. With all members:", victim.name))?;
+        say.visits(&visit(&url, 300, Duration::from_secs(30), Duration::ZERO).await?)?;
+
+        if options.exit {
+            return Ok(());
+        }
+        say.line(&format!("\nIt stays until you press Ctrl-C.\n\n  load balancer   {url}\n  API             {}\n  clouds.yaml     {}\n", service.url(), service.clouds_yaml().display()))?;
+        say.line(&format!(
+            "Try, in another terminal:\n\n  curl {url}\n  export OS_CLIENT_CONFIG_FILE={} OS_CLOUD=demo\n  {} lb list\n  openstack loadbalancer list        # python-openstackclient and python-octaviaclient, unmodified\n",
+            service.clouds_yaml().display(),
+            std::env::current_exe().map_or_else(|_| "octavia".to_owned(), |p| p.display().to_string()),
+        ))?;
+        std::future::pending().await
+    }
+}
+
+/// As a user would: clouds.yaml, and a user of the embedded cloud.
+fn api_as(user: &str, clouds_yaml: &Path) -> anyhow::Result<Api> {
+    let cloud = CloudConfig::from_file(clouds_yaml, Some(user))?;
     Ok(Api::new(Session::new(cloud)?))
 }
 
@@ -223,18 +272,39 @@ async fn until_status(
     }
 }
 
-/// Deletes what the demonstration made, and waits until it is gone.
-async fn remove(service: &AllInOne, say: &mut Narrator) -> anyhow::Result<()> {
-    say.line("\nRemoving the load balancer.")?;
-    let api = demo_api(service.clouds_yaml())?;
+/// Removes what has no place to stay: everything when the state directory goes, too; else only what the
+/// demonstration `made`. Waits until it is gone.
+async fn remove(
+    service: &AllInOne,
+    say: &mut Narrator,
+    everything: bool,
+    made: Option<String>,
+) -> anyhow::Result<()> {
+    // Users may have made something, in any project, while it stayed.
+    let api = api_as("admin", service.clouds_yaml())?;
     let all = api.list(Kind::LoadBalancer, &[]).await?;
-    for lb in &all {
-        api.lb_delete(lb.id(), true).await?;
+    let (go, stay): (Vec<_>, Vec<_>) =
+        all.iter().partition(|lb| everything || made.as_deref() == Some(lb.id()));
+    say.line(match go.len() {
+        0 | 1 => "\nRemoving the load balancer.",
+        _ => "\nRemoving the load balancers.",
+    })?;
+    for lb in &go {
+        match api.lb_delete(lb.id(), true).await {
+            // Somebody else is removing it.
+            Err(ClientError::Api { status: 404 | 409, .. }) => {}
+            outcome => outcome?,
+        }
     }
-    for lb in &all {
+    for lb in &go {
         api.lb_wait(lb.id(), Goal::Gone, STATUS_WITHIN, |_, _| {}).await?;
     }
-    Ok(())
+    match stay.len() {
+        0 => say.line("Nothing is left running."),
+        count => say.line(&format!(
+            "{count} other load balancer(s) of this state directory go on; `octavia all-in-one` manages them."
+        )),
+    }
 }
 
 struct Narrator {

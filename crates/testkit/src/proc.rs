@@ -174,6 +174,11 @@ pub fn interrupt(pid: i32) {
     signal(pid, Signal::INT);
 }
 
+/// Closes its terminal.
+pub fn hang_up(pid: i32) {
+    signal(pid, Signal::HUP);
+}
+
 fn signal(pid: i32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(pid) {
         let _ = rustix::process::kill_process(pid, signal);

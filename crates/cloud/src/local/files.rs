@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-/// Files not yet renamed into place end in this; what a crash leaves of them is overwritten or ignored.
+/// Files not yet renamed into place end in this; what a crash leaves of them is overwritten, ignored or
+/// removed at the next start.
 pub(super) const UNFINISHED: &str = ".tmp";
 
 /// Replaces the file at once and durably. Mode 0600.
@@ -39,6 +40,30 @@ pub(super) fn file_remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Removes a file, or a directory with all that is in it; absent is fine.
+pub(super) fn path_remove(path: &Path) -> io::Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// Removes what a crash left unfinished in the directory.
+pub(super) fn remains_remove(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.as_os_str().as_encoded_bytes().ends_with(UNFINISHED.as_bytes()) {
+            path_remove(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// The file's content, `None` when there is no such file, an error when it is larger than `limit` bytes.

@@ -74,7 +74,12 @@ async fn everything_is_the_same_after_a_restart() {
         cloud.get(&kept, "/networking/v2.0/subnets").await.body,
     );
 
+    // What a crash in the middle of a write leaves.
+    let unfinished = cloud.path().join("cloud/ports/half.json.tmp");
+    std::fs::write(&unfinished, "{").unwrap();
+
     let cloud = cloud.restarted(options());
+    assert!(!unfinished.exists());
     let after = (
         cloud.password("demo"),
         cloud.local.heartbeat_key().to_owned(),

@@ -7,10 +7,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use octavia_testkit::{net, proc, wait_for};
+use octavia_testkit::{Rest, net, proc, wait_for};
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::ports::{for_nobody, without_privilege};
+use crate::world::{LIMIT, World, binary, origins, serving};
 
 /// A home and a directory for temporary files, both empty and ours alone, so that anything left behind is seen.
 struct Place {
@@ -45,6 +47,16 @@ impl Place {
         command.current_dir(self.path("home")).env("HOME", self.path("home")).env("TMPDIR", self.path("tmp"));
         let out = std::fs::File::create(self.path("out"))?;
         Ok(command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out).spawn()?)
+    }
+
+    /// What it says in the end that the name stands for.
+    async fn invitation(&self, name: &str) -> Result<String> {
+        wait_for("its invitation", Duration::from_secs(120), async || {
+            let text = self.output();
+            let found = text.lines().find_map(|line| line.trim().strip_prefix(name)).map(str::trim);
+            found.map(str::to_owned).ok_or(text)
+        })
+        .await
     }
 
     fn output(&self) -> String {
@@ -95,17 +107,14 @@ async fn quickstart_finishes_by_itself() -> Result<()> {
 async fn quickstart_stays_until_ctrl_c() -> Result<()> {
     let place = Place::new()?;
     let mut child = place.start(&[])?;
-    let url = wait_for("its invitation", Duration::from_secs(120), async || {
-        let text = place.output();
-        let url = text.lines().find_map(|line| line.trim().strip_prefix("load balancer")).map(str::trim);
-        match url {
-            Some(url) if text.contains("clouds.yaml") => Ok(url.to_owned()),
-            _ => Err(text),
-        }
-    })
-    .await?;
+    let url = place.invitation("load balancer").await?;
     let vip = url.trim_start_matches("http://").trim_end_matches('/');
     answers(vip)?;
+    // What users make meanwhile, in any project, has no place to stay either.
+    let clouds_yaml = place.invitation("clouds.yaml").await?;
+    let admin = Rest::login(Path::new(&clouds_yaml), "admin").await?;
+    let subnet = admin.subnet_id("private-subnet").await?;
+    admin.lb_create(&json!({"name": "mine", "vip_subnet_id": subnet})).await?;
     proc::interrupt(i32::try_from(child.id())?);
     let status = ended(&mut child, Duration::from_secs(30), &place).await?;
     ensure!(status.success(), "{status}: {}", place.output());
@@ -124,6 +133,59 @@ async fn quickstart_keeps_to_its_state_directory() -> Result<()> {
     ensure!(is_private(&state)?, "others may read the state directory");
     std::fs::remove_dir_all(&state)?;
     place.nothing_left().await
+}
+
+/// Others' load balancers in a state directory that stays are none of the demonstration's business.
+#[tokio::test(flavor = "multi_thread")]
+async fn quickstart_removes_only_its_own_from_a_state_directory() -> Result<()> {
+    let mut world = World::start().await?;
+    let origins = origins(1)?;
+    let lb = world.http_lb("precious", &origins, None).await?;
+    world.product.stop(LIMIT).await?;
+    let mut child = Command::new(binary())
+        .args(["quickstart", "--exit", "--bind", &net::free_address()?.to_string(), "--state-dir"])
+        .arg(world.product.state_dir())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let status = proc::ended(&mut child, "quickstart", Duration::from_secs(120)).await?;
+    let mut text = String::new();
+    child.stdout.take().context("no output")?.read_to_string(&mut text)?;
+    ensure!(status.success(), "{status}: {text}");
+    ensure!(text.contains("1 other load balancer(s)"), "{text}");
+    serving(lb.vip).await?;
+    world.product.restart().await?;
+    world.rest.lb_active(&lb.id, LIMIT).await?;
+    world.rest.lb_delete(&lb.id, LIMIT).await
+}
+
+/// At whatever moment it is interrupted, nothing is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn quickstart_cleans_up_whenever_it_is_interrupted() -> Result<()> {
+    let hurried: [(fn(i32), &str); 4] = [
+        (proc::interrupt, ""),
+        (proc::terminate, "Starting"),
+        (proc::interrupt, "Starting"),
+        (proc::hang_up, "A load balancer serves"),
+    ];
+    for (signal, said) in hurried {
+        let place = Place::new()?;
+        let mut child = place.start(&[])?;
+        let pid = i32::try_from(child.id())?;
+        // Its first file, or its first words.
+        let begun = || match said {
+            "" => std::fs::read_dir(place.path("tmp")).is_ok_and(|mut files| files.next().is_some()),
+            said => place.output().contains(said),
+        };
+        wait_for("its beginning", Duration::from_secs(60), async || {
+            if begun() { Ok(()) } else { Err(place.output()) }
+        })
+        .await?;
+        signal(pid);
+        let status = ended(&mut child, Duration::from_secs(60), &place).await?;
+        ensure!(status.success(), "after {said:?}: {status}: {}", place.output());
+        place.nothing_left().await.with_context(|| format!("after {said:?}: {}", place.output()))?;
+    }
+    Ok(())
 }
 
 fn is_private(dir: &Path) -> Result<bool> {

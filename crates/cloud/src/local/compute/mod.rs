@@ -22,6 +22,7 @@ use self::address::Addresses;
 use self::server::{ServerDir, boot_files_check};
 use super::OpenError;
 use super::blocking::Blocking;
+use super::files::remains_remove;
 use crate::{CloudError, Compute, Server, ServerRequest, ServerState};
 
 /// Below the state directory.
@@ -46,7 +47,7 @@ impl LoopbackCompute {
         let dir = state_dir.join(DIR);
         super::files::dir_private(&dir).map_err(|error| OpenError::file(&dir, error))?;
         let mut addresses = Addresses::new(network);
-        server::remains_remove(&dir).map_err(|error| OpenError::file(&dir, error))?;
+        remains_remove(&dir).map_err(|error| OpenError::file(&dir, error))?;
         for server in ServerDir::list(&dir).map_err(|error| OpenError::file(&dir, error))? {
             if let Ok(Some(address)) = server.address() {
                 addresses.take(address);

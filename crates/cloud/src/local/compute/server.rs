@@ -13,7 +13,7 @@ use octavia_wire::{ProcessId, files};
 
 use super::address::Addresses;
 use super::process::runs;
-use crate::local::files::{UNFINISHED, dir_private, file_read, file_swap};
+use crate::local::files::{UNFINISHED, dir_private, file_read, file_swap, path_remove};
 use crate::{BootFile, CloudError, Server, ServerState};
 
 /// The agent's management address, a line of text.
@@ -229,30 +229,12 @@ impl ServerDir {
     pub(super) fn remove(&self) -> io::Result<()> {
         let mut gone = self.path.as_os_str().to_owned();
         gone.push(UNFINISHED);
-        remove_all(Path::new(&gone))?;
+        path_remove(Path::new(&gone))?;
         match fs::rename(&self.path, &gone) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             outcome => outcome?,
         }
-        remove_all(Path::new(&gone))
-    }
-}
-
-/// What a crash left of servers that were being removed.
-pub(super) fn remains_remove(root: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(root)? {
-        let path = entry?.path();
-        if path.to_str().is_some_and(|path| path.ends_with(UNFINISHED)) {
-            remove_all(&path)?;
-        }
-    }
-    Ok(())
-}
-
-fn remove_all(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        outcome => outcome,
+        path_remove(Path::new(&gone))
     }
 }
 

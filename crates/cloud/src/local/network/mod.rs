@@ -17,7 +17,7 @@ use self::book::{Book, BookError, Change, Net, Port};
 pub(super) use self::http::router;
 use super::OpenError;
 use super::blocking::Blocking;
-use super::files::{dir_private, file_read, file_remove, file_replace};
+use super::files::{dir_private, file_read, file_remove, file_replace, remains_remove};
 use super::seed::Seed;
 use crate::{CloudError, Network, NetworkInfo, PortInfo, SubnetInfo, VipPort, VipRequest};
 
@@ -38,6 +38,7 @@ impl LocalNetwork {
         let dir = cloud_dir.join("ports");
         let failed = |error| OpenError::file(&dir, error);
         dir_private(&dir).map_err(failed)?;
+        remains_remove(&dir).map_err(failed)?;
         let mut ports = vec![];
         for entry in std::fs::read_dir(&dir).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
