@@ -161,8 +161,8 @@ async fn quickstart_removes_only_its_own_from_a_state_directory() -> Result<()> 
 /// At whatever moment it is interrupted, nothing is left.
 #[tokio::test(flavor = "multi_thread")]
 async fn quickstart_cleans_up_whenever_it_is_interrupted() -> Result<()> {
-    let hurried: [(fn(i32), &str); 4] = [
-        (proc::interrupt, ""),
+    let hurried = [
+        (proc::interrupt as fn(i32), ""),
         (proc::terminate, "Starting"),
         (proc::interrupt, "Starting"),
         (proc::hang_up, "A load balancer serves"),
