@@ -1,12 +1,12 @@
 //! A cloud in a temporary directory, and HTTP requests to it without sockets.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
-use octavia_cloud::local::{IDENTITY_PATH, LocalCloud, LocalOptions, NETWORK_PATH};
+use octavia_cloud::local::{IDENTITY_PATH, LocalCloud, LocalOptions, NETWORK_PATH, OpenError};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -36,7 +36,7 @@ impl Cloud {
     }
 
     fn open(dir: tempfile::TempDir, options: LocalOptions) -> Self {
-        let local = LocalCloud::open(dir.path(), options).unwrap();
+        let local = open_again(dir.path(), options).unwrap();
         local.clouds_yaml("http://127.0.0.1:9876/identity").unwrap();
         let router = Router::new()
             .nest_service(IDENTITY_PATH, local.identity_router())
@@ -92,6 +92,20 @@ impl Cloud {
         let answer = self.login(&login(user, &self.password(user), &project(user))).await;
         assert_eq!(answer.status, 201, "{}", answer.body);
         answer.subject()
+    }
+}
+
+/// Opens a cloud that may have been open before. Its network is free for a moment in between, and another test may be
+/// in it: then waits until that ends.
+pub(crate) fn open_again(dir: &Path, options: LocalOptions) -> Result<LocalCloud, OpenError> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        match LocalCloud::open(dir, options.clone()) {
+            Err(OpenError::NetworkTaken(_)) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            outcome => return outcome,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use octavia_cloud::{RequestContext, VipRequest, suite};
 use octavia_model::{LoadBalancerId, NetworkId, PortId, ProjectId, SubnetId};
 use serde_json::json;
 
-use crate::kit::{Cloud, login, options, project};
+use crate::kit::{Cloud, login, open_again, options, project};
 
 async fn ids(cloud: &Cloud) -> (NetworkId, SubnetId) {
     let token = cloud.token("demo").await;
@@ -185,7 +185,7 @@ fn damaged_state_is_refused_with_its_path() {
         fs::write(cloud.path().join(file), "{").unwrap();
         let Cloud { dir, local, .. } = cloud;
         drop(local);
-        let error = LocalCloud::open(dir.path(), options()).unwrap_err();
+        let error = open_again(dir.path(), options()).unwrap_err();
         assert!(
             matches!(error, OpenError::Damaged { .. }) && error.to_string().contains(file),
             "{file}: {error}"
