@@ -10,6 +10,7 @@ mod error;
 mod graph;
 mod id;
 mod known;
+mod quota;
 mod reason;
 mod resource;
 mod status;
@@ -24,6 +25,7 @@ pub use id::{
     NetworkId, OperationId, PoolId, PortId, ProjectId, SecurityGroupId, SubnetId, WorkerId,
 };
 pub use known::Known;
+pub use quota::{Demand, Limit, OwnLimits, Quota, QuotaKind};
 pub use reason::{Reason, ReasonCode};
 pub use resource::{
     AdditionalVip, HealthMonitor, Listener, LoadBalancer, Member, Pool, SessionPersistence, Timeouts, Tls,

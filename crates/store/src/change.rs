@@ -1,6 +1,6 @@
 //! Writing desired state: one transaction, one generation.
 
-use octavia_model::{LoadBalancerGraph, LoadBalancerId, ProvisioningStatus};
+use octavia_model::{Demand, Limit, LoadBalancerGraph, LoadBalancerId, ProvisioningStatus, Quota};
 use sea_orm::ActiveValue::Set;
 use sea_orm::EntityTrait;
 
@@ -9,9 +9,10 @@ use crate::entity::codec::{self, Decode};
 use crate::entity::load_balancer;
 use crate::fetch::{graph_load, root_lock};
 use crate::options::Call;
+use crate::quota::quota_take;
 use crate::retry::framed;
 use crate::write::{children_write, outbox_write, root_write};
-use crate::{ChangeError, Duplicate, Store, StoreError};
+use crate::{ChangeError, Claim, Duplicate, Store, StoreError};
 
 /// What [`Store::lb_change`] needs of the load balancer, and makes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,18 +24,41 @@ pub struct Accept {
 }
 
 impl Store {
-    /// Stores a new load balancer with everything below it, in one transaction, as generation 1.
+    /// Stores a new load balancer with everything below it, in one transaction, as generation 1, whatever its project
+    /// may have.
     ///
     /// `created_at` of every row is set by the store, in the order of the graph; the stored graph comes back.
     pub async fn lb_create(&self, graph: &LoadBalancerGraph) -> Result<LoadBalancerGraph, StoreError> {
+        self.lb_create_within(graph, None).await
+    }
+
+    /// As [`Store::lb_create`], if the project's quota has room for all of it; given are the limits of projects that
+    /// have none of their own (`None` = quotas do not count).
+    pub async fn lb_create_within(
+        &self,
+        graph: &LoadBalancerGraph,
+        defaults: Option<&Quota<Limit>>,
+    ) -> Result<LoadBalancerGraph, StoreError> {
         let call = Call::of_lb("lb_create", graph.load_balancer.id);
-        let stored = framed!(self, call, self.lb_create_once(graph))?;
+        let stored = framed!(self, call, self.lb_create_once(graph, defaults))?;
         self.signal_work();
         Ok(stored)
     }
 
-    async fn lb_create_once(&self, graph: &LoadBalancerGraph) -> Result<LoadBalancerGraph, StoreError> {
+    async fn lb_create_once(
+        &self,
+        graph: &LoadBalancerGraph,
+        defaults: Option<&Quota<Limit>>,
+    ) -> Result<LoadBalancerGraph, StoreError> {
+        let project = &graph.load_balancer.project_id;
+        let limited = match defaults {
+            Some(defaults) => self.quota_counts(project, defaults).await?.then_some(defaults),
+            None => None,
+        };
         let tx = self.begin_write().await?;
+        if let Some(defaults) = limited {
+            quota_take(&tx, project, &Demand::of_tree(graph), defaults).await?;
+        }
         let now = self.clock(&tx).await?;
         let mut graph = graph.clone();
         graph.load_balancer.generation = 1;
@@ -77,10 +101,23 @@ impl Store {
         &self,
         id: LoadBalancerId,
         accept: Accept,
+        change: impl FnMut(&mut LoadBalancerGraph) -> Result<R, E>,
+    ) -> Result<(R, LoadBalancerGraph), ChangeError<E>> {
+        self.lb_change_within(id, accept, None, change).await
+    }
+
+    /// As [`Store::lb_change`], if the project's quota has room for what is claimed; that is looked at before the load
+    /// balancer's status is.
+    pub async fn lb_change_within<R, E>(
+        &self,
+        id: LoadBalancerId,
+        accept: Accept,
+        claim: Option<Claim<'_>>,
         mut change: impl FnMut(&mut LoadBalancerGraph) -> Result<R, E>,
     ) -> Result<(R, LoadBalancerGraph), ChangeError<E>> {
         let call = Call::of_lb("lb_change", id);
-        let (answer, graph, moved) = framed!(self, call, self.lb_change_once(id, accept, &mut change))?;
+        let (answer, graph, moved) =
+            framed!(self, call, self.lb_change_once(id, accept, claim, &mut change))?;
         if moved {
             self.signal_work();
         }
@@ -91,13 +128,23 @@ impl Store {
         &self,
         id: LoadBalancerId,
         accept: Accept,
+        claim: Option<Claim<'_>>,
         change: &mut impl FnMut(&mut LoadBalancerGraph) -> Result<R, E>,
     ) -> Result<(R, LoadBalancerGraph, bool), ChangeError<E>> {
+        let claim = match claim {
+            Some(claim) => self.quota_counts(claim.project, claim.defaults).await?.then_some(claim),
+            None => None,
+        };
         let tx = self.begin_write().await?;
         let Some(root) = root_lock(&tx, id).await? else {
             tx.rollback().await?;
             return Err(ChangeError::NotFound);
         };
+        let mut loaded = None;
+        if let Some(claim) = claim {
+            let graph = loaded.insert(graph_load(&tx, &root).await?);
+            quota_take(&tx, claim.project, &(claim.demand)(graph), claim.defaults).await?;
+        }
         let status = Decode("load_balancer").parse("provisioning_status", &root.provisioning_status)?;
         let deletes = accept.root_status_after == Some(ProvisioningStatus::PendingDelete);
         let refused = if !accept.statuses.contains(&status) {
@@ -110,7 +157,10 @@ impl Store {
             tx.rollback().await?;
             return Err(ChangeError::Refused(status));
         }
-        let before = graph_load(&tx, &root).await?;
+        let before = match loaded {
+            Some(graph) => graph,
+            None => graph_load(&tx, &root).await?,
+        };
         let mut after = before.clone();
         let answer = match change(&mut after) {
             Ok(answer) => answer,

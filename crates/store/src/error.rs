@@ -1,6 +1,6 @@
 //! What can go wrong, whose fault it is, and whether to try again.
 
-use octavia_model::{Blame, ProvisioningStatus, Retry};
+use octavia_model::{Blame, ProvisioningStatus, QuotaKind, Retry};
 use sea_orm::error::{SqlxMySqlError, SqlxPostgresError};
 use sea_orm::{DbErr, RuntimeErr, SqlErr, SqlxError};
 
@@ -29,6 +29,9 @@ pub enum StoreError {
     Conflict(String),
     #[error("not unique: {0:?}")]
     Duplicate(Duplicate),
+    /// The project may not have one more of these.
+    #[error("the quota is met: {0}")]
+    QuotaMet(QuotaKind),
     /// A row that no version of ours writes.
     #[error("table {table} holds a row that cannot be read: {detail}")]
     Corrupt { table: &'static str, detail: String },
@@ -42,7 +45,7 @@ pub enum StoreError {
 impl StoreError {
     pub const fn blame(&self) -> Blame {
         match self {
-            Self::Duplicate(_) => Blame::Caller,
+            Self::Duplicate(_) | Self::QuotaMet(_) => Blame::Caller,
             Self::LeaseLost | Self::Conflict(_) | Self::Database(_) | Self::Url(_) => Blame::Dependency,
             Self::Corrupt { .. } => Blame::Us,
         }
@@ -52,7 +55,11 @@ impl StoreError {
     pub const fn retry(&self) -> Retry {
         match self {
             Self::Conflict(_) | Self::Database(_) => Retry::Safe,
-            Self::LeaseLost | Self::Duplicate(_) | Self::Corrupt { .. } | Self::Url(_) => Retry::Never,
+            Self::LeaseLost
+            | Self::Duplicate(_)
+            | Self::QuotaMet(_)
+            | Self::Corrupt { .. }
+            | Self::Url(_) => Retry::Never,
         }
     }
 }

@@ -28,6 +28,7 @@ mod ledger;
 mod list;
 mod migration;
 mod options;
+mod quota;
 mod retry;
 mod settle;
 mod stats;
@@ -47,6 +48,7 @@ pub use list::{
     Direction, ListQuery, ListenerItem, LoadBalancerItem, Page, PoolItem, Resource, SortKey, TagFilter,
 };
 pub use options::{Call, Clock, Interceptor, StoreOptions};
+pub use quota::{Claim, QuotaRecord};
 pub use settle::{Settled, Settlement};
 pub use stats::{AmphoraStatistics, Statistics};
 pub use store::Store;

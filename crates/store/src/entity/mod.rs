@@ -16,5 +16,6 @@ pub(crate) mod member;
 pub(crate) mod operation;
 pub(crate) mod outbox;
 pub(crate) mod pool;
+pub(crate) mod quota;
 pub(crate) mod tag;
 pub(crate) mod vip_security_group;

@@ -51,7 +51,7 @@ fn nothing() -> Condition {
 }
 
 /// PostgreSQL keeps no NUL in text, and refuses to compare with it.
-pub(super) fn storable(text: &str) -> bool {
+pub(crate) fn storable(text: &str) -> bool {
     !text.contains('\0')
 }
 

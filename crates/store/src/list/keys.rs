@@ -9,6 +9,7 @@ pub enum Resource {
     Member,
     HealthMonitor,
     Amphora,
+    Quota,
 }
 
 /// What a column holds, and so how a filter's text becomes a value of it.
@@ -169,6 +170,8 @@ const AMPHORA: &[Key] = &[
     null("updated_at", Time),
 ];
 
+const QUOTA: &[Key] = &[key("project_id", Text)];
+
 const PROJECT_OF_LOAD_BALANCER: Kind =
     Kind::Elsewhere { table: "load_balancer", key: "id", value: "project_id", own: "load_balancer_id" };
 
@@ -184,15 +187,24 @@ impl Resource {
     }
 
     fn all(self) -> impl Iterator<Item = &'static Key> {
-        let (common, own) = match self {
+        let (common, own): (&[Key], &[Key]) = match self {
             Self::LoadBalancer => (COMMON, LOAD_BALANCER),
             Self::Listener => (COMMON, LISTENER),
             Self::Pool => (COMMON, POOL),
             Self::Member => (COMMON, MEMBER),
             Self::HealthMonitor => (COMMON, HEALTH_MONITOR),
-            Self::Amphora => (&[] as &[Key], AMPHORA),
+            Self::Amphora => (&[], AMPHORA),
+            Self::Quota => (&[], QUOTA),
         };
         common.iter().chain(own)
+    }
+
+    /// The key that tells one object from another: what a marker names.
+    pub(super) const fn id(self) -> &'static str {
+        match self {
+            Self::Quota => "project_id",
+            _ => "id",
+        }
     }
 
     pub(super) fn key(self, api: &str) -> Option<&'static Key> {

@@ -23,7 +23,9 @@ mod filter;
 mod keys;
 mod page;
 
+pub(crate) use filter::storable;
 pub use keys::Resource;
+pub(crate) use page::select;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
@@ -195,7 +197,10 @@ impl Store {
     }
 }
 
-fn page_of<M, T>(rows: Vec<M>, item: impl FnMut(M) -> Result<T, StoreError>) -> Result<Page<T>, ListError> {
+pub(crate) fn page_of<M, T>(
+    rows: Vec<M>,
+    item: impl FnMut(M) -> Result<T, StoreError>,
+) -> Result<Page<T>, ListError> {
     Ok(Page { items: rows.into_iter().map(item).collect::<Result<_, _>>()? })
 }
 

@@ -7,6 +7,7 @@ use sea_orm_migration::prelude::{DbErr, DynIden, IntoIden, MigrationTrait, Migra
 use sea_orm_migration::sea_orm::DatabaseConnection;
 
 mod m0001_first_light;
+mod m0002_quotas;
 mod table;
 
 #[derive(Debug)]
@@ -14,7 +15,7 @@ pub(crate) struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_first_light::Migration)]
+        vec![Box::new(m0001_first_light::Migration), Box::new(m0002_quotas::Migration)]
     }
 
     fn migration_table_name() -> DynIden {

@@ -256,6 +256,7 @@ async fn every_key_works_and_relations_are_shown() {
             Resource::Member,
             Resource::HealthMonitor,
             Resource::Amphora,
+            Resource::Quota,
         ] {
             let filter =
                 resource.keys().map(|key| ListQuery { filters: filters(&format!("{key}=7")), ..query() });
@@ -271,6 +272,7 @@ async fn every_key_works_and_relations_are_shown() {
                         store.health_monitor_list(&query).await.map(|page| page.items.len())
                     }
                     Resource::Amphora => store.amphora_list(&query).await.map(|page| page.items.len()),
+                    Resource::Quota => store.quota_list(&query).await.map(|page| page.items.len()),
                 };
                 listed.unwrap_or_else(|error| panic!("{resource:?} {query:?}: {error}"));
             }

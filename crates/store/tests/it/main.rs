@@ -10,6 +10,7 @@ mod frame;
 mod health;
 mod lease;
 mod list;
+mod quota;
 mod sample;
 mod schema;
 mod settle;
