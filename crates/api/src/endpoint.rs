@@ -53,6 +53,11 @@ pub(crate) enum Operation {
     HealthMonitorDelete,
     AmphoraList,
     AmphoraShow,
+    QuotaList,
+    QuotaShow,
+    QuotaUpdate,
+    QuotaDelete,
+    QuotaDefaults,
     ProviderList,
     /// A list of what cannot be made yet, so truly empty: its key and that of its links.
     EmptyList(&'static str, &'static str),
@@ -123,11 +128,11 @@ endpoints! {
     PUT    "l7policies/{id}/rules/{rule}"    "l7rule:put"              Op::ParentNeverFound("L7Policy");
     DELETE "l7policies/{id}/rules/{rule}"    "l7rule:delete"           Op::ParentNeverFound("L7Policy");
 
-    GET    "quotas"                       "quota:get_all"              Op::Unbuilt("The list of quotas");
-    GET    "quotas/{project_id}"          "quota:get_one"              Op::Unbuilt("The quota of a project");
-    PUT    "quotas/{project_id}"          "quota:put"                  Op::Unbuilt("Setting a quota");
-    DELETE "quotas/{project_id}"          "quota:delete"               Op::Unbuilt("Resetting a quota");
-    GET    "quotas/{project_id}/default"  "quota:get_defaults"         Op::Unbuilt("The default quota");
+    GET    "quotas"                       "quota:get_all"              Op::QuotaList;
+    GET    "quotas/{project_id}"          "quota:get_one"              Op::QuotaShow;
+    PUT    "quotas/{project_id}"          "quota:put"                  Op::QuotaUpdate;
+    DELETE "quotas/{project_id}"          "quota:delete"               Op::QuotaDelete;
+    GET    "quotas/{project_id}/default"  "quota:get_defaults"         Op::QuotaDefaults;
 
     GET    "providers"                    "provider:get_all"           Op::ProviderList;
     GET    "providers/{name}/flavor_capabilities"
@@ -380,7 +385,9 @@ mod tests {
             ("GET /v2/octavia/loadbalancers", "404"),
             ("POST /v2/octavia/amphorae/a", "405"),
             ("GET /v2/providers/amphora", "405"),
-            ("GET /v2/quotas/p", "Unbuilt(\"The quota of a project\") p"),
+            ("GET /v2.0/quotas/p", "QuotaShow p"),
+            ("GET /v2/lbaas/quotas/defaults", "QuotaShow defaults"),
+            ("GET /v2/lbaas/quotas/p/default/", "QuotaDefaults p"),
         ] {
             assert_eq!(check(request), expected, "{request}");
         }

@@ -5,7 +5,7 @@
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use octavia_cloud::CloudError;
-use octavia_model::{Blame, LoadBalancerId, ProvisioningStatus};
+use octavia_model::{Blame, LoadBalancerId, ProvisioningStatus, QuotaKind};
 use serde_json::json;
 
 /// A refusal or failure of one request.
@@ -59,6 +59,8 @@ pub(crate) enum Fault {
     Unauthorized { auth_uri: String },
     #[error("Policy does not allow this request to be performed.")]
     Policy,
+    #[error("Quota has been met for resources: {}", counted(*.0))]
+    Quota(QuotaKind),
     // ---- 404, 405, 406
     #[error("{resource} {id} not found.")]
     NotFound { resource: &'static str, id: String },
@@ -112,6 +114,19 @@ pub(crate) enum Fault {
     Unavailable(String),
 }
 
+/// What a quota counts, in the original's words.
+const fn counted(kind: QuotaKind) -> &'static str {
+    match kind {
+        QuotaKind::LoadBalancer => "Load Balancer",
+        QuotaKind::Listener => "Listener",
+        QuotaKind::Pool => "Pool",
+        QuotaKind::Member => "Member",
+        QuotaKind::HealthMonitor => "Health Monitor",
+        QuotaKind::L7Policy => "L7 Policy",
+        QuotaKind::L7Rule => "L7 Rule",
+    }
+}
+
 /// The three bodies an error can have.
 enum Shape {
     Main,
@@ -154,7 +169,7 @@ impl Fault {
             | Self::ChildlessListener(_)
             | Self::MemberSriov => StatusCode::BAD_REQUEST,
             Self::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
-            Self::Policy => StatusCode::FORBIDDEN,
+            Self::Policy | Self::Quota(_) => StatusCode::FORBIDDEN,
             Self::NotFound { .. } | Self::ParentNotFound { .. } | Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use octavia_model::{Limit, Quota};
+
 /// Whether writes are accepted while an earlier one is still being applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PendingWrites {
@@ -32,6 +34,8 @@ pub struct ApiOptions {
     pub reserved_ips: Vec<IpAddr>,
     /// Cipher names no listener or pool may use.
     pub tls_cipher_prohibit_list: Vec<String>,
+    /// Limits of projects for which none is set: the original's `[quotas] default_*_quota`.
+    pub default_quota: Quota<Limit>,
     /// Replaces scheme and host in links, for an API behind a proxy.
     pub api_base_uri: Option<String>,
     /// Bytes; a larger body is refused with 413.
@@ -58,6 +62,7 @@ impl Default for ApiOptions {
             udp_connect_min_interval: 3,
             reserved_ips: vec![IpAddr::V4(std::net::Ipv4Addr::new(169, 254, 169, 254))],
             tls_cipher_prohibit_list: vec![],
+            default_quota: Quota::default(),
             api_base_uri: None,
             max_body: 114_688,
             body_timeout: Duration::from_secs(30),

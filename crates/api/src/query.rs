@@ -81,6 +81,15 @@ impl Query {
     }
 
     pub(crate) fn list_arguments(&self, options: &ApiOptions) -> Result<ListArguments, Fault> {
+        self.arguments(options, options.allow_filtering)
+    }
+
+    /// For a list that ignores what it does not know.
+    pub(crate) fn lenient_list_arguments(&self, options: &ApiOptions) -> Result<ListArguments, Fault> {
+        self.arguments(options, false)
+    }
+
+    fn arguments(&self, options: &ApiOptions, filtering: bool) -> Result<ListArguments, Fault> {
         let mut arguments = ListArguments::default();
         if options.allow_sorting {
             arguments.sort = self.sort()?;
@@ -103,11 +112,11 @@ impl Query {
                 }
                 _ => continue,
             };
-            if options.allow_filtering {
+            if filtering {
                 slot.extend(value.split(',').filter(|tag| !tag.is_empty()).map(str::to_owned));
             }
         }
-        if options.allow_filtering {
+        if filtering {
             arguments.filters = self.filters()?;
         }
         Ok(arguments)

@@ -2,10 +2,11 @@
 //! the API's words.
 
 use octavia_model::{
-    HealthMonitorId, ListenerId, LoadBalancerGraph, LoadBalancerId, PoolId, ProjectId, ProvisioningStatus,
+    Demand, HealthMonitorId, Limit, ListenerId, LoadBalancer, LoadBalancerGraph, LoadBalancerId, PoolId,
+    ProjectId, ProvisioningStatus, Quota, QuotaKind,
 };
 use octavia_store::{
-    Accept, ChangeError, Direction, Duplicate, ListError, ListQuery, SortKey, StoreError, TagFilter,
+    Accept, ChangeError, Claim, Direction, Duplicate, ListError, ListQuery, SortKey, StoreError, TagFilter,
 };
 
 use crate::call::Call;
@@ -72,20 +73,64 @@ impl Call {
         }
     }
 
+    /// The limits of projects for which none is set; `None` = quotas do not count for this caller.
+    pub(crate) fn quota(&self) -> Option<&Quota<Limit>> {
+        // Only `noauth` forces an administrator.
+        (!self.caller.is_admin).then_some(&self.state.options.default_quota)
+    }
+
+    /// Whether the project has room now, before something costly is begun.
+    pub(crate) async fn check_quota(&self, project: &ProjectId, demand: &Demand) -> Result<(), Fault> {
+        match self.quota() {
+            Some(defaults) => Ok(self.state.store.quota_check(project, demand, defaults).await?),
+            None => Ok(()),
+        }
+    }
+
     /// Changes something below a load balancer, which is on its way with it.
     pub(crate) async fn change_below(
         &self,
         id: LoadBalancerId,
-        mut change: impl FnMut(&mut LoadBalancerGraph) -> Result<(), Fault> + Send,
+        change: impl FnMut(&mut LoadBalancerGraph) -> Result<(), Fault> + Send,
     ) -> Result<LoadBalancerGraph, Fault> {
-        let statuses = rules::change_statuses(self.state.options.pending_writes);
-        let refused = |_| Fault::Immutable { resource: "Load Balancer", id: id.to_string() };
-        let change = move |graph: &mut LoadBalancerGraph| {
-            change(graph)?;
-            rules::touch_root(graph);
-            Ok(())
+        self.change(id, None, |_| lb_immutable(id), with_root(change)).await
+    }
+
+    /// As [`Call::change_below`], for one more of a kind.
+    pub(crate) async fn create_below(
+        &self,
+        root: &LoadBalancer,
+        kind: QuotaKind,
+        change: impl FnMut(&mut LoadBalancerGraph) -> Result<(), Fault> + Send,
+    ) -> Result<LoadBalancerGraph, Fault> {
+        let demand = move |_: &LoadBalancerGraph| Demand::one(kind);
+        let claim = self.claim(root, &demand);
+        self.change(root.id, claim, |_| lb_immutable(root.id), with_root(change)).await
+    }
+
+    /// As [`Call::change_below`], for more below a pool of `graph`. What the pool's status says comes before what the
+    /// load balancer's does, and the quota before both.
+    pub(crate) async fn create_below_pool(
+        &self,
+        graph: &LoadBalancerGraph,
+        pool: PoolId,
+        demand: &(dyn Fn(&LoadBalancerGraph) -> Demand + Send + Sync),
+        change: impl FnMut(&mut LoadBalancerGraph) -> Result<(), Fault> + Send,
+    ) -> Result<LoadBalancerGraph, Fault> {
+        let root = &graph.load_balancer;
+        let refused = |_| {
+            let options = &self.state.options;
+            rules::pool_precheck(graph, pool, options).err().unwrap_or_else(|| lb_immutable(root.id))
         };
-        self.change(id, statuses, refused, change).await
+        self.change(root.id, self.claim(root, demand), refused, with_root(change)).await
+    }
+
+    fn claim<'a>(
+        &'a self,
+        root: &'a LoadBalancer,
+        demand: &'a (dyn Fn(&LoadBalancerGraph) -> Demand + Send + Sync),
+    ) -> Option<Claim<'a>> {
+        Some(Claim { project: &root.project_id, defaults: self.quota()?, demand })
     }
 
     /// Changes the load balancer itself.
@@ -94,12 +139,11 @@ impl Call {
         id: LoadBalancerId,
         mut change: impl FnMut(&mut LoadBalancerGraph) + Send,
     ) -> Result<LoadBalancerGraph, Fault> {
-        let statuses = rules::change_statuses(self.state.options.pending_writes);
         let change = move |graph: &mut LoadBalancerGraph| {
             change(graph);
             Ok(())
         };
-        self.change(id, statuses, |state| Fault::InvalidState { state, id }, change).await
+        self.change(id, None, |state| Fault::InvalidState { state, id }, change).await
     }
 
     /// Sends the load balancer on its way out.
@@ -109,19 +153,31 @@ impl Call {
         change: impl FnMut(&mut LoadBalancerGraph) -> Result<(), Fault> + Send,
     ) -> Result<LoadBalancerGraph, Fault> {
         let statuses = rules::delete_statuses(self.state.options.pending_writes);
-        self.change(id, statuses, |state| Fault::InvalidState { state, id }, change).await
+        self.change_in(statuses, id, None, |state| Fault::InvalidState { state, id }, change).await
     }
 
     async fn change(
         &self,
         id: LoadBalancerId,
+        claim: Option<Claim<'_>>,
+        refused: impl Fn(ProvisioningStatus) -> Fault,
+        change: impl FnMut(&mut LoadBalancerGraph) -> Result<(), Fault> + Send,
+    ) -> Result<LoadBalancerGraph, Fault> {
+        let statuses = rules::change_statuses(self.state.options.pending_writes);
+        self.change_in(statuses, id, claim, refused, change).await
+    }
+
+    async fn change_in(
+        &self,
         statuses: &'static [ProvisioningStatus],
+        id: LoadBalancerId,
+        claim: Option<Claim<'_>>,
         refused: impl Fn(ProvisioningStatus) -> Fault,
         change: impl FnMut(&mut LoadBalancerGraph) -> Result<(), Fault> + Send,
     ) -> Result<LoadBalancerGraph, Fault> {
         // The rules set the root's status themselves: one that is still being created stays so.
         let accept = Accept { statuses, root_status_after: None };
-        match self.state.store.lb_change(id, accept, change).await {
+        match self.state.store.lb_change_within(id, accept, claim, change).await {
             Ok(((), graph)) => Ok(graph),
             Err(ChangeError::NotFound) => Err(Fault::not_found("Load Balancer", id)),
             Err(ChangeError::Refused(status)) => Err(refused(status)),
@@ -154,11 +210,27 @@ impl Call {
     }
 }
 
+fn lb_immutable(id: LoadBalancerId) -> Fault {
+    Fault::Immutable { resource: "Load Balancer", id: id.to_string() }
+}
+
+/// The change, and the root on its way with it.
+fn with_root(
+    mut change: impl FnMut(&mut LoadBalancerGraph) -> Result<(), Fault> + Send,
+) -> impl FnMut(&mut LoadBalancerGraph) -> Result<(), Fault> + Send {
+    move |graph| {
+        change(graph)?;
+        rules::touch_root(graph);
+        Ok(())
+    }
+}
+
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Duplicate(Duplicate::HealthMonitor) => Self::DuplicateHealthMonitor,
             StoreError::Duplicate(_) => Self::AlreadyExists,
+            StoreError::QuotaMet(kind) => Self::Quota(kind),
             StoreError::Conflict(_) | StoreError::Database(_) => {
                 tracing::error!(%error, "the database did not take it");
                 Self::Unavailable("The database is busy or away; try again later.".to_owned())

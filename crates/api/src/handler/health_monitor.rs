@@ -1,7 +1,7 @@
 //! Health monitors.
 
 use http::StatusCode;
-use octavia_model::{HealthMonitorId, LoadBalancerGraph};
+use octavia_model::{Demand, HealthMonitorId, LoadBalancerGraph, QuotaKind};
 
 use crate::call::{Answer, Call};
 use crate::fault::Fault;
@@ -30,13 +30,13 @@ pub(super) async fn create(call: &Call) -> Result<Answer, Fault> {
     let body = HealthMonitorBody::decode(&call.document(ARGUMENT)?, Kind::Create)?;
     let pool = body.pool_id.required("pool_id")?;
     let graph = call.pool_home(pool).await?;
-    let root = &graph.load_balancer;
-    call.authorize(&root.project_id)?;
+    call.authorize(&graph.load_balancer.project_id)?;
     let options = &call.state.options;
     rules::create_precheck(&graph, pool, &body, options)?;
-    pool_precheck(&graph, pool, options)?;
     let id = HealthMonitorId::new_v4();
-    let graph = call.change_below(root.id, |graph| rules::create(graph, pool, &body, id, options)).await?;
+    let demand = |_: &LoadBalancerGraph| Demand::one(QuotaKind::HealthMonitor);
+    let create = |graph: &mut LoadBalancerGraph| rules::create(graph, pool, &body, id, options);
+    let graph = call.create_below_pool(&graph, pool, &demand, create).await?;
     shown(StatusCode::CREATED, &graph, id)
 }
 

@@ -1,7 +1,7 @@
 //! Listeners.
 
 use http::StatusCode;
-use octavia_model::{ListenerId, LoadBalancerGraph};
+use octavia_model::{ListenerId, LoadBalancerGraph, QuotaKind};
 
 use crate::call::{Answer, Call};
 use crate::fault::Fault;
@@ -35,7 +35,8 @@ pub(super) async fn create(call: &Call) -> Result<Answer, Fault> {
     rules::create_precheck(&graph, &body)?;
     let id = ListenerId::new_v4();
     let options = &call.state.options;
-    let graph = call.change_below(root.id, |graph| rules::create(graph, &body, id, options)).await?;
+    let create = |graph: &mut LoadBalancerGraph| rules::create(graph, &body, id, options);
+    let graph = call.create_below(root, QuotaKind::Listener, create).await?;
     shown(StatusCode::CREATED, &graph, id)
 }
 

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use octavia_cloud::VipRequest;
-use octavia_model::{LoadBalancerGraph, LoadBalancerId, ProjectId};
+use octavia_model::{Demand, LoadBalancerGraph, LoadBalancerId, ProjectId, QuotaKind};
 
 use crate::call::{Answer, Call};
 use crate::fault::Fault;
@@ -73,6 +73,7 @@ async fn plan_tree(
         return Err(Fault::validation("Invalid availability zone."));
     }
     let provider = provider(call, &body)?;
+    call.check_quota(&project, &Demand::one(QuotaKind::LoadBalancer)).await?;
     let unsupported = |message: &str| {
         Err(Fault::UnsupportedOption { provider: provider.clone(), message: message.to_owned() })
     };
@@ -99,6 +100,10 @@ async fn plan_tree(
         additional_vips: vec![],
     };
     let graph = rules::create(body, origin, &mut uuid::Uuid::new_v4, &call.state.options)?;
+    let demand = Demand::of_tree(&graph);
+    if demand != Demand::one(QuotaKind::LoadBalancer) {
+        call.check_quota(&graph.load_balancer.project_id, &demand).await?;
+    }
     Ok((graph, place))
 }
 
@@ -130,7 +135,7 @@ async fn insert(
     let port = call.state.network.vip_ensure(&request).await;
     let port = port.map_err(|error| Fault::from_vip(error, &root.provider))?;
     root.vip = place.taken(&port);
-    Ok(call.state.store.lb_create(&graph).await?)
+    Ok(call.state.store.lb_create_within(&graph, call.quota()).await?)
 }
 
 /// After a failed create the address goes back, unless the tree may have been stored after all.

@@ -1,7 +1,7 @@
 //! Members, below their pool.
 
 use http::StatusCode;
-use octavia_model::{LoadBalancerGraph, Member, MemberId, PoolId};
+use octavia_model::{Demand, LoadBalancerGraph, Member, MemberId, PoolId, QuotaKind};
 
 use crate::call::{Answer, Call};
 use crate::fault::Fault;
@@ -31,14 +31,14 @@ pub(super) async fn create(call: &Call) -> Result<Answer, Fault> {
     let (graph, pool) = call.parent_pool().await?;
     call.query.only(&[])?;
     let body = MemberBody::decode(&call.document(ARGUMENT)?, Kind::Create)?;
-    let root = &graph.load_balancer;
-    call.authorize(&root.project_id)?;
+    call.authorize(&graph.load_balancer.project_id)?;
     let options = &call.state.options;
     rules::create_precheck(&body, options)?;
     check_subnet(call, &body).await?;
-    pool_precheck(&graph, pool, options)?;
     let id = MemberId::new_v4();
-    let graph = call.change_below(root.id, |graph| rules::create(graph, pool, &body, id, options)).await?;
+    let demand = |_: &LoadBalancerGraph| Demand::one(QuotaKind::Member);
+    let create = |graph: &mut LoadBalancerGraph| rules::create(graph, pool, &body, id, options);
+    let graph = call.create_below_pool(&graph, pool, &demand, create).await?;
     shown(StatusCode::CREATED, &graph, id)
 }
 
@@ -60,9 +60,12 @@ pub(super) async fn batch(call: &Call) -> Result<Answer, Fault> {
     for body in batch.new_bodies(&graph, pool) {
         check_subnet(call, body).await?;
     }
-    pool_precheck(&graph, pool, options)?;
-    if !batch.is_idle(&graph, pool) {
-        call.change_below(root.id, |graph| batch.apply(graph, pool, options)).await?;
+    if batch.is_idle(&graph, pool) {
+        pool_precheck(&graph, pool, options)?;
+    } else {
+        let demand = |graph: &LoadBalancerGraph| batch.demand(graph, pool);
+        let apply = |graph: &mut LoadBalancerGraph| batch.apply(graph, pool, options);
+        call.create_below_pool(&graph, pool, &demand, apply).await?;
     }
     Ok(Answer::Empty(StatusCode::ACCEPTED))
 }

@@ -7,6 +7,7 @@ mod listener;
 mod load_balancer;
 mod member;
 mod pool;
+mod quota;
 
 use http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -51,6 +52,11 @@ pub(crate) async fn dispatch(call: &Call) -> Result<Answer, Fault> {
         Op::HealthMonitorDelete => health_monitor::delete(call).await,
         Op::AmphoraList => amphora::list(call).await,
         Op::AmphoraShow => amphora::show(call).await,
+        Op::QuotaList => quota::list(call).await,
+        Op::QuotaShow => quota::show(call).await,
+        Op::QuotaUpdate => quota::update(call).await,
+        Op::QuotaDelete => quota::delete(call).await,
+        Op::QuotaDefaults => quota::defaults(call),
         Op::ProviderList => provider_list(call),
         Op::EmptyList(key, links_key) => empty_list(call, key, links_key),
         Op::NeverFound(resource) => Err(Fault::not_found(resource, call.parameter(0))),

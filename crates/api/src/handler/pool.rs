@@ -1,7 +1,7 @@
 //! Pools.
 
 use http::StatusCode;
-use octavia_model::{LoadBalancerGraph, PoolId};
+use octavia_model::{LoadBalancerGraph, PoolId, QuotaKind};
 
 use crate::call::{Answer, Call};
 use crate::fault::Fault;
@@ -40,7 +40,8 @@ pub(super) async fn create(call: &Call) -> Result<Answer, Fault> {
     rules::create_precheck(&graph, &body)?;
     let id = PoolId::new_v4();
     let options = &call.state.options;
-    let graph = call.change_below(root.id, |graph| rules::create(graph, &body, id, options)).await?;
+    let create = |graph: &mut LoadBalancerGraph| rules::create(graph, &body, id, options);
+    let graph = call.create_below(root, QuotaKind::Pool, create).await?;
     shown(StatusCode::CREATED, &graph, id)
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod listener;
 pub(crate) mod load_balancer;
 pub(crate) mod member;
 pub(crate) mod pool;
+pub(crate) mod quota;
 
 use crate::body::{Object, Sent, TEXT_MAX};
 use crate::fault::Fault;
@@ -19,7 +20,7 @@ pub(crate) enum Call {
     Nested,
 }
 
-const PROJECT_MAX: usize = 36;
+pub(crate) const PROJECT_MAX: usize = 36;
 
 /// The project a body names: `tenant_id` is the older alias, and wins.
 fn project(object: &Object<'_>) -> Result<Sent<String>, Fault> {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use octavia_model::{
-    LoadBalancerGraph, Member, MemberId, OperatingStatus, PoolId, ProvisioningStatus, Statuses,
+    Demand, LoadBalancerGraph, Member, MemberId, OperatingStatus, PoolId, ProvisioningStatus, Statuses,
 };
 
 use super::{BY_STORE, VNIC_TYPE, new_tags, not_leaving, open_pool, touch, touch_pool, unique_tags};
@@ -165,6 +165,27 @@ impl Batch<'_> {
     /// Nothing is asked for and nothing is there to be removed.
     pub(crate) fn is_idle(&self, graph: &LoadBalancerGraph, pool: PoolId) -> bool {
         self.bodies.is_empty() && (self.additive_only || graph.pool_members(pool).next().is_none())
+    }
+
+    /// What the batch takes from the quota of members. It is checked only if more members are wanted than before, and
+    /// then for as many as are made less those that are sent away, though these count until they are gone. One that was
+    /// on its way out and is wanted again is one more, but has its row.
+    pub(crate) fn demand(&self, graph: &LoadBalancerGraph, pool: PoolId) -> Demand {
+        let (mut created, mut revived, mut kept) = (0_i64, 0_i64, HashSet::new());
+        for (address, port) in self.bodies.iter().filter_map(|body| key(body).ok()) {
+            match find(graph, pool, address, port).and_then(|id| graph.member(id)) {
+                None => created += 1,
+                Some(member) => {
+                    kept.insert(member.id);
+                    revived += i64::from(member.statuses.provisioning.is_leaving());
+                }
+            }
+        }
+        let sent_away = graph.pool_members(pool).filter(|member| {
+            !self.additive_only && !kept.contains(&member.id) && !member.statuses.provisioning.is_leaving()
+        });
+        let rows = created - i64::try_from(sent_away.count()).unwrap_or(i64::MAX);
+        Demand { member: (rows + revived > 0).then_some(rows), ..Demand::default() }
     }
 
     pub(crate) fn apply(

@@ -9,6 +9,7 @@ pub(crate) mod load_balancer;
 pub(crate) mod member;
 pub(crate) mod pool;
 pub(crate) mod provider;
+pub(crate) mod quota;
 pub(crate) mod stats;
 pub(crate) mod status_tree;
 pub(crate) mod version;

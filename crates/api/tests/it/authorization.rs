@@ -30,7 +30,8 @@ const MEMBERS: &str = "-yy-yyyy-yy";
 const ADMIN: &str = "----y----y-";
 /// What belongs to nobody, and may be read by everybody with a role that reads.
 const SHARED: &str = "-yyyyyyy-y-";
-const QUOTA: &str = "-yyyyyyyyy-";
+const QUOTA: &str = "-yy-yyyyyy-";
+const QUOTA_LIST: &str = "-yyyyyyyyy-";
 const QUOTA_WRITE: &str = "----y---yy-";
 /// Nothing of the kind exists yet, so nobody is asked who they are: 404 for everybody.
 const NOBODY_ASKED: &str = "yyyyyyyyyyy";
@@ -79,7 +80,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("GET l7policies/{id}/rules/{rule}", NOBODY_ASKED),
     ("PUT l7policies/{id}/rules/{rule}", NOBODY_ASKED),
     ("DELETE l7policies/{id}/rules/{rule}", NOBODY_ASKED),
-    ("GET quotas", QUOTA),
+    ("GET quotas", QUOTA_LIST),
     ("GET quotas/{project_id}", QUOTA),
     ("PUT quotas/{project_id}", QUOTA_WRITE),
     ("DELETE quotas/{project_id}", QUOTA_WRITE),
@@ -206,6 +207,7 @@ async fn ask((world, graph): &(World, LoadBalancerGraph), method: &str, path: &s
         ("PUT", "listeners/{id}") => Some(json!({ "listener": {} })),
         ("PUT", "pools/{id}") => Some(json!({ "pool": {} })),
         ("PUT", "pools/{id}/members/{member}") => Some(json!({ "member": {} })),
+        ("PUT", "quotas/{project_id}") => Some(json!({ "quota": { "pool": 9 } })),
         ("PUT", "healthmonitors/{id}") => Some(json!({ "healthmonitor": {} })),
         _ => Some(json!({})),
     };

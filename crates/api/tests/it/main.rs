@@ -6,6 +6,7 @@ mod failures;
 mod hostile;
 mod lists;
 mod pending;
+mod quotas;
 mod refused;
 mod resources;
 mod transport;

@@ -26,6 +26,7 @@ const TABLES: &[(&str, &str)] = &[
     ("pool", include_str!("refused/pool.txt")),
     ("member", include_str!("refused/member.txt")),
     ("health_monitor", include_str!("refused/health_monitor.txt")),
+    ("quota", include_str!("refused/quota.txt")),
     ("list", include_str!("refused/list.txt")),
     ("policy", include_str!("refused/policy.txt")),
     ("status", include_str!("refused/status.txt")),
@@ -181,7 +182,8 @@ impl Fixture {
             state += &format!("{:?}\n", self.world.store.lb_fetch(*id).await.expect("asked"));
         }
         let all = self.world.store.lb_list(&octavia_store::ListQuery::default()).await.expect("listed");
-        state + &all.items.len().to_string()
+        let quotas = self.world.store.quota_list(&octavia_store::ListQuery::default()).await.expect("listed");
+        format!("{state}{} {quotas:?}", all.items.len())
     }
 }
 
