@@ -9,6 +9,8 @@ use crate::{Error, Service, Session};
 /// Pages followed when listing; with the service's page of 1,000 this is a million objects.
 const MAX_PAGES: usize = 1_000;
 
+const QUOTAS: &str = "/lbaas/quotas";
+
 /// The kinds of object, with how the API calls them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -74,6 +76,11 @@ impl Object {
 
     pub fn id(&self) -> &str {
         self.text("id")
+    }
+
+    /// What stands for the object in a list: its id, or, for a quota, its project's.
+    fn marker(&self) -> &str {
+        if self.id().is_empty() { self.text("project_id") } else { self.id() }
     }
 
     pub fn name(&self) -> &str {
@@ -253,6 +260,32 @@ impl Api {
         only("member", name, all.into_iter().filter(matches).collect())
     }
 
+    // ---- quotas, which are found by project
+
+    pub async fn quota_list(&self, filters: &[(&str, String)]) -> Result<Vec<Object>, Error> {
+        self.list_at(Service::LoadBalancer, QUOTAS, "quotas", filters).await
+    }
+
+    pub async fn quota_show(&self, project: &str) -> Result<Object, Error> {
+        unwrap(self.call(Method::GET, &item(QUOTAS, project), &[], None).await?, "quota")
+    }
+
+    /// Null lets the configured limit count again.
+    pub async fn quota_set(&self, project: &str, limits: Value) -> Result<Object, Error> {
+        let body = json!({ "quota": limits });
+        unwrap(self.call(Method::PUT, &item(QUOTAS, project), &[], Some(&body)).await?, "quota")
+    }
+
+    /// Lets all configured limits count again.
+    pub async fn quota_reset(&self, project: &str) -> Result<(), Error> {
+        self.call(Method::DELETE, &item(QUOTAS, project), &[], None).await.map(drop)
+    }
+
+    /// The configured limits.
+    pub async fn quota_defaults(&self) -> Result<Object, Error> {
+        self.quota_show("defaults").await
+    }
+
     // ---- the network service
 
     /// The id of a `noun` (`subnet`, `network` or `port`) called `name`.
@@ -293,7 +326,7 @@ impl Api {
             // The service's `next` links drop filters, so only their presence is used.
             let mut query = filters.to_vec();
             if let Some(last) = all.last() {
-                query.push(("marker", last.id().to_owned()));
+                query.push(("marker", last.marker().to_owned()));
             }
             let request = Request { service, method: Method::GET, path, query: &query, body: None };
             let mut answer = self.session.request(request).await?;

@@ -6,6 +6,7 @@ mod lb;
 mod listener;
 mod member;
 mod pool;
+mod quota;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,6 +20,7 @@ pub(crate) use self::lb::*;
 pub(crate) use self::listener::*;
 pub(crate) use self::member::*;
 pub(crate) use self::pool::*;
+pub(crate) use self::quota::*;
 use crate::clouds::Overrides;
 
 #[derive(Debug, Subcommand)]
@@ -35,6 +37,8 @@ pub enum Command {
     /// Health monitors of pools
     #[command(name = "healthmonitor", visible_alias = "hm")]
     HealthMonitor(Group<HealthMonitorCommand>),
+    /// How many objects projects may have
+    Quota(Group<QuotaCommand>),
     // `amphora` is the agent that runs inside one.
     /// Amphorae: what carries the traffic (for administrators)
     #[command(name = "amphorae")]

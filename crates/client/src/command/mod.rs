@@ -7,6 +7,7 @@ mod listener;
 mod member;
 mod output;
 mod pool;
+mod quota;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -79,6 +80,7 @@ async fn dispatch(
         Command::Pool(group) => group.options.clone(),
         Command::Member(group) => group.options.clone(),
         Command::HealthMonitor(group) => group.options.clone(),
+        Command::Quota(group) => group.options.clone(),
         Command::Amphora(group) => group.options.clone(),
     };
     let cloud = CloudConfig::load(environment, &options.overrides())?;
@@ -89,6 +91,7 @@ async fn dispatch(
         Command::Pool(group) => pool::run(&mut job, group.command).await,
         Command::Member(group) => member::run(&mut job, group.command).await,
         Command::HealthMonitor(group) => health_monitor::run(&mut job, group.command).await,
+        Command::Quota(group) => quota::run(&mut job, group.command).await,
         Command::Amphora(group) => amphora::run(&mut job, group.command).await,
     }
 }

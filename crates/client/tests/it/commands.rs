@@ -382,6 +382,59 @@ async fn a_listener_that_fails_alone_fails_the_wait() {
     }
 }
 
+/// The command, what it sends, and what it prints of the answer.
+#[tokio::test]
+async fn quotas() {
+    let fake = Fake::start(|_, seen| {
+        let quota = json!({
+            "project_id": "p 1", "tenant_id": "p 1", "loadbalancer": 5, "load_balancer": 5, "listener": -1,
+            "pool": -1, "member": -1, "healthmonitor": -1, "health_monitor": -1, "l7policy": 0, "l7rule": 0,
+        });
+        match seen.line.as_str() {
+            line if line.starts_with("DELETE") => (202, Value::Null),
+            line if line.starts_with("PUT") => (202, json!({ "quota": quota })),
+            "GET /lb/v2.0/lbaas/quotas" => {
+                let next = json!([{ "rel": "next", "href": "http://elsewhere.invalid" }]);
+                (200, json!({ "quotas": [quota], "quotas_links": next }))
+            }
+            line if line.contains("quotas?") => (200, json!({ "quotas": [], "quotas_links": [] })),
+            _ => (200, json!({ "quota": quota })),
+        }
+    })
+    .await;
+    let limits = "load_balancer   5";
+    for (words, line, body, printed) in [
+        ("quota show p", "GET quotas/p", json!(null), limits),
+        ("quota defaults", "GET quotas/defaults", json!(null), limits),
+        (
+            "quota set p --loadbalancer 5 --healthmonitor -1 --l7rule 0",
+            "PUT quotas/p",
+            json!({ "quota": { "load_balancer": 5, "health_monitor": -1, "l7rule": 0 } }),
+            limits,
+        ),
+        (
+            "quota unset p --member --loadbalancer",
+            "PUT quotas/p",
+            json!({ "quota": { "load_balancer": null, "member": null } }),
+            "",
+        ),
+        ("quota unset p", "DELETE quotas/p", json!(null), ""),
+        ("quota list --project x", "GET quotas?project_id=x", json!(null), ""),
+        // The next page is asked for by project.
+        ("quota list", "GET quotas?marker=p+1", json!(null), "p 1         5              -1"),
+    ] {
+        let (code, out, err) = fake.octavia(words).await;
+        assert_eq!(code, 0, "{words}: {err}");
+        let last = fake.seen().pop().unwrap();
+        assert_eq!(
+            (last.line, last.body),
+            (line.replace("quotas", "/lb/v2.0/lbaas/quotas"), body),
+            "{words}"
+        );
+        assert!(out.contains(printed) && !out.contains("tenant_id"), "{words}: {out}");
+    }
+}
+
 #[tokio::test]
 async fn mistakes_on_the_command_line_are_usage_errors() {
     let fake = Fake::start(|_, _| (200, json!({ "loadbalancer": lb("ACTIVE") }))).await;
@@ -395,6 +448,8 @@ async fn mistakes_on_the_command_line_are_usage_errors() {
         ("member set p m --weight 257", "not in 0..=256"),
         ("pool create --protocol HTTP --lb-algorithm ROUND_ROBIN", "--listener"),
         ("lb set 6e6c4a2e-7f43-4d5a-9a43-3e4e4bb9a3b1", "nothing to change"),
+        ("quota set p", "nothing to change"),
+        ("quota set p --pool -2", "not in -1..=2000000000"),
         ("lb list --provisioning-status pending", "PENDING_CREATE, PENDING_UPDATE"),
         ("lb list --operating-status up", "ONLINE, OFFLINE"),
         ("lb list --os-endpoint localhost:9876", "\"localhost:9876/v2.0/lbaas/loadbalancers\" is not a URL"),
