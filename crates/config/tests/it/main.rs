@@ -1,0 +1,3 @@
+#![allow(clippy::unwrap_used, reason = "a test says by it that it failed")]
+
+mod reading;
