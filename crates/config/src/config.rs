@@ -114,7 +114,7 @@ fn read<T: FromValue>(spec: &Spec, default: Option<&str>) -> Option<T> {
 struct Mention {
     file: usize,
     line: usize,
-    /// The place of the name used among the option's names: 0 = its own, then others, then former ones.
+    /// The place of the name used among the option's names: 0 = its own, then former ones.
     name: usize,
     raw: String,
 }
@@ -151,9 +151,8 @@ impl Reader {
         let mut names = HashMap::new();
         for (place, spec) in specs.iter().enumerate() {
             let own = (spec.group, spec.name.to_owned());
-            let dashed = spec.dashed.then(|| (spec.group, spec.name.replace('_', "-")));
             let former = spec.former.iter().map(|&(group, name)| (group, name.to_owned()));
-            for (rank, (group, name)) in [own].into_iter().chain(dashed).chain(former).enumerate() {
+            for (rank, (group, name)) in [own].into_iter().chain(former).enumerate() {
                 names.insert((normalized(group), name), (place, rank));
             }
         }
@@ -281,8 +280,7 @@ impl Reader {
         let spec = self.specs[place];
         let at = |name: &str| (Some(spec.group.to_owned()), Some(name.to_owned()));
         let mut warn = |at, what| self.say(file, source, Severity::Warning, Some(line), at, what);
-        if let Some((group, old)) = name.checked_sub(1 + usize::from(spec.dashed)).map(|old| spec.former[old])
-        {
+        if let Some((group, old)) = name.checked_sub(1).map(|old| spec.former[old]) {
             let what = format!("an old name: write [{}] {}", spec.group, spec.name);
             warn((Some(group.to_owned()), Some(old.to_owned())), what);
         }

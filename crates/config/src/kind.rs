@@ -93,7 +93,7 @@ impl Kind {
         match self {
             Self::Text => "any text".to_owned(),
             Self::Choice { words, .. } => words.join(", "),
-            Self::Flag => "true, false (or yes, no, on, off, 1, 0)".to_owned(),
+            Self::Flag => "true or false; also yes, no, on, off, 1, 0".to_owned(),
             Self::Int { least, most } => bounds("an integer", least, most),
             Self::Float { least, most } => bounds("a number", least, most),
             Self::Port => "a port, 0 to 65535".to_owned(),
@@ -107,7 +107,7 @@ impl Kind {
             Self::List(Item::Passphrase) => {
                 "32 letters, digits, -, _ or =; several separated by commas".to_owned()
             }
-            Self::List(Item::Choice(words)) => format!("of {}, separated by commas", words.join(", ")),
+            Self::List(Item::Choice(words)) => format!("any of {}; separated by commas", words.join(", ")),
             Self::Dict => "key:value, separated by commas, no key twice".to_owned(),
             Self::Multi => "any text; may be given several times".to_owned(),
         }

@@ -22,7 +22,7 @@ pub fn sample() -> String {
                 push(&mut out, format_args!("# {line}\n"));
             }
             for value in defaults(spec) {
-                push(&mut out, format_args!("#{} = {value}\n", spec.name));
+                push(&mut out, format_args!("#{}\n", assignment(spec, &value)));
             }
         }
     }
@@ -30,7 +30,7 @@ pub fn sample() -> String {
 }
 
 fn remarks(spec: &Spec) -> String {
-    let mut text = format!("{} ({}: {})", spec.help, spec.kind.name(), spec.kind.allowed());
+    let mut text = format!("{} ({})", spec.help, spec.kind.allowed());
     if let Some(value) = spec.all_in_one {
         push(&mut text, format_args!(" In all-in-one {value} unless set."));
     }
@@ -195,7 +195,7 @@ fn shown(out: &mut String, setting: &Setting) {
     for text in written(spec.kind, &value) {
         let plain = text.chars().all(|c| is_printable(c) || matches!(c, '\n' | '\t'));
         if plain {
-            push(out, format_args!("{} = {text}\n", spec.name));
+            push(out, format_args!("{}\n", assignment(spec, &text)));
         } else {
             push(
                 out,
@@ -207,6 +207,10 @@ fn shown(out: &mut String, setting: &Setting) {
             );
         }
     }
+}
+
+fn assignment(spec: &Spec, value: &str) -> String {
+    format!("{} = {value}", spec.name).trim_end().to_owned()
 }
 
 /// What has to stand in a file for the value; one for each time the option has to be there.

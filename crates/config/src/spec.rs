@@ -18,8 +18,6 @@ pub struct Spec {
     pub all_in_one: Option<&'static str>,
     /// Never shown.
     pub secret: bool,
-    /// Also accepted with hyphens for underscores.
-    pub dashed: bool,
     /// Not of the original.
     pub ours: bool,
     /// Groups and names it had before.
@@ -65,7 +63,6 @@ impl<T> Opt<T> {
             default_words: None,
             all_in_one: None,
             secret: false,
-            dashed: false,
             ours: false,
             former: &[],
             applies: Applies::NotYet,
@@ -98,11 +95,6 @@ impl<T> Opt<T> {
 
     pub(crate) const fn secret(mut self) -> Self {
         self.spec.secret = true;
-        self
-    }
-
-    pub(crate) const fn dashed(mut self) -> Self {
-        self.spec.dashed = true;
         self
     }
 

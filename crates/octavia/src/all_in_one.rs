@@ -13,32 +13,30 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use jiff::SignedDuration;
-use octavia_api::{ApiOptions, ApiState, Authentication};
+use octavia_api::{ApiState, Authentication};
 use octavia_cloud::local::{IDENTITY_PATH, LOAD_BALANCER_PATH, LocalCloud, LocalOptions, NETWORK_PATH};
 use octavia_control::{
     BootOptions, Controller, ControllerOptions, HealthOptions, HeartbeatKey, HousekeepingOptions,
     MutualTlsAgents, MutualTlsOptions, Parts, SystemClock, SystemRandom, WorkerOptions,
 };
-use octavia_store::{Store, StoreOptions};
+use octavia_store::Store;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::args::{AllInOneOptions, AuthStrategy, PendingWrites};
+use crate::args::AuthStrategy;
 use crate::server;
+use crate::settings::Settings;
 use crate::signal::StopSignals;
 use crate::state_dir::StateDir;
 
-/// Heartbeats cost nothing on one machine, and users look at fresh numbers.
-const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
-const HEARTBEAT_TIMEOUT: SignedDuration = SignedDuration::from_secs(10);
 const HEARTBEAT_PORT: u16 = 5555;
 /// How long clients may take to finish what they have begun when the service stops.
 const GRACE: Duration = Duration::from_secs(5);
 
-pub(crate) async fn run(options: AllInOneOptions) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(state_dir: PathBuf, settings: Settings) -> anyhow::Result<ExitCode> {
     let mut signals = StopSignals::listen()?;
-    let service = AllInOne::start(&options).await?;
+    let service = AllInOne::start(&state_dir, &settings).await?;
     tracing::info!(
         url = service.url(),
         clouds_yaml = %service.clouds_yaml().display(),
@@ -65,19 +63,19 @@ pub(crate) struct AllInOne {
 }
 
 impl AllInOne {
-    pub(crate) async fn start(options: &AllInOneOptions) -> anyhow::Result<Self> {
-        let state = StateDir::open(&options.state_dir)?;
-        let listener = listen(options.bind).await?;
+    pub(crate) async fn start(state_dir: &Path, settings: &Settings) -> anyhow::Result<Self> {
+        let state = StateDir::open(state_dir)?;
+        let listener = listen(settings.bind).await?;
         let url = format!("http://{}", reachable(listener.local_addr()?));
 
         let cloud =
             LocalCloud::open(state.path(), LocalOptions { url: url.clone(), ..LocalOptions::default() })
                 .context("the embedded cloud does not open")?;
         let cloud = Arc::new(cloud);
-        let store = open_store(&state, options).await?;
-        let controller = start_controller(&cloud, &store).await?;
+        let store = open_store(&state, settings).await?;
+        let controller = start_controller(&cloud, &store, settings).await?;
 
-        let authentication = match options.auth_strategy {
+        let authentication = match settings.auth_strategy {
             AuthStrategy::Keystone => Authentication::Keystone(cloud.identity()),
             AuthStrategy::Noauth => Authentication::NoAuth,
         };
@@ -85,13 +83,7 @@ impl AllInOne {
             store,
             network: cloud.network(),
             authentication,
-            options: Arc::new(ApiOptions {
-                pending_writes: match options.pending_writes {
-                    PendingWrites::Queue => octavia_api::PendingWrites::Queue,
-                    PendingWrites::Reject => octavia_api::PendingWrites::Reject,
-                },
-                ..ApiOptions::default()
-            }),
+            options: Arc::new(settings.api.clone()),
         });
         let app = Router::new()
             .nest_service(IDENTITY_PATH, cloud.identity_router())
@@ -127,8 +119,8 @@ impl AllInOne {
     }
 }
 
-async fn open_store(state: &StateDir, options: &AllInOneOptions) -> anyhow::Result<Store> {
-    let url = match &options.database {
+async fn open_store(state: &StateDir, settings: &Settings) -> anyhow::Result<Store> {
+    let url = match &settings.database {
         Some(url) => url.clone(),
         None => {
             let path = state.join("octavia.db");
@@ -136,29 +128,37 @@ async fn open_store(state: &StateDir, options: &AllInOneOptions) -> anyhow::Resu
             format!("sqlite://{}?mode=rwc", path.display())
         }
     };
-    let store = Store::connect(&url, StoreOptions::default()).await.context("the database does not open")?;
+    let store = Store::connect(&url, settings.store.clone()).await.context("the database does not open")?;
     store.migrate().await.context("the database's schema cannot be brought up to date")?;
-    if options.database.is_none() {
+    if settings.database.is_none() {
         // The database lies in the directory whose lock we hold: no other controller lives.
         store.leases_end().await.context("the leases of the last run cannot be ended")?;
     }
     Ok(store)
 }
 
-async fn start_controller(cloud: &LocalCloud, store: &Store) -> anyhow::Result<Controller> {
+async fn start_controller(
+    cloud: &LocalCloud,
+    store: &Store,
+    settings: &Settings,
+) -> anyhow::Result<Controller> {
     let heartbeats = SocketAddr::new(cloud.management_address(), HEARTBEAT_PORT);
     let socket = UdpSocket::bind(heartbeats)
         .await
         .with_context(|| format!("heartbeats cannot be received at {heartbeats}"))?;
     let key = HeartbeatKey::new(cloud.heartbeat_key());
-    let tls = MutualTlsOptions::default();
+    let tls = MutualTlsOptions {
+        connect_timeout: settings.agent_connect_timeout,
+        request_timeout: settings.agent_request_timeout,
+        ..MutualTlsOptions::default()
+    };
     let executable = std::env::current_exe().context("this program's own path is not known")?;
     let boot = BootOptions {
         controllers: vec![heartbeats],
-        heartbeat_interval: HEARTBEAT_INTERVAL,
+        heartbeat_interval: settings.heartbeat_interval,
         heartbeat_key: key.clone(),
         controller_name: tls.controller_name.clone(),
-        cert_lifetime: SignedDuration::from_hours(24 * 30),
+        cert_lifetime: settings.cert_lifetime,
         // Many amphorae share this machine; its cores are used by many processes, not by many threads.
         proxy_threads: 1,
     };
@@ -172,13 +172,14 @@ async fn start_controller(cloud: &LocalCloud, store: &Store) -> anyhow::Result<C
         random: Arc::new(SystemRandom),
     };
     let mut worker = WorkerOptions::new(boot);
-    worker.plan.heartbeat_timeout = HEARTBEAT_TIMEOUT;
+    worker.plan.heartbeat_timeout = settings.heartbeat_timeout;
     worker.resync = SignedDuration::from_secs(10);
     let mut health = HealthOptions::new(key);
-    health.heartbeat_timeout = HEARTBEAT_TIMEOUT;
-    health.scan_interval = Duration::from_secs(1);
+    health.heartbeat_timeout = settings.heartbeat_timeout;
+    health.scan_interval = settings.health_check_interval;
     let housekeeping = HousekeepingOptions {
-        interval: Duration::from_secs(10),
+        interval: settings.cleanup_interval,
+        expiry_age: settings.expiry_age,
         orphan_age: SignedDuration::from_secs(30),
         ..HousekeepingOptions::default()
     };

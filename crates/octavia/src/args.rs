@@ -22,6 +22,9 @@ pub(crate) enum Command {
     Quickstart(QuickstartOptions),
     /// API, worker, health manager, housekeeping and an embedded local cloud in one process
     AllInOne(AllInOneOptions),
+    /// octavia.conf: look for mistakes, see what is in force, get a sample
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// The agent of one amphora (started by the compute driver)
     Amphora(AmphoraOptions),
     /// The data plane: supervised by an agent, or alone with --spec
@@ -49,22 +52,52 @@ pub(crate) struct AllInOneOptions {
     #[arg(long, value_name = "DIR", env = "OCTAVIA_STATE_DIR")]
     pub(crate) state_dir: PathBuf,
     /// Where the API and the embedded cloud listen; port 0 = any free one (written to DIR/api.url)
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9876")]
-    pub(crate) bind: SocketAddr,
+    /// [default: 127.0.0.1:9876]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) bind: Option<SocketAddr>,
     /// How amphorae reach clients and members
     #[arg(long, value_enum, default_value_t = NetworkKind::Loopback)]
     pub(crate) network: NetworkKind,
     /// Another database than SQLite in DIR: postgres://… or mysql://…
     #[arg(long, value_name = "URL", env = "OCTAVIA_DATABASE_URL", hide_env_values = true)]
     pub(crate) database: Option<String>,
-    /// Who may call: tokens of the embedded Keystone, or anybody as administrator
-    #[arg(long, value_enum, default_value_t = AuthStrategy::Keystone)]
-    pub(crate) auth_strategy: AuthStrategy,
-    /// Whether writes are accepted while a load balancer is PENDING_CREATE or PENDING_UPDATE
-    #[arg(long, value_enum, default_value_t = PendingWrites::Queue)]
-    pub(crate) pending_writes: PendingWrites,
+    /// Who may call: tokens of the embedded Keystone, or anybody as administrator [default: keystone]
+    #[arg(long, value_enum)]
+    pub(crate) auth_strategy: Option<AuthStrategy>,
+    /// Whether writes are accepted while a load balancer is PENDING_CREATE or PENDING_UPDATE [default: queue]
+    #[arg(long, value_enum)]
+    pub(crate) pending_writes: Option<PendingWrites>,
+    #[command(flatten)]
+    pub(crate) config: ConfigFiles,
     #[command(flatten)]
     pub(crate) log: LogOptions,
+}
+
+/// What of `octavia.conf` is read.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct ConfigFiles {
+    /// An octavia.conf; may be given several times, the last one wins. What the command line says wins over it
+    #[arg(long = "config-file", value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// A directory whose *.conf are read by name, after all files; may be given several times
+    #[arg(long = "config-dir", value_name = "DIR")]
+    pub(crate) dirs: Vec<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print every mistake in octavia.conf, with its line; fails if something is wrong, not for warnings
+    Validate(ConfigFiles),
+    /// Print the values in force for all-in-one, and where each comes from; secrets are left out
+    Show {
+        #[command(flatten)]
+        files: ConfigFiles,
+        /// Also options that have no effect
+        #[arg(long)]
+        all: bool,
+    },
+    /// Print a file with every option at its default, commented out
+    Sample,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

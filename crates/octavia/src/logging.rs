@@ -6,8 +6,9 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct LogOptions {
     /// What to log: a level (error, warn, info, debug, trace) or per-module directives (`info,octavia_control=debug`)
-    #[arg(long = "log", env = "OCTAVIA_LOG", default_value = "info", value_name = "FILTER")]
-    filter: String,
+    /// [default: info]
+    #[arg(long = "log", env = "OCTAVIA_LOG", value_name = "FILTER")]
+    filter: Option<String>,
     /// One JSON object a line instead of text
     #[arg(long = "log-json", env = "OCTAVIA_LOG_JSON")]
     json: bool,
@@ -16,15 +17,21 @@ pub(crate) struct LogOptions {
 impl LogOptions {
     /// Only what needs attention: for the first minute of a newcomer.
     pub(crate) fn quiet() -> Self {
-        Self { filter: "error".to_owned(), json: false }
+        Self { filter: Some("error".to_owned()), json: false }
+    }
+
+    /// With what a configuration says where the command line says nothing.
+    pub(crate) fn or(self, debug: bool, json: bool) -> Self {
+        let configured = debug.then(|| "debug".to_owned());
+        Self { filter: self.filter.or(configured), json: self.json || json }
     }
 }
 
 pub(crate) fn init(options: &LogOptions) -> anyhow::Result<()> {
     use std::io::IsTerminal;
 
-    let filter = EnvFilter::try_new(&options.filter)
-        .map_err(|e| anyhow::anyhow!("--log {:?}: {e}", options.filter))?;
+    let filter = options.filter.as_deref().unwrap_or("info");
+    let filter = EnvFilter::try_new(filter).map_err(|e| anyhow::anyhow!("--log {filter:?}: {e}"))?;
     let builder = tracing_subscriber::fmt()
         // A line that cannot be written, on a full disk, is lost: complaining of it to the same place would panic.
         .log_internal_errors(false)

@@ -4,10 +4,12 @@
 
 mod all_in_one;
 mod args;
+mod config;
 mod demo;
 mod logging;
 mod quickstart;
 mod server;
+mod settings;
 mod signal;
 mod state_dir;
 
@@ -39,9 +41,15 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Quickstart(options) => multi_threaded(quickstart::run(options)),
         Command::AllInOne(options) => {
-            logging::init(&options.log)?;
-            multi_threaded(all_in_one::run(options))
+            let (settings, warnings) = config::settings(&options.config)?;
+            let settings = settings.with(&options);
+            logging::init(&options.log.or(settings.debug, settings.log_json))?;
+            for warning in warnings {
+                tracing::warn!("{warning}");
+            }
+            multi_threaded(all_in_one::run(options.state_dir, settings))
         }
+        Command::Config(command) => config::run(command),
         Command::Amphora(options) => amphora(options),
         Command::Proxy(options) => proxy(options),
         Command::Client(command) => tokio::runtime::Builder::new_current_thread()

@@ -15,9 +15,10 @@ use octavia_client::{
 use serde_json::{Map, Value, json};
 
 use crate::all_in_one::AllInOne;
-use crate::args::{AllInOneOptions, AuthStrategy, NetworkKind, PendingWrites, QuickstartOptions};
+use crate::args::QuickstartOptions;
 use crate::demo::{DemoMember, Visits, visit};
 use crate::logging::{self, LogOptions};
+use crate::settings::Settings;
 use crate::signal::StopSignals;
 
 const MEMBERS: [&str; 3] = ["member-1", "member-2", "member-3"];
@@ -27,23 +28,14 @@ const SERVING_WITHIN: Duration = Duration::from_secs(60);
 const STATUS_WITHIN: Duration = Duration::from_secs(30);
 
 pub(crate) async fn run(options: QuickstartOptions) -> anyhow::Result<ExitCode> {
-    let log = LogOptions::quiet();
-    logging::init(&log)?;
+    logging::init(&LogOptions::quiet())?;
     // Before there is anything that would be left behind.
     let mut signals = StopSignals::listen()?.or_hangup()?;
     let (state_dir, temporary) = state_dir(&options)?;
-    let service = AllInOneOptions {
-        state_dir: state_dir.clone(),
-        bind: free_or_any(options.bind),
-        network: NetworkKind::Loopback,
-        database: None,
-        auth_strategy: AuthStrategy::Keystone,
-        pending_writes: PendingWrites::Queue,
-        log,
-    };
+    let settings = Settings { bind: free_or_any(options.bind), ..Settings::default() };
     let mut say = Narrator { out: std::io::stdout() };
     say.line("Starting the API, the controllers and an embedded local cloud.")?;
-    let service = AllInOne::start(&service).await?;
+    let service = AllInOne::start(&state_dir, &settings).await?;
 
     // Whatever happens, what was made is removed.
     let shown = present(&service, &mut say, &options, &mut signals).await;

@@ -8,19 +8,19 @@ options! {
         /// Log at level debug instead of info.
         debug: bool = row::flag().default("false").applies();
         /// File with a configuration of Python's logging.
-        log_config_append: String = row::text().dashed().formerly(&[("DEFAULT", "log-config"), ("DEFAULT", "log_config")]).not_here(OWN_LOG);
+        log_config_append: String = row::text().formerly(&[("DEFAULT", "log-config"), ("DEFAULT", "log_config")]).not_here(OWN_LOG);
         /// File to log to.
-        log_file: String = row::text().dashed().formerly(&[("DEFAULT", "logfile")]).not_here(STDERR);
+        log_file: String = row::text().formerly(&[("DEFAULT", "logfile")]).not_here(STDERR);
         /// Directory of that file.
-        log_dir: String = row::text().dashed().formerly(&[("DEFAULT", "logdir")]).not_here(STDERR);
+        log_dir: String = row::text().formerly(&[("DEFAULT", "logdir")]).not_here(STDERR);
         /// Log to syslog.
-        use_syslog: bool = row::flag().default("false").dashed().not_here(STDERR);
+        use_syslog: bool = row::flag().default("false").not_here(STDERR);
         /// Log to journald.
-        use_journal: bool = row::flag().default("false").dashed().not_here(STDERR);
+        use_journal: bool = row::flag().default("false").not_here(STDERR);
         /// Facility for syslog.
-        syslog_log_facility: String = row::text().default("LOG_USER").dashed().not_here(STDERR);
+        syslog_log_facility: String = row::text().default("LOG_USER").not_here(STDERR);
         /// Log one JSON object a line.
-        use_json: bool = row::flag().default("false").dashed().applies();
+        use_json: bool = row::flag().default("false").applies();
         /// Log to standard error.
         use_stderr: bool = row::flag().default("false").not_here(STDERR);
         /// Colours in the log.
@@ -95,7 +95,7 @@ options! {
         /// Permit PROMETHEUS listeners.
         allow_prometheus_listeners: bool = row::flag().default("true");
         /// Map provider name to description.
-        enabled_provider_drivers: Vec<(String, String)> = row::dict().default("amphora:The Octavia Amphora driver.,octavia:Deprecated alias of the Octavia Amphora driver.").applies();
+        enabled_provider_drivers: Vec<(String, String)> = row::dict().default("amphora:The Octavia Amphora driver.,octavia:Deprecated alias of the Octavia Amphora driver.").all_in_one("amphora:The Octavia Amphora driver.,octavia:Alias of the amphora provider.").applies();
         /// Provider when request names none.
         default_provider_driver: String = row::text().default("amphora").applies();
         /// Minimum UDP-CONNECT delay; negative disables limit.

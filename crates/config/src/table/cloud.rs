@@ -136,75 +136,75 @@ options! {
         /// Seconds a request may take.
         timeout: f64 = row::float();
         /// Measure how long each request takes.
-        collect_timing: bool = row::flag().default("false").dashed().not_here(NO_PYTHON);
+        collect_timing: bool = row::flag().default("false").not_here(NO_PYTHON);
         /// Log requests, bodies and answers each under a name of its own.
-        split_loggers: bool = row::flag().default("false").dashed().not_here(NO_PYTHON);
+        split_loggers: bool = row::flag().default("false").not_here(NO_PYTHON);
         /// Ciphers for requests, in OpenSSL's words.
-        tls_ciphers: String = row::text().dashed();
+        tls_ciphers: String = row::text();
         /// Lowest TLS version for requests.
-        tls_min_version: String = row::choice(&["1.2", "1.3"]).dashed();
+        tls_min_version: String = row::choice(&["1.2", "1.3"]);
         /// How to log in: name of a keystoneauth plug-in, such as password.
         auth_type: String = row::text().formerly(&[("neutron", "auth_plugin")]);
         /// Another section from which to take what is needed to log in.
         auth_section: String = row::text();
         /// Address of Keystone.
-        auth_url: String = row::text().dashed();
+        auth_url: String = row::text();
         /// Scope of the token: all, for the whole system.
-        system_scope: String = row::text().dashed();
+        system_scope: String = row::text();
         /// Scope of the token: a domain's id.
-        domain_id: String = row::text().dashed();
+        domain_id: String = row::text();
         /// Scope of the token: a domain's name.
-        domain_name: String = row::text().dashed();
+        domain_name: String = row::text();
         /// Scope of the token: a project's id.
-        project_id: String = row::text().dashed().formerly(&[("neutron", "tenant-id"), ("neutron", "tenant_id")]);
+        project_id: String = row::text().formerly(&[("neutron", "tenant-id"), ("neutron", "tenant_id")]);
         /// Scope of the token: a project's name.
-        project_name: String = row::text().dashed().formerly(&[("neutron", "tenant-name"), ("neutron", "tenant_name")]);
+        project_name: String = row::text().formerly(&[("neutron", "tenant-name"), ("neutron", "tenant_name")]);
         /// Id of the project's domain.
-        project_domain_id: String = row::text().dashed();
+        project_domain_id: String = row::text();
         /// Name of the project's domain.
-        project_domain_name: String = row::text().dashed();
+        project_domain_name: String = row::text();
         /// Id of a trust to use.
-        trust_id: String = row::text().dashed();
+        trust_id: String = row::text();
         /// Id of the domain of user and project, if they name none.
-        default_domain_id: String = row::text().dashed();
+        default_domain_id: String = row::text();
         /// Name of the domain of user and project, if they name none.
-        default_domain_name: String = row::text().dashed();
+        default_domain_name: String = row::text();
         /// Id of the user to log in as.
-        user_id: String = row::text().dashed();
+        user_id: String = row::text();
         /// Name of the user to log in as.
         username: String = row::text().formerly(&[("neutron", "user-name"), ("neutron", "user_name")]);
         /// Id of the user's domain.
-        user_domain_id: String = row::text().dashed();
+        user_domain_id: String = row::text();
         /// Name of the user's domain.
-        user_domain_name: String = row::text().dashed();
+        user_domain_name: String = row::text();
         /// Password of the user.
         password: String = row::text().secret();
         /// Type of the service in the catalogue.
-        service_type: String = row::text().dashed();
+        service_type: String = row::text();
         /// Name of the service in the catalogue.
-        service_name: String = row::text().dashed();
+        service_name: String = row::text();
         /// Interfaces of the catalogue to use, the most wanted first.
-        valid_interfaces: Vec<String> = row::list().dashed();
+        valid_interfaces: Vec<String> = row::list();
         /// Region of the service in the catalogue.
-        region_name: String = row::text().dashed();
+        region_name: String = row::text();
         /// Address of the service, in place of the catalogue's.
-        endpoint_override: String = row::text().dashed();
+        endpoint_override: String = row::text();
         /// Version of the service's API, exactly.
         version: String = row::text();
         /// Lowest version of the service's API.
-        min_version: String = row::text().dashed();
+        min_version: String = row::text();
         /// Highest version of the service's API.
-        max_version: String = row::text().dashed();
+        max_version: String = row::text();
         /// How often a connection that fails is tried again.
-        connect_retries: i64 = row::int().dashed();
+        connect_retries: i64 = row::int();
         /// Seconds before a connection is tried again.
-        connect_retry_delay: f64 = row::float().dashed();
+        connect_retry_delay: f64 = row::float();
         /// How often a request is tried again for its status.
-        status_code_retries: i64 = row::int().dashed();
+        status_code_retries: i64 = row::int();
         /// Seconds before a request is tried again for its status.
-        status_code_retry_delay: f64 = row::float().dashed();
+        status_code_retry_delay: f64 = row::float();
         /// Statuses for which a request is tried again.
-        retriable_status_codes: Vec<String> = row::list_of(Item::Int).dashed();
+        retriable_status_codes: Vec<String> = row::list_of(Item::Int);
     }
 
     /// How controllers log in to other services.
@@ -220,47 +220,47 @@ options! {
         /// Seconds a request may take.
         timeout: f64 = row::float();
         /// Measure how long each request takes.
-        collect_timing: bool = row::flag().default("false").dashed().not_here(NO_PYTHON);
+        collect_timing: bool = row::flag().default("false").not_here(NO_PYTHON);
         /// Log requests, bodies and answers each under a name of its own.
-        split_loggers: bool = row::flag().default("false").dashed().not_here(NO_PYTHON);
+        split_loggers: bool = row::flag().default("false").not_here(NO_PYTHON);
         /// Ciphers for requests, in OpenSSL's words.
-        tls_ciphers: String = row::text().dashed();
+        tls_ciphers: String = row::text();
         /// Lowest TLS version for requests.
-        tls_min_version: String = row::choice(&["1.2", "1.3"]).dashed();
+        tls_min_version: String = row::choice(&["1.2", "1.3"]);
         /// How to log in: name of a keystoneauth plug-in, such as password.
         auth_type: String = row::text().formerly(&[("service_auth", "auth_plugin")]);
         /// Another section from which to take what is needed to log in.
         auth_section: String = row::text();
         /// Address of Keystone.
-        auth_url: String = row::text().dashed();
+        auth_url: String = row::text();
         /// Scope of the token: all, for the whole system.
-        system_scope: String = row::text().dashed();
+        system_scope: String = row::text();
         /// Scope of the token: a domain's id.
-        domain_id: String = row::text().dashed();
+        domain_id: String = row::text();
         /// Scope of the token: a domain's name.
-        domain_name: String = row::text().dashed();
+        domain_name: String = row::text();
         /// Scope of the token: a project's id.
-        project_id: String = row::text().dashed().formerly(&[("service_auth", "tenant-id"), ("service_auth", "tenant_id")]);
+        project_id: String = row::text().formerly(&[("service_auth", "tenant-id"), ("service_auth", "tenant_id")]);
         /// Scope of the token: a project's name.
-        project_name: String = row::text().dashed().formerly(&[("service_auth", "tenant-name"), ("service_auth", "tenant_name")]);
+        project_name: String = row::text().formerly(&[("service_auth", "tenant-name"), ("service_auth", "tenant_name")]);
         /// Id of the project's domain.
-        project_domain_id: String = row::text().dashed();
+        project_domain_id: String = row::text();
         /// Name of the project's domain.
-        project_domain_name: String = row::text().dashed();
+        project_domain_name: String = row::text();
         /// Id of a trust to use.
-        trust_id: String = row::text().dashed();
+        trust_id: String = row::text();
         /// Id of the domain of user and project, if they name none.
-        default_domain_id: String = row::text().dashed();
+        default_domain_id: String = row::text();
         /// Name of the domain of user and project, if they name none.
-        default_domain_name: String = row::text().dashed();
+        default_domain_name: String = row::text();
         /// Id of the user to log in as.
-        user_id: String = row::text().dashed();
+        user_id: String = row::text();
         /// Name of the user to log in as.
         username: String = row::text().formerly(&[("service_auth", "user-name"), ("service_auth", "user_name")]);
         /// Id of the user's domain.
-        user_domain_id: String = row::text().dashed();
+        user_domain_id: String = row::text();
         /// Name of the user's domain.
-        user_domain_name: String = row::text().dashed();
+        user_domain_name: String = row::text();
         /// Password of the user.
         password: String = row::text().secret();
     }

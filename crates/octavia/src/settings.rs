@@ -1,0 +1,418 @@
+//! What an `all-in-one` runs with: what `octavia.conf` says, and over it what the command line says.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use octavia_api::ApiOptions;
+use octavia_config::option::{
+    DEFAULT, api_settings, certificates, database, haproxy_amphora, health_manager, house_keeping,
+    networking, oslo_middleware,
+};
+use octavia_config::{Config, Limit, Opt, Origin, Problem, Severity};
+use octavia_store::StoreOptions;
+
+use crate::args::{AllInOneOptions, AuthStrategy, PendingWrites};
+
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) bind: SocketAddr,
+    /// `None` = SQLite in the state directory.
+    pub(crate) database: Option<String>,
+    pub(crate) store: StoreOptions,
+    pub(crate) auth_strategy: AuthStrategy,
+    pub(crate) api: ApiOptions,
+    pub(crate) agent_connect_timeout: Duration,
+    pub(crate) agent_request_timeout: Duration,
+    /// Lifetime of an amphora's certificate.
+    pub(crate) cert_lifetime: SignedDuration,
+    pub(crate) heartbeat_interval: Duration,
+    pub(crate) heartbeat_timeout: SignedDuration,
+    pub(crate) health_check_interval: Duration,
+    pub(crate) cleanup_interval: Duration,
+    pub(crate) expiry_age: SignedDuration,
+    pub(crate) debug: bool,
+    pub(crate) log_json: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::read(&Config::default()).0
+    }
+}
+
+impl Settings {
+    /// Takes what has an effect from the configuration. What one option alone cannot tell to be wrong is among the
+    /// problems.
+    pub(crate) fn read(config: &Config) -> (Self, Vec<Problem>) {
+        let mut reader = Reader { config, problems: vec![] };
+        let settings = reader.settings();
+        (settings, reader.problems)
+    }
+
+    /// The same, where the command line says nothing else.
+    pub(crate) fn with(mut self, options: &AllInOneOptions) -> Self {
+        self.bind = options.bind.unwrap_or(self.bind);
+        self.database = options.database.clone().or(self.database);
+        self.auth_strategy = options.auth_strategy.unwrap_or(self.auth_strategy);
+        self.api.pending_writes = match options.pending_writes {
+            Some(PendingWrites::Queue) => octavia_api::PendingWrites::Queue,
+            Some(PendingWrites::Reject) => octavia_api::PendingWrites::Reject,
+            None => self.api.pending_writes,
+        };
+        self
+    }
+}
+
+struct Reader<'a> {
+    config: &'a Config,
+    problems: Vec<Problem>,
+}
+
+impl Reader<'_> {
+    fn settings(&mut self) -> Settings {
+        let bind_host = self.config.all_in_one(&api_settings::bind_host);
+        let bind_port = self.config.all_in_one(&api_settings::bind_port);
+        let host = bind_host.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+        let settings = Settings {
+            bind: SocketAddr::new(host, bind_port.unwrap_or(9876)),
+            database: self.database(),
+            store: StoreOptions {
+                connections: u32::try_from(self.number(&database::max_pool_size)).unwrap_or(u32::MAX),
+                timeout: self.seconds(&database::pool_timeout),
+                ..StoreOptions::default()
+            },
+            auth_strategy: self.auth_strategy(),
+            api: self.api(),
+            agent_connect_timeout: self.fraction(&haproxy_amphora::rest_request_conn_timeout),
+            agent_request_timeout: self.fraction(&haproxy_amphora::rest_request_read_timeout),
+            cert_lifetime: SignedDuration::from_secs(self.number(&certificates::cert_validity_time)),
+            heartbeat_interval: self.seconds(&health_manager::heartbeat_interval),
+            heartbeat_timeout: SignedDuration::from_secs(self.number(&health_manager::heartbeat_timeout)),
+            health_check_interval: self.seconds(&health_manager::health_check_interval),
+            cleanup_interval: self.seconds(&house_keeping::cleanup_interval),
+            expiry_age: SignedDuration::from_secs(self.number(&house_keeping::load_balancer_expiry_age)),
+            debug: self.flag(&DEFAULT::debug),
+            log_json: self.flag(&DEFAULT::use_json),
+        };
+        if settings.heartbeat_timeout.unsigned_abs() <= settings.heartbeat_interval {
+            let culprit = match self.config.origin(&health_manager::heartbeat_timeout) {
+                Origin::Default => &health_manager::heartbeat_interval,
+                Origin::File { .. } => &health_manager::heartbeat_timeout,
+            };
+            let what = format!(
+                "every amphora would count as silent: heartbeat_timeout ({} s) has to be longer than \
+                 heartbeat_interval ({} s)",
+                settings.heartbeat_timeout.as_secs(),
+                settings.heartbeat_interval.as_secs()
+            );
+            self.say(Severity::Error, culprit, what);
+        }
+        settings
+    }
+
+    fn api(&mut self) -> ApiOptions {
+        let defaults = ApiOptions::default();
+        let reject =
+            self.config.all_in_one(&api_settings::pending_writes).is_some_and(|word| word == "reject");
+        let enabled_providers = self.providers();
+        ApiOptions {
+            pending_writes: match reject {
+                true => octavia_api::PendingWrites::Reject,
+                false => octavia_api::PendingWrites::Queue,
+            },
+            default_provider: self.default_provider(&enabled_providers),
+            enabled_providers,
+            pagination_max_limit: self
+                .config
+                .all_in_one(&api_settings::pagination_max_limit)
+                .map_or(defaults.pagination_max_limit, |Limit(most)| most),
+            allow_filtering: self.flag(&api_settings::allow_filtering),
+            allow_sorting: self.flag(&api_settings::allow_sorting),
+            allow_pagination: self.flag(&api_settings::allow_pagination),
+            allow_field_selection: self.flag(&api_settings::allow_field_selection),
+            allow_ping_health_monitors: self.flag(&api_settings::allow_ping_health_monitors),
+            // Below 0 = no limit.
+            udp_connect_min_interval: self
+                .number(&api_settings::udp_connect_min_interval_health_monitor)
+                .clamp(0, u32::MAX.into()) as u32,
+            reserved_ips: {
+                let reserved = self.config.all_in_one(&networking::reserved_ips);
+                reserved.unwrap_or_default().iter().map(IpAddr::to_canonical).collect()
+            },
+            tls_cipher_prohibit_list: {
+                let ciphers = self.config.all_in_one(&api_settings::tls_cipher_prohibit_list);
+                let ciphers = ciphers.unwrap_or_default();
+                ciphers.split(':').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+            },
+            api_base_uri: self.config.all_in_one(&api_settings::api_base_uri).filter(|uri| !uri.is_empty()),
+            max_body: usize::try_from(self.number(&oslo_middleware::max_request_body_size))
+                .unwrap_or(defaults.max_body),
+            body_timeout: defaults.body_timeout,
+        }
+    }
+
+    /// Only those that there are: load balancers of another would be made by the wrong one.
+    fn providers(&mut self) -> Vec<(String, String)> {
+        let option = &api_settings::enabled_provider_drivers;
+        let (known, unknown): (Vec<_>, Vec<_>) = self
+            .config
+            .all_in_one(option)
+            .unwrap_or_default()
+            .into_iter()
+            .partition(|(name, _)| ["amphora", "octavia"].contains(&name.as_str()));
+        for (name, _) in unknown {
+            let what =
+                format!("there is no provider {name:?} here: it is left out; there are amphora and octavia");
+            self.say(Severity::Warning, option, what);
+        }
+        if known.is_empty() {
+            self.say(
+                Severity::Error,
+                option,
+                "no provider is left; there are amphora and octavia".to_owned(),
+            );
+        }
+        known
+    }
+
+    fn default_provider(&mut self, enabled: &[(String, String)]) -> String {
+        let option = &api_settings::default_provider_driver;
+        let default = self.config.all_in_one(option).unwrap_or_default();
+        if !enabled.is_empty() && !enabled.iter().any(|(name, _)| *name == default) {
+            let names: Vec<_> = enabled.iter().map(|(name, _)| name.as_str()).collect();
+            let what = format!("{default:?} is not an enabled provider; allowed: {}", names.join(", "));
+            // The default may have been left out of those enabled.
+            match self.config.origin(option) {
+                Origin::Default => self.say(Severity::Error, &api_settings::enabled_provider_drivers, what),
+                Origin::File { .. } => self.say(Severity::Error, option, what),
+            }
+        }
+        default
+    }
+
+    fn auth_strategy(&mut self) -> AuthStrategy {
+        let option = &api_settings::auth_strategy;
+        match self.config.all_in_one(option).as_deref() {
+            Some("noauth") => AuthStrategy::Noauth,
+            Some("testing") => {
+                let what = "testing is for the original's own tests; allowed: keystone, noauth".to_owned();
+                self.say(Severity::Error, option, what);
+                AuthStrategy::Keystone
+            }
+            _ => AuthStrategy::Keystone,
+        }
+    }
+
+    fn database(&mut self) -> Option<String> {
+        let url = self.config.all_in_one(&database::connection).filter(|url| !url.is_empty())?;
+        match database_url(&url) {
+            Ok(url) => Some(url),
+            Err(what) => {
+                self.say(Severity::Error, &database::connection, what.to_owned());
+                None
+            }
+        }
+    }
+
+    fn flag(&self, option: &Opt<bool>) -> bool {
+        self.config.all_in_one(option).unwrap_or_default()
+    }
+
+    fn number(&self, option: &Opt<i64>) -> i64 {
+        self.config.all_in_one(option).unwrap_or_default()
+    }
+
+    fn seconds(&self, option: &Opt<i64>) -> Duration {
+        Duration::from_secs(self.number(option).unsigned_abs())
+    }
+
+    /// Of seconds, which the table bounds.
+    fn fraction(&self, option: &Opt<f64>) -> Duration {
+        Duration::try_from_secs_f64(self.config.all_in_one(option).unwrap_or_default()).unwrap_or_default()
+    }
+
+    fn say<T>(&mut self, severity: Severity, option: &Opt<T>, what: String) {
+        let (file, line) = match self.config.origin(option) {
+            Origin::Default => ("default".to_owned(), None),
+            Origin::File { name, line } => (name.clone(), Some(*line)),
+        };
+        let (section, option) = (Some(option.spec.group.to_owned()), Some(option.spec.name.to_owned()));
+        self.problems.push(Problem { severity, file, line, section, option, what });
+    }
+}
+
+/// A URL for the store, of one that SQLAlchemy takes: that names the Python driver, too, and a path without or with a
+/// fourth slash is relative or absolute.
+fn database_url(url: &str) -> Result<String, &'static str> {
+    let (scheme, rest) =
+        url.split_once("://").ok_or("not a URL; allowed: SCHEME://USER:PASSWORD@HOST/DATABASE")?;
+    match scheme.split('+').next().unwrap_or_default() {
+        "mysql" | "mariadb" => Ok(format!("mysql://{rest}")),
+        "postgresql" | "postgres" => Ok(format!("postgres://{rest}")),
+        "sqlite" => match rest.strip_prefix('/').map(|path| path.split('?').next().unwrap_or_default()) {
+            Some(path) if !path.is_empty() && path != ":memory:" => Ok(format!("sqlite://{path}?mode=rwc")),
+            _ => {
+                Err("a database in memory would forget everything; allowed: sqlite:////PATH, or leave it out")
+            }
+        },
+        _ => Err("no such kind of database; allowed: sqlite, postgresql, mysql, mariadb"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use octavia_config::Source;
+
+    use super::*;
+    use crate::args::{Args, Command};
+
+    fn read(text: &str) -> (Settings, Vec<String>) {
+        let source = Source { name: "f".to_owned(), text: text.as_bytes().to_vec() };
+        let (config, problems) = Config::read(&[source]);
+        assert!(problems.is_empty(), "{problems:?}");
+        let (settings, problems) = Settings::read(&config);
+        (settings, problems.iter().map(ToString::to_string).collect())
+    }
+
+    /// The table and the code have the same defaults.
+    #[test]
+    fn nothing_configured_is_the_defaults() {
+        let (settings, problems) = read("");
+        assert_eq!(problems, [""; 0]);
+        assert_eq!(format!("{:?}", settings.api), format!("{:?}", ApiOptions::default()));
+        assert_eq!(format!("{:?}", settings.store), format!("{:?}", StoreOptions::default()));
+        assert_eq!(settings.bind, "127.0.0.1:9876".parse().unwrap());
+        assert_eq!(settings.heartbeat_timeout, SignedDuration::from_secs(10));
+        assert_eq!(settings.cert_lifetime, SignedDuration::from_hours(24 * 30));
+        assert_eq!(settings.expiry_age, SignedDuration::from_hours(24 * 7));
+    }
+
+    #[test]
+    fn every_option_that_applies_has_an_effect() {
+        let defaults = format!("{:?}", Settings::default());
+        for text in [
+            "[DEFAULT]\ndebug = yes",
+            "[DEFAULT]\nuse_json = yes",
+            "[api_settings]\nbind_host = ::1",
+            "[api_settings]\nbind_port = 1",
+            "[api_settings]\nauth_strategy = noauth",
+            "[api_settings]\npending_writes = reject",
+            "[api_settings]\nallow_pagination = no",
+            "[api_settings]\nallow_sorting = no",
+            "[api_settings]\nallow_filtering = no",
+            "[api_settings]\nallow_field_selection = no",
+            "[api_settings]\npagination_max_limit = infinite",
+            "[api_settings]\napi_base_uri = https://lb/",
+            "[api_settings]\nallow_ping_health_monitors = no",
+            "[api_settings]\nenabled_provider_drivers = amphora: The one",
+            "[api_settings]\ndefault_provider_driver = octavia",
+            "[api_settings]\nudp_connect_min_interval_health_monitor = -1",
+            "[api_settings]\ntls_cipher_prohibit_list = a:b",
+            "[networking]\nreserved_ips = 10.0.0.1",
+            "[database]\nconnection = mysql+pymysql://u:p@h/d",
+            "[database]\nmax_pool_size = 3",
+            "[database]\npool_timeout = 3",
+            "[oslo_middleware]\nmax_request_body_size = 2000",
+            "[house_keeping]\ncleanup_interval = 7",
+            "[house_keeping]\nload_balancer_expiry_age = 7",
+            "[health_manager]\nheartbeat_interval = 7",
+            "[health_manager]\nheartbeat_timeout = 7",
+            "[health_manager]\nhealth_check_interval = 7",
+            "[certificates]\ncert_validity_time = 7200",
+            "[haproxy_amphora]\nrest_request_conn_timeout = 0.5",
+            "[haproxy_amphora]\nrest_request_read_timeout = 0.5",
+        ] {
+            let (settings, problems) = read(text);
+            assert_eq!(problems, [""; 0], "{text}");
+            assert_ne!(format!("{settings:?}"), defaults, "{text}");
+        }
+        let applying = octavia_config::groups()
+            .flat_map(|group| group.options)
+            .filter(|spec| spec.applies == octavia_config::Applies::Yes);
+        assert_eq!(applying.count(), 30, "an option that applies belongs into the list above");
+    }
+
+    #[test]
+    fn what_only_all_tell_together() {
+        let check = |text: &str, wanted: &str| assert_eq!(read(text).1, [wanted], "{text}");
+        check(
+            "[health_manager]\nheartbeat_interval = 10",
+            "f:2: error: [health_manager] heartbeat_interval: every amphora would count as silent: heartbeat_timeout \
+             (10 s) has to be longer than heartbeat_interval (10 s)",
+        );
+        check(
+            "[health_manager]\nheartbeat_timeout = 1",
+            "f:2: error: [health_manager] heartbeat_timeout: every amphora would count as silent: heartbeat_timeout \
+             (1 s) has to be longer than heartbeat_interval (1 s)",
+        );
+        check(
+            "[api_settings]\nenabled_provider_drivers = amphora:a,ovn:b",
+            "f:2: warning: [api_settings] enabled_provider_drivers: there is no provider \"ovn\" here: it is left out; \
+             there are amphora and octavia",
+        );
+        check(
+            "[api_settings]\nenabled_provider_drivers = octavia:a",
+            "f:2: error: [api_settings] enabled_provider_drivers: \"amphora\" is not an enabled provider; allowed: \
+             octavia",
+        );
+        check(
+            "[api_settings]\nauth_strategy = testing",
+            "f:2: error: [api_settings] auth_strategy: testing is for the original's own tests; allowed: keystone, \
+             noauth",
+        );
+        check(
+            "[database]\nconnection = oracle://h",
+            "f:2: error: [database] connection: no such kind of database; allowed: sqlite, postgresql, mysql, mariadb",
+        );
+    }
+
+    #[test]
+    fn database_urls() {
+        for (written, wanted) in [
+            ("mysql+pymysql://u:p@h/d?charset=utf8", Some("mysql://u:p@h/d?charset=utf8")),
+            ("mariadb://h/d", Some("mysql://h/d")),
+            ("postgresql+psycopg2://h/d", Some("postgres://h/d")),
+            ("postgres://h/d", Some("postgres://h/d")),
+            ("sqlite:////var/lib/o.db", Some("sqlite:///var/lib/o.db?mode=rwc")),
+            ("sqlite:////var/lib/o.db?mode=rwc", Some("sqlite:///var/lib/o.db?mode=rwc")),
+            ("sqlite:///o.db", Some("sqlite://o.db?mode=rwc")),
+            ("sqlite://", None),
+            ("sqlite:///:memory:", None),
+            ("h/d", None),
+            ("oracle://h", None),
+        ] {
+            assert_eq!(database_url(written).ok().as_deref(), wanted, "{written}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_wins() {
+        let (settings, _) = read(
+            "[api_settings]\nbind_port = 1\nauth_strategy = noauth\npending_writes = reject\n[database]\n\
+             connection = mysql://h/d\n",
+        );
+        let options = |more: &[&str]| {
+            let arguments = ["octavia", "all-in-one", "--state-dir=x"].iter().chain(more);
+            match Args::parse_from(arguments).command {
+                Command::AllInOne(options) => options,
+                other => panic!("{other:?}"),
+            }
+        };
+        let same = settings.clone().with(&options(&[]));
+        assert_eq!(same.bind.port(), 1);
+        assert_eq!(same.auth_strategy, AuthStrategy::Noauth);
+        assert_eq!(same.api.pending_writes, octavia_api::PendingWrites::Reject);
+        let others = settings.with(&options(&[
+            "--bind=127.0.0.2:2",
+            "--auth-strategy=keystone",
+            "--pending-writes=queue",
+            "--database=postgres://h/d",
+        ]));
+        assert_eq!(others.bind, "127.0.0.2:2".parse().unwrap());
+        assert_eq!(others.auth_strategy, AuthStrategy::Keystone);
+        assert_eq!(others.api.pending_writes, octavia_api::PendingWrites::Queue);
+        assert_eq!(others.database.as_deref(), Some("postgres://h/d"));
+    }
+}
