@@ -152,13 +152,7 @@ mod tests {
         symlink(path("z.conf"), path("d/link.conf")).unwrap();
         let files = ConfigFiles { files: vec![path("z.conf"), path("d/b.conf")], dirs: vec![path("d")] };
         let wanted = ["z.conf", "d/b.conf", "d/a.conf", "d/b.conf", "d/link.conf"].map(path);
-        assert_eq!(paths(&files).unwrap(), wanted);
-        let missing = ConfigFiles { files: vec![], dirs: vec![path("no")] };
-        let error = format!("{:#}", paths(&missing).unwrap_err());
-        assert!(
-            error.starts_with("cannot read the directory /") && error.contains("/no: No such file"),
-            "{error}"
-        );
+        assert_eq!(paths(&files), (wanted.to_vec(), vec![]));
     }
 
     #[test]

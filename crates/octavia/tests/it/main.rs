@@ -6,6 +6,7 @@
 #![allow(clippy::print_stderr, reason = "the runner shows it for failed tests")]
 
 mod cli;
+mod config;
 mod disk;
 mod members;
 mod native;
