@@ -31,6 +31,9 @@ ids! {
     L7PolicyId, L7PolicyKind, "l7policy";
     L7RuleId, L7RuleKind, "l7rule";
     AmphoraId, AmphoraKind, "amphora";
+    FlavorId, FlavorKind, "flavor";
+    FlavorProfileId, FlavorProfileKind, "flavor_profile";
+    AvailabilityZoneProfileId, AvailabilityZoneProfileKind, "availability_zone_profile";
     NetworkId, NetworkKind, "network";
     SubnetId, SubnetKind, "subnet";
     PortId, PortKind, "port";

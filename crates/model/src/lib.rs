@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod amphora;
+mod catalogue;
 mod error;
 mod graph;
 mod id;
@@ -18,11 +19,13 @@ mod text_enum;
 mod word;
 
 pub use amphora::{Amphora, AmphoraRole, AmphoraStatus};
+pub use catalogue::{AvailabilityZone, AvailabilityZoneProfile, Flavor, FlavorProfile};
 pub use error::{Blame, Retry};
 pub use graph::LoadBalancerGraph;
 pub use id::{
-    AmphoraId, HealthMonitorId, IdKind, L7PolicyId, L7RuleId, ListenerId, LoadBalancerId, MemberId,
-    NetworkId, OperationId, PoolId, PortId, ProjectId, SecurityGroupId, SubnetId, WorkerId,
+    AmphoraId, AvailabilityZoneProfileId, FlavorId, FlavorProfileId, HealthMonitorId, IdKind, L7PolicyId,
+    L7RuleId, ListenerId, LoadBalancerId, MemberId, NetworkId, OperationId, PoolId, PortId, ProjectId,
+    SecurityGroupId, SubnetId, WorkerId,
 };
 pub use known::Known;
 pub use quota::{Demand, Limit, OwnLimits, Quota, QuotaKind};

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use crate::{
-    Algorithm, ClientAuthentication, HealthMonitorId, HealthMonitorType, HttpMethod, ListenerId,
+    Algorithm, ClientAuthentication, FlavorId, HealthMonitorId, HealthMonitorType, HttpMethod, ListenerId,
     ListenerProtocol, LoadBalancerId, MemberId, NetworkId, OperatingStatus, PoolId, PoolProtocol, PortId,
     ProjectId, SecurityGroupId, SessionPersistenceType, Statuses, SubnetId, Topology, VnicType,
 };
@@ -25,7 +25,7 @@ pub struct LoadBalancer {
     pub additional_vips: Vec<AdditionalVip>,
     /// The provider alias the user asked for, shown back exactly.
     pub provider: String,
-    pub flavor_id: Option<uuid::Uuid>,
+    pub flavor_id: Option<FlavorId>,
     pub availability_zone: Option<String>,
     pub topology: Topology,
     pub tags: Vec<String>,

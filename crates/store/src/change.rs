@@ -4,6 +4,7 @@ use octavia_model::{Demand, Limit, LoadBalancerGraph, LoadBalancerId, Provisioni
 use sea_orm::ActiveValue::Set;
 use sea_orm::EntityTrait;
 
+use crate::catalogue;
 use crate::difference::{difference, everything, stamp, stamp_all};
 use crate::entity::codec::{self, Decode};
 use crate::entity::load_balancer;
@@ -26,6 +27,8 @@ pub struct Accept {
 impl Store {
     /// Stores a new load balancer with everything below it, in one transaction, as generation 1, whatever its project
     /// may have.
+    ///
+    /// Its flavor and availability zone must be there, and stay as long as it does.
     ///
     /// `created_at` of every row is set by the store, in the order of the graph; the stored graph comes back.
     pub async fn lb_create(&self, graph: &LoadBalancerGraph) -> Result<LoadBalancerGraph, StoreError> {
@@ -59,6 +62,7 @@ impl Store {
         if let Some(defaults) = limited {
             quota_take(&tx, project, &Demand::of_tree(graph), defaults).await?;
         }
+        catalogue::hold(&tx, &graph.load_balancer).await?;
         let now = self.clock(&tx).await?;
         let mut graph = graph.clone();
         graph.load_balancer.generation = 1;

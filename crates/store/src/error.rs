@@ -16,6 +16,18 @@ pub enum Duplicate {
     /// A second health monitor for a pool.
     HealthMonitor,
     Amphora,
+    /// Two flavors of one name.
+    FlavorName,
+    AvailabilityZone,
+    /// Of flavors or of availability zones.
+    Profile,
+}
+
+/// What a new load balancer is to be made of and is not there (any more).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    Flavor,
+    AvailabilityZone,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +44,8 @@ pub enum StoreError {
     /// The project may not have one more of these.
     #[error("the quota is met: {0}")]
     QuotaMet(QuotaKind),
+    #[error("not there: {0:?}")]
+    Missing(Missing),
     /// A row that no version of ours writes.
     #[error("table {table} holds a row that cannot be read: {detail}")]
     Corrupt { table: &'static str, detail: String },
@@ -45,7 +59,7 @@ pub enum StoreError {
 impl StoreError {
     pub const fn blame(&self) -> Blame {
         match self {
-            Self::Duplicate(_) | Self::QuotaMet(_) => Blame::Caller,
+            Self::Duplicate(_) | Self::QuotaMet(_) | Self::Missing(_) => Blame::Caller,
             Self::LeaseLost | Self::Conflict(_) | Self::Database(_) | Self::Url(_) => Blame::Dependency,
             Self::Corrupt { .. } => Blame::Us,
         }
@@ -58,6 +72,7 @@ impl StoreError {
             Self::LeaseLost
             | Self::Duplicate(_)
             | Self::QuotaMet(_)
+            | Self::Missing(_)
             | Self::Corrupt { .. }
             | Self::Url(_) => Retry::Never,
         }

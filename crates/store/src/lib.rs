@@ -6,6 +6,7 @@
 //!
 //! - The **API** writes desired state with [`Store::lb_create`] and [`Store::lb_change`]; it hands in pure functions
 //!   over [`octavia_model::LoadBalancerGraph`] and no SQL.
+//! - **Operators** write the catalogue through the API: flavors, availability zones and their profiles.
 //! - **Workers** take a [`Lease`] and write under its epoch; a late worker's writes change nothing.
 //! - The **health manager** writes operating statuses and statistics with [`Store::heartbeat_apply`], never a
 //!   provisioning status.
@@ -15,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod amphora;
+mod catalogue;
 mod change;
 mod difference;
 mod entity;
@@ -36,8 +38,9 @@ mod store;
 mod vip;
 mod write;
 
+pub use catalogue::{AvailabilityZoneChange, CatalogueError, FlavorChange, ProfileChange};
 pub use change::Accept;
-pub use error::{ChangeError, Duplicate, ListError, StoreError};
+pub use error::{ChangeError, Duplicate, ListError, Missing, StoreError};
 pub use fetch::Desired;
 pub use health::{HealthContext, HeartbeatWrite, Report, SilentAmphora, StatusWrite, StatusWrites};
 pub use housekeeping::OutboxEntry;

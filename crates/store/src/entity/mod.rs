@@ -7,7 +7,11 @@
 #![allow(missing_debug_implementations, reason = "the derives make types without one")]
 
 pub(crate) mod amphora;
+pub(crate) mod availability_zone;
+pub(crate) mod availability_zone_profile;
 pub(crate) mod codec;
+pub(crate) mod flavor;
+pub(crate) mod flavor_profile;
 pub(crate) mod health_monitor;
 pub(crate) mod listener;
 pub(crate) mod listener_statistics;

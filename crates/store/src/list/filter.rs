@@ -26,6 +26,9 @@ pub(super) fn condition(resource: Resource, query: &ListQuery) -> Result<Conditi
         let key = resource.key("project_id").ok_or_else(|| ListError::UnknownKey("project_id".to_owned()))?;
         all = all.add(equals(key, project.as_str()));
     }
+    if query.tags != TagFilter::default() && !resource.has_tags() {
+        return Err(ListError::UnknownKey("tags".to_owned()));
+    }
     Ok(tags(all, &query.tags))
 }
 

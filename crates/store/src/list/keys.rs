@@ -10,6 +10,10 @@ pub enum Resource {
     HealthMonitor,
     Amphora,
     Quota,
+    Flavor,
+    FlavorProfile,
+    AvailabilityZone,
+    AvailabilityZoneProfile,
 }
 
 /// What a column holds, and so how a filter's text becomes a value of it.
@@ -171,6 +175,26 @@ const AMPHORA: &[Key] = &[
 ];
 
 const QUOTA: &[Key] = &[key("project_id", Text)];
+const FLAVOR: &[Key] = &[
+    key("id", Text),
+    key("name", Text),
+    key("description", Text),
+    key("enabled", Flag),
+    key("flavor_profile_id", Text),
+];
+
+const FLAVOR_PROFILE: &[Key] =
+    &[key("id", Text), key("name", Text), key("provider_name", Text), key("flavor_data", Text)];
+
+const AVAILABILITY_ZONE: &[Key] = &[
+    key("name", Text),
+    key("description", Text),
+    key("enabled", Flag),
+    key("availability_zone_profile_id", Text),
+];
+
+const AVAILABILITY_ZONE_PROFILE: &[Key] =
+    &[key("id", Text), key("name", Text), key("provider_name", Text), key("availability_zone_data", Text)];
 
 const PROJECT_OF_LOAD_BALANCER: Kind =
     Kind::Elsewhere { table: "load_balancer", key: "id", value: "project_id", own: "load_balancer_id" };
@@ -193,18 +217,27 @@ impl Resource {
             Self::Pool => (COMMON, POOL),
             Self::Member => (COMMON, MEMBER),
             Self::HealthMonitor => (COMMON, HEALTH_MONITOR),
-            Self::Amphora => (&[], AMPHORA),
-            Self::Quota => (&[], QUOTA),
+            Self::Amphora => (&[] as &[Key], AMPHORA),
+            Self::Flavor => (&[] as &[Key], FLAVOR),
+            Self::FlavorProfile => (&[] as &[Key], FLAVOR_PROFILE),
+            Self::AvailabilityZone => (&[] as &[Key], AVAILABILITY_ZONE),
+            Self::AvailabilityZoneProfile => (&[] as &[Key], AVAILABILITY_ZONE_PROFILE),
+            Self::Quota => (&[] as &[Key], QUOTA),
         };
         common.iter().chain(own)
     }
 
-    /// The key that tells one object from another: what a marker names.
-    pub(super) const fn id(self) -> &'static str {
+    /// The column of what names one object, and so of markers.
+    pub(super) const fn identity(self) -> &'static str {
         match self {
+            Self::AvailabilityZone => "name",
             Self::Quota => "project_id",
             _ => "id",
         }
+    }
+
+    pub(super) const fn has_tags(self) -> bool {
+        matches!(self, Self::LoadBalancer | Self::Listener | Self::Pool | Self::Member | Self::HealthMonitor)
     }
 
     pub(super) fn key(self, api: &str) -> Option<&'static Key> {

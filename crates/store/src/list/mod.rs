@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use octavia_model::{
-    Amphora, AmphoraStatus, HealthMonitor, HealthMonitorId, L7PolicyId, Listener, ListenerId, LoadBalancer,
-    Member, MemberId, Pool, PoolId, ProjectId, ProvisioningStatus,
+    Amphora, AmphoraStatus, AvailabilityZone, AvailabilityZoneProfile, Flavor, FlavorProfile, HealthMonitor,
+    HealthMonitorId, L7PolicyId, Listener, ListenerId, LoadBalancer, Member, MemberId, Pool, PoolId,
+    ProjectId, ProvisioningStatus,
 };
 use sea_orm::sea_query::{Expr, IntoCondition, Query, SelectStatement};
 use sea_orm::{
@@ -13,7 +14,10 @@ use sea_orm::{
 };
 
 use crate::entity::codec::{self, Decode};
-use crate::entity::{amphora, health_monitor, listener, load_balancer, member, pool};
+use crate::entity::{
+    amphora, availability_zone, availability_zone_profile, flavor, flavor_profile, health_monitor, listener,
+    load_balancer, member, pool,
+};
 use crate::options::Call;
 use crate::retry::framed;
 use crate::write::CHUNK;
@@ -179,6 +183,34 @@ impl Store {
         let select =
             amphora::Entity::find().filter(amphora::Column::Status.ne(AmphoraStatus::Deleted.as_str()));
         framed!(self, Call::of("amphora_list"), self.plain_list(Resource::Amphora, &select, query))
+    }
+
+    pub async fn flavor_list(&self, query: &ListQuery) -> Result<Page<Flavor>, ListError> {
+        let select = flavor::Entity::find();
+        framed!(self, Call::of("flavor_list"), self.plain_list(Resource::Flavor, &select, query))
+    }
+
+    pub async fn flavor_profile_list(&self, query: &ListQuery) -> Result<Page<FlavorProfile>, ListError> {
+        let (call, select) = (Call::of("flavor_profile_list"), flavor_profile::Entity::find());
+        framed!(self, call, self.plain_list(Resource::FlavorProfile, &select, query))
+    }
+
+    /// By name, where nothing else is asked for; a marker is a name.
+    pub async fn availability_zone_list(
+        &self,
+        query: &ListQuery,
+    ) -> Result<Page<AvailabilityZone>, ListError> {
+        let (call, select) = (Call::of("availability_zone_list"), availability_zone::Entity::find());
+        framed!(self, call, self.plain_list(Resource::AvailabilityZone, &select, query))
+    }
+
+    pub async fn availability_zone_profile_list(
+        &self,
+        query: &ListQuery,
+    ) -> Result<Page<AvailabilityZoneProfile>, ListError> {
+        let call = Call::of("availability_zone_profile_list");
+        let select = availability_zone_profile::Entity::find();
+        framed!(self, call, self.plain_list(Resource::AvailabilityZoneProfile, &select, query))
     }
 
     /// A list of rows that show nothing of other tables.

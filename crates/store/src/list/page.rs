@@ -21,7 +21,7 @@ pub(crate) async fn select<E: EntityTrait>(
     let order = order(resource, query)?;
     let mut select = select.filter(condition(resource, query)?);
     if let Some(marker) = &query.marker {
-        let last = last_seen::<E>(db, resource.id(), marker, &order).await?;
+        let last = last_seen::<E>(db, resource, marker, &order).await?;
         select = select.filter(beyond(&order, &last, query.page_reverse));
     }
     for (key, direction) in &order {
@@ -41,7 +41,7 @@ pub(crate) async fn select<E: EntityTrait>(
     Ok(select.limit(query.limit).all(db).await?)
 }
 
-/// What was asked for, then `created_at` and `id`, so that the order is total.
+/// What was asked for, then `created_at` (where there is one) and the id, so that the order is total.
 fn order(resource: Resource, query: &ListQuery) -> Result<Vec<(&'static Key, Direction)>, ListError> {
     let mut order: Vec<(&'static Key, Direction)> = vec![];
     for sort in &query.sort {
@@ -51,7 +51,7 @@ fn order(resource: Resource, query: &ListQuery) -> Result<Vec<(&'static Key, Dir
             order.push((key, sort.direction));
         }
     }
-    for tie_break in ["created_at", resource.id()] {
+    for tie_break in ["created_at", resource.identity()] {
         if let Some(key) = resource.sort_key(tie_break)
             && !order.iter().any(|(other, _)| other.column == key.column)
         {
@@ -64,7 +64,7 @@ fn order(resource: Resource, query: &ListQuery) -> Result<Vec<(&'static Key, Dir
 /// The values the marker's row is sorted by. It need not match the filters.
 async fn last_seen<E: EntityTrait>(
     db: &impl ConnectionTrait,
-    id: &'static str,
+    resource: Resource,
     marker: &str,
     order: &[(&'static Key, Direction)],
 ) -> Result<Vec<Option<Value>>, ListError> {
@@ -75,7 +75,7 @@ async fn last_seen<E: EntityTrait>(
     let select = Query::select()
         .columns(order.iter().map(|(key, _)| key.column))
         .from(E::default().table_ref())
-        .and_where(Expr::col(id).eq(marker))
+        .and_where(Expr::col(resource.identity()).eq(marker))
         .take();
     let row = db.query_one(&select).await?.ok_or_else(unknown)?;
     order.iter().map(|(key, _)| value(&row, key)).collect()

@@ -21,7 +21,7 @@ async fn every_attribute_comes_back() {
         for graph in
             [sample::small(), sample::maximal(), LoadBalancerGraph::new(sample::load_balancer("p", ""))]
         {
-            let stored = store.lb_create(&graph).await.unwrap();
+            let stored = sample::create(&store, &graph).await;
             let fetched = store.lb_fetch(graph.load_balancer.id).await.unwrap().unwrap();
             assert_eq!(fetched, stored);
             let mut expected = graph.clone();

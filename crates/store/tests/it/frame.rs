@@ -164,11 +164,11 @@ async fn polled(
 #[tokio::test]
 async fn clear_empties() {
     on_all(|store| async move {
-        store.lb_create(&sample::maximal()).await.unwrap();
+        sample::create(&store, &sample::maximal()).await;
         store.clear().await.unwrap();
         assert_eq!(store.work_next_due().await.unwrap(), None);
         assert!(store.outbox_take(1).await.unwrap().is_empty());
-        store.lb_create(&sample::maximal()).await.unwrap();
+        sample::create(&store, &sample::maximal()).await;
     })
     .await;
 }

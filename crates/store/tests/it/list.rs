@@ -57,7 +57,7 @@ async fn five(store: &Store) -> Vec<LoadBalancerGraph> {
             lb.vip.sg_ids = vec![group];
             lb.description = "50%_of".to_owned();
         }
-        stored.push(store.lb_create(&LoadBalancerGraph::new(lb)).await.unwrap());
+        stored.push(sample::create(store, &LoadBalancerGraph::new(lb)).await);
     }
     let gone = store.lb_create(&sample::small()).await.unwrap().load_balancer.id;
     store.lb_deleted(&acquire(store, gone).await).await.unwrap();
@@ -242,7 +242,7 @@ async fn wrong_questions() {
 #[tokio::test]
 async fn every_key_works_and_relations_are_shown() {
     on_all(|store| async move {
-        let graph = store.lb_create(&sample::maximal()).await.unwrap();
+        let graph = sample::create(&store, &sample::maximal()).await;
         let lb = graph.load_balancer.id;
         let other = store.lb_create(&sample::small()).await.unwrap();
         let lease = acquire(&store, lb).await;
@@ -257,6 +257,10 @@ async fn every_key_works_and_relations_are_shown() {
             Resource::HealthMonitor,
             Resource::Amphora,
             Resource::Quota,
+            Resource::Flavor,
+            Resource::FlavorProfile,
+            Resource::AvailabilityZone,
+            Resource::AvailabilityZoneProfile,
         ] {
             let filter =
                 resource.keys().map(|key| ListQuery { filters: filters(&format!("{key}=7")), ..query() });
@@ -273,6 +277,16 @@ async fn every_key_works_and_relations_are_shown() {
                     }
                     Resource::Amphora => store.amphora_list(&query).await.map(|page| page.items.len()),
                     Resource::Quota => store.quota_list(&query).await.map(|page| page.items.len()),
+                    Resource::Flavor => store.flavor_list(&query).await.map(|page| page.items.len()),
+                    Resource::FlavorProfile => {
+                        store.flavor_profile_list(&query).await.map(|page| page.items.len())
+                    }
+                    Resource::AvailabilityZone => {
+                        store.availability_zone_list(&query).await.map(|page| page.items.len())
+                    }
+                    Resource::AvailabilityZoneProfile => {
+                        store.availability_zone_profile_list(&query).await.map(|page| page.items.len())
+                    }
                 };
                 listed.unwrap_or_else(|error| panic!("{resource:?} {query:?}: {error}"));
             }
@@ -324,6 +338,48 @@ async fn every_key_works_and_relations_are_shown() {
         assert_eq!(store.pool_parent(pool).await.unwrap(), Some(lb));
         assert_eq!(store.member_parent(graph.members[0].id).await.unwrap(), Some(lb));
         assert_eq!(store.health_monitor_parent(graph.health_monitors[0].id).await.unwrap(), Some(lb));
+    })
+    .await;
+}
+
+/// Zones have no id and no time: their names order them and mark pages.
+#[tokio::test]
+async fn zones_are_paged_by_name() {
+    on_all(|store| async move {
+        for name in ["c", "a", "B", "ä", "b/ 1"] {
+            let (profile, zone) = sample::availability_zone(name);
+            store.availability_zone_profile_insert(&profile).await.unwrap();
+            store.availability_zone_insert(&zone).await.unwrap();
+        }
+        for (filter, sort, last, expected) in [
+            ("", "", None, "B a b/ 1 c ä"),
+            ("", "-name", None, "ä c b/ 1 a B"),
+            ("", "-enabled", None, "B a b/ 1 c ä"),
+            ("", "", Some("b/ 1"), "c ä"),
+            ("", "-name", Some("b/ 1"), "a B"),
+            ("", "description", Some("a"), "b/ 1 c ä"),
+            ("name=b/~1", "", None, "b/ 1"),
+            ("enabled=yes", "", None, ""),
+        ] {
+            let query = ListQuery {
+                filters: filters(filter),
+                sort: sorted(sort),
+                marker: last.map(str::to_owned),
+                ..query()
+            };
+            let page = store.availability_zone_list(&query).await.unwrap();
+            let names: Vec<_> = page.items.into_iter().map(|zone| zone.name).collect();
+            assert_eq!(names.join(" "), expected, "{query:?}");
+        }
+        for query in [
+            ListQuery { filters: filters("id=x"), ..query() },
+            ListQuery { project: Some(ProjectId::new("p")), ..query() },
+            ListQuery { tags: TagFilter { not_tags: strings("x"), ..Default::default() }, ..query() },
+            ListQuery { sort: sorted("created_at"), ..query() },
+            ListQuery { marker: Some("d".to_owned()), ..query() },
+        ] {
+            store.availability_zone_list(&query).await.unwrap_err();
+        }
     })
     .await;
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use octavia_model::*;
+use octavia_store::Store;
 
 pub(crate) fn reason(text: &str) -> Reason {
     Reason::new(ReasonCode::Internal, text, "Do “nothing”.")
@@ -32,6 +33,58 @@ pub(crate) fn member(pool: &Pool, address: &str) -> Member {
 
 pub(crate) fn health_monitor(pool: &Pool) -> HealthMonitor {
     HealthMonitor::new(HealthMonitorId::new_v4(), pool, HealthMonitorType::Tcp, Timestamp::UNIX_EPOCH)
+}
+
+/// A flavor that nobody else has, and its profile.
+pub(crate) fn flavor(id: FlavorId) -> (FlavorProfile, Flavor) {
+    let profile = FlavorProfile {
+        id: FlavorProfileId::new_v4(),
+        name: "ñ “quoted” ".to_owned(),
+        provider_name: "amphora".to_owned(),
+        flavor_data: " {\"loadbalancer_topology\": \"SINGLE\"}\n".to_owned(),
+    };
+    let flavor = Flavor {
+        id,
+        name: format!("\u{1F980} {id}"),
+        description: "\\ 'x' ".to_owned(),
+        enabled: false,
+        flavor_profile_id: profile.id,
+    };
+    (profile, flavor)
+}
+
+/// An availability zone and its profile.
+pub(crate) fn availability_zone(name: &str) -> (AvailabilityZoneProfile, AvailabilityZone) {
+    let profile = AvailabilityZoneProfile {
+        id: AvailabilityZoneProfileId::new_v4(),
+        name: "ñ “quoted” ".to_owned(),
+        provider_name: "amphora".to_owned(),
+        availability_zone_data: " {\"compute_zone\": \"z\"}\n".to_owned(),
+    };
+    let zone = AvailabilityZone {
+        name: name.to_owned(),
+        description: "\\ 'x' ".to_owned(),
+        enabled: false,
+        availability_zone_profile_id: profile.id,
+    };
+    (profile, zone)
+}
+
+/// Stores the load balancer after what it is made of.
+pub(crate) async fn create(store: &Store, graph: &LoadBalancerGraph) -> LoadBalancerGraph {
+    if let Some(id) = graph.load_balancer.flavor_id {
+        let (profile, flavor) = flavor(id);
+        store.flavor_profile_insert(&profile).await.unwrap();
+        store.flavor_insert(&flavor).await.unwrap();
+    }
+    if let Some(name) = &graph.load_balancer.availability_zone
+        && store.availability_zone_fetch(name).await.unwrap().is_none()
+    {
+        let (profile, zone) = availability_zone(name);
+        store.availability_zone_profile_insert(&profile).await.unwrap();
+        store.availability_zone_insert(&zone).await.unwrap();
+    }
+    store.lb_create(graph).await.unwrap()
 }
 
 /// A listener, its pool, two members, a monitor.
@@ -85,7 +138,7 @@ pub(crate) fn maximal() -> LoadBalancerGraph {
         port_id: lb.vip.port_id,
     }];
     lb.provider = "octavia".to_owned();
-    lb.flavor_id = Some(uuid());
+    lb.flavor_id = Some(FlavorId::new_v4());
     lb.availability_zone = Some(text("zone"));
     lb.topology = Topology::ActiveStandby;
     lb.tags = tags();

@@ -232,7 +232,7 @@ async fn deleted_is_gone_and_later_purged() {
     on_all(|store| async move {
         let mut graph = sample::maximal();
         graph.load_balancer.statuses.provisioning = ProvisioningStatus::PendingDelete;
-        let graph = store.lb_create(&graph).await.unwrap();
+        let graph = sample::create(&store, &graph).await;
         let lb = graph.load_balancer.id;
         let lease = acquire(&store, lb).await;
         let amphora = sample::amphora(lb);
