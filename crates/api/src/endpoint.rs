@@ -59,6 +59,28 @@ pub(crate) enum Operation {
     QuotaDelete,
     QuotaDefaults,
     ProviderList,
+    FlavorCapabilityList,
+    AvailabilityZoneCapabilityList,
+    FlavorList,
+    FlavorCreate,
+    FlavorShow,
+    FlavorUpdate,
+    FlavorDelete,
+    FlavorProfileList,
+    FlavorProfileCreate,
+    FlavorProfileShow,
+    FlavorProfileUpdate,
+    FlavorProfileDelete,
+    AvailabilityZoneList,
+    AvailabilityZoneCreate,
+    AvailabilityZoneShow,
+    AvailabilityZoneUpdate,
+    AvailabilityZoneDelete,
+    AvailabilityZoneProfileList,
+    AvailabilityZoneProfileCreate,
+    AvailabilityZoneProfileShow,
+    AvailabilityZoneProfileUpdate,
+    AvailabilityZoneProfileDelete,
     /// A list of what cannot be made yet, so truly empty: its key and that of its links.
     EmptyList(&'static str, &'static str),
     /// One of what cannot be made yet, so truly not there.
@@ -136,41 +158,33 @@ endpoints! {
 
     GET    "providers"                    "provider:get_all"           Op::ProviderList;
     GET    "providers/{name}/flavor_capabilities"
-        "provider-flavor:get_all" Op::Unbuilt("The list of flavor capabilities");
+        "provider-flavor:get_all" Op::FlavorCapabilityList;
     GET    "providers/{name}/availability_zone_capabilities"
-        "provider-availability-zone:get_all" Op::Unbuilt("The list of availability zone capabilities");
+        "provider-availability-zone:get_all" Op::AvailabilityZoneCapabilityList;
 
-    GET    "flavors"                      "flavor:get_all"             Op::EmptyList("flavors", "flavors_links");
-    POST   "flavors"                      "flavor:post"                Op::Unbuilt("Flavor creation");
-    GET    "flavors/{id}"                 "flavor:get_one"             Op::NeverFound("Flavor");
-    PUT    "flavors/{id}"                 "flavor:put"                 Op::NeverFound("Flavor");
-    DELETE "flavors/{id}"                 "flavor:delete"              Op::NeverFound("Flavor");
+    GET    "flavors"                      "flavor:get_all"             Op::FlavorList;
+    POST   "flavors"                      "flavor:post"                Op::FlavorCreate;
+    GET    "flavors/{id}"                 "flavor:get_one"             Op::FlavorShow;
+    PUT    "flavors/{id}"                 "flavor:put"                 Op::FlavorUpdate;
+    DELETE "flavors/{id}"                 "flavor:delete"              Op::FlavorDelete;
 
-    GET    "flavorprofiles"
-        "flavor-profile:get_all" Op::EmptyList("flavorprofiles", "flavorprofile_links");
-    POST   "flavorprofiles"               "flavor-profile:post"        Op::Unbuilt("Flavor profile creation");
-    GET    "flavorprofiles/{id}"          "flavor-profile:get_one"     Op::NeverFound("Flavor Profile");
-    PUT    "flavorprofiles/{id}"          "flavor-profile:put"         Op::NeverFound("Flavor Profile");
-    DELETE "flavorprofiles/{id}"          "flavor-profile:delete"      Op::NeverFound("Flavor profile");
+    GET    "flavorprofiles"               "flavor-profile:get_all"     Op::FlavorProfileList;
+    POST   "flavorprofiles"               "flavor-profile:post"        Op::FlavorProfileCreate;
+    GET    "flavorprofiles/{id}"          "flavor-profile:get_one"     Op::FlavorProfileShow;
+    PUT    "flavorprofiles/{id}"          "flavor-profile:put"         Op::FlavorProfileUpdate;
+    DELETE "flavorprofiles/{id}"          "flavor-profile:delete"      Op::FlavorProfileDelete;
 
-    GET    "availabilityzones"
-        "availability-zone:get_all" Op::EmptyList("availability_zones", "availability_zones_links");
-    POST   "availabilityzones"            "availability-zone:post"     Op::Unbuilt("Availability zone creation");
-    GET    "availabilityzones/{name}"     "availability-zone:get_one"  Op::NeverFound("Availability Zone");
-    PUT    "availabilityzones/{name}"     "availability-zone:put"      Op::NeverFound("Availability Zone");
-    DELETE "availabilityzones/{name}"     "availability-zone:delete"   Op::NeverFound("Availability Zone");
+    GET    "availabilityzones"            "availability-zone:get_all"  Op::AvailabilityZoneList;
+    POST   "availabilityzones"            "availability-zone:post"     Op::AvailabilityZoneCreate;
+    GET    "availabilityzones/{name}"     "availability-zone:get_one"  Op::AvailabilityZoneShow;
+    PUT    "availabilityzones/{name}"     "availability-zone:put"      Op::AvailabilityZoneUpdate;
+    DELETE "availabilityzones/{name}"     "availability-zone:delete"   Op::AvailabilityZoneDelete;
 
-    GET    "availabilityzoneprofiles"
-        "availability-zone-profile:get_all"
-        Op::EmptyList("availability_zone_profiles", "availability_zone_profile_links");
-    POST   "availabilityzoneprofiles"
-        "availability-zone-profile:post" Op::Unbuilt("Availability zone profile creation");
-    GET    "availabilityzoneprofiles/{id}"
-        "availability-zone-profile:get_one" Op::NeverFound("Availability Zone Profile");
-    PUT    "availabilityzoneprofiles/{id}"
-        "availability-zone-profile:put" Op::NeverFound("Availability Zone Profile");
-    DELETE "availabilityzoneprofiles/{id}"
-        "availability-zone-profile:delete" Op::NeverFound("Availability Zone Profile");
+    GET    "availabilityzoneprofiles"     "availability-zone-profile:get_all" Op::AvailabilityZoneProfileList;
+    POST   "availabilityzoneprofiles"     "availability-zone-profile:post" Op::AvailabilityZoneProfileCreate;
+    GET    "availabilityzoneprofiles/{id}""availability-zone-profile:get_one" Op::AvailabilityZoneProfileShow;
+    PUT    "availabilityzoneprofiles/{id}""availability-zone-profile:put" Op::AvailabilityZoneProfileUpdate;
+    DELETE "availabilityzoneprofiles/{id}""availability-zone-profile:delete" Op::AvailabilityZoneProfileDelete;
 
     GET    "amphorae"                     "amphora:get_all"            Op::AmphoraList;
     GET    "amphorae/{id}"                "amphora:get_one"            Op::AmphoraShow;

@@ -50,6 +50,8 @@ pub(crate) enum Fault {
     ReferenceNotFound { resource: &'static str, id: String },
     #[error("Provider '{0}' is not enabled.")]
     ProviderNotEnabled(String),
+    #[error("Flavor '{flavor}' is not compatible with provider '{provider}'")]
+    FlavorMismatch { flavor: String, provider: String },
     #[error("Protocol {0} listeners cannot have child objects.")]
     ChildlessListener(String),
     #[error("The flavor of this load balancer does not allow members with SR-IOV ports.")]
@@ -90,6 +92,10 @@ pub(crate) enum Fault {
     InvalidState { state: ProvisioningStatus, id: LoadBalancerId },
     #[error("Already an entity with that specified id.")]
     AlreadyExists,
+    #[error("A {field} of {name} already exists.")]
+    NameTaken { field: &'static str, name: String },
+    #[error("{object} {id} is in use and cannot be modified.")]
+    InUse { object: &'static str, id: String },
     #[error("The VIP IP address is already in use: {0}")]
     VipInUse(String),
     // ---- 408, 413, 415
@@ -146,6 +152,14 @@ impl Fault {
         Self::NotFound { resource, id: id.to_string() }
     }
 
+    pub(crate) fn unknown_flavor() -> Self {
+        Self::validation("Invalid flavor_id.")
+    }
+
+    pub(crate) fn unknown_availability_zone() -> Self {
+        Self::validation("Invalid availability zone.")
+    }
+
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Input { .. }
@@ -166,6 +180,7 @@ impl Fault {
             | Self::Validation(_)
             | Self::ReferenceNotFound { .. }
             | Self::ProviderNotEnabled(_)
+            | Self::FlavorMismatch { .. }
             | Self::ChildlessListener(_)
             | Self::MemberSriov => StatusCode::BAD_REQUEST,
             Self::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
@@ -180,6 +195,8 @@ impl Fault {
             | Self::Immutable { .. }
             | Self::InvalidState { .. }
             | Self::AlreadyExists
+            | Self::NameTaken { .. }
+            | Self::InUse { .. }
             | Self::VipInUse(_) => StatusCode::CONFLICT,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,

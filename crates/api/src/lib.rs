@@ -13,6 +13,7 @@ mod call;
 mod endpoint;
 mod fault;
 mod handler;
+mod offer;
 mod options;
 mod page;
 mod policy;

@@ -13,7 +13,7 @@ use crate::query::ListArguments;
 pub(crate) struct Page<'a> {
     pub(crate) key: &'a str,
     pub(crate) links_key: &'a str,
-    /// The id of each row, and the row.
+    /// What marks each row (its id, or a name), and the row.
     pub(crate) rows: Vec<(String, Value)>,
 }
 
@@ -42,6 +42,7 @@ impl Page<'_> {
         for (key, value) in call.query.sort_for_links() {
             base.push_str(&format!("&{key}={}", encode(value)));
         }
+        let (first, last) = (encode(first), encode(last));
         let mut links = vec![];
         if arguments.marker.is_some() {
             links.push(

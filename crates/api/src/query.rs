@@ -44,7 +44,8 @@ impl Query {
         Self { pairs: pairs.unwrap_or_default() }
     }
 
-    fn first(&self, key: &str) -> Option<&str> {
+    /// The first value of the key.
+    pub(crate) fn first(&self, key: &str) -> Option<&str> {
         self.pairs.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 

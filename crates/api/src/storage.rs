@@ -6,7 +6,8 @@ use octavia_model::{
     ProjectId, ProvisioningStatus, Quota, QuotaKind,
 };
 use octavia_store::{
-    Accept, ChangeError, Claim, Direction, Duplicate, ListError, ListQuery, SortKey, StoreError, TagFilter,
+    Accept, ChangeError, Claim, Direction, Duplicate, ListError, ListQuery, Missing, SortKey, StoreError,
+    TagFilter,
 };
 
 use crate::call::Call;
@@ -186,6 +187,12 @@ impl Call {
         }
     }
 
+    /// The query of a list of what belongs to no project: there `project_id` is one more key it does not have.
+    pub(crate) fn catalogue_query(&self, arguments: &ListArguments) -> ListQuery {
+        let asked = arguments.project_id.clone().filter(|_| self.state.options.allow_filtering);
+        self.list_query(arguments, asked.map(ProjectId::new))
+    }
+
     /// A list's arguments as the store takes them; `project` is whose rows may be seen.
     pub(crate) fn list_query(&self, arguments: &ListArguments, project: Option<ProjectId>) -> ListQuery {
         let filters = arguments.filters.iter().map(|(key, value)| (key.clone(), vec![value.clone()]));
@@ -231,6 +238,8 @@ impl From<StoreError> for Fault {
             StoreError::Duplicate(Duplicate::HealthMonitor) => Self::DuplicateHealthMonitor,
             StoreError::Duplicate(_) => Self::AlreadyExists,
             StoreError::QuotaMet(kind) => Self::Quota(kind),
+            StoreError::Missing(Missing::Flavor) => Self::unknown_flavor(),
+            StoreError::Missing(Missing::AvailabilityZone) => Self::unknown_availability_zone(),
             StoreError::Conflict(_) | StoreError::Database(_) => {
                 tracing::error!(%error, "the database did not take it");
                 Self::Unavailable("The database is busy or away; try again later.".to_owned())

@@ -3,7 +3,7 @@
 //! Decoding by hand instead of by derive, because the texts, the order of checks, the coercions and the difference
 //! between absent and null are part of the interface (`reference/api.md` §2.3, §3.0).
 
-mod repr;
+pub(crate) mod repr;
 mod value;
 
 pub(crate) use value::{
@@ -89,6 +89,14 @@ impl<T> Sent<T> {
             Self::Null => *slot = None,
             Self::Value(value) => *slot = Some(value.clone()),
         }
+    }
+
+    /// For an update, what is to be written: null resets to the default of the type.
+    pub(crate) fn or_empty(self) -> Option<T>
+    where
+        T: Default,
+    {
+        self.is_sent().then(|| self.or(T::default()))
     }
 
     /// For an update of something that null does not change.

@@ -14,6 +14,17 @@ pub(super) fn text(value: &Value) -> String {
         Value::String(text) => out.push_str(text),
         other => write(&mut out, other),
     }
+    cut(out)
+}
+
+/// The value as it stands inside a container: `repr()`, so that text is quoted.
+pub(crate) fn inside(value: &Value) -> String {
+    let mut out = String::new();
+    write(&mut out, value);
+    cut(out)
+}
+
+fn cut(out: String) -> String {
     match out.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{}…", &out[..end]),
         None => out,

@@ -6,6 +6,7 @@ use octavia_model::{Demand, LoadBalancerGraph, LoadBalancerId, ProjectId, QuotaK
 
 use crate::call::{Answer, Call};
 use crate::fault::Fault;
+use crate::offer;
 use crate::page::Page;
 use crate::policy;
 use crate::request::Call as Kind;
@@ -65,17 +66,11 @@ async fn plan_tree(
         vip::check_qos_policy(network, policy).await?;
     }
     vip::check_additional(network, &body.vip, &place).await?;
-    // There are none to choose from yet, and null is not a choice either.
-    if body.flavor_id.is_sent() {
-        return Err(Fault::validation("Invalid flavor_id."));
-    }
-    if body.availability_zone.is_sent() {
-        return Err(Fault::validation("Invalid availability zone."));
-    }
-    let provider = provider(call, &body)?;
+    let choice = offer::choose(call, &body).await?;
     call.check_quota(&project, &Demand::one(QuotaKind::LoadBalancer)).await?;
+    let topology = choice.topology(place.network_id)?;
     let unsupported = |message: &str| {
-        Err(Fault::UnsupportedOption { provider: provider.clone(), message: message.to_owned() })
+        Err(Fault::UnsupportedOption { provider: choice.provider.clone(), message: message.to_owned() })
     };
     if !sg_ids.is_empty() {
         return unsupported("Security groups of the VIP port are not available yet.");
@@ -95,7 +90,10 @@ async fn plan_tree(
     let origin = Origin {
         id: LoadBalancerId::new_v4(),
         project_id: project,
-        provider,
+        provider: choice.provider,
+        flavor_id: choice.flavor_id,
+        availability_zone: choice.availability_zone,
+        topology,
         vip: place.provisional(),
         additional_vips: vec![],
     };
@@ -105,16 +103,6 @@ async fn plan_tree(
         call.check_quota(&graph.load_balancer.project_id, &demand).await?;
     }
     Ok((graph, place))
-}
-
-fn provider(call: &Call, body: &LoadBalancerBody) -> Result<String, Fault> {
-    let options = &call.state.options;
-    let provider = body.provider.clone().or_null(options.default_provider.clone(), "amphora".to_owned());
-    if options.enabled_providers.iter().any(|(name, _)| *name == provider) {
-        Ok(provider)
-    } else {
-        Err(Fault::ProviderNotEnabled(provider))
-    }
 }
 
 /// Takes the address, then stores the tree.

@@ -2,11 +2,16 @@
 //! change → show.
 
 mod amphora;
+mod availability_zone;
+mod availability_zone_profile;
+mod flavor;
+mod flavor_profile;
 mod health_monitor;
 mod listener;
 mod load_balancer;
 mod member;
 mod pool;
+mod provider;
 mod quota;
 
 use http::StatusCode;
@@ -15,8 +20,7 @@ use serde_json::{Map, Value, json};
 use crate::call::{Answer, Call};
 use crate::endpoint::Operation as Op;
 use crate::fault::Fault;
-use crate::view;
-use crate::view::provider::ProviderView;
+use crate::request::profile::ProfileKind;
 
 pub(crate) async fn dispatch(call: &Call) -> Result<Answer, Fault> {
     match call.endpoint.operation {
@@ -57,7 +61,29 @@ pub(crate) async fn dispatch(call: &Call) -> Result<Answer, Fault> {
         Op::QuotaUpdate => quota::update(call).await,
         Op::QuotaDelete => quota::delete(call).await,
         Op::QuotaDefaults => quota::defaults(call),
-        Op::ProviderList => provider_list(call),
+        Op::ProviderList => provider::list(call),
+        Op::FlavorCapabilityList => provider::capability_list(call, ProfileKind::Flavor),
+        Op::AvailabilityZoneCapabilityList => provider::capability_list(call, ProfileKind::AvailabilityZone),
+        Op::FlavorList => flavor::list(call).await,
+        Op::FlavorCreate => flavor::create(call).await,
+        Op::FlavorShow => flavor::show(call).await,
+        Op::FlavorUpdate => flavor::update(call).await,
+        Op::FlavorDelete => flavor::delete(call).await,
+        Op::FlavorProfileList => flavor_profile::list(call).await,
+        Op::FlavorProfileCreate => flavor_profile::create(call).await,
+        Op::FlavorProfileShow => flavor_profile::show(call).await,
+        Op::FlavorProfileUpdate => flavor_profile::update(call).await,
+        Op::FlavorProfileDelete => flavor_profile::delete(call).await,
+        Op::AvailabilityZoneList => availability_zone::list(call).await,
+        Op::AvailabilityZoneCreate => availability_zone::create(call).await,
+        Op::AvailabilityZoneShow => availability_zone::show(call).await,
+        Op::AvailabilityZoneUpdate => availability_zone::update(call).await,
+        Op::AvailabilityZoneDelete => availability_zone::delete(call).await,
+        Op::AvailabilityZoneProfileList => availability_zone_profile::list(call).await,
+        Op::AvailabilityZoneProfileCreate => availability_zone_profile::create(call).await,
+        Op::AvailabilityZoneProfileShow => availability_zone_profile::show(call).await,
+        Op::AvailabilityZoneProfileUpdate => availability_zone_profile::update(call).await,
+        Op::AvailabilityZoneProfileDelete => availability_zone_profile::delete(call).await,
         Op::EmptyList(key, links_key) => empty_list(call, key, links_key),
         Op::NeverFound(resource) => Err(Fault::not_found(resource, call.parameter(0))),
         Op::ParentNeverFound(resource) => {
@@ -68,16 +94,6 @@ pub(crate) async fn dispatch(call: &Call) -> Result<Answer, Fault> {
             Err(Fault::NotImplemented(what.to_owned()))
         }
     }
-}
-
-fn provider_list(call: &Call) -> Result<Answer, Fault> {
-    call.authorize_own()?;
-    let fields = call.fields();
-    let providers = call.state.options.enabled_providers.iter();
-    let rows: Vec<Value> = providers
-        .map(|(name, description)| view::render(&ProviderView { name, description }, &fields))
-        .collect();
-    Ok(Answer::Json(StatusCode::OK, json!({ "providers": rows })))
 }
 
 fn empty_list(call: &Call, key: &str, links_key: &str) -> Result<Answer, Fault> {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use octavia_model::{NetworkId, PortId, SecurityGroupId, SubnetId};
+use octavia_model::{FlavorId, NetworkId, PortId, SecurityGroupId, SubnetId};
 
 use super::listener::ListenerBody;
 use super::pool::PoolBody;
@@ -43,7 +43,7 @@ pub(crate) struct LoadBalancerBody {
     pub(crate) admin_state_up: Sent<bool>,
     pub(crate) vip: VipBody,
     pub(crate) provider: Sent<String>,
-    pub(crate) flavor_id: Sent<uuid::Uuid>,
+    pub(crate) flavor_id: Sent<FlavorId>,
     pub(crate) availability_zone: Sent<String>,
     pub(crate) project_id: Sent<String>,
     pub(crate) listeners: Vec<ListenerBody>,
@@ -77,7 +77,7 @@ impl LoadBalancerBody {
             admin_state_up: object.boolean("admin_state_up")?,
             vip: VipBody::decode(&object)?,
             provider: object.text("provider", 64)?,
-            flavor_id: object.uuid("flavor_id")?,
+            flavor_id: object.id("flavor_id")?,
             availability_zone: object.text("availability_zone", TEXT_MAX)?,
             project_id: project(&object)?,
             listeners: object

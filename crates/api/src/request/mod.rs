@@ -1,11 +1,14 @@
 //! What each resource's bodies may hold: one struct per resource with everything that can be sent, and tables of
 //! the keys each call accepts.
 
+pub(crate) mod availability_zone;
+pub(crate) mod flavor;
 pub(crate) mod health_monitor;
 pub(crate) mod listener;
 pub(crate) mod load_balancer;
 pub(crate) mod member;
 pub(crate) mod pool;
+pub(crate) mod profile;
 pub(crate) mod quota;
 
 use crate::body::{Object, Sent, TEXT_MAX};
@@ -31,6 +34,15 @@ fn project(object: &Object<'_>) -> Result<Sent<String>, Fault> {
 
 fn tags(object: &Object<'_>) -> Result<Sent<Vec<String>>, Fault> {
     object.texts("tags", TEXT_MAX)
+}
+
+/// Whether something of the catalogue may be chosen. The original breaks on null.
+fn enabled(object: &Object<'_>) -> Result<Sent<bool>, Fault> {
+    let enabled = object.boolean("enabled")?;
+    if enabled.is_null() {
+        enabled.required("enabled")?;
+    }
+    Ok(enabled)
 }
 
 /// TLS preferences, spelled alike on listeners and pools.

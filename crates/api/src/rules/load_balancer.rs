@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use newtype_uuid::{GenericUuid, TypedUuid};
 use octavia_model::{
-    AdditionalVip, LoadBalancer, LoadBalancerGraph, LoadBalancerId, OperatingStatus, PoolId, ProjectId,
-    ProvisioningStatus, Statuses, Topology, Vip,
+    AdditionalVip, FlavorId, LoadBalancer, LoadBalancerGraph, LoadBalancerId, OperatingStatus, PoolId,
+    ProjectId, ProvisioningStatus, Statuses, Topology, Vip,
 };
 use uuid::Uuid;
 
@@ -23,6 +23,9 @@ pub(crate) struct Origin {
     pub(crate) id: LoadBalancerId,
     pub(crate) project_id: ProjectId,
     pub(crate) provider: String,
+    pub(crate) flavor_id: Option<FlavorId>,
+    pub(crate) availability_zone: Option<String>,
+    pub(crate) topology: Topology,
     pub(crate) vip: Vip,
     pub(crate) additional_vips: Vec<AdditionalVip>,
 }
@@ -45,9 +48,9 @@ pub(crate) fn create(
         vip: origin.vip,
         additional_vips: origin.additional_vips,
         provider: origin.provider,
-        flavor_id: None,
-        availability_zone: None,
-        topology: Topology::Single,
+        flavor_id: origin.flavor_id,
+        availability_zone: origin.availability_zone,
+        topology: origin.topology,
         tags: new_tags(body.tags.get(), Fault::AlreadyExists)?,
         generation: 1,
         applied_generation: 0,

@@ -10,6 +10,7 @@ pub(crate) mod listener;
 pub(crate) mod load_balancer;
 pub(crate) mod member;
 pub(crate) mod pool;
+pub(crate) mod profile;
 mod tls;
 
 use jiff::Timestamp;

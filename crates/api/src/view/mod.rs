@@ -3,6 +3,7 @@
 //! Every attribute is present, null when unset; the few that may be absent say so with `skip_serializing_if`.
 
 pub(crate) mod amphora;
+pub(crate) mod catalogue;
 pub(crate) mod health_monitor;
 pub(crate) mod listener;
 pub(crate) mod load_balancer;
