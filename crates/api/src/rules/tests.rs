@@ -32,6 +32,9 @@ fn tree(body: Value) -> Result<LoadBalancerGraph, Fault> {
         id: LoadBalancerId::nil(),
         project_id: ProjectId::new("own"),
         provider: "amphora".to_owned(),
+        flavor_id: None,
+        availability_zone: None,
+        topology: octavia_model::Topology::Single,
         vip: vip(),
         additional_vips: vec![],
     };

@@ -90,24 +90,24 @@ const EXPECTED: &[(&str, &str)] = &[
     ("GET providers/{name}/availability_zone_capabilities", ADMIN),
     ("GET flavors", SHARED),
     ("POST flavors", ADMIN),
-    ("GET flavors/{id}", NOBODY_ASKED),
-    ("PUT flavors/{id}", NOBODY_ASKED),
-    ("DELETE flavors/{id}", NOBODY_ASKED),
+    ("GET flavors/{id}", SHARED),
+    ("PUT flavors/{id}", ADMIN),
+    ("DELETE flavors/{id}", ADMIN),
     ("GET flavorprofiles", ADMIN),
     ("POST flavorprofiles", ADMIN),
-    ("GET flavorprofiles/{id}", NOBODY_ASKED),
-    ("PUT flavorprofiles/{id}", NOBODY_ASKED),
-    ("DELETE flavorprofiles/{id}", NOBODY_ASKED),
+    ("GET flavorprofiles/{id}", ADMIN),
+    ("PUT flavorprofiles/{id}", ADMIN),
+    ("DELETE flavorprofiles/{id}", ADMIN),
     ("GET availabilityzones", SHARED),
     ("POST availabilityzones", ADMIN),
-    ("GET availabilityzones/{name}", NOBODY_ASKED),
-    ("PUT availabilityzones/{name}", NOBODY_ASKED),
-    ("DELETE availabilityzones/{name}", NOBODY_ASKED),
+    ("GET availabilityzones/{name}", SHARED),
+    ("PUT availabilityzones/{name}", ADMIN),
+    ("DELETE availabilityzones/{name}", ADMIN),
     ("GET availabilityzoneprofiles", ADMIN),
     ("POST availabilityzoneprofiles", ADMIN),
-    ("GET availabilityzoneprofiles/{id}", NOBODY_ASKED),
-    ("PUT availabilityzoneprofiles/{id}", NOBODY_ASKED),
-    ("DELETE availabilityzoneprofiles/{id}", NOBODY_ASKED),
+    ("GET availabilityzoneprofiles/{id}", ADMIN),
+    ("PUT availabilityzoneprofiles/{id}", ADMIN),
+    ("DELETE availabilityzoneprofiles/{id}", ADMIN),
     ("GET amphorae", ADMIN),
     // There is none in this test.
     ("GET amphorae/{id}", NOBODY_ASKED),
@@ -146,9 +146,10 @@ async fn every_endpoint_lets_in_whom_it_should() {
     assert_eq!(EXPECTED.len(), ENDPOINTS.len(), "a case is for no endpoint");
 }
 
-/// A world with one settled load balancer that has one of everything.
+/// A world with a catalogue and one settled load balancer that has one of everything.
 async fn populated() -> (World, LoadBalancerGraph) {
     let world = World::new().await;
+    world.catalogue().await;
     let lb = world
         .load_balancer(
             MEMBER,
@@ -176,13 +177,16 @@ async fn ask((world, graph): &(World, LoadBalancerGraph), method: &str, path: &s
         "listeners" => listener,
         "pools" => pool.clone(),
         "healthmonitors" => monitor,
+        "flavors" => world.flavor_ids("small").await.0,
+        "flavorprofiles" => world.flavor_ids("small").await.1,
+        "availabilityzoneprofiles" => world.zone_profile_id("here").await,
         _ => "anything".to_owned(),
     };
     let full = path
         .replace("{id}", &first)
         .replace("{member}", &member)
         .replace("{project_id}", "own")
-        .replace("{name}", "amphora")
+        .replace("{name}", if path.starts_with("providers") { "amphora" } else { "here" })
         .replace("{rule}", "anything");
     let prefix = if path.starts_with("amphorae") { "octavia" } else { "lbaas" };
     let body = match (method, path) {
@@ -209,6 +213,22 @@ async fn ask((world, graph): &(World, LoadBalancerGraph), method: &str, path: &s
         ("PUT", "pools/{id}/members/{member}") => Some(json!({ "member": {} })),
         ("PUT", "quotas/{project_id}") => Some(json!({ "quota": { "pool": 9 } })),
         ("PUT", "healthmonitors/{id}") => Some(json!({ "healthmonitor": {} })),
+        ("POST", "flavors") => Some(json!({ "flavor": {
+            "name": "new", "flavor_profile_id": world.flavor_ids("small").await.1,
+        } })),
+        ("POST", "flavorprofiles") => Some(json!({ "flavorprofile": {
+            "name": "new", "provider_name": "amphora", "flavor_data": "{}",
+        } })),
+        ("POST", "availabilityzones") => Some(json!({ "availability_zone": {
+            "name": "new", "availability_zone_profile_id": world.zone_profile_id("here").await,
+        } })),
+        ("POST", "availabilityzoneprofiles") => Some(json!({ "availability_zone_profile": {
+            "name": "new", "provider_name": "amphora", "availability_zone_data": "{}",
+        } })),
+        ("PUT", "flavors/{id}") => Some(json!({ "flavor": {} })),
+        ("PUT", "flavorprofiles/{id}") => Some(json!({ "flavorprofile": {} })),
+        ("PUT", "availabilityzones/{name}") => Some(json!({ "availability_zone": {} })),
+        ("PUT", "availabilityzoneprofiles/{id}") => Some(json!({ "availability_zone_profile": {} })),
         _ => Some(json!({})),
     };
     let query = if path == "loadbalancers/{id}" && method == "DELETE" { "?cascade=true" } else { "" };

@@ -1,6 +1,7 @@
 //! The API as its clients see it, over a real store in memory and a small network and identity of the tests' own.
 
 mod authorization;
+mod catalogue;
 mod create;
 mod failures;
 mod hostile;

@@ -28,6 +28,7 @@ const TABLES: &[(&str, &str)] = &[
     ("health_monitor", include_str!("refused/health_monitor.txt")),
     ("quota", include_str!("refused/quota.txt")),
     ("list", include_str!("refused/list.txt")),
+    ("catalogue", include_str!("refused/catalogue.txt")),
     ("policy", include_str!("refused/policy.txt")),
     ("status", include_str!("refused/status.txt")),
 ];
@@ -88,10 +89,17 @@ impl Fixture {
             .await;
         world.fail(failed).await;
         let foreign = world.load_balancer("member@other", json!({})).await;
+        world.catalogue().await;
+        let (flavor, flavor_profile) = world.flavor_ids("small").await;
+        let (disabled, _) = world.flavor_ids("off").await;
+        let (pair, _) = world.flavor_ids("pair").await;
+        let zone_profile = world.zone_profile_id("here").await;
+        let chosen = json!({ "flavor_id": flavor, "availability_zone": "here" });
+        let offered = world.load_balancer(MEMBER, chosen).await;
         let mut fixture = Self {
             world,
             names: BTreeMap::new(),
-            load_balancers: vec![lb, pending, leaving, failed, foreign],
+            load_balancers: vec![lb, pending, leaving, failed, foreign, offered],
         };
         fixture.name(lb, failed).await;
         fixture.names.extend([
@@ -100,6 +108,11 @@ impl Fixture {
             ("leaving", leaving.to_string()),
             ("failed", failed.to_string()),
             ("foreign", foreign.to_string()),
+            ("flavor", flavor),
+            ("disabled_flavor", disabled),
+            ("pair_flavor", pair),
+            ("profile", flavor_profile),
+            ("zone_profile", zone_profile),
         ]);
         fixture
     }
@@ -171,6 +184,18 @@ impl Fixture {
                 "healthmonitor",
                 json!({ "pool_id": "$free_pool", "type": "HTTP", "delay": 5, "timeout": 3, "max_retries": 2 }),
             ),
+            ["flavors", ..] => ("flavor", json!({ "name": "new", "flavor_profile_id": "$profile" })),
+            ["flavorprofiles", ..] => {
+                ("flavorprofile", json!({ "name": "new", "provider_name": "amphora", "flavor_data": "{}" }))
+            }
+            ["availabilityzones", ..] => (
+                "availability_zone",
+                json!({ "name": "new", "availability_zone_profile_id": "$zone_profile" }),
+            ),
+            ["availabilityzoneprofiles", ..] => (
+                "availability_zone_profile",
+                json!({ "name": "new", "provider_name": "amphora", "availability_zone_data": "{}" }),
+            ),
             other => panic!("no good body for {other:?}"),
         };
         (root, if create { body } else { json!({}) })
@@ -181,9 +206,14 @@ impl Fixture {
         for id in &self.load_balancers {
             state += &format!("{:?}\n", self.world.store.lb_fetch(*id).await.expect("asked"));
         }
-        let all = self.world.store.lb_list(&octavia_store::ListQuery::default()).await.expect("listed");
-        let quotas = self.world.store.quota_list(&octavia_store::ListQuery::default()).await.expect("listed");
-        format!("{state}{} {quotas:?}", all.items.len())
+        let (store, every) = (&self.world.store, octavia_store::ListQuery::default());
+        state += &format!("{:?}\n", store.flavor_list(&every).await.expect("listed"));
+        state += &format!("{:?}\n", store.flavor_profile_list(&every).await.expect("listed"));
+        state += &format!("{:?}\n", store.availability_zone_list(&every).await.expect("listed"));
+        state += &format!("{:?}\n", store.availability_zone_profile_list(&every).await.expect("listed"));
+        state += &format!("{:?}\n", store.quota_list(&every).await.expect("listed"));
+        let all = store.lb_list(&every).await.expect("listed");
+        state + &all.items.len().to_string()
     }
 }
 
@@ -278,5 +308,10 @@ async fn the_bodies_cases_vary_are_good() {
         let body = fixture.expand(&json!({ root: body }).to_string());
         let reply = fixture.world.call_as(MEMBER, "POST", &fixture.expand(path), Some(&body)).await;
         reply.expect(201);
+    }
+    for path in ["flavors", "flavorprofiles", "availabilityzones", "availabilityzoneprofiles"] {
+        let (root, body) = fixture.good_body("POST", path);
+        let body = fixture.expand(&json!({ root: body }).to_string());
+        fixture.world.call_as(world::ADMIN, "POST", path, Some(&body)).await.expect(201);
     }
 }

@@ -197,6 +197,9 @@ impl Reply {
 /// The caller most tests are: a member of the project that owns nearly everything.
 pub(crate) const MEMBER: &str = "member@own";
 
+/// Who makes what belongs to nobody.
+pub(crate) const ADMIN: &str = "admin@own";
+
 impl World {
     pub(crate) async fn new() -> Self {
         Self::with(ApiOptions::default()).await
@@ -279,6 +282,64 @@ impl World {
         merge(&mut body["loadbalancer"], &extra);
         let reply = self.call_as(token, "POST", "loadbalancers", Some(&body.to_string())).await.expect(201);
         id(reply["loadbalancer"]["id"].as_str().expect("an id"))
+    }
+
+    /// Makes something as an administrator, and returns it.
+    pub(crate) async fn offer(&self, path: &str, root: &str, body: Value) -> Value {
+        let body = json!({ root: body }).to_string();
+        self.call_as(ADMIN, "POST", path, Some(&body)).await.expect(201)[root].take()
+    }
+
+    /// A flavor of the provider, with a profile of its own.
+    pub(crate) async fn flavor(&self, name: &str, provider: &str, data: Value, enabled: bool) {
+        let profile = json!({ "name": name, "provider_name": provider, "flavor_data": data.to_string() });
+        let profile = self.offer("flavorprofiles", "flavorprofile", profile).await;
+        let flavor = json!({ "name": name, "enabled": enabled, "flavor_profile_id": profile["id"] });
+        self.offer("flavors", "flavor", flavor).await;
+    }
+
+    pub(crate) async fn zone(&self, name: &str, data: Value, enabled: bool) {
+        let profile =
+            json!({ "name": name, "provider_name": "amphora", "availability_zone_data": data.to_string() });
+        let profile = self.offer("availabilityzoneprofiles", "availability_zone_profile", profile).await;
+        let zone = json!({
+            "name": name, "enabled": enabled, "availability_zone_profile_id": profile["id"],
+        });
+        self.offer("availabilityzones", "availability_zone", zone).await;
+    }
+
+    /// Flavors and availability zones: ones to choose, and ones that are refused.
+    pub(crate) async fn catalogue(&self) {
+        for (name, provider, data, enabled) in [
+            ("small", "amphora", json!({ "loadbalancer_topology": "SINGLE" }), true),
+            ("alias", "octavia", json!({}), true),
+            ("pair", "amphora", json!({ "loadbalancer_topology": "ACTIVE_STANDBY" }), true),
+            ("off", "amphora", json!({}), false),
+        ] {
+            self.flavor(name, provider, data, enabled).await;
+        }
+        for (name, data, enabled) in [
+            ("here", json!({ "valid_vip_networks": [NETWORK] }), true),
+            ("elsewhere", json!({ "valid_vip_networks": [OTHER_NETWORK] }), true),
+            ("computing", json!({ "compute_zone": "z" }), true),
+            ("closed", json!({}), false),
+        ] {
+            self.zone(name, data, enabled).await;
+        }
+    }
+
+    /// The ids of a flavor and of its profile.
+    pub(crate) async fn flavor_ids(&self, name: &str) -> (String, String) {
+        let list = self.call_as(ADMIN, "GET", &format!("flavors?name={name}"), None).await.expect(200);
+        let flavor = &list["flavors"][0];
+        let text = |key: &str| flavor[key].as_str().expect("an id").to_owned();
+        (text("id"), text("flavor_profile_id"))
+    }
+
+    pub(crate) async fn zone_profile_id(&self, name: &str) -> String {
+        let path = format!("availabilityzones/{name}");
+        let zone = self.call_as(ADMIN, "GET", &path, None).await.expect(200);
+        zone["availability_zone"]["availability_zone_profile_id"].as_str().expect("an id").to_owned()
     }
 
     /// What a worker would do when all is well: the present generation comes into force.
