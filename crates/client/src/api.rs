@@ -19,6 +19,10 @@ pub enum Kind {
     Pool,
     HealthMonitor,
     Amphora,
+    Flavor,
+    FlavorProfile,
+    AvailabilityZone,
+    AvailabilityZoneProfile,
 }
 
 impl Kind {
@@ -30,6 +34,10 @@ impl Kind {
             Self::Pool => "pool",
             Self::HealthMonitor => "health monitor",
             Self::Amphora => "amphora",
+            Self::Flavor => "flavor",
+            Self::FlavorProfile => "flavor profile",
+            Self::AvailabilityZone => "availability zone",
+            Self::AvailabilityZoneProfile => "availability zone profile",
         }
     }
 
@@ -40,6 +48,10 @@ impl Kind {
             Self::Pool => "/lbaas/pools",
             Self::HealthMonitor => "/lbaas/healthmonitors",
             Self::Amphora => "/octavia/amphorae",
+            Self::Flavor => "/lbaas/flavors",
+            Self::FlavorProfile => "/lbaas/flavorprofiles",
+            Self::AvailabilityZone => "/lbaas/availabilityzones",
+            Self::AvailabilityZoneProfile => "/lbaas/availabilityzoneprofiles",
         }
     }
 
@@ -50,6 +62,10 @@ impl Kind {
             Self::Pool => "pool",
             Self::HealthMonitor => "healthmonitor",
             Self::Amphora => "amphora",
+            Self::Flavor => "flavor",
+            Self::FlavorProfile => "flavorprofile",
+            Self::AvailabilityZone => "availability_zone",
+            Self::AvailabilityZoneProfile => "availability_zone_profile",
         }
     }
 
@@ -60,7 +76,21 @@ impl Kind {
             Self::Pool => "pools",
             Self::HealthMonitor => "healthmonitors",
             Self::Amphora => "amphorae",
+            Self::Flavor => "flavors",
+            Self::FlavorProfile => "flavorprofiles",
+            Self::AvailabilityZone => "availability_zones",
+            Self::AvailabilityZoneProfile => "availability_zone_profiles",
         }
+    }
+
+    /// The key of the links to other pages.
+    fn links(self) -> String {
+        let links = match self {
+            // The service's own irregularity.
+            Self::FlavorProfile | Self::AvailabilityZoneProfile => self.singular(),
+            _ => self.plural(),
+        };
+        format!("{links}_links")
     }
 }
 
@@ -93,6 +123,11 @@ impl Object {
 
     pub fn operating_status(&self) -> &str {
         self.text("operating_status")
+    }
+
+    /// What a page begins after: the id, or the name of what has none.
+    fn marker(&self) -> &str {
+        if self.id().is_empty() { self.name() } else { self.id() }
     }
 
     /// Name, or id when it has none.
@@ -141,7 +176,8 @@ impl Api {
 
     /// Every object that matches the filters, over all pages.
     pub async fn list(&self, kind: Kind, filters: &[(&str, String)]) -> Result<Vec<Object>, Error> {
-        self.list_at(Service::LoadBalancer, kind.path(), kind.plural(), filters).await
+        let place = Place { service: Service::LoadBalancer, path: kind.path(), plural: kind.plural() };
+        self.list_at(place, &kind.links(), filters).await
     }
 
     pub async fn show(&self, kind: Kind, id: &str) -> Result<Object, Error> {
@@ -215,6 +251,21 @@ impl Api {
         unwrap(self.call(Method::GET, &path, &[], None).await?, "stats")
     }
 
+    // ---- providers
+
+    pub async fn provider_list(&self) -> Result<Vec<Object>, Error> {
+        let place = Place { service: Service::LoadBalancer, path: "/lbaas/providers", plural: "providers" };
+        self.list_at(place, "", &[]).await
+    }
+
+    /// What the provider knows in the data of a `noun`: `flavor` or `availability_zone`.
+    pub async fn provider_capability_list(&self, provider: &str, noun: &str) -> Result<Vec<Object>, Error> {
+        let plural = format!("{noun}_capabilities");
+        let path = format!("{}/{plural}", item("/lbaas/providers", provider));
+        let place = Place { service: Service::LoadBalancer, path: &path, plural: &plural };
+        self.list_at(place, "", &[]).await
+    }
+
     // ---- members, which live below their pool
 
     pub async fn member_create(&self, pool: &str, body: Value) -> Result<Object, Error> {
@@ -223,7 +274,9 @@ impl Api {
     }
 
     pub async fn member_list(&self, pool: &str, filters: &[(&str, String)]) -> Result<Vec<Object>, Error> {
-        self.list_at(Service::LoadBalancer, &members(pool), "members", filters).await
+        let path = members(pool);
+        let place = Place { service: Service::LoadBalancer, path: &path, plural: "members" };
+        self.list_at(place, "members_links", filters).await
     }
 
     pub async fn member_show(&self, pool: &str, id: &str) -> Result<Object, Error> {
@@ -298,7 +351,8 @@ impl Api {
             "network" => ("/networks", "networks"),
             _ => ("/ports", "ports"),
         };
-        let named = self.list_at(Service::Network, path, plural, &[("name", name.to_owned())]).await?;
+        let place = Place { service: Service::Network, path, plural };
+        let named = self.list_at(place, &format!("{plural}_links"), &[("name", name.to_owned())]).await?;
         Ok(only(noun, name, named)?.id().to_owned())
     }
 
@@ -316,9 +370,8 @@ impl Api {
 
     async fn list_at(
         &self,
-        service: Service,
-        path: &str,
-        plural: &str,
+        Place { service, path, plural }: Place<'_>,
+        links: &str,
         filters: &[(&str, String)],
     ) -> Result<Vec<Object>, Error> {
         let mut all: Vec<Object> = vec![];
@@ -341,13 +394,21 @@ impl Api {
                 Value::Object(map) => Some(Object(map)),
                 _ => None,
             }));
-            let links = answer[format!("{plural}_links")].as_array().map(Vec::as_slice).unwrap_or_default();
+            let links = answer[links].as_array().map(Vec::as_slice).unwrap_or_default();
             if empty || !links.iter().any(|link| link["rel"] == "next") {
                 return Ok(all);
             }
         }
         Err(Error::Answer { url: path.to_owned(), reason: format!("more than {MAX_PAGES} pages") })
     }
+}
+
+/// Where a list is, and the key of its objects.
+#[derive(Debug, Clone, Copy)]
+struct Place<'a> {
+    service: Service,
+    path: &'a str,
+    plural: &'a str,
 }
 
 fn members(pool: &str) -> String {

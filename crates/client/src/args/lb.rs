@@ -66,7 +66,7 @@ pub struct LbCreate {
     /// Who implements it; the service's default if not given
     #[arg(long)]
     pub(crate) provider: Option<String>,
-    /// Id of a flavor
+    /// A flavor (name or id)
     #[arg(long)]
     pub(crate) flavor: Option<String>,
     /// Name of an availability zone

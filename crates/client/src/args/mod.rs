@@ -1,12 +1,16 @@
 //! The command line of the client, as types. Option names are those of the official client where it has them.
 
 mod amphora;
+mod availability_zone;
+mod flavor;
 mod health_monitor;
 mod lb;
 mod listener;
 mod member;
 mod pool;
 mod quota;
+mod profile;
+mod provider;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,12 +19,16 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 
 pub(crate) use self::amphora::*;
+pub(crate) use self::availability_zone::*;
+pub(crate) use self::flavor::*;
 pub(crate) use self::health_monitor::*;
 pub(crate) use self::lb::*;
 pub(crate) use self::listener::*;
 pub(crate) use self::member::*;
 pub(crate) use self::pool::*;
 pub(crate) use self::quota::*;
+pub(crate) use self::profile::*;
+pub(crate) use self::provider::*;
 use crate::clouds::Overrides;
 
 #[derive(Debug, Subcommand)]
@@ -39,6 +47,19 @@ pub enum Command {
     HealthMonitor(Group<HealthMonitorCommand>),
     /// How many objects projects may have
     Quota(Group<QuotaCommand>),
+    /// Flavors: the kinds of load balancers there are to choose from
+    Flavor(Group<FlavorCommand>),
+    /// What flavors mean to a provider (for administrators)
+    #[command(name = "flavorprofile")]
+    FlavorProfile(Group<FlavorProfileCommand>),
+    /// Availability zones: the places for load balancers there are to choose from
+    #[command(name = "availabilityzone")]
+    AvailabilityZone(Group<AvailabilityZoneCommand>),
+    /// What availability zones mean to a provider (for administrators)
+    #[command(name = "availabilityzoneprofile")]
+    AvailabilityZoneProfile(Group<AvailabilityZoneProfileCommand>),
+    /// Providers, and what can be said to them
+    Provider(Group<ProviderCommand>),
     // `amphora` is the agent that runs inside one.
     /// Amphorae: what carries the traffic (for administrators)
     #[command(name = "amphorae")]

@@ -84,10 +84,12 @@ async fn create(job: &mut Job<'_, '_>, create: LbCreate) -> Result<(), Error> {
             body.put(key, Some(job.api.network_find(noun, name).await?));
         }
     }
+    if let Some(flavor) = &create.flavor {
+        body.put("flavor_id", Some(job.api.find(Kind::Flavor, flavor).await?));
+    }
     body.put("description", create.description)
         .put("vip_address", create.vip_address.map(|a| a.to_string()))
         .put("provider", create.provider)
-        .put("flavor_id", create.flavor)
         .put("availability_zone", create.availability_zone)
         .put("project_id", create.project);
     Populated {

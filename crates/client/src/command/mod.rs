@@ -1,6 +1,8 @@
 //! What each command does: resolve names, make one call, wait if asked, print.
 
 mod amphora;
+mod availability_zone;
+mod flavor;
 mod health_monitor;
 mod lb;
 mod listener;
@@ -8,6 +10,8 @@ mod member;
 mod output;
 mod pool;
 mod quota;
+mod profile;
+mod provider;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -81,6 +85,11 @@ async fn dispatch(
         Command::Member(group) => group.options.clone(),
         Command::HealthMonitor(group) => group.options.clone(),
         Command::Quota(group) => group.options.clone(),
+        Command::Flavor(group) => group.options.clone(),
+        Command::FlavorProfile(group) => group.options.clone(),
+        Command::AvailabilityZone(group) => group.options.clone(),
+        Command::AvailabilityZoneProfile(group) => group.options.clone(),
+        Command::Provider(group) => group.options.clone(),
         Command::Amphora(group) => group.options.clone(),
     };
     let cloud = CloudConfig::load(environment, &options.overrides())?;
@@ -92,6 +101,11 @@ async fn dispatch(
         Command::Member(group) => member::run(&mut job, group.command).await,
         Command::HealthMonitor(group) => health_monitor::run(&mut job, group.command).await,
         Command::Quota(group) => quota::run(&mut job, group.command).await,
+        Command::Flavor(group) => flavor::run(&mut job, group.command).await,
+        Command::FlavorProfile(group) => profile::run_flavor(&mut job, group.command).await,
+        Command::AvailabilityZone(group) => availability_zone::run(&mut job, group.command).await,
+        Command::AvailabilityZoneProfile(group) => profile::run_zone(&mut job, group.command).await,
+        Command::Provider(group) => provider::run(&mut job, group.command).await,
         Command::Amphora(group) => amphora::run(&mut job, group.command).await,
     }
 }

@@ -460,3 +460,120 @@ async fn mistakes_on_the_command_line_are_usage_errors() {
         assert!(err.contains(text), "{words}: {err}");
     }
 }
+
+/// What is asked of the service, for flavors, availability zones, their profiles and providers.
+#[tokio::test]
+async fn the_catalogue() {
+    let fake = Fake::start(|_, seen| {
+        let object = json!({ "id": ID, "name": "small", "enabled": true });
+        let path =
+            seen.line.split(['?', ' ']).nth(1).unwrap_or_default().trim_start_matches("/lb/v2.0/lbaas/");
+        let (method, _) = seen.line.split_once(' ').unwrap_or_default();
+        let (one, many) = match path.split('/').next().unwrap_or_default() {
+            "flavors" => ("flavor", "flavors"),
+            "flavorprofiles" => ("flavorprofile", "flavorprofiles"),
+            "availabilityzones" => ("availability_zone", "availability_zones"),
+            _ => ("availability_zone_profile", "availability_zone_profiles"),
+        };
+        match (method, path.contains('/')) {
+            ("DELETE", _) => (204, Value::Null),
+            ("GET", false) => (200, json!({ many: [object] })),
+            _ => (if method == "POST" { 201 } else { 200 }, json!({ one: object })),
+        }
+    })
+    .await;
+    let flavor = format!("PUT /flavors/{ID}");
+    for (words, line, body) in [
+        (
+            "flavor create --name small --flavorprofile p --disable",
+            "POST /flavors",
+            json!({ "flavor": { "name": "small", "flavor_profile_id": ID, "enabled": false } }),
+        ),
+        (
+            "flavor set small --name big --enable",
+            &flavor,
+            json!({ "flavor": { "name": "big", "enabled": true } }),
+        ),
+        ("flavor unset small --description", &flavor, json!({ "flavor": { "description": null } })),
+        ("flavor list --name small --disable", "GET /flavors?name=small&enabled=false", Value::Null),
+        (
+            "flavorprofile create --name p --provider amphora --flavor-data {}",
+            "POST /flavorprofiles",
+            json!({ "flavorprofile": { "name": "p", "provider_name": "amphora", "flavor_data": "{}" } }),
+        ),
+        (
+            "availabilityzone create --name a/b --availabilityzoneprofile p",
+            "POST /availabilityzones",
+            json!({ "availability_zone": { "name": "a/b", "availability_zone_profile_id": ID } }),
+        ),
+        (
+            "availabilityzone set a/b --disable",
+            "PUT /availabilityzones/a%2Fb",
+            json!({ "availability_zone": { "enabled": false } }),
+        ),
+        ("availabilityzone delete a/b", "DELETE /availabilityzones/a%2Fb", Value::Null),
+        (
+            "availabilityzoneprofile set p --availability-zone-data {}",
+            "PUT /availabilityzoneprofiles/6e6c4a2e-7f43-4d5a-9a43-3e4e4bb9a3b1",
+            json!({ "availability_zone_profile": { "availability_zone_data": "{}" } }),
+        ),
+    ] {
+        let (code, _, err) = fake.octavia(words).await;
+        assert_eq!((code, err.as_str()), (0, ""), "{words}");
+        let last = fake.seen().pop().expect("a request");
+        assert_eq!(last.line.replace("/lb/v2.0/lbaas", ""), line, "{words}");
+        assert_eq!(last.body, body, "{words}");
+    }
+    let (code, _, err) = fake.octavia("flavor set small").await;
+    assert_eq!(code, 2, "{err}");
+}
+
+/// Zones have no ids, and the links of profiles are called otherwise.
+#[tokio::test]
+async fn pages_of_the_catalogue_are_followed() {
+    let fake = Fake::start(|_, seen| {
+        let profiles = seen.line.contains("profiles");
+        let (key, links, marker) = if profiles {
+            ("availability_zone_profiles", "availability_zone_profile_links", ID)
+        } else {
+            ("availability_zones", "availability_zones_links", "a%2Fb")
+        };
+        let mut row = json!({ "name": "a/b" });
+        if profiles {
+            row["id"] = ID.into();
+        }
+        match seen.line.split_once("marker=") {
+            None => (200, json!({ key: [row], links: [{ "rel": "next", "href": "x" }] })),
+            Some((_, given)) => {
+                assert_eq!(given, marker);
+                (200, json!({ key: [{ "name": "c" }], links: [] }))
+            }
+        }
+    })
+    .await;
+    for words in ["availabilityzone list -f value -c name", "availabilityzoneprofile list -f value -c name"] {
+        let (_, out, err) = fake.octavia(words).await;
+        assert_eq!((out.as_str(), err.as_str()), ("a/b\nc\n", ""), "{words}");
+    }
+}
+
+#[tokio::test]
+async fn capabilities_say_of_what_they_are() {
+    let fake = Fake::start(|_, seen| {
+        let key = seen.line.rsplit('/').next().unwrap_or_default().to_owned();
+        (200, json!({ key.clone(): [{ "name": "key", "description": key }] }))
+    })
+    .await;
+    let (_, out, err) = fake.octavia("provider capability list amphora").await;
+    assert_eq!(err, "");
+    insta::assert_snapshot!(out, @r"
+    type               name  description
+    -----------------  ----  ------------------------------
+    flavor             key   flavor_capabilities
+    availability_zone  key   availability_zone_capabilities
+    ");
+    let (_, out, _) = fake.octavia("provider capability list amphora --flavor -f value").await;
+    assert_eq!(out, "flavor key flavor_capabilities\n");
+    let (_, out, _) = fake.octavia("provider list -f value").await;
+    assert_eq!(out, "key providers\n");
+}
