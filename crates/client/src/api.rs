@@ -108,11 +108,6 @@ impl Object {
         self.text("id")
     }
 
-    /// What stands for the object in a list: its id, or, for a quota, its project's.
-    fn marker(&self) -> &str {
-        if self.id().is_empty() { self.text("project_id") } else { self.id() }
-    }
-
     pub fn name(&self) -> &str {
         self.text("name")
     }
@@ -125,9 +120,10 @@ impl Object {
         self.text("operating_status")
     }
 
-    /// What a page begins after: the id, or the name of what has none.
+    /// What a page begins after: the id; without one the name, or the project's id.
     fn marker(&self) -> &str {
-        if self.id().is_empty() { self.name() } else { self.id() }
+        let names = [self.id(), self.name(), self.text("project_id")];
+        names.into_iter().find(|name| !name.is_empty()).unwrap_or_default()
     }
 
     /// Name, or id when it has none.
@@ -316,7 +312,8 @@ impl Api {
     // ---- quotas, which are found by project
 
     pub async fn quota_list(&self, filters: &[(&str, String)]) -> Result<Vec<Object>, Error> {
-        self.list_at(Service::LoadBalancer, QUOTAS, "quotas", filters).await
+        let place = Place { service: Service::LoadBalancer, path: QUOTAS, plural: "quotas" };
+        self.list_at(place, "quotas_links", filters).await
     }
 
     pub async fn quota_show(&self, project: &str) -> Result<Object, Error> {

@@ -7,9 +7,10 @@ use jiff::SignedDuration;
 use octavia_api::ApiOptions;
 use octavia_config::option::{
     DEFAULT, api_settings, certificates, database, haproxy_amphora, health_manager, house_keeping,
-    networking, oslo_middleware,
+    networking, oslo_middleware, quotas,
 };
 use octavia_config::{Config, Limit, Opt, Origin, Problem, Severity};
+use octavia_model::QuotaKind;
 use octavia_store::StoreOptions;
 
 use crate::args::{AllInOneOptions, AuthStrategy, PendingWrites};
@@ -145,11 +146,29 @@ impl Reader<'_> {
                 let ciphers = ciphers.unwrap_or_default();
                 ciphers.split(':').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
             },
+            default_quota: octavia_model::Quota::from_fn(|kind| self.quota(kind)),
             api_base_uri: self.config.all_in_one(&api_settings::api_base_uri).filter(|uri| !uri.is_empty()),
             max_body: usize::try_from(self.number(&oslo_middleware::max_request_body_size))
                 .unwrap_or(defaults.max_body),
             body_timeout: defaults.body_timeout,
         }
+    }
+
+    fn quota(&self, kind: QuotaKind) -> octavia_model::Limit {
+        let option = match kind {
+            QuotaKind::LoadBalancer => &quotas::default_load_balancer_quota,
+            QuotaKind::Listener => &quotas::default_listener_quota,
+            QuotaKind::Pool => &quotas::default_pool_quota,
+            QuotaKind::Member => &quotas::default_member_quota,
+            QuotaKind::HealthMonitor => &quotas::default_health_monitor_quota,
+            QuotaKind::L7Policy => &quotas::default_l7policy_quota,
+            QuotaKind::L7Rule => &quotas::default_l7rule_quota,
+        };
+        // The table bounds it.
+        i32::try_from(self.number(option))
+            .ok()
+            .and_then(octavia_model::Limit::new)
+            .unwrap_or(octavia_model::Limit::UNLIMITED)
     }
 
     /// Only those that there are: load balancers of another would be made by the wrong one.

@@ -8,9 +8,9 @@ mod lb;
 mod listener;
 mod member;
 mod pool;
-mod quota;
 mod profile;
 mod provider;
+mod quota;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,9 +26,9 @@ pub(crate) use self::lb::*;
 pub(crate) use self::listener::*;
 pub(crate) use self::member::*;
 pub(crate) use self::pool::*;
-pub(crate) use self::quota::*;
 pub(crate) use self::profile::*;
 pub(crate) use self::provider::*;
+pub(crate) use self::quota::*;
 use crate::clouds::Overrides;
 
 #[derive(Debug, Subcommand)]

@@ -9,9 +9,9 @@ mod listener;
 mod member;
 mod output;
 mod pool;
-mod quota;
 mod profile;
 mod provider;
+mod quota;
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -157,15 +157,15 @@ options! {
     /// How much a project may have, unless it has quotas of its own.
     quotas {
         /// Project default; -1 unlimited.
-        default_load_balancer_quota: i64 = row::int().default("-1");
+        default_load_balancer_quota: i64 = row::int_in(Some(-1), Some(2_000_000_000)).default("-1").applies();
         /// Project default; -1 unlimited.
-        default_listener_quota: i64 = row::int().default("-1");
+        default_listener_quota: i64 = row::int_in(Some(-1), Some(2_000_000_000)).default("-1").applies();
         /// Project default; -1 unlimited.
-        default_member_quota: i64 = row::int().default("-1");
+        default_member_quota: i64 = row::int_in(Some(-1), Some(2_000_000_000)).default("-1").applies();
         /// Project default; -1 unlimited.
-        default_pool_quota: i64 = row::int().default("-1");
+        default_pool_quota: i64 = row::int_in(Some(-1), Some(2_000_000_000)).default("-1").applies();
         /// Project default; -1 unlimited.
-        default_health_monitor_quota: i64 = row::int().default("-1");
+        default_health_monitor_quota: i64 = row::int_in(Some(-1), Some(2_000_000_000)).default("-1").applies();
         /// Project default; -1 unlimited.
         default_l7policy_quota: i64 = row::int().default("-1");
         /// Project default; -1 unlimited.

@@ -160,8 +160,8 @@ fn problems() {
         ],
     );
     check(
-        "[quotas]\ndefault_pool_quota = 5\n",
-        &["0.conf:2: warning: [quotas] default_pool_quota: has no effect yet"],
+        "[quotas]\ndefault_l7rule_quota = 5\n",
+        &["0.conf:2: warning: [quotas] default_l7rule_quota: has no effect yet"],
     );
     check(
         "[task_flow]\nengine = serial\n",
