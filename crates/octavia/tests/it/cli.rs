@@ -9,12 +9,16 @@ use serde_json::Value;
 
 use crate::world::{PORT, World, cloud_command, origins, output, venv_program};
 
-struct Cli<'a>(&'a AllInOne);
+struct Cli<'a> {
+    product: &'a AllInOne,
+    cloud: &'static str,
+}
 
 impl Cli<'_> {
     fn run(&self, words: &str) -> Result<String> {
         let program = venv_program("openstack")?;
-        output(cloud_command(&program, self.0).arg("loadbalancer").args(words.split_whitespace()))
+        let mut command = cloud_command(&program, self.product);
+        output(command.env("OS_CLOUD", self.cloud).arg("loadbalancer").args(words.split_whitespace()))
     }
 
     fn json(&self, words: &str) -> Result<Value> {
@@ -52,7 +56,7 @@ fn check_shares(shares: &BTreeMap<String, u32>, weights: &[(&str, u32)]) -> Resu
 async fn the_openstack_command() -> Result<()> {
     let world = World::start().await?;
     let origins = origins(3)?;
-    let cli = Cli(&world.product);
+    let cli = Cli { product: &world.product, cloud: "demo" };
 
     let lb = cli.json("create --name web --vip-subnet-id private-subnet --wait")?;
     ensure!(lb["provisioning_status"] == "ACTIVE", "{lb}");
@@ -126,5 +130,40 @@ async fn wait_online(world: &World, lb: &Value) -> Result<()> {
         members.is_some_and(|all| all.len() == 3 && all.iter().all(|m| m["operating_status"] == "ONLINE"))
     };
     world.rest.lb_status_wait(&id, "all members ONLINE", crate::world::LIMIT, online).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_administrators_offer_users_choose() -> Result<()> {
+    let world = World::start().await?;
+    let admin = Cli { product: &world.product, cloud: "admin" };
+    let user = Cli { product: &world.product, cloud: "demo" };
+
+    let capabilities = admin.json("provider capability list amphora")?;
+    ensure!(capabilities.as_array().is_some_and(|rows| rows.len() == 9), "{capabilities}");
+    let topology = r#"{"loadbalancer_topology":"SINGLE"}"#;
+    admin.run(&format!("flavorprofile create --name single --provider amphora --flavor-data {topology}"))?;
+    let flavor = admin.json("flavor create --name small --flavorprofile single --enable")?;
+    admin.run("availabilityzoneprofile create --name open --provider amphora --availability-zone-data {}")?;
+    admin.run("availabilityzone create --name here --availabilityzoneprofile open --enable")?;
+    ensure!(user.run("flavor create --name own --flavorprofile single").is_err(), "a user made a flavor");
+
+    ensure!(user.json("flavor list")?[0]["id"] == flavor["id"]);
+    ensure!(user.json("availabilityzone list")?[0]["name"] == "here");
+    let lb = user.json(
+        "create --name web --vip-subnet-id private-subnet --flavor small --availability-zone here --wait",
+    )?;
+    ensure!(lb["flavor_id"] == flavor["id"] && lb["availability_zone"] == "here", "{lb}");
+    ensure!(admin.run("flavor delete small").is_err(), "a flavor went that is in use");
+
+    user.run("delete --wait web")?;
+    for words in [
+        "flavor delete small",
+        "flavorprofile delete single",
+        "availabilityzone delete here",
+        "availabilityzoneprofile delete open",
+    ] {
+        admin.run(words)?;
+    }
     Ok(())
 }
