@@ -29,14 +29,14 @@ pub struct WorkerOptions {
     pub boot: BootOptions,
     /// Load balancers worked on at once.
     pub concurrency: usize,
-    /// How long a lease lasts unless renewed, which happens at a third of it.
+    /// How long a lease lasts unless renewed, which happens at a third of it; at most the store's horizon.
     pub lease_ttl: Duration,
     /// How far apart load balancers are looked at after the start, at which all of them are; the work of a start is
     /// spread by it.
     pub resume_pace: Duration,
     /// The longest the worker sleeps without asking what is due.
     pub poll_interval: Duration,
-    /// How often a load balancer that is as desired is looked at again.
+    /// How often a load balancer that is as desired is looked at again; at least as often as the store's horizon says.
     pub resync: SignedDuration,
     /// How long a starting server is watched under one lease, before it is left to a later attempt.
     pub boot_patience: SignedDuration,

@@ -194,17 +194,15 @@ fn judge<'a>(
     let retire = |reason| Judgement::Act(Step::AmphoraRetire { amphora: id, reason });
     let booting = matches!(amphora.status, AmphoraStatus::PendingCreate | AmphoraStatus::Booting);
     let started_at = amphora.updated_at.unwrap_or(amphora.created_at);
+    // What seems to be far ahead was written by a clock that has gone back since: long ago, for all we know.
+    let apart = |at| now.duration_since(at).abs();
     let boots = || {
-        if now.duration_since(started_at) < options.boot_timeout {
-            Judgement::Boots
-        } else {
-            retire(no_boot())
-        }
+        if apart(started_at) < options.boot_timeout { Judgement::Boots } else { retire(no_boot()) }
     };
     let ensure = || {
         // Right after a start the answer may be an old one; and what falls over at once is not started in a loop.
         let again_at = backoff(desired.attempts.max(1));
-        if amphora.status == AmphoraStatus::Booting && now.duration_since(started_at) < again_at {
+        if amphora.status == AmphoraStatus::Booting && apart(started_at) < again_at {
             Judgement::Boots
         } else {
             Judgement::Act(Step::ServerEnsure { amphora: id })
@@ -219,8 +217,8 @@ fn judge<'a>(
             ServerPower::Building => boots(),
             ServerPower::Running if booting => boots(),
             ServerPower::Running => {
-                let heard_at = amphora.last_heartbeat_at.map_or(started_at, |at| at.max(started_at));
-                if silence_trusted && now.duration_since(heard_at) >= options.heartbeat_timeout {
+                let mut signs = amphora.last_heartbeat_at.into_iter().chain([started_at]);
+                if silence_trusted && signs.all(|at| apart(at) >= options.heartbeat_timeout) {
                     retire(silent())
                 } else {
                     Judgement::Trouble(unreachable())

@@ -96,7 +96,7 @@ pub(crate) async fn user_creates(world: World, store: Store, lb: LoadBalancerId,
         port_id: None,
     };
     let Ok(vip) = world.vip_ensure(&request).await else { return };
-    let graph = new_graph(lb, &vip, &mut rng, world.gates.now());
+    let graph = new_graph(lb, &vip, &mut rng, world.gates.wall());
     if store.lb_create(&graph).await.is_err() && matches!(store.lb_fetch(lb).await, Ok(None)) {
         let _ = world.vip_release(lb).await;
     }

@@ -19,7 +19,7 @@ pub struct SimClock(pub Gates);
 #[async_trait]
 impl Clock for SimClock {
     fn now(&self) -> Timestamp {
-        self.0.now()
+        self.0.wall()
     }
 
     async fn sleep(&self, duration: Duration) {

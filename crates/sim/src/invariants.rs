@@ -31,15 +31,28 @@ pub(crate) struct Inspector {
     tap: Tap,
     before: Inspection,
     workers: BTreeMap<WorkerId, usize>,
+    /// Times in rows may lie anywhere ahead, and count as past there.
+    went_back: bool,
 }
 
 impl Inspector {
     pub(crate) fn new(journal: Journal, world: World, tap: Tap) -> Self {
-        Self { journal, world, tap, before: Inspection::default(), workers: BTreeMap::new() }
+        Self {
+            journal,
+            world,
+            tap,
+            before: Inspection::default(),
+            workers: BTreeMap::new(),
+            went_back: false,
+        }
     }
 
     pub(crate) fn worker(&mut self, id: WorkerId, number: usize) {
         self.workers.insert(id, number);
+    }
+
+    pub(crate) fn clock_went_back(&mut self) {
+        self.went_back = true;
     }
 
     fn lb_name(&self, id: LoadBalancerId) -> String {
@@ -80,7 +93,9 @@ impl Inspector {
             if call.load_balancer != Some(row.id) {
                 continue;
             }
-            let leased = before.lease_owner.filter(|_| before.lease_until.is_some_and(|until| until > now));
+            let leased = before
+                .lease_owner
+                .filter(|_| before.lease_until.is_some_and(|until| until > now && !self.beyond(until, now)));
             if call.name == "lease_acquire"
                 && let (Some(old), Some(new)) = (leased, row.lease_owner)
                 && row.lease_epoch != before.lease_epoch
@@ -113,11 +128,17 @@ impl Inspector {
         before != row || amphorae(&self.before) != amphorae(rows)
     }
 
+    /// Only a clock that has gone back since can have put it there.
+    fn beyond(&self, at: Timestamp, now: Timestamp) -> bool {
+        self.went_back && at > now + BACKOFF_MAX
+    }
+
     /// I1.
     fn pending(&self, rows: &Inspection, now: Timestamp) {
         for row in rows.load_balancers.iter().filter(|row| row.provisioning.is_pending()) {
             let leased = row.lease_until.is_some_and(|until| until > now);
-            let due = row.next_attempt_at.is_some_and(|at| at <= now + BACKOFF_MAX);
+            let due = |at| at <= now + BACKOFF_MAX || self.beyond(at, now);
+            let due = row.next_attempt_at.is_some_and(due);
             if !leased && !due {
                 let name = self.lb_name(row.id);
                 self.journal.broken(format!("I1: {name} is {} and neither leased nor due", row.provisioning));

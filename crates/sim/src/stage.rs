@@ -72,7 +72,10 @@ struct Inner {
 }
 
 struct State {
+    /// What sleeps are measured by: it never goes back.
     now: Timestamp,
+    /// How far ahead of it the clocks on the wall are.
+    stepped: SignedDuration,
     /// The actor being polled.
     playing: ActorId,
     next: u64,
@@ -99,7 +102,9 @@ impl Gates {
     }
 
     fn build(now: Timestamp, open: bool) -> Self {
-        let state = State { now, playing: ActorId(0), next: 0, entries: BTreeMap::new(), under_way: 0 };
+        let stepped = SignedDuration::ZERO;
+        let state =
+            State { now, stepped, playing: ActorId(0), next: 0, entries: BTreeMap::new(), under_way: 0 };
         Self { inner: Arc::new(Inner { state: Mutex::new(state), director: AtomicWaker::new(), open }) }
     }
 
@@ -109,6 +114,17 @@ impl Gates {
 
     pub fn now(&self) -> Timestamp {
         self.state().now
+    }
+
+    /// What clocks say, which may be stepped.
+    pub fn wall(&self) -> Timestamp {
+        let state = self.state();
+        state.now + state.stepped
+    }
+
+    /// Steps the clocks on the wall, also back; whoever sleeps does not notice.
+    pub fn step(&self, by: SignedDuration) {
+        self.state().stepped += by;
     }
 
     /// Waits at a gate for the director's verdict.

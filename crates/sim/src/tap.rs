@@ -121,7 +121,7 @@ pub(crate) struct StoreClock(pub(crate) Tap);
 impl Clock for StoreClock {
     fn now(&self) -> jiff::Timestamp {
         let inner = self.0.inner();
-        inner.connected.as_ref().map_or_else(crate::start, |(gates, _)| gates.now())
+        inner.connected.as_ref().map_or_else(crate::start, |(gates, _)| gates.wall())
     }
 }
 

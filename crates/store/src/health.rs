@@ -29,6 +29,9 @@ use crate::{Statistics, Store, StoreError, stats};
 /// Datagrams do not travel longer; an agent that starts again counts anew.
 const REORDERED: i64 = 5_000_000;
 
+/// A sign of life further ahead than this, in microseconds, of a newer one is of a clock that has gone back since.
+const AHEAD: i64 = 60_000_000;
+
 /// What the roll-up of a heartbeat is judged against.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HealthContext {
@@ -235,7 +238,8 @@ fn sign_of_life(row: &amphora::Model, beat: &HeartbeatWrite) -> amphora::ActiveM
         ..Default::default()
     };
     if beat.alive {
-        write.last_heartbeat_at = Set(Some(Ord::max(at, row.last_heartbeat_at.unwrap_or(at))));
+        let ahead = row.last_heartbeat_at.filter(|last| *last <= at.saturating_add(AHEAD));
+        write.last_heartbeat_at = Set(Some(Ord::max(at, ahead.unwrap_or(at))));
     }
     if let Some(generation) = beat.applied_generation {
         // A worker may have recorded a higher one since the beat was judged.

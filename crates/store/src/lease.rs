@@ -1,4 +1,8 @@
 //! The right of one worker to act on one load balancer until a time, and what is due.
+//!
+//! Clocks are stepped, also back. So a time is past when it has come, or when it lies further ahead than anything is
+//! ever put ([`StoreOptions::horizon`](crate::StoreOptions::horizon)): else what was written by a clock an hour ahead
+//! would wait for an hour.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -62,7 +66,7 @@ impl Lease {
 /// How a worker leaves a load balancer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release {
-    /// When to look again. Brought forward to now if something was asked for since the last
+    /// When to look again, within the horizon. Brought forward to now if something was asked for since the last
     /// [`Store::desired_load`].
     pub next_attempt_at: Timestamp,
     /// Failed attempts in a row; 0 after success.
@@ -77,11 +81,11 @@ impl Store {
     }
 
     async fn work_due_once(&self, limit: usize) -> Result<Vec<LoadBalancerId>, StoreError> {
-        let now = codec::micros(self.clock(self.reader()).await?);
+        let past = self.past(self.clock(self.reader()).await?);
         let ids: Vec<String> = Entity::find()
             .select_only()
             .column(Column::Id)
-            .filter(due(now))
+            .filter(due(past))
             .order_by_asc(Column::NextAttemptAt)
             .limit(limit as u64)
             .into_tuple()
@@ -96,19 +100,30 @@ impl Store {
     }
 
     async fn work_next_due_once(&self) -> Result<Option<Timestamp>, StoreError> {
-        // A leased load balancer is due when its lease runs out, at the latest.
-        let earliest = |column: Column, leased: bool| {
+        let now = self.clock(self.reader()).await?;
+        // A leased load balancer is due when its lease runs out, at the latest. Each of these is one look at an index.
+        let of = |column: Column, leased: bool, latest: bool| {
             let lease = if leased { Column::LeaseUntil.is_not_null() } else { Column::LeaseUntil.is_null() };
-            Query::select().expr(Expr::col(column).min()).from(Entity).and_where(lease).take()
+            let column = Expr::col(column);
+            let end = if latest { column.max() } else { column.min() };
+            Expr::from(sub(Query::select().expr(end).from(Entity).and_where(lease).take()))
         };
         let select = Query::select()
-            .expr_as(Expr::from(sub(earliest(Column::NextAttemptAt, false))), "free")
-            .expr_as(Expr::from(sub(earliest(Column::LeaseUntil, true))), "leased")
+            .expr_as(of(Column::NextAttemptAt, false, false), "free")
+            .expr_as(of(Column::LeaseUntil, true, false), "leased")
+            .expr_as(of(Column::NextAttemptAt, false, true), "free_latest")
+            .expr_as(of(Column::LeaseUntil, true, true), "leased_latest")
             .take();
         let Some(row) = self.reader().query_one(&select).await? else { return Ok(None) };
-        let free: Option<i64> = row.try_get("", "free")?;
-        let leased: Option<i64> = row.try_get("", "leased")?;
-        Decode("load_balancer").time_option("next_attempt_at", [free, leased].into_iter().flatten().min())
+        let mut times: Vec<i64> = vec![];
+        for name in ["free", "leased"] {
+            times.extend(row.try_get::<Option<i64>>("", name)?);
+        }
+        for name in ["free_latest", "leased_latest"] {
+            let beyond = row.try_get::<Option<i64>>("", name)?.filter(|at| self.past(now).holds(*at));
+            times.extend(beyond.map(|_| codec::micros(now)));
+        }
+        Decode("load_balancer").time_option("next_attempt_at", times.into_iter().min())
     }
 
     /// Takes the lease for `ttl` from now if the load balancer is due and no living lease is on it.
@@ -133,10 +148,10 @@ impl Store {
             return Ok(None);
         };
         let now = self.clock(self.writer()).await?;
-        if !seen.is_free(codec::micros(now)) {
+        if !seen.is_free(self.past(now)) {
             return Ok(None);
         }
-        let until = after(now, ttl);
+        let until = self.ahead(now, ttl);
         let next = if cfg!(feature = "broken-lease") { seen.lease_epoch } else { seen.lease_epoch + 1 };
         // Whatever makes a free load balancer not free moves one of these two.
         let taken = Entity::update_many()
@@ -163,7 +178,7 @@ impl Store {
     }
 
     async fn lease_renew_once(&self, lease: &Lease, ttl: Duration) -> Result<(), StoreError> {
-        let until = after(self.clock(self.writer()).await?, ttl);
+        let until = self.ahead(self.clock(self.writer()).await?, ttl);
         let renewed = Entity::update_many()
             .col_expr(Column::LeaseUntil, Expr::value(codec::micros(until)))
             .filter(lease.condition())
@@ -179,8 +194,10 @@ impl Store {
     }
 
     async fn lease_release_once(&self, lease: &Lease, release: &Release) -> Result<(), StoreError> {
-        let now = codec::micros(self.clock(self.writer()).await?);
-        let next = codec::micros(release.next_attempt_at);
+        let now = self.clock(self.writer()).await?;
+        // The worker's clock may be ahead of the database's.
+        let next = codec::micros(release.next_attempt_at.min(self.ahead(now, Duration::MAX)));
+        let now = codec::micros(now);
         let seen = lease.seen_wakes.load(Ordering::Relaxed);
         let next =
             Expr::case(Column::Wakes.eq(seen), Expr::value(next)).finally(Expr::value(Ord::min(now, next)));
@@ -249,9 +266,18 @@ impl Store {
                 .exec(self.writer())
                 .await?;
             resumed += forward.rows_affected;
-            at = after(at, pace.saturating_mul(RESUMED_TOGETHER as u32));
+            at = after(at, pace.saturating_mul(RESUMED_TOGETHER as u32)).min(self.ahead(now, Duration::MAX));
         }
         Ok(resumed)
+    }
+
+    /// `delay` from now, within the horizon.
+    fn ahead(&self, now: Timestamp, delay: Duration) -> Timestamp {
+        after(now, delay.min(self.horizon()))
+    }
+
+    fn past(&self, now: Timestamp) -> Past {
+        Past { now: codec::micros(now), horizon: codec::micros(self.ahead(now, Duration::MAX)) }
     }
 
     async fn lb_wake_once(&self, lb: LoadBalancerId) -> Result<(), StoreError> {
@@ -279,9 +305,10 @@ struct Seen {
 
 impl Seen {
     /// Due, and under no living lease.
-    fn is_free(&self, now: i64) -> bool {
-        let leased = self.lease_until.is_some_and(|until| until > now) && !cfg!(feature = "broken-lease");
-        let due = self.next_attempt_at.is_some_and(|at| at <= now);
+    fn is_free(&self, past: Past) -> bool {
+        let leased =
+            self.lease_until.is_some_and(|until| !past.holds(until)) && !cfg!(feature = "broken-lease");
+        let due = self.next_attempt_at.is_some_and(|at| past.holds(at));
         due && !leased && self.provisioning_status != ProvisioningStatus::Deleted.as_str()
     }
 }
@@ -297,11 +324,31 @@ fn beside_key(column: Column, null: impl Into<Value>) -> Expr {
     Func::coalesce([Expr::col(column), Expr::value(null)]).into()
 }
 
-/// Load balancers that are due and under no living lease.
-fn due(now: i64) -> Condition {
-    let free = Condition::any().add(Column::LeaseUntil.is_null()).add(Column::LeaseUntil.lte(now));
-    let due = Column::NextAttemptAt.lte(now).into_condition();
-    if cfg!(feature = "broken-lease") { due } else { due.add(free) }
+/// Which times are past.
+#[derive(Debug, Clone, Copy)]
+struct Past {
+    now: i64,
+    horizon: i64,
+}
+
+impl Past {
+    /// Has come, or lies where only a clock that has gone back since can have put it.
+    fn holds(self, at: i64) -> bool {
+        at <= self.now || at > self.horizon
+    }
+
+    fn condition(self, column: Column) -> Condition {
+        Condition::any().add(column.lte(self.now)).add(column.gt(self.horizon))
+    }
+}
+
+/// Load balancers that are due and under no living lease. Written so that SQLite takes each range from the index: of a
+/// longer list of alternatives it reads the table.
+fn due(past: Past) -> Condition {
+    let due = past.condition(Column::NextAttemptAt);
+    let free = past.condition(Column::LeaseUntil).add(Column::LeaseUntil.is_null());
+    let all = Condition::all().add(due);
+    if cfg!(feature = "broken-lease") { all } else { all.add(free) }
 }
 
 fn after(now: Timestamp, ttl: Duration) -> Timestamp {

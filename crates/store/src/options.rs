@@ -51,11 +51,22 @@ pub struct StoreOptions {
     pub timeout: Duration,
     /// How often an operation is tried while the database answers with a conflict.
     pub attempts: u32,
+    /// The furthest ahead that a lease may end or a next attempt lie. What is written is cut to it; what lies further
+    /// ahead all the same was written by a clock that has gone back since, and counts as past. Longer than any lease,
+    /// backoff or resync, and the same for all who share a database.
+    pub horizon: Duration,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { clock: None, interceptor: None, connections: 8, timeout: Duration::from_secs(10), attempts: 8 }
+        Self {
+            clock: None,
+            interceptor: None,
+            connections: 8,
+            timeout: Duration::from_secs(10),
+            attempts: 8,
+            horizon: Duration::from_secs(60),
+        }
     }
 }
 

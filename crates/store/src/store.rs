@@ -117,6 +117,11 @@ impl Store {
         self.read.begin().await
     }
 
+    /// [`StoreOptions::horizon`].
+    pub(crate) fn horizon(&self) -> Duration {
+        self.options.horizon
+    }
+
     pub(crate) async fn clock(&self, db: &impl ConnectionTrait) -> Result<Timestamp, StoreError> {
         if let Some(clock) = &self.options.clock {
             return Ok(codec::whole_micros(clock.now()));

@@ -15,7 +15,7 @@ impl Simulation {
         self.events += 1;
         let call = self.tap.take_changed();
         let changed = call.is_some();
-        self.inspector.look(&self.store, self.gates.now(), call).await;
+        self.inspector.look(&self.store, self.gates.wall(), call).await;
         let now = self.gates.now();
         let stage = &mut self.stage;
         self.users.retain(|(actor, until)| {

@@ -39,6 +39,8 @@ pub enum Act {
     /// A user asks for the same change of every one.
     Wish(Wish),
     Happens(Mishap),
+    /// The clocks on the wall are stepped by so much; back if it is negative.
+    ClockSteps(SignedDuration),
     /// Nothing goes wrong until everything is as asked for.
     Converges,
     /// Nothing goes wrong for so long.
@@ -171,6 +173,7 @@ impl Simulation {
                     }
                 }
                 Act::Happens(mishap) => mishap.happen(&self.world, &mut self.rng),
+                Act::ClockSteps(by) => self.step_clock(*by),
                 Act::Converges => {
                     self.calm("convergence", true).await;
                 }
@@ -243,6 +246,14 @@ impl Simulation {
         }
     }
 
+    pub(crate) fn step_clock(&mut self, by: SignedDuration) {
+        self.journal.note(format!("* the clock is stepped by {by:#}"));
+        self.gates.step(by);
+        if by.is_negative() {
+            self.inspector.clock_went_back();
+        }
+    }
+
     /// Every call to the cloud fails for longer than anything may be pending.
     async fn outage(&mut self) {
         self.journal.note("* OUTAGE");
@@ -254,7 +265,7 @@ impl Simulation {
             self.calm_event().await;
         }
         if !self.is_broken() {
-            self.inspector.nothing_pending_for_long(&self.store, self.gates.now()).await;
+            self.inspector.nothing_pending_for_long(&self.store, self.gates.wall()).await;
         }
         self.outage = false;
     }

@@ -46,7 +46,7 @@ impl Simulation {
     pub(super) fn user_wishes(&mut self, lb: LoadBalancerId, wish: Wish) {
         let name = self.journal.name("lb", lb.into_untyped_uuid());
         self.journal.note(format!("* a user of {name} wishes {}", wish.words()));
-        let (store, now, journal) = (self.store.clone(), self.gates.now(), self.journal.clone());
+        let (store, now, journal) = (self.store.clone(), self.gates.wall(), self.journal.clone());
         self.user("user", actors::user_changes(store, lb, wish, now, journal));
     }
 

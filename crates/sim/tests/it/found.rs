@@ -2,8 +2,8 @@
 //! does not. Each fault has a smaller test where it was, too, if one can be written.
 
 use jiff::SignedDuration;
-use octavia_sim::Act::{Converges, Create, Happens, Passes};
-use octavia_sim::{Act, Database, Mishap};
+use octavia_sim::Act::{self, ClockSteps, Converges, Create, Happens, Passes};
+use octavia_sim::{Database, Mishap, Wish};
 
 use crate::on_a_runtime;
 
@@ -47,5 +47,29 @@ fn every_mishap_alone_is_repaired() {
     }
     for (mishap, end) in [(Unreachable(true), Unreachable(false)), (Mute(true), Mute(false))] {
         check(&[Create, Converges, Happens(mishap), Passes(for_long), Happens(end), Converges]);
+    }
+}
+
+/// The clock goes an hour ahead, something is asked for, and it comes back: at once, while a lease is held, and after
+/// the attempt. Nothing waits for the hour.
+#[test]
+fn a_clock_that_is_stepped_back_holds_nothing_up() {
+    let hour = SignedDuration::from_hours(1);
+    for millis in [0, 15, 50, 120, 400, 5_000] {
+        let ahead = [
+            ClockSteps(hour),
+            Act::Wish(Wish::Rename("later".to_owned())),
+            Passes(SignedDuration::from_millis(millis)),
+        ];
+        let back = [ClockSteps(-hour), Converges];
+        check(&[&[Create, Converges], &ahead[..], &back[..]].concat());
+        let ahead = [ClockSteps(hour), Create, Passes(SignedDuration::from_millis(millis))];
+        check(&[&ahead[..], &back[..]].concat());
+    }
+    // What dies after it is missed as soon as ever.
+    let there =
+        [Create, Converges, ClockSteps(hour), Passes(SignedDuration::from_secs(90)), ClockSteps(-hour)];
+    for mishap in [Mishap::AgentHangs, Mishap::ServerStops, Mishap::ServerVanishes] {
+        check(&[&there[..], &[Happens(mishap), Converges]].concat());
     }
 }

@@ -303,3 +303,20 @@ async fn all_write_at_once() {
     })
     .await;
 }
+
+/// A sign of life never goes back, unless the clock did.
+#[tokio::test]
+async fn a_clock_that_went_back_does_not_keep_an_amphora_alive() {
+    on_all(|store| async move {
+        let (_, amphora, _lease) = with_amphora(&store).await;
+        let now = store.now().await.unwrap();
+        let at = |seconds| now + SignedDuration::from_secs(seconds);
+        for (seq, (heard, last)) in (1..).zip([(0, 0), (30, 30), (20, 30), (3600, 3600), (40, 40), (39, 40)])
+        {
+            assert!(store.heartbeat_apply(&beat(amphora, seq, at(heard))).await.unwrap());
+            let row = store.amphora_fetch(amphora).await.unwrap().unwrap();
+            assert_eq!(row.last_heartbeat_at, Some(at(last)), "heard at {heard}");
+        }
+    })
+    .await;
+}

@@ -1,15 +1,17 @@
 //! Leases: one holder at a time, and a late one's writes change nothing.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use octavia_model::*;
 use octavia_store::{
-    Lease, OperationRecord, OperationStart, Release, Settled, Settlement, Store, StoreError,
+    Clock, Lease, OperationRecord, OperationStart, Release, Settled, Settlement, Store, StoreError,
+    StoreOptions,
 };
 
 use crate::change::{UPDATE, change};
-use crate::databases::on_all;
+use crate::databases::{self, on_all};
 use crate::sample;
 
 pub(crate) const TTL: Duration = Duration::from_secs(30);
@@ -266,4 +268,73 @@ async fn a_worker_that_starts_looks_at_everything_soon() {
         assert_eq!(store.work_due(100).await.unwrap().len(), 51);
     })
     .await;
+}
+
+#[derive(Debug)]
+struct Stepped(Mutex<Timestamp>);
+
+impl Clock for Stepped {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+}
+
+/// The clock was ahead, wrote, and is right again: nothing waits for as long as it was ahead, and nothing that is
+/// within reach comes sooner for it.
+#[tokio::test]
+async fn what_a_clock_ahead_wrote_holds_nothing_up() {
+    let start: Timestamp = "2030-01-02T03:04:05Z".parse().unwrap();
+    let at = |seconds| start + SignedDuration::from_secs(seconds);
+    let clock = Arc::new(Stepped(Mutex::new(start)));
+    for database in databases::all().await {
+        eprintln!("on {}", database.name);
+        let options = StoreOptions { clock: Some(clock.clone()), ..StoreOptions::default() };
+        let store = database.store(options).await;
+        let set = |seconds| *clock.0.lock().unwrap() = at(seconds);
+        // Seconds the clock was ahead; those a lease was taken for then, or after which the next attempt was to be;
+        // free afterwards?
+        for (ahead, leased, next, free) in [
+            (0, Some(30), None, false),
+            (20, Some(30), None, false),
+            (31, Some(30), None, true),
+            (3600, Some(30), None, true),
+            (0, None, Some(30), false),
+            (25, None, Some(30), false),
+            (31, None, Some(30), true),
+            (3600, None, Some(30), true),
+            (3600, None, Some(0), true),
+            // Whoever asks for more gets as much as the horizon allows.
+            (0, Some(86_400), None, false),
+            (0, None, Some(86_400), false),
+            (1, None, Some(86_400), true),
+        ] {
+            let what = format!("{ahead} s ahead, {leased:?}, {next:?}");
+            set(0);
+            let lb = store.lb_create(&sample::small()).await.unwrap().load_balancer.id;
+            set(ahead);
+            let ttl = Duration::from_secs(leased.unwrap_or(30));
+            let lease = store.lease_acquire(lb, WorkerId::new_v4(), ttl).await.unwrap().unwrap();
+            if leased.is_some() {
+                store.lease_renew(&lease, ttl).await.unwrap();
+            }
+            if let Some(next) = next {
+                // A worker whose clock is ahead of the database's by a day.
+                let release = Release { next_attempt_at: at(ahead + next), attempts: 0, last_error: None };
+                store.lease_release(&lease, release).await.unwrap();
+            }
+            set(0);
+            assert_eq!(store.work_due(10).await.unwrap(), if free { vec![lb] } else { vec![] }, "{what}");
+            assert_eq!(store.work_next_due().await.unwrap().unwrap() <= start, free, "{what}");
+            let taken = store.lease_acquire(lb, WorkerId::new_v4(), ttl).await.unwrap();
+            assert_eq!(taken.is_some(), free, "{what}");
+            if let Some(taken) = taken.filter(|_| leased.is_some()) {
+                assert!(matches!(store.lease_renew(&lease, ttl).await, Err(StoreError::LeaseLost)), "{what}");
+                store.lease_renew(&taken, ttl).await.unwrap();
+            }
+            // All of it is past in a while.
+            set(61);
+            assert_eq!(store.work_due(10).await.unwrap(), [lb], "{what}");
+            store.clear().await.unwrap();
+        }
+    }
 }
