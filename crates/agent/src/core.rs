@@ -143,6 +143,7 @@ impl Agent {
         });
         let pace = Pace::new(Duration::from_millis(boot.heartbeat_interval_ms.into()));
         let sender = Sender::new(boot.controllers.clone(), boot.heartbeat_key.clone());
+        let seq = directory.first_beat();
         Ok(Self {
             directory,
             boot,
@@ -160,7 +161,7 @@ impl Agent {
             tidy_at: Some(Instant::now() + QUIET),
             pace,
             sender,
-            seq: 0,
+            seq,
         })
     }
 

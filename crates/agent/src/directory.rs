@@ -1,14 +1,19 @@
 //! The amphora's directory: who owns it, and what the agent was given in it.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
+use octavia_model::SEQ_FOR_LIFE;
 use octavia_wire::{BootConfig, ProcessId, files};
 use rustix::fs::FlockOperation;
 
 use crate::AgentError;
+
+/// Heartbeats that one start of the agent may send: three years of ten a second.
+const BEATS_OF_A_START: u64 = 1 << 30;
 
 /// The directory, held by this agent alone for as long as this lives.
 #[derive(Debug)]
@@ -58,6 +63,27 @@ impl Directory {
         }
     }
 
+    /// The number of the first heartbeat since this start. A disk that takes or remembers nothing keeps no agent from
+    /// its work: then the clock alone has to tell this start from the one before.
+    pub(crate) fn first_beat(&self) -> u64 {
+        let path = self.file(files::AGENT_BEATS);
+        let before = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+        let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let first = first_beat(before, u64::try_from(clock.as_micros()).unwrap_or(0));
+        let write = || {
+            // Over what is there, which takes no space.
+            let mut open = OpenOptions::new();
+            let mut file = open.create(true).truncate(false).write(true).mode(0o600).open(&path)?;
+            let text = format!("{first:020}\n");
+            file.write_all(text.as_bytes())?;
+            file.set_len(text.len() as u64)
+        };
+        if let Err(error) = write() {
+            tracing::warn!(%error, "after a restart heartbeats may count as old if the clock is set back until then");
+        }
+        first
+    }
+
     /// Says that no process of this amphora is left.
     pub(crate) fn leave(&self) {
         for name in [files::AGENT_PID, files::PROXY_PID, files::PROXY_SOCKET] {
@@ -71,9 +97,45 @@ impl Directory {
     }
 }
 
+/// Higher than the number of any beat since the start `before`, also if the clock went back.
+fn first_beat(before: Option<u64>, clock_micros: u64) -> u64 {
+    let after = before.map_or(0, |before| before.saturating_add(BEATS_OF_A_START));
+    // Databases have signed numbers.
+    after.max(clock_micros).clamp(SEQ_FOR_LIFE, i64::MAX as u64 - BEATS_OF_A_START)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn beats_count_on_whatever_the_clock_says() {
+        let now = 1_900_000_000_000_000;
+        for (before, clock, first) in [
+            (None, now, now),
+            (None, 0, SEQ_FOR_LIFE),
+            (Some(now), 2 * now, 2 * now),
+            (Some(now), now - 1, now + BEATS_OF_A_START),
+            (Some(now), 0, now + BEATS_OF_A_START),
+            (Some(0), 0, SEQ_FOR_LIFE),
+            (Some(u64::MAX), now, i64::MAX as u64 - BEATS_OF_A_START),
+        ] {
+            assert_eq!(first_beat(before, clock), first, "{before:?} {clock}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let directory = Directory::take(dir.path()).unwrap();
+        let first = directory.first_beat();
+        assert!(first > now / 2 && directory.first_beat() >= first + BEATS_OF_A_START);
+        let file = directory.file(files::AGENT_BEATS);
+        for damage in ["", "x", "-1", "99999999999999999999999"] {
+            std::fs::write(&file, damage).unwrap();
+            assert!(directory.first_beat() > first, "{damage:?}");
+            assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 1);
+        }
+        std::fs::remove_file(&file).unwrap();
+        std::fs::create_dir(&file).unwrap();
+        assert!(directory.first_beat() > first);
+    }
 
     #[test]
     fn two_agents_in_one_directory_are_impossible() {

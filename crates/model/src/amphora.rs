@@ -29,6 +29,10 @@ text_enum! {
     }
 }
 
+/// From this number on an amphora's heartbeats are numbered for its life: never twice the same, never a lower one, also
+/// after a restart of its agent. Lower numbers may start again from zero.
+pub const SEQ_FOR_LIFE: u64 = 1 << 40;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Amphora {
     pub id: AmphoraId,

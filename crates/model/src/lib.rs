@@ -18,7 +18,7 @@ mod status;
 mod text_enum;
 mod word;
 
-pub use amphora::{Amphora, AmphoraRole, AmphoraStatus};
+pub use amphora::{Amphora, AmphoraRole, AmphoraStatus, SEQ_FOR_LIFE};
 pub use catalogue::{AvailabilityZone, AvailabilityZoneProfile, Flavor, FlavorProfile};
 pub use error::{Blame, Retry};
 pub use graph::LoadBalancerGraph;

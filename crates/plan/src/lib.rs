@@ -24,7 +24,7 @@ pub use codes::{BadCodes, expected_codes};
 pub use compile::compile;
 pub use planner::{Plan, PlanOptions, Waiting, plan};
 pub use rollup::{StatusChange, StatusChanges, rollup, rollup_silent};
-pub use sequence::{News, Sequence};
+pub use sequence::{News, Sequence, may_follow};
 pub use silence::own_fault;
 pub use step::Step;
 pub use world::{Desired, Observed, ObservedAmphora, ObservedServer, ServerPower};

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use newtype_uuid::GenericUuid;
 use octavia_cloud::ServerState;
 use octavia_control::{AgentAddress, AgentError, Agents};
-use octavia_model::{AmphoraId, ReasonCode};
+use octavia_model::{AmphoraId, ReasonCode, SEQ_FOR_LIFE};
 use octavia_wire::{
     AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, Heartbeat, ListenerFault, ListenerReport,
     ListenerStats, ListenerWord, MemberWord, PoolReport, PoolWord, WIRE_VERSION,
@@ -15,6 +15,8 @@ use uuid::Uuid;
 
 use crate::stage::{Gate, Verdict};
 use crate::world::{SimServer, World, WorldState};
+
+const BEATS_OF_A_START: u64 = 1 << 30;
 
 /// What is inside one server: survives its restarts, as the durable spec does.
 #[derive(Debug, Clone, Default)]
@@ -40,7 +42,8 @@ impl SimAgent {
         self.alive = true;
         self.carries = true;
         self.boots += 1;
-        self.seq = 0;
+        // Numbers for life, of which each start has its share.
+        self.seq = SEQ_FOR_LIFE + BEATS_OF_A_START * self.boots;
     }
 
     fn boot(&self, id: AmphoraId) -> Uuid {
@@ -88,16 +91,17 @@ impl SimAgent {
         if self.mute {
             return None;
         }
+        let beats = self.seq % BEATS_OF_A_START;
         let faults = self.faults();
         let mut listeners = BTreeMap::new();
         let mut pools = BTreeMap::new();
         if let Some(spec) = &self.spec {
             for listener in spec.listeners.iter().filter(|l| !faults.iter().any(|f| f.listener == l.id)) {
                 let stats = ListenerStats {
-                    rx: self.seq * 100,
-                    tx: self.seq * 1000,
+                    rx: beats * 100,
+                    tx: beats * 1000,
                     conns: 1,
-                    totconns: self.seq * 10,
+                    totconns: beats * 10,
                     ereq: 0,
                 };
                 listeners.insert(listener.id, ListenerReport { status: ListenerWord::Open, stats });

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use octavia_model::{
     Amphora, AmphoraId, AmphoraStatus, ListenerId, LoadBalancerGraph, LoadBalancerId, MemberId,
-    OperatingStatus, PoolId, ProvisioningStatus, Reason,
+    OperatingStatus, PoolId, ProvisioningStatus, Reason, SEQ_FOR_LIFE,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, OnConflict};
@@ -25,8 +25,8 @@ use crate::retry::framed;
 use crate::write::CHUNK;
 use crate::{Statistics, Store, StoreError, stats};
 
-/// A beat with a number not higher than the last one's is late or double within this time, in microseconds, of it.
-/// Datagrams do not travel longer; an agent that starts again counts anew.
+/// For agents that count anew when they start again: a beat with a number not higher than the last one's is late or
+/// double within this time, in microseconds, of it. Datagrams do not travel longer.
 const REORDERED: i64 = 5_000_000;
 
 /// A sign of life further ahead than this, in microseconds, of a newer one is of a clock that has gone back since.
@@ -70,8 +70,8 @@ pub enum Report {
 #[derive(Debug, Clone, PartialEq)]
 pub struct HeartbeatWrite {
     pub amphora: AmphoraId,
-    /// Counts beats since the agent's start. A beat whose number is not higher than the last one's is late or double,
-    /// and changes nothing, if it comes within five seconds of it; later, it is an agent that started again.
+    /// A beat whose number is not higher than the last one's is late, double or replayed, and changes nothing. Only
+    /// where that was below [`SEQ_FOR_LIFE`], five seconds later it is an agent that started again.
     pub seq: u64,
     pub received_at: Timestamp,
     /// Whether the beat counts as a sign of life (it does not when it speaks of other listeners than it should).
@@ -91,6 +91,8 @@ pub struct SilentAmphora {
     pub load_balancer_id: Option<LoadBalancerId>,
     /// `None` = never heard.
     pub last_heartbeat_at: Option<Timestamp>,
+    /// The number of the last beat that counted.
+    pub seq: Option<u64>,
 }
 
 impl Store {
@@ -184,15 +186,17 @@ impl Store {
 
     async fn amphorae_silent_once(&self, since: i64) -> Result<Vec<SilentAmphora>, StoreError> {
         use amphora::Column;
+        type Row = (String, Option<String>, Option<i64>, Option<i64>);
 
         let never = Condition::all()
             .add(Column::LastHeartbeatAt.is_null())
             .add(Expr::col(Column::UpdatedAt).if_null(Expr::col(Column::CreatedAt)).lt(since));
-        let rows: Vec<(String, Option<String>, Option<i64>)> = amphora::Entity::find()
+        let rows: Vec<Row> = amphora::Entity::find()
             .select_only()
             .column(Column::Id)
             .column(Column::LoadBalancerId)
             .column(Column::LastHeartbeatAt)
+            .column(Column::BeatSeq)
             .filter(Column::Status.eq(AmphoraStatus::Allocated.as_str()))
             .filter(Condition::any().add(Column::LastHeartbeatAt.lt(since)).add(never))
             .order_by_asc(Column::LastHeartbeatAt)
@@ -201,11 +205,12 @@ impl Store {
             .await?;
         let decode = Decode("amphora");
         rows.into_iter()
-            .map(|(id, lb, at)| {
+            .map(|(id, lb, at, seq)| {
                 Ok(SilentAmphora {
                     id: decode.parse("id", &id)?,
                     load_balancer_id: decode.parse_option("load_balancer_id", lb.as_deref())?,
                     last_heartbeat_at: decode.time_option("last_heartbeat_at", at)?,
+                    seq: decode.int_option("beat_seq", seq)?,
                 })
             })
             .collect()
@@ -221,12 +226,16 @@ impl StatusWrites {
 /// Whether a beat that counted already was sent after this one, or is this one.
 fn is_late(row: &amphora::Model, beat: &HeartbeatWrite) -> bool {
     let (Some(seq), Some(at)) = (row.beat_seq, row.beat_at) else { return false };
+    if seq >= codec::count(SEQ_FOR_LIFE) {
+        return codec::count(beat.seq) <= seq;
+    }
     let of_an_older_start = match beat.report {
         Report::Totals { boot: Some(boot) } => row.previous_boot == Some(boot.to_string()),
         Report::Totals { boot: None } | Report::Differences => false,
     };
     // Only soon: a beat from two starts ago makes the start in between the older one, and the living one unheard.
-    let soon = codec::micros(beat.received_at) < at.saturating_add(REORDERED);
+    let since = codec::micros(beat.received_at).saturating_sub(at);
+    let soon = (-AHEAD..REORDERED).contains(&since);
     soon && (of_an_older_start || codec::count(beat.seq) <= seq)
 }
 

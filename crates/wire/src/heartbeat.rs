@@ -3,6 +3,10 @@
 //! `zlib(JSON) ‖ hex(HMAC-SHA256(key, zlib(JSON)))`, the digest as 64 lower-case hexadecimal characters; a raw
 //! 32-byte digest, as older senders use, is accepted. Keys beyond the original's (`boot`, `generation`, `faults`)
 //! are ignored by the original's receiver.
+//!
+//! The signature says who sent a datagram, the number that it has not counted before: what was once counted counts never
+//! again, however often it is sent. Neither says *when* it was sent. Whoever can hold genuine datagrams back can deliver
+//! each of them once, late; and an agent whose numbers start again from zero can be kept alive by two of its old ones.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -23,7 +27,8 @@ pub(crate) const MAX_INFLATED: u64 = 4 << 20;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Heartbeat {
     pub id: AmphoraId,
-    /// Counts beats since the agent's start.
+    /// Higher than that of any beat before, of this start of the agent or another; so it starts from
+    /// [`octavia_model::SEQ_FOR_LIFE`] or more. Lower ones, of the original's agent and our older ones, start again with the agent.
     pub seq: u64,
     /// 3 = statistics are differences since the last beat (the original's agent); 2 = totals since `boot` (ours).
     #[serde(default = "two")]

@@ -14,6 +14,8 @@ pub mod files {
     /// Held with `flock` by the process for its life: two agents, or two proxies, in one directory cannot be.
     pub const AGENT_LOCK: &str = "agent.lock";
     pub const PROXY_LOCK: &str = "proxy.lock";
+    /// From which number the agent's heartbeats count since its last start.
+    pub const AGENT_BEATS: &str = "agent.beats";
     /// Where the proxy listens for the agent.
     pub const PROXY_SOCKET: &str = "proxy.sock";
     /// What the proxy writes to its standard output and error.

@@ -118,6 +118,15 @@ fn a_killed_agent_does_not_stop_traffic_and_the_next_adopts_the_proxy() {
     assert_eq!(bad.load(SeqCst), 0);
     let beat = amphora.heartbeat("a beat", |_| true);
     assert_eq!(beat.boot, before.boot);
+    // Heartbeats are numbered from well beyond what the agent before can have sent: none of them passes for a new one.
+    for _ in 0..2 {
+        let before = amphora.heartbeat("a beat", |_| true).seq;
+        amphora.kill_agent();
+        amphora.forget_heartbeats();
+        amphora.start_agent();
+        let after = amphora.heartbeat("a beat after a restart", |_| true).seq;
+        assert!(before > octavia_model::SEQ_FOR_LIFE && after > before + 1000, "{before} {after}");
+    }
     // The sockets came back with it: a killed proxy is replaced as before.
     amphora.kill_proxy();
     assert_eq!(get(vip).unwrap(), "one");

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use octavia_model::{AmphoraId, ListenerId};
-use octavia_plan::{News, Sequence};
+use octavia_plan::{News, Sequence, may_follow};
 use octavia_store::{HeartbeatWrite, Report, Statistics, StatusWrites};
 use octavia_wire::{Heartbeat, ListenerStats};
 
@@ -21,6 +21,8 @@ pub(crate) struct Heard {
 struct Amphora {
     sequence: Sequence,
     heard_at: Option<Timestamp>,
+    /// When the last one was heard that the rows took for a sign of life: what is new here may be old there.
+    counted_at: Option<Timestamp>,
     /// Heard and not yet written.
     latest: Option<Heartbeat>,
     written: Option<Written>,
@@ -73,6 +75,7 @@ impl Heard {
     pub(crate) fn wrote(&mut self, due: Due, now: Timestamp) {
         let Some(amphora) = self.amphorae.get_mut(&due.beat.id) else { return };
         amphora.forget(&due.beat);
+        amphora.counted_at = amphora.counted_at.max(Some(due.heard_at));
         let reviewed_at = match &amphora.written {
             Some(written) if !due.review => written.reviewed_at,
             _ => now,
@@ -130,11 +133,17 @@ impl Heard {
         self.amphorae.retain(|_, amphora| amphora.heard_at.is_some_and(|at| at >= since));
     }
 
-    /// Who was heard since then.
+    /// Who was heard since then, for all the rows know.
     pub(crate) fn heard_since(&self, since: Timestamp) -> BTreeSet<AmphoraId> {
         let heard =
-            self.amphorae.iter().filter(|(_, amphora)| amphora.heard_at.is_some_and(|at| at >= since));
+            self.amphorae.iter().filter(|(_, amphora)| amphora.counted_at.is_some_and(|at| at >= since));
         heard.map(|(id, _)| *id).collect()
+    }
+
+    /// Whether a sign of life is still to be written, where `last` was the last that counted.
+    pub(crate) fn is_on_its_way(&self, amphora: AmphoraId, last: Option<u64>) -> bool {
+        let latest = self.amphorae.get(&amphora).and_then(|amphora| amphora.latest.as_ref());
+        latest.is_some_and(|beat| may_follow(last, beat.seq))
     }
 }
 
@@ -169,6 +178,7 @@ fn says_the_same(a: &Heartbeat, b: &Heartbeat) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use octavia_model::SEQ_FOR_LIFE;
     use octavia_wire::{ListenerReport, ListenerWord};
     use uuid::Uuid;
 
@@ -256,10 +266,24 @@ mod tests {
     #[test]
     fn remembers_who_was_heard() {
         let mut heard = Heard::default();
-        heard.note(beat(1, ListenerWord::Open, 0), at(0));
+        let (amphora, life) = (AmphoraId::nil(), SEQ_FOR_LIFE);
+        heard.note(beat(life, ListenerWord::Open, 0), at(0));
+        assert_eq!(heard.heard_since(at(0)).len(), 0, "nobody knows whether it counts");
+        for (last, counts) in
+            [(None, true), (Some(life - 1), true), (Some(life), false), (Some(life + 1), false)]
+        {
+            assert_eq!(heard.is_on_its_way(amphora, last), counts, "{last:?}");
+        }
+        write(&mut heard, 0);
+        assert!(!heard.is_on_its_way(amphora, None));
         assert_eq!(heard.heard_since(at(0)).len(), 1);
         assert_eq!(heard.heard_since(at(1)).len(), 0);
-        heard.forget_silent(at(1));
-        assert_eq!(heard.due(at(100), INTERVAL), []);
+        // Old news to the rows: no sign of life.
+        heard.note(beat(life + 1, ListenerWord::Open, 0), at(5000));
+        heard.refused(&heard.due(at(5000), INTERVAL).pop().unwrap());
+        assert_eq!(heard.heard_since(at(1)).len(), 0);
+        assert!(!heard.is_on_its_way(amphora, None));
+        heard.forget_silent(at(5001));
+        assert_eq!(heard.due(at(9000), INTERVAL), []);
     }
 }

@@ -225,10 +225,14 @@ impl HealthManager {
         }
         let rows = self.store.amphorae_silent(now - timeout).await;
         self.note_store(&rows);
-        let heard = self.state().heard.heard_since(now - timeout);
-        // What was heard and not yet written is not silent.
-        let silent: BTreeSet<AmphoraId> =
-            rows?.into_iter().map(|row| row.id).filter(|id| !heard.contains(id)).collect();
+        let rows = rows?;
+        let (heard, silent): (_, BTreeSet<AmphoraId>) = {
+            let heard = &self.state().heard;
+            let there = heard.heard_since(now - timeout);
+            let silent = rows.into_iter().filter(|row| !there.contains(&row.id));
+            let silent = silent.filter(|row| !heard.is_on_its_way(row.id, row.seq));
+            (there.clone(), silent.map(|row| row.id).collect())
+        };
         if own_fault(silent.len(), heard.len()) {
             if self.state().may_complain(Complaint::OwnFault, now) {
                 let (silent, heard) = (silent.len(), heard.len());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use octavia_control::{HealthManager, Stopper};
-use octavia_model::{AmphoraId, ListenerId, LoadBalancerId, OperatingStatus as O, ReasonCode};
+use octavia_model::{AmphoraId, ListenerId, LoadBalancerId, OperatingStatus as O, ReasonCode, SEQ_FOR_LIFE};
 use octavia_wire::{Heartbeat, ListenerReport, ListenerStats, ListenerWord};
 use tokio::net::UdpSocket;
 use uuid::Uuid;
@@ -116,6 +116,50 @@ async fn silence_is_noticed_and_ends() {
     hear(&health, &beat(amphora, listener, 2)).await;
     let statuses = rig.statuses(lb).await;
     assert_eq!((statuses.operating, statuses.reason), (O::Online, None));
+}
+
+/// Whoever recorded heartbeats of an amphora that hangs, and sends them again and again, to whichever controller.
+#[tokio::test]
+async fn replayed_heartbeats_are_no_sign_of_life() {
+    for flushed in [true, false] {
+        let rig = Rig::new().await;
+        let lb = rig.active().await;
+        let (amphora, listener) = parts_of(&rig, lb).await;
+        let (first, second, third) = (rig.health(), rig.health(), rig.health());
+        let replay = async |health: &HealthManager| {
+            for seq in [1, 2, 1, 2] {
+                health.datagram(&beat(amphora, listener, SEQ_FOR_LIFE + seq).seal(KEY.as_bytes()).unwrap());
+                if flushed {
+                    health.flush().await.unwrap();
+                }
+            }
+        };
+        // Far enough apart for each to be written.
+        for seq in 0..=5 {
+            rig.clock.forward(4);
+            hear(&first, &beat(amphora, listener, SEQ_FOR_LIFE + seq)).await;
+        }
+        for _ in 0..7 {
+            rig.clock.forward(10);
+            replay(&first).await;
+            replay(&second).await;
+            for health in [&first, &second] {
+                health.scan().await.unwrap();
+            }
+        }
+        let statuses = rig.statuses(lb).await;
+        assert_eq!(
+            (statuses.operating, statuses.reason.unwrap().code),
+            (O::Error, ReasonCode::AmphoraSilent)
+        );
+        assert!(is_due(&rig, lb).await);
+        // Nor to one that heard nothing else, and the agent is believed as soon as it is back.
+        replay(&third).await;
+        third.flush().await.unwrap();
+        assert_eq!(rig.statuses(lb).await.operating, O::Error);
+        hear(&first, &beat(amphora, listener, SEQ_FOR_LIFE + (1 << 30))).await;
+        assert_eq!(rig.statuses(lb).await.operating, O::Online);
+    }
 }
 
 #[tokio::test]

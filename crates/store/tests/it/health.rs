@@ -320,3 +320,34 @@ async fn a_clock_that_went_back_does_not_keep_an_amphora_alive() {
     })
     .await;
 }
+
+/// Numbers for life: what counted once, or is older than what did, counts never again, however late it comes.
+#[tokio::test]
+async fn a_replayed_beat_changes_nothing() {
+    on_all(|store| async move {
+        let (_, amphora, _lease) = with_amphora(&store).await;
+        let now = store.now().await.unwrap();
+        for (seconds, seq, counts) in [
+            // An agent that counts anew when it starts again, and then one that does not.
+            (0, 7, true),
+            (20, 1, true),
+            (40, SEQ_FOR_LIFE, true),
+            (40, SEQ_FOR_LIFE + 5, true),
+            (41, SEQ_FOR_LIFE + 4, false),
+            (100, SEQ_FOR_LIFE + 4, false),
+            (1000, SEQ_FOR_LIFE + 5, false),
+            (1000, 8, false),
+            (1001, 9, false),
+            (1002, SEQ_FOR_LIFE + 6, true),
+            // The clock went back.
+            (0, SEQ_FOR_LIFE + 6, false),
+            (0, SEQ_FOR_LIFE + 7, true),
+        ] {
+            let beat = beat(amphora, seq, now + SignedDuration::from_secs(seconds));
+            assert_eq!(store.heartbeat_apply(&beat).await.unwrap(), counts, "{seconds} {seq}");
+        }
+        let silent = store.amphorae_silent(now + SignedDuration::from_secs(100)).await.unwrap();
+        assert_eq!(silent[0].seq, Some(SEQ_FOR_LIFE + 7));
+    })
+    .await;
+}
