@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use jiff::Timestamp;
 use octavia_model::{AmphoraStatus, ProvisioningStatus};
-use octavia_plan::{Desired, Plan, Step, Waiting, own_fault, plan};
+use octavia_plan::{Desired, Plan, Step, Waiting, agent_lacks_proxy, own_fault, plan};
 use octavia_store::{Lease, StoreError};
 
 use crate::executor::{Executor, StepError};
@@ -116,17 +116,26 @@ impl Attempt<'_> {
 
     async fn observe(&self, desired: &Desired) -> Result<Observation, StoreError> {
         let mut observation = observe(self.parts, desired, self.options.agent_port).await;
-        let answers = |id| observation.observed.amphorae.get(id).is_some_and(|seen| seen.agent.is_some());
-        let mute = desired.amphorae.iter().any(|a| a.status == AmphoraStatus::Allocated && !answers(&a.id));
-        observation.observed.silence_trusted = mute && self.silence_trusted().await?;
+        let agent = |id| observation.observed.amphorae.get(id).and_then(|seen| seen.agent.as_ref());
+        let in_service = || desired.amphorae.iter().filter(|a| a.status == AmphoraStatus::Allocated);
+        observation.observed.silence_trusted = if in_service().any(|a| agent(&a.id).is_none()) {
+            self.silence_trusted().await?
+        } else {
+            // Who says that it carries nothing is not misheard, however many say so.
+            in_service().any(|a| agent(&a.id).is_some_and(agent_lacks_proxy)) && self.has_listened_for_long()
+        };
         Ok(observation)
+    }
+
+    fn has_listened_for_long(&self) -> bool {
+        self.parts.clock.now() >= self.silence_trusted_from
     }
 
     /// Whether silence of an amphora is its own fault. Asked only when one does not answer.
     async fn silence_trusted(&self) -> Result<bool, StoreError> {
         let timeout = self.options.plan.heartbeat_timeout;
         let now = self.parts.clock.now();
-        if now < self.silence_trusted_from {
+        if !self.has_listened_for_long() {
             return Ok(false);
         }
         let silent = self.parts.store.amphorae_silent(now - timeout).await?.len();

@@ -12,6 +12,7 @@ text_enum! {
         CloudRefused = "CLOUD_REFUSED",
         AmphoraUnreachable = "AMPHORA_UNREACHABLE",
         AmphoraSilent = "AMPHORA_SILENT",
+        ProxyNotRunning = "PROXY_NOT_RUNNING",
         PendingTooLong = "PENDING_TOO_LONG",
         MonitorNotPermitted = "MONITOR_NOT_PERMITTED",
         MemberFailedCheck = "MEMBER_FAILED_CHECK",

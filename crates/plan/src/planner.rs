@@ -9,7 +9,8 @@
 //! 3. Otherwise the topology says how many amphorae are wanted. One that is broken for good is *retired* and
 //!    another made; at most one more than wanted exists at any time. One that can be had back is started again.
 //! 4. *Could not ask* never leads to a new server, nor to the end of one.
-//! 5. An agent that answers is alive, whatever else is said of it. Every agent with another generation than the
+//! 5. An agent that answers is alive, whatever else is said of it; only without a proxy, which it could not start for as
+//!    long as an amphora may be silent, and not for a push either, it is of no use. Every agent with another generation than the
 //!    desired one gets the whole spec; one that is dead stands in nobody's way.
 //! 6. When all of them run the desired generation, it is settled.
 
@@ -23,7 +24,7 @@ use octavia_model::{
 use octavia_wire::AgentInfo;
 
 use crate::backoff::backoff;
-use crate::reason::fault_reason;
+use crate::reason::{fault_reason, proxy_not_running};
 use crate::step::Step;
 use crate::world::{Desired, Observed, ObservedAmphora, ServerPower};
 
@@ -184,18 +185,27 @@ fn judge<'a>(
     options: &PlanOptions,
 ) -> Judgement<'a> {
     let id = amphora.id;
+    let started_at = amphora.updated_at.unwrap_or(amphora.created_at);
+    // What seems to be far ahead was written by a clock that has gone back since: long ago, for all we know.
+    let apart = |at| now.duration_since(at).abs();
+    // Beats that tell of no proxy are not among the signs of life.
+    let mut signs = amphora.last_heartbeat_at.into_iter().chain([started_at]);
+    let silent_for_long = silence_trusted && signs.all(|at| apart(at) >= options.heartbeat_timeout);
+    let retire = |reason| Judgement::Act(Step::AmphoraRetire { amphora: id, reason });
     if let Some(agent) = &seen.agent {
+        let in_service = amphora.status == AmphoraStatus::Allocated;
+        // One that is just being started again is there by the next attempt: a push waits for it.
+        let for_long = if in_service { silent_for_long } else { apart(started_at) >= options.boot_timeout };
+        if agent_lacks_proxy(agent) && for_long && desired.attempts > 0 {
+            return retire(proxy_not_running());
+        }
         // Listeners that could not be opened are tried again once under each lease.
         let try_again = !agent.faults.is_empty() && agent.fence != desired.fence;
         let push = agent.generation != desired.graph.load_balancer.generation || try_again;
         return if push { Judgement::Act(Step::SpecPush { amphora: id }) } else { Judgement::Ready(agent) };
     }
 
-    let retire = |reason| Judgement::Act(Step::AmphoraRetire { amphora: id, reason });
     let booting = matches!(amphora.status, AmphoraStatus::PendingCreate | AmphoraStatus::Booting);
-    let started_at = amphora.updated_at.unwrap_or(amphora.created_at);
-    // What seems to be far ahead was written by a clock that has gone back since: long ago, for all we know.
-    let apart = |at| now.duration_since(at).abs();
     let boots = || {
         if apart(started_at) < options.boot_timeout { Judgement::Boots } else { retire(no_boot()) }
     };
@@ -217,8 +227,7 @@ fn judge<'a>(
             ServerPower::Building => boots(),
             ServerPower::Running if booting => boots(),
             ServerPower::Running => {
-                let mut signs = amphora.last_heartbeat_at.into_iter().chain([started_at]);
-                if silence_trusted && signs.all(|at| apart(at) >= options.heartbeat_timeout) {
+                if silent_for_long {
                     retire(silent())
                 } else {
                     Judgement::Trouble(unreachable())
@@ -226,6 +235,11 @@ fn judge<'a>(
             }
         },
     }
+}
+
+/// The agent runs no proxy, not even one without a spec.
+pub const fn agent_lacks_proxy(agent: &AgentInfo) -> bool {
+    agent.boot.is_none() && agent.generation == 0
 }
 
 /// The amphora's row, with what is now known of it. The applied generation only grows.

@@ -1,6 +1,6 @@
 //! What amphorae say, as far as it is repeated to users and stored.
 
-use octavia_model::Reason;
+use octavia_model::{Reason, ReasonCode};
 use octavia_wire::ListenerFault;
 
 /// Characters of an amphora's own words that are kept.
@@ -12,6 +12,14 @@ pub(crate) fn bounded(words: &str) -> String {
         Some((end, _)) => format!("{}…", &words[..end]),
         None => words.to_owned(),
     }
+}
+
+/// Why nothing is served although the amphora beats and answers.
+pub(crate) fn proxy_not_running() -> Reason {
+    let text = "The amphora runs, but not its proxy: no traffic is carried.";
+    let advice = "It is started again and again, and the amphora replaced if that does not help. If it lasts, see \
+                  in the amphora's log why it does not start.";
+    Reason::new(ReasonCode::ProxyNotRunning, text, advice)
 }
 
 /// Why a listener could not be opened.

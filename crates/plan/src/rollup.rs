@@ -11,7 +11,7 @@ use octavia_model::{
 };
 use octavia_wire::{Heartbeat, ListenerWord, MemberWord, PoolReport, PoolWord, pool_of_key};
 
-use crate::reason::{bounded, fault_reason};
+use crate::reason::{bounded, fault_reason, proxy_not_running};
 
 /// A new operating status, and the reason to show beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,27 @@ impl StatusChanges {
     }
 }
 
+/// Whether a heartbeat says that no proxy runs, though there is traffic to carry. One of an old configuration does not,
+/// nor one that lacks listeners which are not in force yet.
+pub fn lacks_proxy(graph: &LoadBalancerGraph, beat: &Heartbeat) -> bool {
+    let wanted = |listener: &Listener| {
+        listener.admin_state_up && listener.statuses.provisioning != ProvisioningStatus::PendingCreate
+    };
+    tells_of_no_proxy(beat) && graph.load_balancer.admin_state_up && graph.listeners.iter().any(wanted)
+}
+
+/// Whether a heartbeat is no sign of life: no proxy runs, and there is traffic to carry, or a configuration that has to
+/// come into force. An amphora of which only such are heard is replaced.
+pub fn is_lifeless(graph: &LoadBalancerGraph, beat: &Heartbeat) -> bool {
+    let settled = graph.load_balancer.statuses.provisioning == ProvisioningStatus::Active;
+    lacks_proxy(graph, beat) || (tells_of_no_proxy(beat) && !settled)
+}
+
+fn tells_of_no_proxy(beat: &Heartbeat) -> bool {
+    // The original's agent names no boot and no generation, but tells of listeners while it has any.
+    beat.boot.is_none() && beat.generation.is_none() && beat.listeners.is_empty() && !beat.partial
+}
+
 /// What changes with a heartbeat of one of the load balancer's amphorae.
 pub fn rollup(graph: &LoadBalancerGraph, beat: &Heartbeat) -> StatusChanges {
     let lb = &graph.load_balancer;
@@ -46,9 +67,15 @@ pub fn rollup(graph: &LoadBalancerGraph, beat: &Heartbeat) -> StatusChanges {
     let complete = !beat.partial && beat.generation.is_none_or(|generation| generation >= lb.generation);
     let mut root = Root::new(lb);
     let mut changes = StatusChanges::default();
+    let no_proxy = lacks_proxy(graph, beat).then(proxy_not_running);
+    if no_proxy.is_some() {
+        root.fail(no_proxy.clone());
+    }
 
     for listener in &graph.listeners {
-        if let Some(verdict) = listener_verdict(listener, lb, beat, complete, &mut root) {
+        let lost = no_proxy.clone().filter(|_| listener.admin_state_up);
+        let lost = lost.map(|reason| (OperatingStatus::Error, Some(reason)));
+        if let Some(verdict) = lost.or_else(|| listener_verdict(listener, lb, beat, complete, &mut root)) {
             note(&mut changes.listeners, listener.id, &listener.statuses, verdict);
         }
     }

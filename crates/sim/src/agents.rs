@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use newtype_uuid::GenericUuid;
 use octavia_cloud::ServerState;
 use octavia_control::{AgentAddress, AgentError, Agents};
-use octavia_model::{AmphoraId, ReasonCode, SEQ_FOR_LIFE};
+use octavia_model::{AmphoraId, ReasonCode};
 use octavia_wire::{
     AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, Heartbeat, ListenerFault, ListenerReport,
     ListenerStats, ListenerWord, MemberWord, PoolReport, PoolWord, WIRE_VERSION,
@@ -15,8 +16,6 @@ use uuid::Uuid;
 
 use crate::stage::{Gate, Verdict};
 use crate::world::{SimServer, World, WorldState};
-
-const BEATS_OF_A_START: u64 = 1 << 30;
 
 /// What is inside one server: survives its restarts, as the durable spec does.
 #[derive(Debug, Clone, Default)]
@@ -28,22 +27,27 @@ pub struct SimAgent {
     pub spec: Option<AmphoraSpec>,
     pub boots: u64,
     pub seq: u64,
+    /// Since the start.
+    pub beats: u64,
     /// Controllers cannot reach it; it goes on, and beats.
     pub unreachable: bool,
     /// Its beats get lost.
     pub mute: bool,
     /// Members whose checks fail.
     pub members_down: bool,
+    /// The proxy cannot be started, whatever is tried.
+    pub no_proxy: bool,
 }
 
 impl SimAgent {
     /// The server came up: both processes start, with the durable spec.
-    pub(crate) fn start(&mut self) {
+    pub(crate) fn start(&mut self, now: Timestamp) {
         self.alive = true;
-        self.carries = true;
+        self.carries = !self.no_proxy;
         self.boots += 1;
-        // Numbers for life, of which each start has its share.
-        self.seq = SEQ_FOR_LIFE + BEATS_OF_A_START * self.boots;
+        self.beats = 0;
+        // As real ones do: a server made anew under the same name remembers nothing.
+        self.seq = u64::try_from(now.as_microsecond()).unwrap_or(0).max(self.seq + 1);
     }
 
     fn boot(&self, id: AmphoraId) -> Uuid {
@@ -69,13 +73,13 @@ impl SimAgent {
     }
 
     fn info(&self, id: AmphoraId) -> AgentInfo {
-        let (fence, generation) = self.precedence();
+        let (fence, generation) = if self.no_proxy { (0, 0) } else { self.precedence() };
         AgentInfo {
             amphora_id: id,
             api_version: "2.0".to_owned(),
             software_version: "simulated".to_owned(),
             wire_version: WIRE_VERSION,
-            boot: Some(self.boot(id)),
+            boot: (!self.no_proxy).then(|| self.boot(id)),
             fence,
             generation,
             faults: self.faults(),
@@ -91,11 +95,12 @@ impl SimAgent {
         if self.mute {
             return None;
         }
-        let beats = self.seq % BEATS_OF_A_START;
+        self.beats += 1;
+        let beats = self.beats;
         let faults = self.faults();
         let mut listeners = BTreeMap::new();
         let mut pools = BTreeMap::new();
-        if let Some(spec) = &self.spec {
+        if let Some(spec) = self.spec.as_ref().filter(|_| !self.no_proxy) {
             for listener in spec.listeners.iter().filter(|l| !faults.iter().any(|f| f.listener == l.id)) {
                 let stats = ListenerStats {
                     rx: beats * 100,
@@ -128,8 +133,8 @@ impl SimAgent {
             ver: 2,
             listeners,
             pools,
-            boot: Some(self.boot(id)),
-            generation: self.spec.as_ref().map(|spec| spec.generation),
+            boot: (!self.no_proxy).then(|| self.boot(id)),
+            generation: self.spec.as_ref().filter(|_| !self.no_proxy).map(|spec| spec.generation),
             faults,
             partial: false,
         })
@@ -173,6 +178,9 @@ impl World {
             }
         }
         server.agent.spec = Some(spec.clone());
+        if server.agent.no_proxy {
+            return Err(AgentError::Failed(fault(503, "the spec is stored, but not in force: no proxy")));
+        }
         self.journal.note(format!("{name} applies generation {} fence {}", spec.generation, spec.fence));
         Ok(ApplyOutcome { generation: spec.generation, fence: spec.fence, faults: server.agent.faults() })
     }

@@ -24,6 +24,8 @@ pub enum Mishap {
     ServerBreaks,
     /// An agent hangs; its data plane goes on.
     AgentHangs,
+    /// A data plane ends and cannot be started again, such as when its program is gone; its agent goes on.
+    ProxyGone,
     /// Agent and data plane are started again.
     AmphoraRestarts,
     /// Controllers cannot reach an agent, which beats on; or can again.
@@ -37,7 +39,7 @@ pub enum Mishap {
 impl Mishap {
     pub(crate) fn random(rng: &mut StdRng) -> Self {
         let chance = rng.random_bool(0.5);
-        match rng.random_range(0..11) {
+        match rng.random_range(0..12) {
             0 => Self::OldListings,
             1 => Self::Full(chance),
             2 => Self::AddressLost,
@@ -48,6 +50,7 @@ impl Mishap {
             7 => Self::AmphoraRestarts,
             8 => Self::Unreachable(chance),
             9 => Self::Mute(chance),
+            10 => Self::ProxyGone,
             _ => Self::MembersDown(chance),
         }
     }
@@ -88,7 +91,11 @@ impl Mishap {
                         server.agent.carries = false;
                     }
                     Self::AgentHangs => server.agent.alive = false,
-                    Self::AmphoraRestarts => server.agent.start(),
+                    Self::ProxyGone => {
+                        server.agent.no_proxy = true;
+                        server.agent.carries = false;
+                    }
+                    Self::AmphoraRestarts => server.agent.start(now),
                     Self::Unreachable(is) => server.agent.unreachable = is,
                     Self::Mute(is) => server.agent.mute = is,
                     Self::MembersDown(are) => server.agent.members_down = are,

@@ -131,7 +131,7 @@ impl WorldState {
         for server in self.servers.values_mut() {
             if server.state == ServerState::Building && server.up_at <= now {
                 server.state = ServerState::Running;
-                server.agent.start();
+                server.agent.start(now);
             }
         }
     }

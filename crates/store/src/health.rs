@@ -74,7 +74,7 @@ pub struct HeartbeatWrite {
     /// where that was below [`SEQ_FOR_LIFE`], five seconds later it is an agent that started again.
     pub seq: u64,
     pub received_at: Timestamp,
-    /// Whether the beat counts as a sign of life (it does not when it speaks of other listeners than it should).
+    /// Whether the beat counts as a sign of life (it does not when nothing carries the traffic).
     pub alive: bool,
     /// The generation the data plane runs; `None` leaves the row's.
     pub applied_generation: Option<u64>,

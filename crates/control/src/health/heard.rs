@@ -34,6 +34,8 @@ struct Written {
     at: Timestamp,
     /// When statuses were last derived.
     reviewed_at: Timestamp,
+    /// It was a sign of life.
+    alive: bool,
 }
 
 /// A heartbeat that has to be written.
@@ -71,16 +73,18 @@ impl Heard {
         self.amphorae.values().filter_map(due).collect()
     }
 
-    /// Takes note of what was written.
-    pub(crate) fn wrote(&mut self, due: Due, now: Timestamp) {
+    /// Takes note of what was written, and whether as a sign of life.
+    pub(crate) fn wrote(&mut self, due: Due, alive: bool, now: Timestamp) {
         let Some(amphora) = self.amphorae.get_mut(&due.beat.id) else { return };
         amphora.forget(&due.beat);
-        amphora.counted_at = amphora.counted_at.max(Some(due.heard_at));
+        if alive {
+            amphora.counted_at = amphora.counted_at.max(Some(due.heard_at));
+        }
         let reviewed_at = match &amphora.written {
             Some(written) if !due.review => written.reviewed_at,
             _ => now,
         };
-        amphora.written = Some(Written { beat: due.beat, at: now, reviewed_at });
+        amphora.written = Some(Written { beat: due.beat, at: now, reviewed_at, alive });
     }
 
     /// There is no row of it: nothing of it is kept, however many such there are.
@@ -110,7 +114,8 @@ impl Heard {
             amphora: beat.id,
             seq: beat.seq,
             received_at: due.heard_at,
-            alive: true,
+            // As it was when it was looked at last; it says the same.
+            alive: written.is_none_or(|written| written.alive),
             applied_generation: None,
             report: Report::Totals { boot: beat.boot },
             statistics: statistics
@@ -143,7 +148,13 @@ impl Heard {
     /// Whether a sign of life is still to be written, where `last` was the last that counted.
     pub(crate) fn is_on_its_way(&self, amphora: AmphoraId, last: Option<u64>) -> bool {
         let latest = self.amphorae.get(&amphora).and_then(|amphora| amphora.latest.as_ref());
-        latest.is_some_and(|beat| may_follow(last, beat.seq))
+        latest.is_some_and(|beat| may_follow(last, beat.seq)) && !self.is_lifeless(amphora)
+    }
+
+    /// It beats, and what it says is no sign of life.
+    pub(crate) fn is_lifeless(&self, amphora: AmphoraId) -> bool {
+        let written = self.amphorae.get(&amphora).and_then(|amphora| amphora.written.as_ref());
+        written.is_some_and(|written| !written.alive)
     }
 }
 
@@ -209,7 +220,7 @@ mod tests {
     fn write(heard: &mut Heard, millis: i64) -> Option<(u64, bool)> {
         let due = heard.due(at(millis), INTERVAL).pop()?;
         let said = (due.beat.seq, due.review);
-        heard.wrote(due, at(millis));
+        heard.wrote(due, true, at(millis));
         Some(said)
     }
 
@@ -243,7 +254,7 @@ mod tests {
         heard.note(beat(1, ListenerWord::Open, 0), at(0));
         let due = heard.due(at(0), INTERVAL).pop().unwrap();
         heard.note(beat(2, ListenerWord::Full, 0), at(1));
-        heard.wrote(due, at(2));
+        heard.wrote(due, true, at(2));
         assert_eq!(write(&mut heard, 3), Some((2, true)));
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use octavia_model::{AmphoraId, LoadBalancerId, ProvisioningStatus};
-use octavia_plan::{StatusChange, StatusChanges, own_fault, rollup, rollup_silent};
+use octavia_plan::{StatusChange, StatusChanges, is_lifeless, own_fault, rollup, rollup_silent};
 use octavia_store::{HealthContext, StatusWrite, StatusWrites, Store, StoreError};
 use octavia_wire::{Heartbeat, MAX_DATAGRAM};
 use tokio::net::UdpSocket;
@@ -141,10 +141,9 @@ impl HealthManager {
             let written = self.write(&due).await;
             self.note_store(&written);
             let mut state = self.state();
-            if written? {
-                state.heard.wrote(due, self.clock.now());
-            } else {
-                state.heard.refused(&due);
+            match written? {
+                Some(alive) => state.heard.wrote(due, alive, self.clock.now()),
+                None => state.heard.refused(&due),
             }
         }
         Ok(())
@@ -181,12 +180,12 @@ impl State {
 }
 
 impl HealthManager {
-    /// `false` = the rows took nothing of it.
-    async fn write(&self, due: &Due) -> Result<bool, StoreError> {
+    /// Whether it was a sign of life; `None` = the rows took nothing of it.
+    async fn write(&self, due: &Due) -> Result<Option<bool>, StoreError> {
         let beat = &due.beat;
         let mut write = self.state().heard.write(due);
         if !due.review {
-            return self.store.heartbeat_apply(&write).await;
+            return Ok(self.store.heartbeat_apply(&write).await?.then_some(write.alive));
         }
         let Some(context) = self.store.health_context(beat.id).await? else {
             let mut state = self.state();
@@ -194,21 +193,24 @@ impl HealthManager {
             if state.may_complain(Complaint::Unknown, self.clock.now()) {
                 tracing::warn!(amphora = %beat.id, "a heartbeat of an amphora that has no row");
             }
-            return Ok(false);
+            return Ok(None);
         };
         let lb = &context.graph.load_balancer;
+        write.alive = !is_lifeless(&context.graph, beat);
         write.statuses = status_writes(rollup(&context.graph, beat));
         write.applied_generation =
             beat.generation.filter(|generation| *generation > context.amphora.applied_generation);
         if !self.store.heartbeat_apply(&write).await? {
-            return Ok(false);
+            return Ok(None);
         }
-        self.state().silent.remove(&beat.id);
+        if write.alive {
+            self.state().silent.remove(&beat.id);
+        }
         if needs_work(&context, beat) && self.state().may_wake(lb.id, self.clock.now()) {
             tracing::info!(lb = %lb.id, amphora = %beat.id, "a heartbeat says that the amphora is not as desired");
             self.store.lb_wake(lb.id).await?;
         }
-        Ok(true)
+        Ok(Some(write.alive))
     }
 
     /// Looks for amphorae that have not been heard for too long: their load balancers are shown as `ERROR` and
@@ -261,6 +263,11 @@ impl HealthManager {
     async fn blame(&self, amphora: AmphoraId) -> Result<(), StoreError> {
         let Some(context) = self.store.health_context(amphora).await? else { return Ok(()) };
         let lb = context.graph.load_balancer.id;
+        if self.state().heard.is_lifeless(amphora) {
+            // Its beats have said why, and are still to be heard.
+            tracing::warn!(%lb, %amphora, "the amphora has had no proxy for too long");
+            return self.store.lb_wake(lb).await;
+        }
         tracing::warn!(%lb, %amphora, "the amphora has not been heard for too long");
         self.store.statuses_apply(lb, &status_writes(rollup_silent(&context.graph))).await?;
         self.state().heard.review(amphora);

@@ -29,6 +29,8 @@ pub(crate) struct Facts {
     pub(crate) compute_refuses: bool,
     pub(crate) agents_down: bool,
     pub(crate) agents_refuse: bool,
+    /// The proxies of these cannot be started.
+    pub(crate) no_proxy: BTreeSet<AmphoraId>,
     /// A push hangs for ever.
     pub(crate) pushes_hang: bool,
     /// What was asked for, in order.
@@ -176,6 +178,7 @@ impl Agents for FakeCloud {
         let mut facts = self.facts();
         facts.calls.push("spec_push".to_owned());
         let refused = facts.agents_refuse;
+        let no_proxy = facts.no_proxy.contains(&agent.amphora);
         let faults = facts.faults.clone();
         let server = facts.agent(agent)?;
         let fault = |error: &str, http_code| AgentFault { error: error.to_owned(), http_code };
@@ -187,6 +190,9 @@ impl Agents for FakeCloud {
         }
         assert_eq!(spec.validate(), Ok(()));
         server.spec = Some(spec.clone());
+        if no_proxy {
+            return Err(AgentError::Failed(fault("the proxy does not run", 503)));
+        }
         Ok(ApplyOutcome { generation: spec.generation, fence: spec.fence, faults })
     }
 
@@ -194,14 +200,15 @@ impl Agents for FakeCloud {
         let mut facts = self.facts();
         facts.calls.push("info".to_owned());
         let faults = facts.faults.clone();
+        let no_proxy = facts.no_proxy.contains(&agent.amphora);
         let server = facts.agent(agent)?;
-        let spec = server.spec.as_ref();
+        let spec = server.spec.as_ref().filter(|_| !no_proxy);
         Ok(AgentInfo {
             amphora_id: agent.amphora,
             api_version: "2.0".to_owned(),
             software_version: "fake".to_owned(),
             wire_version: WIRE_VERSION,
-            boot: None,
+            boot: (!no_proxy).then(Uuid::nil),
             fence: spec.map_or(0, |spec| spec.fence),
             generation: spec.map_or(0, |spec| spec.generation),
             faults: if spec.is_some() { faults } else { vec![] },

@@ -162,6 +162,59 @@ async fn replayed_heartbeats_are_no_sign_of_life() {
     }
 }
 
+/// Its agent lives and beats, but cannot start the proxy.
+#[tokio::test]
+async fn an_amphora_without_a_proxy_is_told_of_and_replaced_in_time() {
+    let rig = Rig::new().await;
+    let lb = rig.active().await;
+    let (amphora, listener) = parts_of(&rig, lb).await;
+    let (health, worker) = (rig.health(), rig.worker());
+    let alive = |seq| beat(amphora, listener, SEQ_FOR_LIFE + seq);
+    let bare = |seq| Heartbeat { listeners: BTreeMap::new(), boot: None, generation: None, ..alive(seq) };
+    let attempt = async || {
+        rig.store.lb_wake(lb).await.unwrap();
+        worker.reconcile_one(lb).await.unwrap()
+    };
+    hear(&health, &alive(0)).await;
+    rig.clock.forward(65);
+    // One that is started again has been without for a moment, however often.
+    for seq in [10, 20, 30] {
+        rig.cloud.facts().no_proxy.insert(amphora);
+        hear(&health, &bare(seq)).await;
+        let statuses = rig.statuses(lb).await;
+        assert_eq!(
+            (statuses.operating, statuses.reason.unwrap().code),
+            (O::Error, ReasonCode::ProxyNotRunning)
+        );
+        attempt().await;
+        rig.cloud.facts().no_proxy.clear();
+        hear(&health, &alive(seq + 1)).await;
+        assert_eq!(rig.statuses(lb).await.operating, O::Online);
+        attempt().await;
+        rig.clock.forward(30);
+        health.scan().await.unwrap();
+    }
+    assert!(rig.cloud.facts().servers.contains_key(&amphora));
+    // One that cannot be: a minute from its last sign of life on.
+    rig.cloud.facts().no_proxy.insert(amphora);
+    for seq in 40..43 {
+        assert!(rig.cloud.facts().servers.contains_key(&amphora), "not at once: {seq}");
+        hear(&health, &bare(seq)).await;
+        health.scan().await.unwrap();
+        attempt().await;
+        rig.clock.forward(10);
+    }
+    hear(&health, &bare(43)).await;
+    health.scan().await.unwrap();
+    assert_eq!(rig.statuses(lb).await.reason.unwrap().code, ReasonCode::ProxyNotRunning);
+    for _ in 0..3 {
+        attempt().await;
+    }
+    let (new, _) = parts_of(&rig, lb).await;
+    assert_ne!(new, amphora);
+    assert_eq!(rig.cloud.facts().servers.len(), 1);
+}
+
 #[tokio::test]
 async fn when_all_fall_silent_at_once_nobody_is_blamed() {
     let rig = Rig::new().await;

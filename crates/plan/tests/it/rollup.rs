@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use octavia_model::{
     LoadBalancerGraph, OperatingStatus as O, ProvisioningStatus as P, Reason, ReasonCode as R, Statuses,
 };
-use octavia_plan::{StatusChanges, rollup, rollup_silent};
+use octavia_plan::{StatusChanges, is_lifeless, lacks_proxy, rollup, rollup_silent};
 use octavia_wire::{
     Heartbeat, ListenerFault, ListenerReport, ListenerWord, MemberWord, PoolReport, PoolWord,
 };
@@ -288,4 +288,55 @@ fn silence_is_an_error_of_the_load_balancer_alone() {
     assert!(changes.listeners.is_empty() && changes.pools.is_empty() && changes.members.is_empty());
     apply(&mut graph, changes);
     assert!(rollup_silent(&graph).is_empty());
+}
+
+#[test]
+fn without_a_proxy_nothing_is_served() {
+    let silent = || Heartbeat { generation: None, ..beat(None, None) };
+    let mut graph = tree();
+    assert_eq!(rolled(&mut graph, &silent()), (O::Error, O::Error, O::Offline, vec![O::Offline; 2]));
+    for statuses in [&graph.load_balancer.statuses, &graph.listeners[0].statuses] {
+        assert_eq!(statuses.reason.as_ref().unwrap().code, R::ProxyNotRunning);
+    }
+    let good = beat(Some(ListenerWord::Open), Some((PoolWord::Up, &[MemberWord::Up, MemberWord::Up])));
+    assert_eq!(rolled(&mut graph, &good), (O::Online, O::Online, O::Online, vec![O::Online; 2]));
+
+    type Change = fn(&mut LoadBalancerGraph, &mut Heartbeat);
+    let cases: [(&str, Change, bool); 10] = [
+        ("as it is", |_, _| {}, true),
+        ("a change is under way", |g, _| g.load_balancer.statuses.provisioning = P::PendingUpdate, true),
+        ("of the listener, too", |g, _| g.listeners[0].statuses.provisioning = P::PendingUpdate, true),
+        ("a proxy that has no spec", |_, b| b.generation = Some(0), false),
+        (
+            "an old spec, without listeners",
+            |g, b| (g.load_balancer.generation, b.generation) = (9, Some(1)),
+            false,
+        ),
+        (
+            "the original's agent",
+            |_, b| *b = Heartbeat { generation: None, ..beat(Some(ListenerWord::Open), None) },
+            false,
+        ),
+        (
+            "the listener is not in force yet",
+            |g, _| g.listeners[0].statuses.provisioning = P::PendingCreate,
+            false,
+        ),
+        ("it is disabled", |g, _| g.listeners[0].admin_state_up = false, false),
+        ("the load balancer is", |g, _| g.load_balancer.admin_state_up = false, false),
+        ("there is none", |g, _| g.listeners.clear(), false),
+    ];
+    for (what, change, lacks) in cases {
+        let (mut graph, mut beat) = (tree(), silent());
+        change(&mut graph, &mut beat);
+        assert_eq!(lacks_proxy(&graph, &beat), lacks, "{what}");
+        assert_eq!(is_lifeless(&graph, &beat), lacks, "{what}");
+        let bare = beat.generation.is_none() && beat.listeners.is_empty();
+        graph.load_balancer.statuses.provisioning = P::PendingUpdate;
+        assert_eq!(is_lifeless(&graph, &beat), bare, "{what}, and a change has to come into force");
+        graph = tree();
+        change(&mut graph, &mut beat);
+        let root = rollup(&graph, &beat).load_balancer;
+        assert_eq!(root.is_some_and(|root| root.operating == O::Error), lacks, "{what}");
+    }
 }

@@ -5,7 +5,7 @@
 //! - `lb STATUS [generation N] [applied N] [pending SPAN] [attempts N] [topology T] [error WORD]` – the root row
 //! - `listener N [STATUS]` – a listener's row
 //! - `amphora aN STATUS [applied N] [heard SPAN] [age SPAN] [role R]` – a row; `heard`: its last heartbeat was so long ago
-//! - `server aN gone|unknown|building|running|stopped|failed`, `agent aN silent|GENERATION [fence N] [fault N]`
+//! - `server aN gone|unknown|building|running|stopped|failed`, `agent aN silent|no-proxy|GENERATION [fence N] [fault N]`
 //! - `vip yes|no|unknown`, `silence trusted|untrusted`, `boots slowly|at-once`
 //! - `change` – the user writes; `delete` – the user deletes; `lease` – another lease; `clock SPAN` – time goes by
 //! - `plan` – prints the plan; `run` – prints and applies plans until there is nothing to do
@@ -16,7 +16,7 @@ use std::path::Path;
 use jiff::SignedDuration;
 use octavia_model::{AmphoraStatus, Known, ProvisioningStatus, ReasonCode};
 use octavia_plan::{Plan, ServerPower, Waiting};
-use octavia_wire::ListenerFault;
+use octavia_wire::{AgentInfo, ListenerFault};
 
 use crate::fixture::{amphora, listener, listener_id, statuses};
 use crate::world::World;
@@ -162,6 +162,9 @@ fn command(world: &mut World, words: &[&str]) {
                 .ok()
                 .map(|generation| world.agent(id, generation, number("fence").unwrap_or(1)));
             world.seen(id).agent = info;
+            if words[2] == "no-proxy" {
+                world.seen(id).agent = Some(AgentInfo { boot: None, ..world.agent(id, 0, 0) });
+            }
         }
         "vip" => {
             world.observed.vip = match words[1] {

@@ -68,7 +68,7 @@ impl World {
             api_version: "2.0".to_owned(),
             software_version: "test".to_owned(),
             wire_version: octavia_wire::WIRE_VERSION,
-            boot: None,
+            boot: Some(uuid::Uuid::nil()),
             fence,
             generation,
             faults: if generation == 0 { vec![] } else { self.faults.get(&id).cloned().unwrap_or_default() },

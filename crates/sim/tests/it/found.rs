@@ -29,8 +29,8 @@ fn a_port_that_was_removed_after_all_was_settled_is_missed() {
 #[test]
 fn every_mishap_alone_is_repaired() {
     use Mishap::{
-        AddressLost, AgentHangs, AmphoraRestarts, MembersDown, Mute, OldListings, ServerBreaks, ServerStops,
-        ServerVanishes, Unreachable,
+        AddressLost, AgentHangs, AmphoraRestarts, MembersDown, Mute, OldListings, ProxyGone, ServerBreaks,
+        ServerStops, ServerVanishes, Unreachable,
     };
     let for_long = SignedDuration::from_secs(150);
     for mishap in [
@@ -40,6 +40,7 @@ fn every_mishap_alone_is_repaired() {
         ServerVanishes,
         ServerBreaks,
         AgentHangs,
+        ProxyGone,
         AmphoraRestarts,
         MembersDown(true),
     ] {
