@@ -342,6 +342,11 @@ mod tests {
             "[certificates]\ncert_validity_time = 7200",
             "[haproxy_amphora]\nrest_request_conn_timeout = 0.5",
             "[haproxy_amphora]\nrest_request_read_timeout = 0.5",
+            "[quotas]\ndefault_load_balancer_quota = 7",
+            "[quotas]\ndefault_listener_quota = 7",
+            "[quotas]\ndefault_pool_quota = 7",
+            "[quotas]\ndefault_member_quota = 7",
+            "[quotas]\ndefault_health_monitor_quota = 7",
         ] {
             let (settings, problems) = read(text);
             assert_eq!(problems, [""; 0], "{text}");
@@ -350,7 +355,7 @@ mod tests {
         let applying = octavia_config::groups()
             .flat_map(|group| group.options)
             .filter(|spec| spec.applies == octavia_config::Applies::Yes);
-        assert_eq!(applying.count(), 30, "an option that applies belongs into the list above");
+        assert_eq!(applying.count(), 35, "an option that applies belongs into the list above");
     }
 
     #[test]
