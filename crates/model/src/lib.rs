@@ -11,6 +11,7 @@ mod error;
 mod graph;
 mod id;
 mod known;
+mod layer7;
 mod quota;
 mod reason;
 mod resource;
@@ -28,6 +29,7 @@ pub use id::{
     SecurityGroupId, SubnetId, WorkerId,
 };
 pub use known::Known;
+pub use layer7::{L7Policy, L7Rule};
 pub use quota::{Demand, Limit, OwnLimits, Quota, QuotaKind};
 pub use reason::{Reason, ReasonCode};
 pub use resource::{
@@ -37,6 +39,6 @@ pub use resource::{
 pub use status::{OperatingStatus, ProvisioningStatus, Statuses};
 pub use text_enum::UnknownWord;
 pub use word::{
-    Algorithm, ClientAuthentication, HealthMonitorType, HttpMethod, ListenerProtocol, PoolProtocol,
-    SessionPersistenceType, Topology, Transport, VnicType,
+    Algorithm, ClientAuthentication, HealthMonitorType, HttpMethod, L7PolicyAction, L7RuleCompareType,
+    L7RuleType, ListenerProtocol, PoolProtocol, SessionPersistenceType, Topology, Transport, VnicType,
 };

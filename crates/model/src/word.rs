@@ -140,3 +140,37 @@ text_enum! {
         Direct = "direct",
     }
 }
+
+text_enum! {
+    /// What becomes of a request that all rules of an L7 policy match.
+    L7PolicyAction {
+        Reject = "REJECT",
+        RedirectToUrl = "REDIRECT_TO_URL",
+        RedirectToPool = "REDIRECT_TO_POOL",
+        RedirectPrefix = "REDIRECT_PREFIX",
+    }
+}
+
+text_enum! {
+    /// What of a request an L7 rule looks at.
+    L7RuleType {
+        HostName = "HOST_NAME",
+        Path = "PATH",
+        FileType = "FILE_TYPE",
+        Header = "HEADER",
+        Cookie = "COOKIE",
+        SslConnHasCert = "SSL_CONN_HAS_CERT",
+        SslVerifyResult = "SSL_VERIFY_RESULT",
+        SslDnField = "SSL_DN_FIELD",
+    }
+}
+
+text_enum! {
+    L7RuleCompareType {
+        Regex = "REGEX",
+        StartsWith = "STARTS_WITH",
+        EndsWith = "ENDS_WITH",
+        Contains = "CONTAINS",
+        EqualTo = "EQUAL_TO",
+    }
+}

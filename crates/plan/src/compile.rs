@@ -64,6 +64,7 @@ fn listener(graph: &LoadBalancerGraph, listener: &Listener) -> ListenerSpec {
             tcp_inspect: timeouts.tcp_inspect,
         },
         allowed_cidrs: listener.allowed_cidrs.clone().unwrap_or_default(),
+        l7policies: vec![],
     }
 }
 

@@ -26,8 +26,8 @@ pub use memory::clean_mappings;
 pub use process::{NotAProcessId, ProcessId, files};
 pub use proxy::{MemberStats, ProxyCommand, ProxyEvent, ProxyPoolReport, ProxyReport, SocketName};
 pub use spec::{
-    AmphoraSpec, HttpCheck, InsertHeader, ListenerSpec, MemberSpec, MonitorSpec, PoolSpec, SpecError,
-    TimeoutsSpec,
+    AmphoraSpec, HttpCheck, InsertHeader, L7ActionSpec, L7PolicySpec, L7RuleSpec, ListenerSpec, MemberSpec,
+    MonitorSpec, PoolSpec, SpecError, TimeoutsSpec,
 };
 
 /// The version of everything in this crate.

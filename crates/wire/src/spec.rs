@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use octavia_model::{
-    Algorithm, AmphoraId, HealthMonitorId, HealthMonitorType, HttpMethod, ListenerId, ListenerProtocol,
-    LoadBalancerId, MemberId, PoolId, PoolProtocol,
+    Algorithm, AmphoraId, HealthMonitorId, HealthMonitorType, HttpMethod, L7PolicyId, L7RuleCompareType,
+    L7RuleType, ListenerId, ListenerProtocol, LoadBalancerId, MemberId, PoolId, PoolProtocol,
 };
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,46 @@ pub struct ListenerSpec {
     pub timeouts: TimeoutsSpec,
     /// Empty = everyone.
     pub allowed_cidrs: Vec<IpNet>,
+    /// In the order in which they are looked at; the first that matches decides. Only where the proxy reads HTTP.
+    #[serde(default)]
+    pub l7policies: Vec<L7PolicySpec>,
+}
+
+/// An action for requests that every rule matches; without rules it matches none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct L7PolicySpec {
+    pub id: L7PolicyId,
+    pub action: L7ActionSpec,
+    pub rules: Vec<L7RuleSpec>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum L7ActionSpec {
+    /// 403.
+    Reject,
+    RedirectToPool(PoolId),
+    /// To `location` as it is.
+    RedirectToUrl {
+        location: String,
+        code: u16,
+    },
+    /// To `prefix` with the request's path and query after it.
+    RedirectPrefix {
+        prefix: String,
+        code: u16,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct L7RuleSpec {
+    #[serde(with = "crate::text")]
+    pub kind: L7RuleType,
+    #[serde(with = "crate::text")]
+    pub compare_type: L7RuleCompareType,
+    /// Header, cookie or field of the distinguished name.
+    pub key: Option<String>,
+    pub value: String,
+    pub invert: bool,
 }
 
 /// A request header the proxy sets, replacing what the client sent under that name

@@ -217,6 +217,7 @@ fn spec(address: SocketAddr, members: &[SocketAddr]) -> AmphoraSpec {
                 tcp_inspect: Timeouts::DEFAULT.tcp_inspect,
             },
             allowed_cidrs: vec![],
+            l7policies: vec![],
         }],
         pools: vec![PoolSpec {
             id: pool,

@@ -52,6 +52,7 @@ pub(crate) fn listener(port: u16, pool: PoolId) -> ListenerSpec {
             tcp_inspect: 0,
         },
         allowed_cidrs: vec![],
+        l7policies: vec![],
     }
 }
 

@@ -84,6 +84,7 @@ impl Rig {
                 tcp_inspect: 0,
             },
             allowed_cidrs: vec![],
+            l7policies: vec![],
         };
         let mut spec = AmphoraSpec {
             version: WIRE_VERSION,

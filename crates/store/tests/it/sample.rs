@@ -96,11 +96,11 @@ pub(crate) fn small() -> LoadBalancerGraph {
     let members = vec![member(&pool, "127.0.0.1"), member(&pool, "127.0.0.2")];
     let health_monitors = vec![health_monitor(&pool)];
     LoadBalancerGraph {
-        load_balancer: lb,
         listeners: vec![listener],
         pools: vec![pool],
         members,
         health_monitors,
+        ..LoadBalancerGraph::new(lb)
     }
 }
 
