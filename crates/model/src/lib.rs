@@ -11,6 +11,7 @@ mod error;
 mod graph;
 mod id;
 mod known;
+mod l7_regex;
 mod layer7;
 mod quota;
 mod reason;
@@ -29,6 +30,7 @@ pub use id::{
     SecurityGroupId, SubnetId, WorkerId,
 };
 pub use known::Known;
+pub use l7_regex::{L7Regex, L7RegexError};
 pub use layer7::{L7Policy, L7Rule};
 pub use quota::{Demand, Limit, OwnLimits, Quota, QuotaKind};
 pub use reason::{Reason, ReasonCode};
