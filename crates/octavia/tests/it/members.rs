@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::world::{LIMIT, Lb, World, origins, quick_monitor, tree_member};
 
 /// 200 changes of weights and of membership while clients go on, some waited for, most as fast as the API takes
-/// them: no request may fail.
+/// them: no request may fail. When the API is so fast that the slowest client has hardly begun, there are more.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_changes_fail_no_request() -> Result<()> {
     let world = World::start().await?;
@@ -22,18 +22,24 @@ async fn two_hundred_changes_fail_no_request() -> Result<()> {
         LoadPlan::bytes(lb.vip, Mode::KeepAlive, 2, 200_000).rate(100.0).start(),
     ];
     let mut changes = Changes::new(&world, &lb, &origins).await?;
-    while changes.count < 200 {
+    let deadline = Instant::now() + 4 * LIMIT;
+    loop {
         changes.next().await?;
         if changes.count % 20 == 0 {
             world.rest.lb_active(&lb.id, LIMIT).await?;
+            let fewest = loads.iter().map(|load| load.report().ok).min().unwrap_or(0);
+            if changes.count >= 200 && fewest > 200 {
+                break;
+            }
+            ensure!(Instant::now() < deadline, "hardly any traffic: {fewest} requests of the slowest client");
         }
     }
+    eprintln!("{} changes", changes.count);
     world.rest.lb_active(&lb.id, LIMIT).await?;
     for load in loads {
         let report = load.stop().await;
         eprintln!("{report}");
         report.all_good().map_err(anyhow::Error::msg)?;
-        ensure!(report.ok > 200, "hardly any traffic: {report}");
         ensure!(report.members.len() == origins.len(), "not every member had traffic: {report}");
     }
     Ok(())
