@@ -2,7 +2,7 @@
 //! of processes, an authority for certificates; and enough of the Keystone v3 and Neutron v2.0 HTTP APIs in front of
 //! them that unmodified OpenStack clients work.
 //!
-//! All state is below one directory: `cloud/` (settings, keys, ports, revoked tokens) and `amphorae/` (a directory
+//! All state is below one directory: `cloud/` (settings, keys, users and roles that were made, ports, revoked tokens) and `amphorae/` (a directory
 //! each). Whatever was answered is durable; a killed process finds everything again at its next start.
 
 mod blocking;

@@ -40,8 +40,12 @@ async fn who_gets_a_token() {
         ("another's project", login("demo", &demo, &project("admin")), 401),
         ("another's project, by token", by_token(&token, project("admin")), 401),
         ("no such project", login("demo", &demo, &project("nowhere")), 401),
-        ("domain scope", login("admin", &admin, &json!({"domain": {"id": "default"}})), 401),
-        ("system scope", login("admin", &admin, &json!({"system": {"all": true}})), 401),
+        ("domain scope", login("admin", &admin, &json!({"domain": {"id": "default"}})), 201),
+        ("system scope", login("admin", &admin, &json!({"system": {"all": true}})), 201),
+        ("another domain", login("admin", &admin, &json!({"domain": {"id": "other"}})), 401),
+        ("domain without a role", login("demo", &demo, &json!({"domain": {"id": "default"}})), 401),
+        ("system without a role", login("demo", &demo, &json!({"system": {"all": true}})), 401),
+        ("a trust", login("admin", &admin, &json!({"OS-TRUST:trust": {"id": "x"}})), 401),
         ("wrong password", login("demo", "guess", &project("demo")), 401),
         ("another's password", login("demo", &admin, &project("demo")), 401),
         ("empty password", login("demo", "", &project("demo")), 401),
@@ -280,9 +284,9 @@ async fn what_there_is_and_who_sees_it() {
         .body;
     assert_eq!(grants["role_assignments"].as_array().unwrap().len(), 2);
     for (method, path, status) in [
-        ("POST", "users", 501),
-        ("PATCH", "projects/x", 501),
-        ("DELETE", "roles/x", 501),
+        ("POST", "groups", 501),
+        ("PATCH", "domains/default", 501),
+        ("DELETE", "services/x", 501),
         ("PUT", "nonsense", 501),
     ] {
         let path = format!("/identity/v3/{path}");

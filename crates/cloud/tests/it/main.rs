@@ -4,6 +4,7 @@
 
 mod cert;
 mod compute;
+mod directory;
 mod keystone;
 mod kit;
 mod neutron;

@@ -28,7 +28,9 @@ impl std::fmt::Debug for Credential {
 pub(super) enum Scope {
     None,
     Project(ProjectRef),
-    /// A domain, the system, a trust: nobody has roles there.
+    Domain(DomainRef),
+    System,
+    /// A trust: nobody has roles there.
     Elsewhere,
 }
 
@@ -44,7 +46,7 @@ pub(super) type UserRef = Reference;
 pub(super) type ProjectRef = Reference;
 
 #[derive(Debug, PartialEq, Eq, Deserialize)]
-struct DomainRef {
+pub(super) struct DomainRef {
     id: Option<String>,
     name: Option<String>,
 }
@@ -53,7 +55,7 @@ impl Reference {
     pub(super) fn means(&self, known: &Named) -> bool {
         match (&self.id, &self.name) {
             (Some(id), _) => *id == known.id,
-            (None, Some(name)) => name == known.name && self.domain.as_ref().is_some_and(DomainRef::is_ours),
+            (None, Some(name)) => *name == known.name && self.domain.as_ref().is_some_and(DomainRef::is_ours),
             (None, None) => false,
         }
     }
@@ -67,7 +69,7 @@ impl Reference {
 }
 
 impl DomainRef {
-    fn is_ours(&self) -> bool {
+    pub(super) fn is_ours(&self) -> bool {
         match (&self.id, &self.name) {
             (Some(id), _) => id == DOMAIN_ID,
             (None, Some(name)) => name.eq_ignore_ascii_case(DOMAIN_NAME),
@@ -170,6 +172,13 @@ impl AuthRequest {
                 project.check("project").map_err(AuthFailure::Malformed)?;
                 Ok(Scope::Project(project))
             }
+            Some((kind, value)) if kind == "domain" => {
+                Ok(Scope::Domain(serde_json::from_value(value).map_err(|_| malformed())?))
+            }
+            Some((kind, value)) if kind == "system" => match value.get("all") {
+                Some(Value::Bool(true)) => Ok(Scope::System),
+                _ => Err(malformed()),
+            },
             Some((kind, _)) if kind == "unscoped" => Ok(Scope::None),
             _ => Ok(Scope::Elsewhere),
         }
@@ -192,8 +201,14 @@ mod tests {
             (json!(null), Ok(Scope::None)),
             (json!("unscoped"), Ok(Scope::None)),
             (json!({"unscoped": {}}), Ok(Scope::None)),
-            (json!({"domain": {"id": "default"}}), elsewhere()),
-            (json!({"system": {"all": true}}), elsewhere()),
+            (
+                json!({"domain": {"id": "default"}}),
+                Ok(Scope::Domain(DomainRef { id: Some("default".into()), name: None })),
+            ),
+            (json!({"domain": "default"}), malformed()),
+            (json!({"system": {"all": true}}), Ok(Scope::System)),
+            (json!({"system": {"all": false}}), malformed()),
+            (json!({"system": true}), malformed()),
             (json!({"OS-TRUST:trust": {"id": "x"}}), elsewhere()),
             (json!("scoped"), malformed()),
             (json!({}), malformed()),
@@ -212,7 +227,7 @@ mod tests {
 
     #[test]
     fn names_are_of_a_domain() {
-        let known = Named { id: "abc".into(), name: "demo" };
+        let known = Named::new("abc", "demo");
         for (reference, means) in [
             (json!({"id": "abc"}), true),
             (json!({"id": "abd", "name": "demo", "domain": {"id": "default"}}), false),

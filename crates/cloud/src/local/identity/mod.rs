@@ -5,10 +5,12 @@ mod catalog;
 mod directory;
 mod http;
 mod password;
+mod register;
 mod revoked;
+mod show;
 mod token;
+mod write;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,11 +22,12 @@ use tokio::sync::Semaphore;
 
 use self::auth::{AuthFailure, AuthRequest, Credential, Scope};
 use self::catalog::Catalog;
-use self::directory::{Directory, Named};
+use self::directory::{Directory, Named, Place, Refused, User};
 pub(super) use self::http::router;
 pub(super) use self::password::{Passwords, passwords_settle};
+use self::register::{ChangeError, Register};
 use self::revoked::Revoked;
-use self::token::Claims;
+use self::token::{Claims, Wider};
 use super::blocking::Blocking;
 use super::seed::{Seed, random_text};
 use super::settings::Settings;
@@ -36,9 +39,10 @@ const LOGINS_WAITING_MAX: usize = 32;
 
 /// [`Identity`] by users and tokens of our own.
 pub(super) struct LocalIdentity {
-    directory: Directory,
+    register: Arc<Register>,
+    /// Of the project that owns what all share: the administrator's.
+    owner: String,
     catalog: Catalog,
-    hashes: BTreeMap<String, String>,
     token_key: Vec<u8>,
     token_lifetime: SignedDuration,
     login_penalty: Duration,
@@ -57,16 +61,37 @@ impl std::fmt::Debug for LocalIdentity {
     }
 }
 
-/// A token that was found good: who holds it, where, and what may be done.
+/// A token that was found good: who holds it, where, and what may be done. All of one moment.
 #[derive(Debug, Clone)]
-struct Session<'a> {
+struct Session {
     claims: Claims,
-    user: &'a Named,
-    project: Option<&'a Named>,
-    roles: Vec<&'a Named>,
+    directory: Arc<Directory>,
+    user: Named,
+    place: Option<Place>,
+    /// Of `place`, when it is one.
+    project: Option<Named>,
+    roles: Vec<Named>,
 }
 
-impl Session<'_> {
+impl Session {
+    /// `None` = the user is not there any more, or is not to come in; or so the project.
+    fn of(claims: Claims, directory: Arc<Directory>) -> Option<Self> {
+        let user = directory.user(&claims.user_id)?.named.clone();
+        let place = claims.place();
+        let project = match &place {
+            Some(Place::Project(id)) => Some(directory.project(id)?.clone()),
+            _ => None,
+        };
+        if !user.enabled || project.as_ref().is_some_and(|project| !project.enabled) {
+            return None;
+        }
+        let roles = match &place {
+            Some(place) => directory.roles_of(&user.id, place).into_iter().cloned().collect(),
+            None => vec![],
+        };
+        Some(Self { claims, directory, user, place, project, roles })
+    }
+
     fn is_admin(&self) -> bool {
         self.roles.iter().any(|role| role.name == "admin")
     }
@@ -81,10 +106,11 @@ impl LocalIdentity {
         now: Timestamp,
     ) -> Result<Self, OpenError> {
         let revoked = Revoked::open(cloud_dir, now).map_err(|error| OpenError::file(cloud_dir, error))?;
+        let directory = Directory::new(seed, |user| settings.passwords.get(user).cloned());
         Ok(Self {
-            directory: Directory::new(seed),
+            owner: directory.projects.first().map(|project| project.id.clone()).unwrap_or_default(),
+            register: Arc::new(Register::open(cloud_dir, directory)?),
             catalog: Catalog::new(seed),
-            hashes: settings.passwords.clone(),
             token_key: settings.token_key.clone().into_bytes(),
             token_lifetime: options.token_lifetime,
             login_penalty: options.login_penalty,
@@ -98,22 +124,16 @@ impl LocalIdentity {
 
     /// Id of the project that owns what all share: the administrator's.
     pub(super) fn owner(&self) -> &str {
-        self.directory.projects.first().map_or("", |project| &project.id)
+        &self.owner
     }
 
     /// Opens a token of ours that is neither expired nor revoked.
-    fn session(&self, token: &str, now: Timestamp) -> Option<Session<'_>> {
+    fn session(&self, token: &str, now: Timestamp) -> Option<Session> {
         let claims = Claims::open(token, &self.token_key, now)?;
         if self.revoked.lock().unwrap_or_else(PoisonError::into_inner).contains(&claims.id) {
             return None;
         }
-        let user = self.directory.user(&claims.user_id)?;
-        let project = match &claims.project_id {
-            Some(id) => Some(self.directory.project(id)?),
-            None => None,
-        };
-        let roles = project.map(|project| self.directory.roles_of(user, project)).unwrap_or_default();
-        Some(Session { claims, user, project, roles })
+        Session::of(claims, self.register.now())
     }
 
     /// A new token for who can show a password or a token.
@@ -121,30 +141,29 @@ impl LocalIdentity {
         &self,
         request: &AuthRequest,
         now: Timestamp,
-    ) -> Result<(String, Session<'_>), AuthFailure> {
-        let (user, parent) = match &request.credential {
+    ) -> Result<(String, Session), AuthFailure> {
+        let (user_id, parent) = match &request.credential {
             Credential::Password { user, password } => (self.login(user, password).await?, None),
             Credential::Token(token) => {
                 let session = self.session(token, now).ok_or(AuthFailure::Denied)?;
-                (session.user, Some(session.claims))
+                (session.user.id, Some(session.claims))
             }
         };
-        let project = match &request.scope {
-            Scope::None => None,
-            Scope::Project(project) => Some(
-                self.directory
-                    .projects_of(user)
-                    .into_iter()
-                    .find(|known| project.means(known))
-                    .ok_or(AuthFailure::NoRole)?,
-            ),
-            Scope::Elsewhere => return Err(AuthFailure::ScopeNotOffered),
-        };
+        let directory = self.register.now();
+        let place = place(&directory, &user_id, &request.scope)?;
         let expires_at = (now + self.token_lifetime).as_second();
         let claims = Claims {
             id: random_text::<16>(),
-            user_id: user.id.clone(),
-            project_id: project.map(|project| project.id.clone()),
+            user_id,
+            wider: match place {
+                Some(Place::Domain) => Some(Wider::Domain),
+                Some(Place::System) => Some(Wider::System),
+                _ => None,
+            },
+            project_id: match place {
+                Some(Place::Project(id)) => Some(id),
+                _ => None,
+            },
             methods: match &parent {
                 Some(parent) => merged(&parent.methods, "token"),
                 None => vec!["password".into()],
@@ -155,14 +174,17 @@ impl LocalIdentity {
             parent: parent.map(|parent| parent.parent.unwrap_or(parent.id)),
         };
         let token = claims.seal(&self.token_key);
-        let roles = project.map(|project| self.directory.roles_of(user, project)).unwrap_or_default();
-        Ok((token, Session { claims, user, project, roles }))
+        // It may have been removed since the password was looked at.
+        let session = Session::of(claims, directory).ok_or(AuthFailure::Denied)?;
+        Ok((token, session))
     }
 
-    async fn login(&self, user: &auth::UserRef, password: &str) -> Result<&Named, AuthFailure> {
+    /// Id of the user whose password it is.
+    async fn login(&self, user: &auth::UserRef, password: &str) -> Result<String, AuthFailure> {
         let waiting = self.logins_waiting.try_acquire().map_err(|_| AuthFailure::TooMany)?;
-        let known = self.directory.users.iter().find(|known| user.means(known));
-        let hash = known.and_then(|known| self.hashes.get(known.name)).cloned();
+        let directory = self.register.now();
+        let known = directory.users.iter().find(|known| known.named.enabled && user.means(&known.named));
+        let hash = known.and_then(|known| known.hash.clone());
         let password = password.to_owned();
         let work = move || match hash {
             Some(hash) => password::holds(&password, &hash),
@@ -174,11 +196,28 @@ impl LocalIdentity {
         let holds = self.hashing.run(work).await?;
         drop(waiting);
         match known {
-            Some(known) if holds => Ok(known),
+            Some(known) if holds => Ok(known.named.id.clone()),
             _ => {
                 tokio::time::sleep(self.login_penalty).await;
                 Err(AuthFailure::Denied)
             }
+        }
+    }
+
+    /// The hash of a password; waits its turn.
+    async fn hash(&self, password: String) -> Result<String, CloudError> {
+        self.hashing.run(move || password::hash(&password)).await
+    }
+
+    /// Changes the directory, durably.
+    async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Directory) -> Result<T, Refused> + Send + 'static,
+    ) -> Result<T, ChangeError> {
+        let register = Arc::clone(&self.register);
+        match self.writer.run(move || register.change(change)).await {
+            Ok(outcome) => outcome,
+            Err(error) => Err(ChangeError::File(std::io::Error::other(error.message))),
         }
     }
 
@@ -195,6 +234,22 @@ impl LocalIdentity {
     }
 }
 
+/// Where a user who asks for this scope has roles; `None` = asked for nothing.
+fn place(directory: &Directory, user_id: &str, scope: &Scope) -> Result<Option<Place>, AuthFailure> {
+    let place = match scope {
+        Scope::None => return Ok(None),
+        Scope::Project(wanted) => {
+            let known = directory.projects_of(user_id).into_iter().find(|known| wanted.means(known));
+            Place::Project(known.ok_or(AuthFailure::NoRole)?.id.clone())
+        }
+        Scope::Domain(domain) if domain.is_ours() => Place::Domain,
+        Scope::Domain(_) => return Err(AuthFailure::NoRole),
+        Scope::System => Place::System,
+        Scope::Elsewhere => return Err(AuthFailure::ScopeNotOffered),
+    };
+    if directory.has_role_in(user_id, &place) { Ok(Some(place)) } else { Err(AuthFailure::NoRole) }
+}
+
 fn merged(methods: &[String], method: &str) -> Vec<String> {
     let mut all = methods.to_vec();
     if !all.iter().any(|known| known == method) {
@@ -209,9 +264,9 @@ impl Identity for LocalIdentity {
         let session = self.session(token, Timestamp::now()).ok_or(IdentityError::InvalidToken)?;
         Ok(RequestContext {
             user_id: session.user.id.clone(),
-            user_name: session.user.name.to_owned(),
-            project_id: session.project.map(|project| ProjectId::new(project.id.clone())),
-            roles: session.roles.iter().map(|role| role.name.to_owned()).collect(),
+            user_name: session.user.name.clone(),
+            project_id: session.project.map(|project| ProjectId::new(project.id)),
+            roles: session.roles.into_iter().map(|role| role.name).collect(),
             is_admin: false,
         })
     }

@@ -12,8 +12,8 @@ use crate::local::seed::{random_bytes, random_text};
 
 /// Rounds for new hashes. Our passwords have 192 random bits; the rounds are for those that a user may set one day.
 const ROUNDS: NonZeroU32 = NonZeroU32::new(100_000).expect("not zero");
-/// More than this is nobody's password.
-const PASSWORD_MAX: usize = 1024;
+/// More than this is nobody's password, in bytes.
+pub(super) const PASSWORD_MAX: usize = 1024;
 
 /// User name → password in clear: never printed.
 #[derive(Clone)]
@@ -56,7 +56,7 @@ pub(in crate::local) fn passwords_settle(
 }
 
 /// `pbkdf2-sha256$ROUNDS$SALT$HASH`.
-fn hash(password: &str) -> String {
+pub(super) fn hash(password: &str) -> String {
     let salt = random_bytes::<16>();
     let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
     format!("pbkdf2-sha256${ROUNDS}${}${}", encode(&salt), encode(&derive(password, ROUNDS, &salt)))

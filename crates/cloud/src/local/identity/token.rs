@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::directory::Place;
 use crate::local::seed::{sign, signature_holds};
 
 const PREFIX: &str = "o1.";
@@ -26,6 +27,9 @@ pub(super) struct Claims {
     pub(super) user_id: String,
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
     pub(super) project_id: Option<String>,
+    /// `d` or `s` when it is for the domain or for the system.
+    #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
+    pub(super) wider: Option<Wider>,
     #[serde(rename = "m")]
     pub(super) methods: Vec<String>,
     /// Seconds since 1970.
@@ -35,7 +39,26 @@ pub(super) struct Claims {
     pub(super) expires_at: i64,
 }
 
+/// What a token may be for instead of a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Wider {
+    #[serde(rename = "d")]
+    Domain,
+    #[serde(rename = "s")]
+    System,
+}
+
 impl Claims {
+    /// Where its holder has roles; `None` = nowhere.
+    pub(super) fn place(&self) -> Option<Place> {
+        match (&self.project_id, self.wider) {
+            (Some(id), _) => Some(Place::Project(id.clone())),
+            (None, Some(Wider::Domain)) => Some(Place::Domain),
+            (None, Some(Wider::System)) => Some(Place::System),
+            (None, None) => None,
+        }
+    }
+
     pub(super) fn seal(&self, key: &[u8]) -> String {
         let content = URL_SAFE_NO_PAD.encode(serde_json::json!(self).to_string());
         let signature = URL_SAFE_NO_PAD.encode(sign(key, content.as_bytes()));
@@ -70,6 +93,7 @@ mod tests {
             parent: None,
             user_id: "u".into(),
             project_id: Some("p".into()),
+            wider: None,
             methods: vec!["password".into()],
             issued_at: 100,
             expires_at: 200,
