@@ -32,7 +32,7 @@ use octavia_store::Store;
 
 pub use auth::Authentication;
 pub use endpoint::{ENDPOINTS, Endpoint};
-pub use options::{ApiOptions, PendingWrites};
+pub use options::{ApiOptions, DataPlane, PendingWrites};
 pub use server::router;
 
 /// What the API stands on. Cheap to clone.

@@ -38,10 +38,21 @@ pub struct ApiOptions {
     pub default_quota: Quota<Limit>,
     /// Replaces scheme and host in links, for an API behind a proxy.
     pub api_base_uri: Option<String>,
+    pub data_plane: DataPlane,
     /// Bytes; a larger body is refused with 413.
     pub max_body: usize,
     /// How long a body may take to arrive; a slower one is refused with 408.
     pub body_timeout: Duration,
+}
+
+/// What amphorae can be asked to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DataPlane {
+    /// What ours is built for; the rest is refused as not supported.
+    #[default]
+    Built,
+    /// Anything that the API knows: there is nothing behind it that could not do it.
+    Anything,
 }
 
 impl Default for ApiOptions {
@@ -64,6 +75,7 @@ impl Default for ApiOptions {
             tls_cipher_prohibit_list: vec![],
             default_quota: Quota::default(),
             api_base_uri: None,
+            data_plane: DataPlane::default(),
             max_body: 114_688,
             body_timeout: Duration::from_secs(30),
         }

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use octavia_cloud::{Network, NetworkInfo, SubnetInfo, VipPort};
-use octavia_model::{NetworkId, PortId, SecurityGroupId, SubnetId, Vip, VnicType};
+use octavia_model::{AdditionalVip, NetworkId, PortId, SecurityGroupId, SubnetId, Vip, VnicType};
 
 use crate::fault::Fault;
 use crate::request::load_balancer::VipBody;
@@ -66,7 +66,7 @@ pub(crate) async fn resolve(network: &dyn Network, body: &VipBody) -> Result<Vip
         ));
     };
     if let Some(address) = place.address
-        && !place.subnet.cidr.contains(&address)
+        && !network.subnet_holds(&place.subnet, address)
     {
         return Err(Fault::validation(format!(
             "The address {address} is not on subnet {}.",
@@ -79,24 +79,31 @@ pub(crate) async fn resolve(network: &dyn Network, body: &VipBody) -> Result<Vip
     Ok(place)
 }
 
-/// Additional VIPs are on other subnets of the same network.
-pub(crate) async fn check_additional(
+/// Additional VIPs are on other subnets of the same network, and on the VIP's port, which is not known yet.
+pub(crate) async fn additional(
     network: &dyn Network,
     body: &VipBody,
     place: &VipPlace,
-) -> Result<(), Fault> {
+) -> Result<Vec<AdditionalVip>, Fault> {
     let mut used = vec![place.subnet.id];
+    let mut vips = vec![];
     for additional in &body.additional {
         let subnet = subnet_get(network, additional.subnet_id).await?;
         if used.contains(&subnet.id) {
             return Err(Fault::validation("Every VIP must be on a subnet of its own."));
         }
-        if subnet.network_id != place.network_id {
+        if !network.subnet_is_on(&subnet, place.network_id) {
             return Err(Fault::validation("All VIP subnets must belong to the same network."));
         }
         used.push(subnet.id);
+        vips.push(AdditionalVip {
+            address: additional.address.unwrap_or_else(|| subnet.cidr.addr()),
+            subnet_id: subnet.id,
+            network_id: place.network_id,
+            port_id: place.port_id.unwrap_or_else(PortId::nil),
+        });
     }
-    Ok(())
+    Ok(vips)
 }
 
 pub(crate) async fn check_security_groups(
@@ -161,7 +168,7 @@ async fn on_network(network: &dyn Network, body: &VipBody, id: NetworkId) -> Res
     let subnet = match body.subnet_id.value() {
         Some(subnet) => {
             let subnet = subnet_get(network, subnet).await?;
-            if subnet.network_id != id {
+            if !network.subnet_is_on(&subnet, id) {
                 return Err(Fault::validation(format!(
                     "Subnet {} does not belong to network {id}.",
                     subnet.id
@@ -190,7 +197,7 @@ async fn choose_subnet(
         }
     }
     if let Some(address) = address {
-        let holding = subnets.into_iter().find(|subnet| subnet.cidr.contains(&address));
+        let holding = subnets.into_iter().find(|subnet| network.subnet_holds(subnet, address));
         return holding.ok_or_else(|| {
             Fault::validation(format!("Network {} has no subnet that holds the address {address}.", info.id))
         });

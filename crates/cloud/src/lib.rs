@@ -13,6 +13,7 @@ mod identity;
 pub mod local;
 mod network;
 mod noauth;
+mod noop;
 pub mod suite;
 
 pub use cert::{CertIssuer, IssuedCert};
@@ -21,3 +22,4 @@ pub use error::CloudError;
 pub use identity::{Identity, IdentityError, RequestContext};
 pub use network::{Network, NetworkInfo, PortInfo, SubnetInfo, VipPort, VipRequest};
 pub use noauth::Noauth;
+pub use noop::{NoopCompute, NoopNetwork};

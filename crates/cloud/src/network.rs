@@ -17,6 +17,16 @@ pub trait Network: Send + Sync + std::fmt::Debug {
     async fn security_group_exists(&self, id: SecurityGroupId) -> Result<bool, CloudError>;
     async fn qos_policy_exists(&self, id: uuid::Uuid) -> Result<bool, CloudError>;
 
+    /// Whether the subnet is one of the network's.
+    fn subnet_is_on(&self, subnet: &SubnetInfo, network: NetworkId) -> bool {
+        subnet.network_id == network
+    }
+
+    /// Whether an address is one of the subnet's.
+    fn subnet_holds(&self, subnet: &SubnetInfo, address: IpAddr) -> bool {
+        subnet.cidr.contains(&address)
+    }
+
     /// Takes the address for a load balancer's VIP, or returns the one it already has. The caller has resolved
     /// network and subnet; an address in use by someone else is [`octavia_model::Blame::Caller`].
     async fn vip_ensure(&self, request: &VipRequest) -> Result<VipPort, CloudError>;

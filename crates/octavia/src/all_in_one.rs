@@ -15,21 +15,24 @@ use axum::Router;
 use jiff::SignedDuration;
 use octavia_api::{ApiState, Authentication};
 use octavia_cloud::local::{IDENTITY_PATH, LOAD_BALANCER_PATH, LocalCloud, LocalOptions, NETWORK_PATH};
+use octavia_cloud::{Compute, Network, NoopCompute, NoopNetwork};
 use octavia_control::{
-    BootOptions, Controller, ControllerOptions, HealthOptions, HeartbeatKey, HousekeepingOptions,
-    MutualTlsAgents, MutualTlsOptions, Parts, SystemClock, SystemRandom, WorkerOptions,
+    Agents, BootOptions, Controller, ControllerOptions, HealthOptions, HeartbeatKey, HousekeepingOptions,
+    MutualTlsAgents, MutualTlsOptions, NoopAgents, Parts, SystemClock, SystemRandom, WorkerOptions,
 };
 use octavia_store::Store;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::args::AuthStrategy;
+use crate::args::{AuthStrategy, NetworkKind};
 use crate::server;
 use crate::settings::Settings;
 use crate::signal::StopSignals;
 use crate::state_dir::StateDir;
 
+/// A hundred years.
+const NEVER: SignedDuration = SignedDuration::from_hours(100 * 365 * 24);
 const HEARTBEAT_PORT: u16 = 5555;
 /// How long clients may take to finish what they have begun when the service stops.
 const GRACE: Duration = Duration::from_secs(5);
@@ -73,7 +76,11 @@ impl AllInOne {
                 .context("the embedded cloud does not open")?;
         let cloud = Arc::new(cloud);
         let store = open_store(&state, settings).await?;
-        let controller = start_controller(&cloud, &store, settings).await?;
+        let network: Arc<dyn Network> = match settings.network {
+            NetworkKind::Loopback => cloud.network(),
+            NetworkKind::Noop => Arc::new(NoopNetwork),
+        };
+        let controller = start_controller(&cloud, &store, Arc::clone(&network), settings).await?;
 
         let authentication = match settings.auth_strategy {
             AuthStrategy::Keystone => Authentication::Keystone(cloud.identity()),
@@ -81,7 +88,7 @@ impl AllInOne {
         };
         let api = octavia_api::router(ApiState {
             store,
-            network: cloud.network(),
+            network,
             authentication,
             options: Arc::new(settings.api.clone()),
         });
@@ -140,19 +147,16 @@ async fn open_store(state: &StateDir, settings: &Settings) -> anyhow::Result<Sto
 async fn start_controller(
     cloud: &LocalCloud,
     store: &Store,
+    network: Arc<dyn Network>,
     settings: &Settings,
 ) -> anyhow::Result<Controller> {
     let heartbeats = SocketAddr::new(cloud.management_address(), HEARTBEAT_PORT);
-    let socket = UdpSocket::bind(heartbeats)
-        .await
-        .with_context(|| format!("heartbeats cannot be received at {heartbeats}"))?;
     let key = HeartbeatKey::new(cloud.heartbeat_key());
     let tls = MutualTlsOptions {
         connect_timeout: settings.agent_connect_timeout,
         request_timeout: settings.agent_request_timeout,
         ..MutualTlsOptions::default()
     };
-    let executable = std::env::current_exe().context("this program's own path is not known")?;
     let boot = BootOptions {
         controllers: vec![heartbeats],
         heartbeat_interval: settings.heartbeat_interval,
@@ -162,32 +166,51 @@ async fn start_controller(
         // Many amphorae share this machine; its cores are used by many processes, not by many threads.
         proxy_threads: 1,
     };
+    let (compute, agents): (Arc<dyn Compute>, Arc<dyn Agents>) = match settings.network {
+        NetworkKind::Loopback => {
+            let executable = std::env::current_exe().context("this program's own path is not known")?;
+            let compute = cloud.compute(&executable).context("the compute driver does not start")?;
+            (compute, Arc::new(MutualTlsAgents::new(cloud.cert_issuer(), tls)))
+        }
+        NetworkKind::Noop => {
+            (Arc::new(NoopCompute::default()), Arc::new(NoopAgents::new(uuid::Uuid::new_v4())))
+        }
+    };
     let parts = Parts {
         store: store.clone(),
-        compute: cloud.compute(&executable).context("the compute driver does not start")?,
-        network: cloud.network(),
+        compute,
+        network,
         certs: cloud.cert_issuer(),
-        agents: Arc::new(MutualTlsAgents::new(cloud.cert_issuer(), tls)),
+        agents,
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
     };
     let mut worker = WorkerOptions::new(boot);
     worker.plan.heartbeat_timeout = settings.heartbeat_timeout;
     worker.resync = SignedDuration::from_secs(10);
-    let mut health = HealthOptions::new(key);
-    health.heartbeat_timeout = settings.heartbeat_timeout;
-    health.scan_interval = settings.health_check_interval;
+    let health = match settings.network {
+        NetworkKind::Loopback => {
+            let socket = UdpSocket::bind(heartbeats)
+                .await
+                .with_context(|| format!("heartbeats cannot be received at {heartbeats}"))?;
+            let mut health = HealthOptions::new(key);
+            health.heartbeat_timeout = settings.heartbeat_timeout;
+            health.scan_interval = settings.health_check_interval;
+            Some((health, socket))
+        }
+        NetworkKind::Noop => {
+            // Nobody is there to be heard of.
+            worker.plan.heartbeat_timeout = NEVER;
+            None
+        }
+    };
     let housekeeping = HousekeepingOptions {
         interval: settings.cleanup_interval,
         expiry_age: settings.expiry_age,
         orphan_age: SignedDuration::from_secs(30),
         ..HousekeepingOptions::default()
     };
-    let options = ControllerOptions {
-        worker: Some(worker),
-        health: Some((health, socket)),
-        housekeeping: Some(housekeeping),
-    };
+    let options = ControllerOptions { worker: Some(worker), health, housekeeping: Some(housekeeping) };
     Ok(Controller::start(parts, options))
 }
 

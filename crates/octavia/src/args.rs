@@ -104,6 +104,8 @@ pub(crate) enum ConfigCommand {
 pub(crate) enum NetworkKind {
     /// Addresses of 127.0.0.0/8 and process pairs: needs no privilege
     Loopback,
+    /// Every network and address there is, and nothing behind it: for tests of clients of the API
+    Noop,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use octavia_api::ApiOptions;
+use octavia_api::{ApiOptions, DataPlane};
 use octavia_config::option::{
     DEFAULT, api_settings, certificates, database, haproxy_amphora, health_manager, house_keeping,
     networking, oslo_middleware, quotas,
@@ -13,7 +13,7 @@ use octavia_config::{Config, Limit, Opt, Origin, Problem, Severity};
 use octavia_model::QuotaKind;
 use octavia_store::StoreOptions;
 
-use crate::args::{AllInOneOptions, AuthStrategy, PendingWrites};
+use crate::args::{AllInOneOptions, AuthStrategy, NetworkKind, PendingWrites};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -22,6 +22,7 @@ pub(crate) struct Settings {
     pub(crate) database: Option<String>,
     pub(crate) store: StoreOptions,
     pub(crate) auth_strategy: AuthStrategy,
+    pub(crate) network: NetworkKind,
     pub(crate) api: ApiOptions,
     pub(crate) agent_connect_timeout: Duration,
     pub(crate) agent_request_timeout: Duration,
@@ -55,6 +56,11 @@ impl Settings {
     pub(crate) fn with(mut self, options: &AllInOneOptions) -> Self {
         self.bind = options.bind.unwrap_or(self.bind);
         self.database = options.database.clone().or(self.database);
+        self.network = options.network;
+        self.api.data_plane = match options.network {
+            NetworkKind::Loopback => DataPlane::Built,
+            NetworkKind::Noop => DataPlane::Anything,
+        };
         self.auth_strategy = options.auth_strategy.unwrap_or(self.auth_strategy);
         self.api.pending_writes = match options.pending_writes {
             Some(PendingWrites::Queue) => octavia_api::PendingWrites::Queue,
@@ -84,6 +90,7 @@ impl Reader<'_> {
                 ..StoreOptions::default()
             },
             auth_strategy: self.auth_strategy(),
+            network: NetworkKind::Loopback,
             api: self.api(),
             agent_connect_timeout: self.fraction(&haproxy_amphora::rest_request_conn_timeout),
             agent_request_timeout: self.fraction(&haproxy_amphora::rest_request_read_timeout),
@@ -122,6 +129,7 @@ impl Reader<'_> {
                 true => octavia_api::PendingWrites::Reject,
                 false => octavia_api::PendingWrites::Queue,
             },
+            data_plane: defaults.data_plane,
             default_provider: self.default_provider(&enabled_providers),
             enabled_providers,
             pagination_max_limit: self

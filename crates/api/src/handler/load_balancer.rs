@@ -2,11 +2,12 @@
 
 use http::StatusCode;
 use octavia_cloud::VipRequest;
-use octavia_model::{Demand, LoadBalancerGraph, LoadBalancerId, ProjectId, QuotaKind};
+use octavia_model::{Demand, LoadBalancerGraph, LoadBalancerId, ProjectId, QuotaKind, Vip};
 
 use crate::call::{Answer, Call};
 use crate::fault::Fault;
 use crate::offer;
+use crate::options::DataPlane;
 use crate::page::Page;
 use crate::policy;
 use crate::request::Call as Kind;
@@ -65,21 +66,23 @@ async fn plan_tree(
     if let Some(policy) = body.vip.qos_policy_id.value() {
         vip::check_qos_policy(network, policy).await?;
     }
-    vip::check_additional(network, &body.vip, &place).await?;
+    let additional_vips = vip::additional(network, &body.vip, &place).await?;
     let choice = offer::choose(call, &body).await?;
     call.check_quota(&project, &Demand::one(QuotaKind::LoadBalancer)).await?;
     let topology = choice.topology(place.network_id)?;
     let unsupported = |message: &str| {
         Err(Fault::UnsupportedOption { provider: choice.provider.clone(), message: message.to_owned() })
     };
-    if !sg_ids.is_empty() {
-        return unsupported("Security groups of the VIP port are not available yet.");
-    }
-    if body.vip.qos_policy_id.value().is_some() {
-        return unsupported("QoS policies of the VIP port are not available yet.");
-    }
-    if !body.vip.additional.is_empty() {
-        return unsupported("Additional VIPs are not available yet.");
+    if call.state.options.data_plane == DataPlane::Built {
+        if !sg_ids.is_empty() {
+            return unsupported("Security groups of the VIP port are not available yet.");
+        }
+        if body.vip.qos_policy_id.value().is_some() {
+            return unsupported("QoS policies of the VIP port are not available yet.");
+        }
+        if !body.vip.additional.is_empty() {
+            return unsupported("Additional VIPs are not available yet.");
+        }
     }
     let mut subnets: Vec<_> = body.pools.iter().flat_map(|pool| &pool.members).collect();
     let nested = body.listeners.iter().filter_map(|listener| listener.default_pool.get());
@@ -94,8 +97,8 @@ async fn plan_tree(
         flavor_id: choice.flavor_id,
         availability_zone: choice.availability_zone,
         topology,
-        vip: place.provisional(),
-        additional_vips: vec![],
+        vip: Vip { sg_ids, ..place.provisional() },
+        additional_vips,
     };
     let graph = rules::create(body, origin, &mut uuid::Uuid::new_v4, &call.state.options)?;
     let demand = Demand::of_tree(&graph);
@@ -122,7 +125,10 @@ async fn insert(
     };
     let port = call.state.network.vip_ensure(&request).await;
     let port = port.map_err(|error| Fault::from_vip(error, &root.provider))?;
-    root.vip = place.taken(&port);
+    root.vip = Vip { sg_ids: std::mem::take(&mut root.vip.sg_ids), ..place.taken(&port) };
+    for additional in &mut root.additional_vips {
+        additional.port_id = port.port_id;
+    }
     Ok(call.state.store.lb_create_within(&graph, call.quota()).await?)
 }
 
@@ -163,7 +169,8 @@ pub(super) async fn update(call: &Call) -> Result<Answer, Fault> {
     if let Some(policy) = qos_policy {
         vip::check_qos_policy(network, policy).await?;
     }
-    if !sg_ids.is_empty() || qos_policy.is_some() {
+    let asked = !sg_ids.is_empty() || qos_policy.is_some();
+    if asked && call.state.options.data_plane == DataPlane::Built {
         return Err(Fault::UnsupportedOption {
             provider: root.provider.clone(),
             message: "Security groups and QoS policies of the VIP port are not available yet.".to_owned(),

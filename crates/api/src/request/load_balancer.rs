@@ -66,6 +66,7 @@ pub(crate) struct VipBody {
 #[derive(Debug)]
 pub(crate) struct AdditionalVipBody {
     pub(crate) subnet_id: SubnetId,
+    pub(crate) address: Option<IpAddr>,
 }
 
 impl LoadBalancerBody {
@@ -118,8 +119,8 @@ impl VipBody {
 
 impl AdditionalVipBody {
     fn read(object: &Object<'_>) -> Result<Self, Fault> {
-        object.address("ip_address")?;
+        let address = object.address("ip_address")?.map(|(address, _)| address).value();
         object.uuid("port_id")?;
-        Ok(Self { subnet_id: object.id("subnet_id")?.required("subnet_id")? })
+        Ok(Self { subnet_id: object.id("subnet_id")?.required("subnet_id")?, address })
     }
 }

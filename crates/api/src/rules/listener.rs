@@ -11,7 +11,7 @@ use octavia_model::{
 
 use super::{BY_STORE, new_tags, not_leaving, tls, touch, touch_pool, unique_tags, unsupported};
 use crate::fault::Fault;
-use crate::options::ApiOptions;
+use crate::options::{ApiOptions, DataPlane};
 use crate::request::listener::ListenerBody;
 
 const HTTP_HEADERS: &[&str] = &[
@@ -74,7 +74,8 @@ pub(crate) fn create(
     }
     let clash = Fault::PortClash { protocol: protocol.as_str(), port: protocol_port };
     let tags = new_tags(body.tags.get(), clash)?;
-    if !matches!(protocol, ListenerProtocol::Http | ListenerProtocol::Https | ListenerProtocol::Tcp) {
+    let built = matches!(protocol, ListenerProtocol::Http | ListenerProtocol::Https | ListenerProtocol::Tcp);
+    if !built && options.data_plane == DataPlane::Built {
         return Err(unsupported(graph, format!("{protocol} listeners are not available yet.")));
     }
     if body.l7policies > 0 {

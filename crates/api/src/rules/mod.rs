@@ -9,6 +9,7 @@ pub(crate) mod health_monitor;
 pub(crate) mod listener;
 pub(crate) mod load_balancer;
 pub(crate) mod member;
+mod persistence;
 pub(crate) mod pool;
 pub(crate) mod profile;
 mod tls;

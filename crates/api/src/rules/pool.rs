@@ -5,9 +5,10 @@ use octavia_model::{
     ProvisioningStatus, SessionPersistenceType, Statuses,
 };
 
+use super::persistence::persistence;
 use super::{BY_STORE, listener, new_tags, not_leaving, tls, touch, touch_pool, unique_tags, unsupported};
 use crate::fault::Fault;
-use crate::options::ApiOptions;
+use crate::options::{ApiOptions, DataPlane};
 use crate::request::pool::{PoolBody, SessionPersistenceBody};
 
 pub(crate) fn create_precheck(graph: &LoadBalancerGraph, body: &PoolBody) -> Result<(), Fault> {
@@ -33,6 +34,10 @@ pub(crate) fn create(
     let protocol = body.protocol.required("protocol")?;
     let lb_algorithm = body.lb_algorithm.required("lb_algorithm")?;
     check_tls(body, None, body.tls_enabled.or(false), options)?;
+    let session_persistence = match body.session_persistence.get() {
+        Some(sent) => Some(persistence(protocol, None, sent)?),
+        None => None,
+    };
     let pool = Pool {
         id,
         load_balancer_id: graph.load_balancer.id,
@@ -43,7 +48,7 @@ pub(crate) fn create(
         statuses: Statuses::created(OperatingStatus::Offline),
         protocol,
         lb_algorithm,
-        session_persistence: None,
+        session_persistence,
         tls_enabled: body.tls_enabled.or(false),
         tls_container_ref: body.tls_container_ref.get().cloned(),
         ca_tls_container_ref: body.ca_tls_container_ref.get().cloned(),
@@ -58,7 +63,7 @@ pub(crate) fn create(
         // With both ids the original skips this check; a pool its listener cannot use helps nobody.
         listener::fits(listener.protocol, &pool)?;
     }
-    data_plane(graph, &pool, body)?;
+    data_plane(graph, &pool, options)?;
     graph.pools.push(pool);
     if let Some(listener) = body.listener_id.value().and_then(|id| graph.listener_mut(id)) {
         listener.default_pool_id = Some(id);
@@ -106,7 +111,10 @@ pub(crate) fn update(
     if body.session_persistence.is_null() {
         pool.session_persistence = None;
     }
-    data_plane(graph, &pool, body)?;
+    if let Some(sent) = body.session_persistence.get() {
+        pool.session_persistence = Some(persistence(pool.protocol, pool.session_persistence.as_ref(), sent)?);
+    }
+    data_plane(graph, &pool, options)?;
     if let Some(slot) = graph.pool_mut(id) {
         *slot = pool;
     }
@@ -139,14 +147,17 @@ pub(crate) fn delete(graph: &mut LoadBalancerGraph, id: PoolId) -> Result<(), Fa
 }
 
 /// What the API knows about pools and the data plane does not do yet.
-fn data_plane(graph: &LoadBalancerGraph, pool: &Pool, body: &PoolBody) -> Result<(), Fault> {
+fn data_plane(graph: &LoadBalancerGraph, pool: &Pool, options: &ApiOptions) -> Result<(), Fault> {
+    if options.data_plane == DataPlane::Anything {
+        return Ok(());
+    }
     if !matches!(pool.protocol, PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Tcp) {
         return Err(unsupported(graph, format!("{} pools are not available yet.", pool.protocol)));
     }
     if pool.lb_algorithm == Algorithm::SourceIpPort {
         return Err(unsupported(graph, "The algorithm SOURCE_IP_PORT is not available."));
     }
-    if body.session_persistence.get().is_some() {
+    if pool.session_persistence.is_some() {
         return Err(unsupported(graph, "Session persistence is not available yet."));
     }
     let refs = [&pool.tls_container_ref, &pool.ca_tls_container_ref, &pool.crl_container_ref];

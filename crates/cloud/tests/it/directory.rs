@@ -106,13 +106,13 @@ async fn what_is_refused() {
     let (demo_id, demo_project, member) =
         (id("users", "demo").await, id("projects", "demo").await, id("roles", "member").await);
     let eve = made(&cloud, &admin, "user", json!({"name": "eve"})).await;
-    let long = "x".repeat(65);
+    let long = "x".repeat(256);
     let user = |body: Value| json!({"user": body});
     for (method, path, body, status, said) in [
         ("POST", "users".to_owned(), user(json!({"name": "eve"})), 409, "already"),
-        ("POST", "users".into(), user(json!({"name": ""})), 400, "1 to 64 characters"),
-        ("POST", "users".into(), user(json!({"name": long})), 400, "1 to 64 characters"),
-        ("POST", "users".into(), user(json!({})), 400, "1 to 64 characters"),
+        ("POST", "users".into(), user(json!({"name": ""})), 400, "1 to 255 characters"),
+        ("POST", "users".into(), user(json!({"name": long})), 400, "1 to 255 characters"),
+        ("POST", "users".into(), user(json!({})), 400, "1 to 255 characters"),
         ("POST", "users".into(), user(json!({"name": "x", "domain_id": "other"})), 400, "one domain"),
         ("POST", "users".into(), user(json!({"name": "x", "password": ""})), 400, "1 to 1024 bytes"),
         ("POST", "users".into(), user(json!({"name": "x", "email": "y".repeat(256)})), 400, "255"),

@@ -15,8 +15,10 @@ pub(super) const DOMAIN_NAME: &str = "Default";
 
 /// Of each kind of thing: a laptop's cloud does not fill its disk.
 const COUNT_MAX: usize = 10_000;
-/// Of a name, in characters, as Keystone has it.
-const NAME_MAX: usize = 64;
+/// Of the name of a project, in characters, as Keystone has it.
+const PROJECT_NAME_MAX: usize = 64;
+/// Of other names, in characters.
+const NAME_MAX: usize = 255;
 /// Of a description or an address, in characters.
 const TEXT_MAX: usize = 255;
 
@@ -218,7 +220,7 @@ impl Directory {
     // ---- changes
 
     pub(super) fn user_put(&mut self, user: User) -> Result<(), Refused> {
-        check(&user.named)?;
+        check(&user.named, NAME_MAX)?;
         for text in [&user.email, &user.default_project_id].into_iter().flatten() {
             text_check(text)?;
         }
@@ -342,7 +344,7 @@ pub(super) struct Made {
 }
 
 fn named_put(all: &mut Vec<Named>, kind: &'static str, named: Named) -> Result<(), Refused> {
-    check(&named)?;
+    check(&named, if kind == "project" { PROJECT_NAME_MAX } else { NAME_MAX })?;
     if all.iter().any(|known| known.id != named.id && known.name == named.name) {
         return Err(Refused::Taken(kind, named.name));
     }
@@ -372,10 +374,10 @@ fn removable(kind: &'static str, known: Option<&Named>, id: &str) -> Result<(), 
     }
 }
 
-fn check(named: &Named) -> Result<(), Refused> {
+fn check(named: &Named, most: usize) -> Result<(), Refused> {
     let length = named.name.chars().count();
-    if named.name.trim().is_empty() || length > NAME_MAX {
-        return Err(Refused::Invalid(format!("A name has 1 to {NAME_MAX} characters.")));
+    if named.name.trim().is_empty() || length > most {
+        return Err(Refused::Invalid(format!("A name has 1 to {most} characters.")));
     }
     text_check(&named.description)
 }
@@ -436,7 +438,7 @@ mod tests {
     #[test]
     fn names_are_said_once_and_have_a_length() {
         let mut directory = directory();
-        let long = "ü".repeat(NAME_MAX);
+        let long = "ü".repeat(PROJECT_NAME_MAX);
         for (name, taken) in [
             ("new", Ok(())),
             ("new", Err(Refused::Taken("project", "new".into()))),

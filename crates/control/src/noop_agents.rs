@@ -1,0 +1,50 @@
+//! Agents of amphorae that do not exist: whatever is pushed is in force at once.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use octavia_model::AmphoraId;
+use octavia_wire::{AgentInfo, AmphoraSpec, ApplyOutcome, WIRE_VERSION};
+use uuid::Uuid;
+
+use crate::{AgentAddress, AgentError, Agents};
+
+/// The original's `amphora_noop_driver`. What was pushed is remembered as long as the process lives; a new one is
+/// pushed to anew.
+#[derive(Debug)]
+pub struct NoopAgents {
+    boot: Uuid,
+    applied: Mutex<BTreeMap<AmphoraId, (u64, u64)>>,
+}
+
+impl NoopAgents {
+    /// `boot` tells this process from others.
+    pub const fn new(boot: Uuid) -> Self {
+        Self { boot, applied: Mutex::new(BTreeMap::new()) }
+    }
+}
+
+#[async_trait]
+impl Agents for NoopAgents {
+    async fn spec_push(&self, agent: AgentAddress, spec: &AmphoraSpec) -> Result<ApplyOutcome, AgentError> {
+        let mut applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
+        applied.insert(agent.amphora, spec.precedence());
+        Ok(ApplyOutcome { generation: spec.generation, fence: spec.fence, faults: vec![] })
+    }
+
+    async fn info(&self, agent: AgentAddress) -> Result<AgentInfo, AgentError> {
+        let applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
+        let (fence, generation) = applied.get(&agent.amphora).copied().unwrap_or_default();
+        Ok(AgentInfo {
+            amphora_id: agent.amphora,
+            api_version: "2.0".to_owned(),
+            software_version: env!("CARGO_PKG_VERSION").to_owned(),
+            wire_version: WIRE_VERSION,
+            boot: Some(self.boot),
+            fence,
+            generation,
+            faults: vec![],
+        })
+    }
+}
