@@ -28,7 +28,7 @@ pub(crate) fn run_one(bench: &Bench) -> Result<()> {
 }
 
 /// Builds the product for release and answers where it is.
-fn release_binary() -> Result<std::path::PathBuf> {
+pub(crate) fn release_binary() -> Result<std::path::PathBuf> {
     run(cargo().args(["build", "--release", "--quiet", "--package", "octavia"]))?;
     Ok(target_dir()?.join("release/octavia"))
 }

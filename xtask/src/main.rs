@@ -4,6 +4,7 @@
 
 mod bench;
 mod chaos;
+mod conformance;
 mod fuzz;
 mod setup;
 mod shell;
@@ -35,6 +36,9 @@ enum Task {
     Bench(bench::Bench),
     /// Kill everything at random under users and traffic, then see whether all is as it says
     Chaos(chaos::Arguments),
+    /// Run other people's tests of the API
+    #[command(subcommand)]
+    Conformance(conformance::Conformance),
     /// Look for input that a parser gets wrong
     Fuzz(fuzz::Arguments),
     /// Check the invariants of absence, licences and bans
@@ -47,6 +51,7 @@ fn main() -> ExitCode {
         Task::Test { nextest } => suite::run_all(&nextest),
         Task::Bench(bench) => bench::run_one(&bench),
         Task::Chaos(arguments) => chaos::run(&arguments),
+        Task::Conformance(suite) => conformance::run(&suite),
         Task::Fuzz(arguments) => fuzz::go(&arguments),
         Task::Structure => structure::run(),
     };

@@ -97,15 +97,19 @@ pub(crate) fn venv() -> PathBuf {
 
 fn clients() -> Result<()> {
     let requirements = root().join("xtask/requirements.txt");
-    let wanted = std::fs::read_to_string(&requirements)?;
-    let venv = venv();
+    environment(&venv(), &requirements, "the OpenStack clients")
+}
+
+/// A Python environment with exactly what the requirements say; what is there already stays.
+pub(crate) fn environment(venv: &Path, requirements: &Path, what: &str) -> Result<()> {
+    let wanted = std::fs::read_to_string(requirements)?;
     let stamp = venv.join("requirements.txt");
     if std::fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) {
         return Ok(());
     }
-    eprintln!("xtask: installing the OpenStack clients into {} (once)", venv.display());
-    run_quietly(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
-    pip(&venv, &requirements).context("the OpenStack clients")?;
+    eprintln!("xtask: installing {what} into {} (once)", venv.display());
+    run_quietly(Command::new("python3").args(["-m", "venv", "--clear"]).arg(venv))?;
+    pip(venv, requirements).with_context(|| what.to_owned())?;
     std::fs::write(&stamp, wanted)?;
     Ok(())
 }

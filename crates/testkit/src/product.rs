@@ -129,6 +129,13 @@ impl AllInOne {
         Rest::login(&self.clouds_yaml(), cloud).await
     }
 
+    /// The password of a user of the embedded cloud.
+    pub fn password(&self, cloud: &str) -> Result<String> {
+        let cloud = crate::rest::cloud_read(&self.clouds_yaml(), cloud)?;
+        let password = cloud["auth"]["password"].as_str().context("no password in clouds.yaml")?;
+        Ok(password.to_owned())
+    }
+
     pub fn controller_pid(&self) -> Option<i32> {
         i32::try_from(self.child.as_ref()?.id()).ok()
     }

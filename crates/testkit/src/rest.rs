@@ -47,12 +47,18 @@ struct Session {
     network: String,
 }
 
+/// One cloud of a `clouds.yaml`.
+pub(crate) fn cloud_read(clouds_yaml: &Path, cloud: &str) -> Result<Value> {
+    let text = std::fs::read_to_string(clouds_yaml).with_context(|| clouds_yaml.display().to_string())?;
+    let file: Value = serde_norway::from_str(&text)?;
+    let found = file["clouds"].get(cloud).cloned();
+    found.with_context(|| format!("no cloud {cloud} in clouds.yaml"))
+}
+
 impl Rest {
     /// Logs in as a cloud of a `clouds.yaml`.
     pub async fn login(clouds_yaml: &Path, cloud: &str) -> Result<Self> {
-        let text = std::fs::read_to_string(clouds_yaml).with_context(|| clouds_yaml.display().to_string())?;
-        let file: Value = serde_norway::from_str(&text)?;
-        let cloud = file["clouds"].get(cloud).with_context(|| format!("no cloud {cloud} in clouds.yaml"))?;
+        let cloud = cloud_read(clouds_yaml, cloud)?;
         let auth = &cloud["auth"];
         let word = |key: &str| auth[key].as_str().with_context(|| format!("no auth.{key} in clouds.yaml"));
         let domain = |key: &str| {
