@@ -1,5 +1,7 @@
 //! The whole desired configuration of one amphora: always sent whole, never as a difference.
 
+mod layer7;
+
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -9,6 +11,7 @@ use octavia_model::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use self::layer7::{L7Fault, L7PATTERNS_MAX, L7POLICIES_MAX, L7RULES_MAX, L7TEXT_MAX};
 use crate::WIRE_VERSION;
 
 /// What an amphora shall do, as of one generation of one load balancer.
@@ -82,6 +85,7 @@ pub struct L7RuleSpec {
     pub compare_type: L7RuleCompareType,
     /// Header, cookie or field of the distinguished name.
     pub key: Option<String>,
+    /// A regular expression, or a text, which may be in quotes.
     pub value: String,
     pub invert: bool,
 }
@@ -211,10 +215,15 @@ pub enum SpecError {
     ProtocolNotBuilt { listener: ListenerId, protocol: ListenerProtocol },
     #[error("{what} is {value}, allowed is {allowed}")]
     Range { what: &'static str, value: u64, allowed: &'static str },
+    #[error("listener {0} has L7 policies, but sees no requests")]
+    NoRequests(ListenerId),
+    #[error("L7 policy {policy} {fault}")]
+    L7Policy { policy: L7PolicyId, fault: L7Fault },
 }
 
 impl AmphoraSpec {
-    /// Checks what every receiver relies on: version, unique ids and ports, resolved references, ranges.
+    /// Checks what every receiver relies on: version, unique ids and ports, resolved references, ranges, patterns that
+    /// compile.
     pub fn validate(&self) -> Result<(), SpecError> {
         use std::collections::HashSet;
 
@@ -281,7 +290,7 @@ impl AmphoraSpec {
                 return Err(SpecError::UnknownPool { listener: listener.id, pool });
             }
         }
-        Ok(())
+        layer7::check(self, &pools)
     }
 
     /// The order in which specs supersede each other: first the lease's epoch, then the generation.
