@@ -98,7 +98,7 @@ fn seal(beat: &Heartbeat, key: &[u8]) -> Result<Vec<u8>, HeartbeatError> {
 fn pool_keys(id: PoolId, spec: Option<&AmphoraSpec>) -> Vec<String> {
     let listeners = spec.into_iter().flat_map(|spec| &spec.listeners);
     let keys: Vec<_> = listeners
-        .filter(|listener| listener.default_pool == Some(id))
+        .filter(|listener| listener.pools().any(|pool| pool == id))
         .map(|listener| format!("{id}:{}", listener.id))
         .collect();
     if keys.is_empty() { vec![id.to_string()] } else { keys }
@@ -194,10 +194,12 @@ impl Sender {
 
 #[cfg(test)]
 mod tests {
-    use octavia_model::{Algorithm, ListenerId, ListenerProtocol, LoadBalancerId, MemberId, PoolProtocol};
+    use octavia_model::{
+        Algorithm, L7PolicyId, ListenerId, ListenerProtocol, LoadBalancerId, MemberId, PoolProtocol,
+    };
     use octavia_wire::{
-        ListenerReport, ListenerSpec, ListenerStats, ListenerWord, MemberStats, PoolSpec, PoolWord,
-        TimeoutsSpec, WIRE_VERSION,
+        L7ActionSpec, L7PolicySpec, ListenerReport, ListenerSpec, ListenerStats, ListenerWord, MemberStats,
+        PoolSpec, PoolWord, TimeoutsSpec, WIRE_VERSION,
     };
 
     use super::*;
@@ -219,7 +221,12 @@ mod tests {
     #[test]
     fn says_what_the_proxy_says() {
         let (pool, lonely, member) = (PoolId::new_v4(), PoolId::new_v4(), MemberId::new_v4());
-        let listeners = [listener(Some(pool)), listener(Some(pool)), listener(None)];
+        let mut listeners = [listener(Some(pool)), listener(None), listener(None)];
+        listeners[1].l7policies = vec![L7PolicySpec {
+            id: L7PolicyId::new_v4(),
+            action: L7ActionSpec::RedirectToPool(pool),
+            rules: vec![],
+        }];
         let pool_spec = |id| PoolSpec {
             id,
             protocol: PoolProtocol::Http,

@@ -4,6 +4,8 @@
 //! balancer has no listeners, a disabled listener is absent, a disabled pool is absent and references to it are
 //! dropped, what is being deleted is absent; everything else is there, whatever its provisioning status.
 
+mod layer7;
+
 use std::collections::BTreeSet;
 
 use octavia_model::{
@@ -25,7 +27,7 @@ pub fn compile(graph: &LoadBalancerGraph, amphora: AmphoraId, fence: u64) -> Amp
     } else {
         vec![]
     };
-    let reachable: BTreeSet<PoolId> = listeners.iter().filter_map(|l| l.default_pool).collect();
+    let reachable: BTreeSet<PoolId> = listeners.iter().flat_map(ListenerSpec::pools).collect();
     let pools = graph.pools.iter().filter(|p| reachable.contains(&p.id)).map(|p| pool(graph, p)).collect();
     AmphoraSpec {
         version: WIRE_VERSION,
@@ -64,7 +66,7 @@ fn listener(graph: &LoadBalancerGraph, listener: &Listener) -> ListenerSpec {
             tcp_inspect: timeouts.tcp_inspect,
         },
         allowed_cidrs: listener.allowed_cidrs.clone().unwrap_or_default(),
-        l7policies: vec![],
+        l7policies: layer7::policies(graph, listener),
     }
 }
 

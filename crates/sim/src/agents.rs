@@ -110,21 +110,20 @@ impl SimAgent {
                     ereq: 0,
                 };
                 listeners.insert(listener.id, ListenerReport { status: ListenerWord::Open, stats });
-                let Some(pool) = spec.pools.iter().find(|p| Some(p.id) == listener.default_pool) else {
-                    continue;
-                };
                 let word = |checked: bool| match (checked, self.members_down) {
                     (false, _) => MemberWord::NoCheck,
                     (true, true) => MemberWord::Down,
                     (true, false) => MemberWord::Up,
                 };
-                let members = pool.members.iter().map(|m| (m.id, word(pool.monitor.is_some()))).collect();
-                let down = pool.monitor.is_some() && self.members_down && !pool.members.is_empty();
-                let status = if down { PoolWord::Down } else { PoolWord::Up };
-                pools.insert(
-                    format!("{}:{}", pool.id, listener.id),
-                    PoolReport { status, members, checks: BTreeMap::new() },
-                );
+                for pool in listener.pools().filter_map(|id| spec.pools.iter().find(|p| p.id == id)) {
+                    let members = pool.members.iter().map(|m| (m.id, word(pool.monitor.is_some()))).collect();
+                    let down = pool.monitor.is_some() && self.members_down && !pool.members.is_empty();
+                    let status = if down { PoolWord::Down } else { PoolWord::Up };
+                    pools.insert(
+                        format!("{}:{}", pool.id, listener.id),
+                        PoolReport { status, members, checks: BTreeMap::new() },
+                    );
+                }
             }
         }
         Some(Heartbeat {

@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use newtype_uuid::GenericUuid;
 use octavia_model::{
     Amphora, AmphoraId, AmphoraRole, AmphoraStatus, HealthMonitor, HealthMonitorId, HealthMonitorType,
-    Listener, ListenerId, LoadBalancer, LoadBalancerGraph, LoadBalancerId, Member, MemberId, NetworkId,
-    OperatingStatus, Pool, PoolId, PortId, ProjectId, ProvisioningStatus, Statuses, SubnetId, Vip,
+    L7Policy, L7PolicyAction, L7PolicyId, L7Rule, L7RuleId, Listener, ListenerId, LoadBalancer,
+    LoadBalancerGraph, LoadBalancerId, Member, MemberId, NetworkId, OperatingStatus, Pool, PoolId, PortId,
+    ProjectId, ProvisioningStatus, Statuses, SubnetId, Vip,
 };
 use uuid::Uuid;
 
@@ -35,6 +36,10 @@ pub(crate) fn member_id(n: u16) -> MemberId {
 
 pub(crate) fn monitor_id(n: u16) -> HealthMonitorId {
     HealthMonitorId::from_untyped_uuid(number(0xe, n))
+}
+
+pub(crate) fn policy_id(n: u16) -> L7PolicyId {
+    L7PolicyId::from_untyped_uuid(number(0x10, n))
 }
 
 pub(crate) fn lb_id() -> LoadBalancerId {
@@ -92,6 +97,22 @@ pub(crate) fn monitor(n: u16, pool_n: u16) -> HealthMonitor {
         statuses: statuses(ACTIVE),
         ..HealthMonitor::new(monitor_id(n), &pool(pool_n), HealthMonitorType::Http, start())
     }
+}
+
+pub(crate) fn policy(n: u16, listener_n: u16, action: L7PolicyAction) -> L7Policy {
+    L7Policy {
+        name: format!("policy {n}"),
+        statuses: statuses(ACTIVE),
+        action,
+        position: n.into(),
+        ..L7Policy::new(policy_id(n), &listener(listener_n, 80), start())
+    }
+}
+
+/// A rule for paths that are `value`.
+pub(crate) fn rule(n: u16, policy: &L7Policy, value: &str) -> L7Rule {
+    let id = L7RuleId::from_untyped_uuid(number(0x11, n));
+    L7Rule { statuses: statuses(ACTIVE), ..L7Rule::new(id, policy, value, start()) }
 }
 
 pub(crate) fn amphora(n: u16, status: AmphoraStatus, now: Timestamp) -> Amphora {
