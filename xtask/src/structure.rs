@@ -66,6 +66,7 @@ const PROXY_CORES: &[&str] = &[
     "health/machine.rs",
     "health/schedule.rs",
     "http1",
+    "layer7",
     "report.rs",
     "slab.rs",
     "snapshot.rs",

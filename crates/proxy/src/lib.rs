@@ -6,8 +6,8 @@
 //!
 //! One more thread, the control thread ([`run`]), takes the agent's commands and checks members ([`health`]).
 //!
-//! Decisions (message framing, balancing, timers, rise and fall) are pure cores: [`http1`], [`balance`],
-//! [`health::machine`].
+//! Decisions (message framing, balancing, timers, rise and fall) are pure cores: [`http1`], [`layer7`],
+//! [`balance`], [`health::machine`].
 //! `LIFECYCLE.md` tells the life of a connection and of a request.
 
 pub mod balance;
@@ -18,6 +18,7 @@ mod engine;
 pub mod fuzzing;
 pub mod health;
 pub mod http1;
+pub mod layer7;
 pub mod listen;
 mod privilege;
 mod report;

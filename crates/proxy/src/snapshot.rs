@@ -14,6 +14,7 @@ use octavia_model::{Algorithm, ListenerId, ListenerProtocol, MemberId, PoolId, P
 use octavia_wire::{AmphoraSpec, InsertHeader, ListenerSpec, MonitorSpec, PoolSpec, SpecError, TimeoutsSpec};
 
 use crate::balance::{self, Peer, Rotation};
+use crate::layer7::{Action, Policy};
 use crate::state::{Health, ListenerState, MemberState, Registry};
 
 /// One configuration of the whole data plane.
@@ -42,7 +43,10 @@ pub struct ListenerConf {
     pub port: u16,
     /// Concurrent connections; `None` = as many as file descriptors allow.
     pub connection_limit: Option<u32>,
+    /// The default pool.
     pub pool: Option<Arc<PoolConf>>,
+    /// In the order in which they are looked at.
+    pub policies: Box<[Policy]>,
     pub insert_headers: InsertHeaders,
     pub timeouts: Timeouts,
     /// Empty = everyone.
@@ -51,6 +55,15 @@ pub struct ListenerConf {
 }
 
 impl ListenerConf {
+    /// The pool of what the policy at this place in `policies` has taken; the default one if none has.
+    pub fn pool_for(&self, policy: Option<u16>) -> Option<&Arc<PoolConf>> {
+        match policy.map(|place| &self.policies[usize::from(place)].action) {
+            None => self.pool.as_ref(),
+            Some(Action::Pool(pool)) => Some(pool),
+            Some(_) => None,
+        }
+    }
+
     /// As many connections are open as may be.
     pub fn is_full(&self) -> bool {
         self.connection_limit.is_some_and(|limit| self.state.stats().conns >= u64::from(limit))
@@ -150,8 +163,8 @@ impl Snapshot {
         let listeners = spec
             .listeners
             .iter()
-            .map(|listener| (listener.id, Arc::new(ListenerConf::compile(listener, &pools, registry))))
-            .collect();
+            .map(|listener| Ok((listener.id, Arc::new(ListenerConf::compile(listener, &pools, registry)?))))
+            .collect::<Result<_, SpecError>>()?;
         let members = pools.values().flat_map(|pool| &pool.members).map(|m| m.state.serial).collect();
         Ok(Self { generation: spec.generation, fence: spec.fence, listeners, pools, members })
     }
@@ -192,8 +205,13 @@ impl Snapshot {
 }
 
 impl ListenerConf {
-    fn compile(spec: &ListenerSpec, pools: &HashMap<PoolId, Arc<PoolConf>>, registry: &Registry) -> Self {
-        Self {
+    fn compile(
+        spec: &ListenerSpec,
+        pools: &HashMap<PoolId, Arc<PoolConf>>,
+        registry: &Registry,
+    ) -> Result<Self, SpecError> {
+        let policies = spec.l7policies.iter().map(|policy| Policy::compile(policy, pools));
+        Ok(Self {
             id: spec.id,
             mode: match spec.protocol {
                 ListenerProtocol::Http => Mode::Http,
@@ -202,11 +220,12 @@ impl ListenerConf {
             port: spec.port,
             connection_limit: spec.connection_limit,
             pool: spec.default_pool.and_then(|id| pools.get(&id)).map(Arc::clone),
+            policies: policies.collect::<Result<_, _>>()?,
             insert_headers: spec.insert_headers.iter().copied().collect(),
             timeouts: spec.timeouts.into(),
             allowed_cidrs: spec.allowed_cidrs.clone(),
             state: registry.listener(spec.id),
-        }
+        })
     }
 }
 

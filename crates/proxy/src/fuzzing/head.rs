@@ -138,13 +138,13 @@ fn write(request: &Request<'_, '_>, insert: InsertHeaders) -> Vec<u8> {
 }
 
 /// A head as the simplest reader there is understands it: it knows lines and colons.
-struct Plain<'a> {
+pub(super) struct Plain<'a> {
     first: &'a [u8],
     headers: Vec<(&'a [u8], &'a [u8])>,
 }
 
 impl<'a> Plain<'a> {
-    fn read(head: &'a [u8]) -> Self {
+    pub(super) fn read(head: &'a [u8]) -> Self {
         let lines = head.strip_suffix(b"\r\n\r\n").unwrap();
         let mut lines = lines.split(|&b| b == b'\n');
         let mut first = lines.next().unwrap();
@@ -166,7 +166,7 @@ impl<'a> Plain<'a> {
         Self { first, headers }
     }
 
-    fn values(&self, name: &str) -> Vec<&'a [u8]> {
+    pub(super) fn values(&self, name: &str) -> Vec<&'a [u8]> {
         let named = self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()));
         named.map(|&(_, value)| value).collect()
     }
@@ -192,7 +192,7 @@ impl<'a> Plain<'a> {
     }
 
     /// What we put in has made it larger than we would take.
-    fn is_too_large(&self, len: usize) -> bool {
+    pub(super) fn is_too_large(&self, len: usize) -> bool {
         len > MAX_HEAD || self.headers.len() > MAX_HEADERS
     }
 }

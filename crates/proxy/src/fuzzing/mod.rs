@@ -3,10 +3,14 @@
 
 mod chunked;
 mod head;
+mod layer7;
 mod spec;
 
 pub use chunked::chunked as http_chunked;
 pub use head::{request as http_request, response as http_response};
+pub use layer7::layer7;
+#[cfg(test)]
+pub(crate) use layer7::{policy, rule};
 pub use spec::spec;
 
 pub use crate::health::fuzzing::{answer as check_answer, ping_reply};
@@ -38,6 +42,11 @@ mod tests {
     #[test]
     fn ping_reply() {
         play("ping_reply", super::ping_reply);
+    }
+
+    #[test]
+    fn layer7() {
+        play("layer7", super::layer7);
     }
 
     #[test]

@@ -1,26 +1,64 @@
-//! Answers the proxy gives by itself, when no member can or may.
+//! Answers the proxy gives by itself: when no member can or may, and when an L7 policy says so.
 
-use std::io::Write;
+/// A whole response.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer<'a> {
+    /// One of those the proxy gives; what is none of them is taken for 400.
+    pub status: u16,
+    /// Where to go instead: visible ASCII characters.
+    pub location: Option<&'a [u8]>,
+    /// The client speaks HTTP/1.1.
+    pub http11: bool,
+    /// It is not the last on its connection.
+    pub keep_alive: bool,
+    /// The request was HEAD: the body stays away.
+    pub to_head: bool,
+}
 
-/// Appends a whole response with this status. `close` = it is the last on its connection; `to_head` = the request
-/// was HEAD, so the body stays away.
-pub fn write_answer(status: u16, close: bool, to_head: bool, out: &mut Vec<u8>) {
+/// Appends `answer`.
+pub fn write_answer(answer: Answer<'_>, out: &mut Vec<u8>) {
+    use std::io::Write as _;
+
+    let Answer { status, .. } = answer;
     let (reason, sentence) = words(status);
-    let body = format!("<html><body><h1>{status} {reason}</h1>\n{sentence}\n</body></html>\n");
+    let body = match answer.location {
+        // Who is sent elsewhere does not look at it.
+        Some(_) => String::new(),
+        None => format!("<html><body><h1>{status} {reason}</h1>\n{sentence}\n</body></html>\n"),
+    };
     // Writing to a Vec cannot fail.
-    let _ = write!(
-        out,
-        "HTTP/1.1 {status} {reason}\r\nContent-Length: {}\r\nCache-Control: no-cache\r\nContent-Type: text/html\r\n{}\r\n",
-        body.len(),
-        if close { "Connection: close\r\n" } else { "" },
-    );
-    if !to_head {
+    let _ = write!(out, "HTTP/1.1 {status} {reason}\r\nContent-Length: {}\r\n", body.len());
+    // What moved for good may be remembered (RFC 9110 §15.4).
+    if !matches!(status, 301 | 308) {
+        out.extend_from_slice(b"Cache-Control: no-cache\r\n");
+    }
+    match answer.location {
+        Some(location) => {
+            out.extend_from_slice(b"Location: ");
+            out.extend_from_slice(location);
+            out.extend_from_slice(b"\r\n");
+        }
+        None => out.extend_from_slice(b"Content-Type: text/html\r\n"),
+    }
+    if !answer.keep_alive {
+        out.extend_from_slice(b"Connection: close\r\n");
+    } else if !answer.http11 {
+        out.extend_from_slice(b"Connection: keep-alive\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    if !answer.to_head {
         out.extend_from_slice(body.as_bytes());
     }
 }
 
 fn words(status: u16) -> (&'static str, &'static str) {
     match status {
+        301 => ("Moved Permanently", ""),
+        302 => ("Found", ""),
+        303 => ("See Other", ""),
+        307 => ("Temporary Redirect", ""),
+        308 => ("Permanent Redirect", ""),
+        403 => ("Forbidden", "A policy of the load balancer refuses the request."),
         405 => ("Method Not Allowed", "The load balancer does not tunnel."),
         408 => ("Request Timeout", "The request took too long to arrive."),
         414 => ("URI Too Long", "The request target is too long."),

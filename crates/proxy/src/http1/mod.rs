@@ -16,7 +16,7 @@ mod trailer;
 
 use std::mem::MaybeUninit;
 
-pub use answer::write_answer;
+pub use answer::{Answer, write_answer};
 pub use body::{Body, FramingError};
 pub use request::{Refusal, Request};
 pub use response::{BadResponse, Response};

@@ -135,6 +135,20 @@ impl<'h, 'b> Request<'h, 'b> {
         self.method == "HEAD"
     }
 
+    /// The target up to its query; `None` for `*`.
+    pub fn path(&self) -> Option<&'b [u8]> {
+        let path = self.target.split(|&b| b == b'?').next()?;
+        path.starts_with(b"/").then_some(path)
+    }
+
+    /// The values of the headers of this name, in their order. That of `Host` is [`Request::host`].
+    pub fn values(&self, name: &str) -> impl Iterator<Item = &'b [u8]> {
+        let host = self.host.filter(|_| name.eq_ignore_ascii_case("host"));
+        let named = self.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
+        let others = named.filter(|header| field::kind(header.name) != Kind::Host).map(|header| header.value);
+        host.into_iter().chain(others)
+    }
+
     /// Sending the request twice does no harm, and there is no body that would be gone (RFC 9110 §9.2.2).
     pub fn is_replayable(&self) -> bool {
         matches!(self.framing, Framing::None | Framing::Length(0))

@@ -25,7 +25,7 @@ impl Session {
         let Some(exchange) = &mut self.exchange else { return Next::Close };
         if exchange.upstream.is_none() {
             let listener = &self.listener;
-            let Some(pool) = &listener.pool else { return self.no_member(t) };
+            let Some(pool) = listener.pool_for(exchange.policy) else { return self.no_member(t) };
             let Some(place) = pool.pick(self.peer, &exchange.tried) else {
                 return if exchange.tried.is_empty() { self.no_member(t) } else { self.all_tried(t) };
             };

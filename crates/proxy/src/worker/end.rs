@@ -3,7 +3,7 @@
 use super::session::{Next, Party, Session, Stage};
 use super::sock::Io;
 use super::thread::Thread;
-use crate::http1;
+use crate::http1::{self, Answer};
 
 /// How long a client may take to read our last words, in milliseconds.
 const LINGER_MS: u32 = 2_000;
@@ -33,15 +33,28 @@ impl Session {
 
     /// Answers a request by ourselves. The connection goes on if the request was all read.
     pub(super) fn answer(&mut self, t: &mut Thread, status: u16) -> Next {
+        self.answer_with(t, status, None)
+    }
+
+    /// Sends the client elsewhere, as [`Session::answer`] does.
+    pub(super) fn redirect(&mut self, t: &mut Thread, code: u16, location: Vec<u8>) -> Next {
+        let next = self.answer_with(t, code, Some(&location));
+        t.kit.buffer_put(location);
+        next
+    }
+
+    fn answer_with(&mut self, t: &mut Thread, status: u16, location: Option<&[u8]>) -> Next {
         let keep = !self.must_end(t);
-        let (keep, to_head) = match &self.exchange {
+        let (keep, http11, to_head) = match &self.exchange {
             Some(exchange) => {
-                (keep && exchange.traits.keep_alive && exchange.up.is_done(), exchange.traits.to_head)
+                let traits = exchange.traits;
+                (keep && traits.keep_alive && exchange.up.is_done(), traits.http11, traits.to_head)
             }
-            None => (false, false),
+            None => (false, true, false),
         };
         let mut out = t.kit.buffer();
-        http1::write_answer(status, !keep, to_head, &mut out);
+        let answer = Answer { status, location, http11, keep_alive: keep, to_head };
+        http1::write_answer(answer, &mut out);
         // An interim response that the client has not read yet leaves no room for another.
         let room = self.exchange.as_ref().is_none_or(|exchange| exchange.down.is_flushed());
         let sent = match if room { self.client.send(&out) } else { Io::Blocked } {

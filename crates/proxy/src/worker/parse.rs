@@ -1,12 +1,28 @@
-//! Stage *head*: reads a request, refuses what is broken, and takes the current configuration for what is not.
+//! Stage *head*: reads a request, refuses what is broken, and takes the current configuration for what is not: its L7
+//! policies say who answers.
 
 use super::session::{Exchange, Next, Session, Stage, Traits};
 use super::sock::Io;
 use super::thread::Thread;
 use crate::http1::{self, Body, Forwarding, MAX_HEAD, Refusal, Request};
+use crate::layer7::{self, Action};
 
 /// Bytes read at once while a head is awaited.
 const READ: usize = 16 * 1024;
+
+/// What the bytes read so far amount to.
+enum Begun {
+    /// The head is not complete.
+    Nothing,
+    /// A member gets the request.
+    Exchange,
+    /// We answer it.
+    Reject,
+    Redirect {
+        code: u16,
+        location: Vec<u8>,
+    },
+}
 
 impl Session {
     pub(super) fn read_request(&mut self, t: &mut Thread) -> Next {
@@ -35,32 +51,46 @@ impl Session {
         }
         self.refresh(t);
         match self.begin(t, len) {
-            Ok(true) => {
+            Ok(Begun::Exchange) => {
                 self.stage = Stage::Connect;
                 Next::Go
             }
-            Ok(false) => self.hold(t, len),
+            Ok(Begun::Nothing) => self.hold(t, len),
+            Ok(Begun::Reject) => self.answer(t, 403),
+            Ok(Begun::Redirect { code, location }) => self.redirect(t, code, location),
             Err(refusal) => self.refuse(t, refusal.status()),
         }
     }
 
-    /// Makes an exchange of the head at the start of the scratch memory; `false` when it is not complete.
-    fn begin(&mut self, t: &mut Thread, len: usize) -> Result<bool, Refusal> {
+    /// Makes an exchange of the head at the start of the scratch memory.
+    fn begin(&mut self, t: &mut Thread, len: usize) -> Result<Begun, Refusal> {
         let mut out = t.kit.buffer();
         let bytes = &t.kit.scratch[..len];
         let mut slots = http1::header_slots();
         let Some(request) = Request::parse(bytes, &mut slots)? else {
             t.kit.buffer_put(out);
-            return Ok(false);
+            return Ok(Begun::Nothing);
         };
-        let forwarding =
-            Forwarding { client: self.peer, local: self.local, insert: self.listener.insert_headers };
-        http1::write_request(&request, &forwarding, &mut out);
         let mut body = Body::new(request.framing);
         let rest = &bytes[request.len..];
         let used = body.advance(rest).map_err(|_| Refusal::Malformed("chunked body"))?;
-        out.extend_from_slice(&rest[..used]);
-        let rest = &rest[used..];
+        let (content, rest) = rest.split_at(used);
+        let policies = &self.listener.policies;
+        let policy = if policies.is_empty() { None } else { layer7::decide(policies, &request) };
+        let begun = match policy.map(|place| &policies[usize::from(place)].action) {
+            None | Some(Action::Pool(_)) => {
+                let forwarding =
+                    Forwarding { client: self.peer, local: self.local, insert: self.listener.insert_headers };
+                http1::write_request(&request, &forwarding, &mut out);
+                out.extend_from_slice(content);
+                Begun::Exchange
+            }
+            Some(Action::Reject) => Begun::Reject,
+            Some(Action::Redirect(redirect)) => {
+                redirect.location(request.target, &mut out);
+                Begun::Redirect { code: redirect.code, location: std::mem::take(&mut out) }
+            }
+        };
         let traits = Traits {
             http11: request.http11,
             to_head: request.is_head(),
@@ -75,8 +105,9 @@ impl Session {
         // Over an idle connection that just dies a request is lost; one that cannot be repeated, and that the client
         // would not repeat either since it is its first, is not put at that risk.
         exchange.fresh = !self.served && !traits.replayable;
+        exchange.policy = policy;
         self.exchange = Some(exchange);
-        Ok(true)
+        Ok(begun)
     }
 
     /// Each request reads the current configuration, and no other.

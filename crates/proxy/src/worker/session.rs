@@ -81,6 +81,8 @@ pub(super) struct Exchange {
     /// Places in the pool of members that failed this exchange.
     pub(super) tried: Vec<u16>,
     pub(super) place: u16,
+    /// The place of the L7 policy that chose the pool; `None` = it is the default one.
+    pub(super) policy: Option<u16>,
     pub(super) retries: u8,
     pub(super) interims: u8,
     pub(super) traits: Traits,
@@ -136,6 +138,7 @@ impl Exchange {
             head: vec![],
             tried: vec![],
             place: 0,
+            policy: None,
             retries: 0,
             interims: 0,
             traits,

@@ -1,0 +1,74 @@
+//! L7 policies: what a listener does with a request before its default pool gets it (`reference/amphora.md` §10).
+//!
+//! A pure core: [`decide`] looks at a request's head and says which policy takes it. Rules see what the member will
+//! see: the target in origin form, the host of an absolute target, no header that two readers could read differently.
+//! What a rule looks at, and how it is compared, is as with HAProxy; the tests ask it.
+
+#[cfg(test)]
+mod haproxy;
+mod redirect;
+mod rule;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use octavia_model::{L7PolicyId, PoolId};
+use octavia_wire::{L7ActionSpec, L7Fault, L7POLICIES_MAX, L7PolicySpec, SpecError};
+
+pub use self::redirect::Redirect;
+use self::rule::Rule;
+use crate::http1::Request;
+use crate::snapshot::PoolConf;
+
+/// An action for the requests that match all its rules.
+#[derive(Debug)]
+pub struct Policy {
+    pub id: L7PolicyId,
+    pub action: Action,
+    rules: Box<[Rule]>,
+}
+
+#[derive(Debug)]
+pub enum Action {
+    /// 403.
+    Reject,
+    Redirect(Redirect),
+    Pool(Arc<PoolConf>),
+}
+
+/// The place in `policies` of the first that takes the request; `None` = the default pool does.
+pub fn decide(policies: &[Policy], request: &Request<'_, '_>) -> Option<u16> {
+    policies.iter().position(|policy| policy.takes(request)).map(|place| place as u16)
+}
+
+const _: () = assert!(L7POLICIES_MAX <= u16::MAX as usize);
+
+impl Policy {
+    /// Compiles a policy whose pool is one of `pools`.
+    pub(crate) fn compile(
+        spec: &L7PolicySpec,
+        pools: &HashMap<PoolId, Arc<PoolConf>>,
+    ) -> Result<Self, SpecError> {
+        let faulty = |fault| SpecError::L7Policy { policy: spec.id, fault };
+        let action = match &spec.action {
+            L7ActionSpec::Reject => Action::Reject,
+            L7ActionSpec::RedirectToUrl { location, code } => Action::Redirect(Redirect::to(location, *code)),
+            L7ActionSpec::RedirectPrefix { prefix, code } => {
+                Action::Redirect(Redirect::with_target(prefix, *code))
+            }
+            L7ActionSpec::RedirectToPool(id) => {
+                let pool = pools.get(id).ok_or_else(|| faulty(L7Fault::UnknownPool(*id)))?;
+                Action::Pool(Arc::clone(pool))
+            }
+        };
+        let rules = spec.rules.iter().map(Rule::compile).collect::<Result<_, _>>().map_err(faulty)?;
+        Ok(Self { id: spec.id, action, rules })
+    }
+
+    fn takes(&self, request: &Request<'_, '_>) -> bool {
+        !self.rules.is_empty() && self.rules.iter().all(|rule| rule.holds(request))
+    }
+}
