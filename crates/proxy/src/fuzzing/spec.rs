@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use octavia_wire::AmphoraSpec;
+use octavia_wire::{AmphoraSpec, L7ActionSpec};
 
 use crate::snapshot::Snapshot;
 use crate::state::{Health, Registry};
@@ -28,6 +28,14 @@ pub fn spec(data: &[u8]) -> bool {
     for listener in &spec.listeners {
         let conf = snapshot.listener(listener.id).unwrap();
         assert_eq!(conf.pool.as_ref().map(|pool| pool.id), listener.default_pool);
+        assert_eq!(conf.policies.len(), listener.l7policies.len());
+        for (place, policy) in listener.l7policies.iter().enumerate() {
+            let pool = conf.pool_for(Some(place as u16)).map(|pool| pool.id);
+            assert_eq!(
+                pool.map(L7ActionSpec::RedirectToPool).unwrap_or(policy.action.clone()),
+                policy.action
+            );
+        }
         for client in CLIENTS {
             conf.admits(client);
         }
