@@ -4,6 +4,7 @@
 mod change;
 mod failure;
 mod http;
+mod layer7;
 mod limit;
 mod rig;
 mod storm;

@@ -17,7 +17,7 @@ use uuid::Uuid;
 /// Longer than anything takes here, unless it is stuck.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-fn id<K: IdKind>() -> TypedUuid<K> {
+pub(crate) fn id<K: IdKind>() -> TypedUuid<K> {
     TypedUuid::from_untyped_uuid(Uuid::new_v4())
 }
 
