@@ -3,6 +3,7 @@
 
 mod change;
 mod failure;
+mod haproxy;
 mod http;
 mod layer7;
 mod limit;

@@ -1,0 +1,170 @@
+//! The same policies in front of the same members, here and with HAProxy, configured as the original configures it
+//! (`reference/amphora.md` §10): the same answers.
+
+use std::fmt::Write as _;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsRawFd as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use octavia_model::ListenerProtocol;
+use octavia_wire::{L7ActionSpec, L7PolicySpec};
+
+use crate::layer7::{policy, pool, prefix, url};
+use crate::rig::{Client, Message, Origin, Rig, ok};
+
+const HAPROXY: &str = "/usr/sbin/haproxy";
+
+#[test]
+fn answers_the_same() {
+    if !Path::new(HAPROXY).exists() {
+        // `cargo xtask test` installs it.
+        return;
+    }
+    let origins = ["default", "one", "two"].map(|name| {
+        Origin::http(move |request| ok(format!("{name} {}", request.head.split(' ').nth(1).unwrap())))
+    });
+    let mut pools = vec![];
+    let mut policies = vec![];
+    let rig = Rig::start(ListenerProtocol::Http, &[&origins[0]], |spec| {
+        pools = vec![spec.pools[0].id, pool(spec, &[&origins[1]]), pool(spec, &[&origins[2]])];
+        // By position: those that HAProxy looks at first come last here.
+        policies = vec![
+            policy("/a", L7ActionSpec::RedirectToPool(pools[1])),
+            not("/a", L7ActionSpec::RedirectToPool(pools[2])),
+            policy("/a/b/c", url("http://y.example/?z#w", 301)),
+            policy("/a/b", prefix("https://x.example/pre", 308)),
+            policy("/x", url("http://y.example/", 303)),
+            policy("/x/y", prefix("http://never.example", 302)),
+            policy("/p", prefix("http://z.example", 307)),
+            policy("/a/b/c/d", L7ActionSpec::Reject),
+            policy("/q", L7ActionSpec::Reject),
+        ];
+        let mut ordered = policies.clone();
+        ordered.sort_by_key(|policy| turn(&policy.action));
+        spec.listeners[0].l7policies = ordered;
+    });
+    let backend = |action: &L7ActionSpec| match action {
+        L7ActionSpec::RedirectToPool(id) => pools.iter().position(|pool| pool == id),
+        _ => None,
+    };
+    let haproxy = HaProxy::start(&policies, &origins, backend);
+    let mut seen = vec![];
+    for path in [
+        "/a",
+        "/ab",
+        "/a/b",
+        "/a/b?c=d&e",
+        "/a/b/c",
+        "/a/b/c?x",
+        "/a/b/c/d",
+        "/a/b/c/d/e?f",
+        "/x",
+        "/x/y",
+        "/x/y/z",
+        "/p/?",
+        "/q",
+        "/q?/a",
+        "/A",
+        "/",
+        "/?a",
+        "//a/b",
+        "/%61",
+        "/a/../q",
+        "/a/b/%0d%0aX:y",
+    ] {
+        for method in ["GET", "HEAD"] {
+            let request = format!("{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            let [ours, theirs] = [rig.address, haproxy.address].map(|address| ask(address, &request));
+            assert_eq!(essence(&ours), essence(&theirs), "{request}\n{ours:?}\n{theirs:?}");
+            seen.push(ours.status());
+        }
+    }
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen, [200, 301, 303, 307, 308, 403]);
+}
+
+/// A policy for paths that do not begin so.
+fn not(path: &str, action: L7ActionSpec) -> L7PolicySpec {
+    let mut policy = policy(path, action);
+    policy.rules[0].invert = true;
+    policy
+}
+
+/// Which actions are looked at first, whatever their positions.
+fn turn(action: &L7ActionSpec) -> u8 {
+    match action {
+        L7ActionSpec::Reject => 0,
+        L7ActionSpec::RedirectToUrl { .. } | L7ActionSpec::RedirectPrefix { .. } => 1,
+        L7ActionSpec::RedirectToPool(_) => 2,
+    }
+}
+
+fn ask(address: SocketAddr, request: &str) -> Message {
+    let mut client = Client::connect(address);
+    client.send(request);
+    client.message(!request.starts_with("HEAD")).unwrap()
+}
+
+/// What of an answer is the same for everybody: refusals have words of their own.
+fn essence(answer: &Message) -> (u16, Option<&str>, Option<&str>, Option<&str>) {
+    let of_member = (answer.status() == 200).then(|| answer.text());
+    (answer.status(), answer.header("location"), answer.header("cache-control"), of_member)
+}
+
+struct HaProxy {
+    child: Child,
+    address: SocketAddr,
+    _dir: tempfile::TempDir,
+}
+
+impl HaProxy {
+    fn start(
+        policies: &[L7PolicySpec],
+        origins: &[Origin],
+        backend: impl Fn(&L7ActionSpec) -> Option<usize>,
+    ) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        // It inherits the listening socket: who connects before it accepts, waits.
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::empty()).unwrap();
+        let mut config = format!(
+            "global\n    maxconn 100\ndefaults\n    mode http\n    timeout client 20s\n    timeout server 20s\n    \
+             timeout connect 5s\nfrontend listener\n    bind fd@{}\n",
+            socket.as_raw_fd()
+        );
+        for (n, policy) in policies.iter().enumerate() {
+            let rule = &policy.rules[0];
+            writeln!(config, "    acl r{n} path -m beg {}", rule.value).unwrap();
+            let action = match &policy.action {
+                L7ActionSpec::Reject => "http-request deny".to_owned(),
+                L7ActionSpec::RedirectToUrl { location, code } => {
+                    format!("redirect code {code} location {}", location.replace('#', "\\#"))
+                }
+                L7ActionSpec::RedirectPrefix { prefix, code } => {
+                    format!("redirect code {code} prefix {prefix}")
+                }
+                action => format!("use_backend pool{}", backend(action).unwrap()),
+            };
+            writeln!(config, "    {action} if {}r{n}", if rule.invert { "!" } else { "" }).unwrap();
+        }
+        writeln!(config, "    default_backend pool0").unwrap();
+        for (n, origin) in origins.iter().enumerate() {
+            writeln!(config, "backend pool{n}\n    server m {}", origin.address).unwrap();
+        }
+        let path = dir.path().join("haproxy.cfg");
+        std::fs::write(&path, config).unwrap();
+        let mut command = Command::new(HAPROXY);
+        command.arg("-db").arg("-f").arg(path).stdin(Stdio::null()).stdout(Stdio::null());
+        let child = command.spawn().unwrap();
+        Self { child, address: socket.local_addr().unwrap(), _dir: dir }
+    }
+}
+
+impl Drop for HaProxy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
