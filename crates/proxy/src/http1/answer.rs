@@ -71,3 +71,47 @@ fn words(status: u16) -> (&'static str, &'static str) {
         _ => ("Bad Request", "The request is not valid HTTP."),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_of_our_own() {
+        let write = |answer: Answer<'_>| {
+            let mut out = vec![];
+            write_answer(answer, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        let refused = Answer { status: 403, location: None, http11: true, keep_alive: true, to_head: false };
+        let body = "<html><body><h1>403 Forbidden</h1>\nA policy of the load balancer refuses the request.\n</body></html>\n";
+        let length = body.len();
+        let head = format!(
+            "HTTP/1.1 403 Forbidden\r\nContent-Length: {length}\r\nCache-Control: no-cache\r\nContent-Type: text/html\r\n"
+        );
+        assert_eq!(write(refused), format!("{head}\r\n{body}"));
+        assert_eq!(write(Answer { to_head: true, ..refused }), format!("{head}\r\n"));
+        let closing = Answer { keep_alive: false, ..refused };
+        assert_eq!(write(closing), format!("{head}Connection: close\r\n\r\n{body}"));
+        assert_eq!(write(Answer { http11: false, ..closing }), write(closing));
+        let old = Answer { http11: false, ..refused };
+        assert_eq!(write(old), format!("{head}Connection: keep-alive\r\n\r\n{body}"));
+
+        for (status, reason, cached) in [
+            (301, "Moved Permanently", ""),
+            (302, "Found", "Cache-Control: no-cache\r\n"),
+            (303, "See Other", "Cache-Control: no-cache\r\n"),
+            (307, "Temporary Redirect", "Cache-Control: no-cache\r\n"),
+            (308, "Permanent Redirect", ""),
+        ] {
+            for to_head in [false, true] {
+                assert_eq!(
+                    write(Answer { status, location: Some(b"http://a/"), to_head, ..refused }),
+                    format!(
+                        "HTTP/1.1 {status} {reason}\r\nContent-Length: 0\r\n{cached}Location: http://a/\r\n\r\n"
+                    )
+                );
+            }
+        }
+    }
+}
