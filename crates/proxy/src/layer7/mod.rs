@@ -4,8 +4,6 @@
 //! see: the target in origin form, the host of an absolute target, no header that two readers could read differently.
 //! What a rule looks at, and how it is compared, is as with HAProxy; the tests ask it.
 
-#[cfg(test)]
-mod haproxy;
 mod redirect;
 mod rule;
 #[cfg(test)]

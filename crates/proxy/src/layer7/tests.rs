@@ -1,4 +1,4 @@
-//! Tables of rules and heads: what each says of each, and what HAProxy says.
+//! Tables of rules and heads: what each says of each. What HAProxy says is in `tests/it`.
 
 use std::collections::HashMap;
 
@@ -10,22 +10,22 @@ use crate::fuzzing::{policy, rule};
 use crate::http1::header_slots;
 
 /// A policy with these rules.
-pub(super) fn of(rules: &[L7RuleSpec]) -> Policy {
+fn of(rules: &[L7RuleSpec]) -> Policy {
     Policy::compile(&policy(L7ActionSpec::Reject, rules.to_vec()), &HashMap::new()).unwrap()
 }
 
-pub(super) fn with<T>(head: &[u8], then: impl FnOnce(&Request<'_, '_>) -> T) -> T {
+fn with<T>(head: &[u8], then: impl FnOnce(&Request<'_, '_>) -> T) -> T {
     let mut slots = header_slots();
     then(&Request::parse(head, &mut slots).unwrap().unwrap())
 }
 
 /// A GET of `/dir/file.jpg?q=.png` with these header lines.
-pub(super) fn head(lines: &str) -> Vec<u8> {
+fn head(lines: &str) -> Vec<u8> {
     let lines = lines.lines().map(|line| format!("{line}\r\n")).collect::<String>();
     format!("GET /dir/file.jpg?q=.png HTTP/1.1\r\n{lines}\r\n").into_bytes()
 }
 
-pub(super) fn target(method: &str, target: &str, version: &str, host: &str) -> Vec<u8> {
+fn target(method: &str, target: &str, version: &str, host: &str) -> Vec<u8> {
     format!("{method} {target} HTTP/{version}\r\n{host}\r\n").into_bytes()
 }
 

@@ -63,39 +63,7 @@ impl Rig {
     ) -> Self {
         let first = listen::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let address = socket2::SockRef::from(&first).local_addr().unwrap().as_socket().unwrap();
-        let pool = PoolSpec {
-            id: id(),
-            protocol: if protocol == ListenerProtocol::Http { PoolProtocol::Http } else { PoolProtocol::Tcp },
-            algorithm: Algorithm::RoundRobin,
-            members: members.iter().map(|origin| member(origin.address)).collect(),
-            monitor: None,
-        };
-        let listener = ListenerSpec {
-            id: id(),
-            protocol,
-            port: address.port(),
-            connection_limit: None,
-            default_pool: Some(pool.id),
-            insert_headers: vec![],
-            timeouts: TimeoutsSpec {
-                client_data: 8000,
-                member_connect: 2000,
-                member_data: 8000,
-                tcp_inspect: 0,
-            },
-            allowed_cidrs: vec![],
-            l7policies: vec![],
-        };
-        let mut spec = AmphoraSpec {
-            version: WIRE_VERSION,
-            amphora_id: id(),
-            load_balancer_id: id(),
-            generation: 1,
-            fence: 1,
-            vips: vec![address.ip()],
-            listeners: vec![listener],
-            pools: vec![pool],
-        };
+        let mut spec = spec(protocol, address.port(), members);
         tune(&mut spec);
         let names = listen::socket_names(&spec, engine.threads() as u16);
         let mut first = Some(first);
@@ -146,6 +114,38 @@ impl Rig {
         let answer = client.answer();
         client.expect_end();
         answer
+    }
+}
+
+/// One listener on loopback, and its default pool of these members.
+pub(crate) fn spec(protocol: ListenerProtocol, port: u16, members: &[&Origin]) -> AmphoraSpec {
+    let pool = PoolSpec {
+        id: id(),
+        protocol: if protocol == ListenerProtocol::Http { PoolProtocol::Http } else { PoolProtocol::Tcp },
+        algorithm: Algorithm::RoundRobin,
+        members: members.iter().map(|origin| member(origin.address)).collect(),
+        monitor: None,
+    };
+    let listener = ListenerSpec {
+        id: id(),
+        protocol,
+        port,
+        connection_limit: None,
+        default_pool: Some(pool.id),
+        insert_headers: vec![],
+        timeouts: TimeoutsSpec { client_data: 8000, member_connect: 2000, member_data: 8000, tcp_inspect: 0 },
+        allowed_cidrs: vec![],
+        l7policies: vec![],
+    };
+    AmphoraSpec {
+        version: WIRE_VERSION,
+        amphora_id: id(),
+        load_balancer_id: id(),
+        generation: 1,
+        fence: 1,
+        vips: vec![Ipv4Addr::LOCALHOST.into()],
+        listeners: vec![listener],
+        pools: vec![pool],
     }
 }
 

@@ -1,19 +1,15 @@
-//! What HAProxy says: the same rules as it is given them (`reference/amphora.md` §10), asked about the same heads.
+//! The same rules asked about the same heads: the same hold.
 
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use octavia_model::{L7RuleCompareType, L7RuleType};
-use octavia_wire::L7RuleSpec;
+use octavia_model::{L7RuleCompareType, L7RuleType, ListenerProtocol};
+use octavia_proxy::http1::{Request, header_slots};
+use octavia_proxy::layer7::decide;
+use octavia_proxy::{Engine, Snapshot};
+use octavia_wire::{L7ActionSpec, L7PolicySpec, L7RuleSpec};
 
-use super::tests::{head, of, target, with};
-use crate::fuzzing::rule;
-
-const HAPROXY: &str = "/usr/sbin/haproxy";
+use super::HaProxy;
+use crate::rig::{Client, id, spec};
 
 /// Rules over everything that is the same on both sides. Of those for certificates nothing can be asked in clear but
 /// whether there is one.
@@ -115,23 +111,36 @@ fn heads() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn says_the_same() {
-    if !Path::new(HAPROXY).exists() {
-        // `cargo xtask test` installs it.
-        return;
-    }
-    let rules: Vec<_> = RULES.iter().map(|line| rule(line).unwrap()).collect();
-    let haproxy = HaProxy::start(&rules);
-    let mut connection = haproxy.connect();
+fn the_same_rules_hold() {
+    let rules: Vec<_> = RULES.iter().map(|line| rule(line)).collect();
+    let Some(haproxy) = HaProxy::start(&frontend(&rules)) else { return };
+    let mut client = Client::connect(haproxy.address);
+    // A policy for each rule.
+    let policy = |rule: &L7RuleSpec| L7PolicySpec {
+        id: id(),
+        action: L7ActionSpec::Reject,
+        rules: vec![rule.clone()],
+    };
+    let mut spec = spec(ListenerProtocol::Http, 80, &[]);
+    spec.listeners[0].l7policies = rules.iter().map(policy).collect();
+    let snapshot = Snapshot::compile(&spec, Engine::start(1).unwrap().registry()).unwrap();
+    let policies = &snapshot.listener(spec.listeners[0].id).unwrap().policies;
+
     let mut held = vec![0; rules.len()];
-    let policies: Vec<_> = rules.iter().map(|rule| of(std::slice::from_ref(rule))).collect();
     let heads = heads();
     for head in &heads {
-        let theirs = connection.ask(head, rules.len());
+        let mut slots = header_slots();
+        let request = Request::parse(head, &mut slots).unwrap().unwrap();
+        client.send(head);
+        let answer = client.answer();
+        assert_eq!((answer.status(), answer.body.len()), (200, rules.len()), "{}", head.escape_ascii());
+        if answer.header("connection") == Some("close") {
+            client = Client::connect(haproxy.address);
+        }
         for (place, policy) in policies.iter().enumerate() {
-            let ours = with(head, |request| policy.takes(request));
+            let ours = decide(std::slice::from_ref(policy), &request).is_some();
             held[place] += usize::from(ours);
-            assert_eq!(ours, theirs[place], "{}\n{}", RULES[place], head.escape_ascii());
+            assert_eq!(ours, answer.body[place] == b'1', "{}\n{}", RULES[place], head.escape_ascii());
         }
     }
     // A rule that says the same of every head tests nothing, but no head has a certificate, and `$a` names no cookie.
@@ -140,89 +149,32 @@ fn says_the_same() {
     assert!(constant.iter().all(|(_, line)| line.contains("SSL") || line.contains('$')), "{constant:?}");
 }
 
-/// One of our own, that answers by itself which rules hold.
-struct HaProxy {
-    child: Child,
-    socket: PathBuf,
-    _dir: tempfile::TempDir,
-}
-
-impl HaProxy {
-    fn start(rules: &[L7RuleSpec]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let socket = dir.path().join("socket");
-        let path = dir.path().join("haproxy.cfg");
-        std::fs::write(&path, config(rules, &socket)).unwrap();
-        let child = Command::new(HAPROXY)
-            .arg("-db")
-            .arg("-f")
-            .arg(path)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self { child, socket, _dir: dir }
-    }
-
-    fn connect(&self) -> Connection<'_> {
-        let end = Instant::now() + Duration::from_secs(10);
-        loop {
-            match UnixStream::connect(&self.socket) {
-                Ok(stream) => {
-                    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-                    return Connection { haproxy: self, stream };
-                }
-                Err(error) => assert!(Instant::now() < end, "HAProxy does not listen: {error}"),
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+/// `[!]TYPE COMPARE KEY VALUE`, the key `-` where there is none.
+fn rule(line: &str) -> L7RuleSpec {
+    let positive = line.strip_prefix('!');
+    let mut words = positive.unwrap_or(line).splitn(4, ' ');
+    let mut word = || words.next().unwrap();
+    L7RuleSpec {
+        kind: word().parse().unwrap(),
+        compare_type: word().parse().unwrap(),
+        key: Some(word()).filter(|key| *key != "-").map(str::to_owned),
+        value: word().to_owned(),
+        invert: positive.is_some(),
     }
 }
 
-impl Drop for HaProxy {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn head(lines: &str) -> Vec<u8> {
+    let lines = lines.lines().map(|line| format!("{line}\r\n")).collect::<String>();
+    target("GET", "/dir/file.jpg?q=.png", "1.1", &lines)
 }
 
-struct Connection<'a> {
-    haproxy: &'a HaProxy,
-    stream: UnixStream,
+fn target(method: &str, target: &str, version: &str, lines: &str) -> Vec<u8> {
+    format!("{method} {target} HTTP/{version}\r\n{lines}\r\n").into_bytes()
 }
 
-impl Connection<'_> {
-    /// Which of so many rules hold.
-    fn ask(&mut self, head: &[u8], rules: usize) -> Vec<bool> {
-        self.stream.write_all(head).unwrap();
-        let mut answer = vec![];
-        let body = loop {
-            let mut bytes = [0; 4096];
-            let n = self.stream.read(&mut bytes).unwrap();
-            answer.extend_from_slice(&bytes[..n]);
-            let end = answer.windows(4).position(|w| w == b"\r\n\r\n").map(|end| end + 4);
-            if let Some(start) = end
-                && answer.len() >= start + rules
-            {
-                break answer[start..].to_vec();
-            }
-            let (head, answer) = (head.escape_ascii(), answer.escape_ascii());
-            assert!(n > 0, "HAProxy does not take it: {head}\n{answer}");
-        };
-        if answer.windows(17).any(|w| w.eq_ignore_ascii_case(b"connection: close")) {
-            *self = self.haproxy.connect();
-        }
-        assert_eq!(body.len(), rules, "{}", answer.escape_ascii());
-        body.iter().map(|&b| b == b'1').collect()
-    }
-}
-
-fn config(rules: &[L7RuleSpec], socket: &Path) -> String {
-    let mut config = format!(
-        "global\n    maxconn 100\ndefaults\n    mode http\n    timeout client 20s\n    timeout http-request 20s\n\
-         frontend rules\n    bind unix@{}\n",
-        socket.display()
-    );
+/// Answers by itself which rules hold: a digit each.
+fn frontend(rules: &[L7RuleSpec]) -> String {
+    let mut config = String::new();
     let mut said = String::new();
     for (n, rule) in rules.iter().enumerate() {
         let not = if rule.invert { "!" } else { "" };
