@@ -2,7 +2,9 @@
 //!
 //! A pure core: [`decide`] looks at a request's head and says which policy takes it. Rules see what the member will
 //! see: the target in origin form, the host of an absolute target, no header that two readers could read differently.
-//! What a rule looks at, and how it is compared, is as with HAProxy; the tests ask it.
+//! What a rule looks at, and how it is compared, is as with HAProxy; the tests ask it. Two things differ: an absolute
+//! target without a path has the path `/`, and of `Connection` every option is seen. Patterns are those of
+//! [`octavia_model::L7Regex`].
 
 mod redirect;
 mod rule;
