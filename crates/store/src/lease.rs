@@ -280,6 +280,11 @@ impl Store {
         Past { now: codec::micros(now), horizon: codec::micros(self.ahead(now, Duration::MAX)) }
     }
 
+    /// Who is due at this moment.
+    pub(crate) fn due_at(&self, now: Timestamp) -> Condition {
+        due(self.past(now))
+    }
+
     async fn lb_wake_once(&self, lb: LoadBalancerId) -> Result<(), StoreError> {
         let now = codec::micros(self.clock(self.writer()).await?);
         Entity::update_many()

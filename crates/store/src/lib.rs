@@ -17,6 +17,7 @@
 
 mod amphora;
 mod catalogue;
+mod census;
 mod change;
 mod difference;
 mod entity;
@@ -28,6 +29,7 @@ mod inspect;
 mod lease;
 mod ledger;
 mod list;
+mod metrics;
 mod migration;
 mod options;
 mod quota;
@@ -39,6 +41,7 @@ mod vip;
 mod write;
 
 pub use catalogue::{AvailabilityZoneChange, CatalogueError, FlavorChange, ProfileChange};
+pub use census::Census;
 pub use change::Accept;
 pub use error::{ChangeError, Duplicate, ListError, Missing, StoreError};
 pub use fetch::Desired;
@@ -50,6 +53,7 @@ pub use ledger::{Operation, OperationRecord, OperationStart};
 pub use list::{
     Direction, ListQuery, ListenerItem, LoadBalancerItem, Page, PoolItem, Resource, SortKey, TagFilter,
 };
+pub use metrics::StoreMetrics;
 pub use options::{Call, Clock, Interceptor, StoreOptions};
 pub use quota::{Claim, QuotaRecord};
 pub use settle::{Settled, Settlement};

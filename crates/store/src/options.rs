@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use octavia_model::{LoadBalancerId, WorkerId};
 
-use crate::StoreError;
+use crate::{StoreError, StoreMetrics};
 
 /// A clock in place of the database's, for simulation.
 pub trait Clock: Send + Sync + Debug {
@@ -45,6 +45,7 @@ pub struct StoreOptions {
     /// `None` = the database's clock.
     pub clock: Option<Arc<dyn Clock>>,
     pub interceptor: Option<Arc<dyn Interceptor>>,
+    pub metrics: StoreMetrics,
     /// Connections at most, 1 or more; SQLite has one more, for writing.
     pub connections: u32,
     /// How long an operation waits for a connection, or SQLite for its write lock.
@@ -62,6 +63,7 @@ impl Default for StoreOptions {
         Self {
             clock: None,
             interceptor: None,
+            metrics: StoreMetrics::default(),
             connections: 8,
             timeout: Duration::from_secs(10),
             attempts: 8,

@@ -8,24 +8,29 @@ use crate::{ChangeError, ListError, StoreError};
 
 /// Whether an operation failed only because somebody else wrote at the same time.
 pub(crate) trait Conflicting {
-    fn is_conflict(&self) -> bool;
+    /// The store's own error, if it is one.
+    fn of_store(&self) -> Option<&StoreError>;
+
+    fn is_conflict(&self) -> bool {
+        matches!(self.of_store(), Some(StoreError::Conflict(_)))
+    }
 }
 
 impl Conflicting for StoreError {
-    fn is_conflict(&self) -> bool {
-        matches!(self, Self::Conflict(_))
+    fn of_store(&self) -> Option<&StoreError> {
+        Some(self)
     }
 }
 
 impl<E> Conflicting for ChangeError<E> {
-    fn is_conflict(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_conflict())
+    fn of_store(&self) -> Option<&StoreError> {
+        if let Self::Store(error) = self { Some(error) } else { None }
     }
 }
 
 impl Conflicting for ListError {
-    fn is_conflict(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_conflict())
+    fn of_store(&self) -> Option<&StoreError> {
+        if let Self::Store(error) = self { Some(error) } else { None }
     }
 }
 
@@ -66,6 +71,7 @@ macro_rules! framed {
     ($store:expr, $call:expr, $attempt:expr) => {{
         let (store, call) = (&$store, $call);
         let mut tries = $crate::retry::Tries::new(store.options.attempts);
+        store.options.metrics.begun(call.name);
         let outcome = loop {
             let outcome = match store.enter(&call).await {
                 Ok(()) => {
@@ -76,13 +82,20 @@ macro_rules! framed {
                 Err(error) => Err(error.into()),
             };
             match outcome {
-                Err(error) if tries.again(&error) => tries.pause().await,
+                Err(error) if tries.again(&error) => {
+                    store.options.metrics.tried_again(call.name);
+                    tries.pause().await;
+                }
                 outcome => break outcome,
             }
         };
         match outcome {
             Ok(value) => store.leave(&call).await.map(|()| value).map_err(Into::into),
-            Err(error) => Err(error),
+            Err(error) => {
+                let of_store = $crate::retry::Conflicting::of_store(&error);
+                store.options.metrics.failed(call.name, of_store);
+                Err(error)
+            }
         }
     }};
 }

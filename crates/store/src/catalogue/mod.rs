@@ -42,8 +42,8 @@ impl From<DbErr> for CatalogueError {
 }
 
 impl Conflicting for CatalogueError {
-    fn is_conflict(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_conflict())
+    fn of_store(&self) -> Option<&StoreError> {
+        if let Self::Store(error) = self { Some(error) } else { None }
     }
 }
 

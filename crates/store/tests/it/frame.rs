@@ -16,10 +16,16 @@ use crate::sample;
 
 /// Refuses `conflicts` times with a conflict, then loses `lost` answers.
 #[derive(Debug, Default)]
-struct Trouble {
+pub(crate) struct Trouble {
     conflicts: AtomicU32,
     lost: AtomicU32,
     calls: Mutex<Vec<Call>>,
+}
+
+impl Trouble {
+    pub(crate) fn refuse(&self, times: u32) {
+        self.conflicts.store(times, Ordering::Relaxed);
+    }
 }
 
 fn take(counter: &AtomicU32) -> bool {

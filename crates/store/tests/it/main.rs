@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the runner shows it for failed tests")]
 
 mod catalogue;
+mod census;
 mod change;
 mod crash;
 mod databases;
