@@ -173,6 +173,7 @@ impl Attempt<'_> {
                 (Err(StepError::Store(StoreError::LeaseLost)), _) => return Err(StoreError::LeaseLost),
                 (Err(error), step) => {
                     tracing::warn!(%step, %error, "a step failed");
+                    self.options.metrics.step_failed();
                     self.fail_at_once(desired, &error).await?;
                     trouble.failed.push((step, error));
                 }

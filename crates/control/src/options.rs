@@ -9,7 +9,7 @@ use octavia_cloud::{CertIssuer, Compute, Network};
 use octavia_plan::PlanOptions;
 use octavia_store::Store;
 
-use crate::{Agents, Clock, Random};
+use crate::{Agents, Clock, HealthMetrics, Random, WorkerMetrics};
 
 /// The outside, as the controller sees it.
 #[derive(Debug, Clone)]
@@ -42,6 +42,7 @@ pub struct WorkerOptions {
     pub boot_patience: SignedDuration,
     /// Where an agent's REST API listens, if the compute service cannot be asked.
     pub agent_port: u16,
+    pub metrics: WorkerMetrics,
 }
 
 impl WorkerOptions {
@@ -56,6 +57,7 @@ impl WorkerOptions {
             resync: SignedDuration::from_secs(30),
             boot_patience: SignedDuration::from_secs(15),
             agent_port: 9443,
+            metrics: WorkerMetrics::default(),
         }
     }
 }
@@ -86,6 +88,7 @@ pub struct HealthOptions {
     pub statistics_interval: SignedDuration,
     /// How often silence is looked for.
     pub scan_interval: Duration,
+    pub metrics: HealthMetrics,
 }
 
 impl HealthOptions {
@@ -96,6 +99,7 @@ impl HealthOptions {
             flush_interval: Duration::from_millis(100),
             statistics_interval: SignedDuration::from_secs(3),
             scan_interval: Duration::from_secs(3),
+            metrics: HealthMetrics::default(),
         }
     }
 }

@@ -147,6 +147,15 @@ impl Worker {
     ///
     /// Errors are the database's only: everything else is an outcome.
     pub async fn reconcile_one(&self, lb: LoadBalancerId) -> Result<Reconciled, StoreError> {
+        let started_at = self.parts.clock.now();
+        let outcome = self.reconcile(lb).await;
+        // A clock that was stepped back meanwhile tells nothing.
+        let elapsed = self.parts.clock.now().duration_since(started_at).try_into().unwrap_or_default();
+        self.options.metrics.reconciled(outcome.as_ref().ok(), elapsed);
+        outcome
+    }
+
+    async fn reconcile(&self, lb: LoadBalancerId) -> Result<Reconciled, StoreError> {
         let Some(lease) = self.parts.store.lease_acquire(lb, self.id, self.options.lease_ttl).await? else {
             return Ok(Reconciled::NotOurs);
         };

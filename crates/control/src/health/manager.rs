@@ -12,6 +12,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 
 use super::heard::{Due, Heard};
+use crate::metrics::Refusal;
 use crate::{Clock, HealthOptions, Stop};
 
 /// At most one line of log of each kind of complaint in this time.
@@ -123,10 +124,14 @@ impl HealthManager {
         match Heartbeat::open(datagram, self.options.heartbeat_key.reveal().as_bytes()) {
             Ok(beat) => {
                 if self.state().heard.note(beat, self.clock.now()) {
+                    self.options.metrics.accepted();
                     self.heard_something.notify_one();
+                } else {
+                    self.options.metrics.refused(Refusal::Old);
                 }
             }
             Err(error) => {
+                self.options.metrics.refused(Refusal::NoHeartbeat(&error));
                 if self.state().may_complain(Complaint::BadDatagram, self.clock.now()) {
                     tracing::warn!(%error, "a datagram that is no heartbeat of ours (more may follow unsaid)");
                 }
@@ -188,6 +193,7 @@ impl HealthManager {
             return Ok(self.store.heartbeat_apply(&write).await?.then_some(write.alive));
         }
         let Some(context) = self.store.health_context(beat.id).await? else {
+            self.options.metrics.refused(Refusal::UnknownAmphora);
             let mut state = self.state();
             state.heard.forget(beat.id);
             if state.may_complain(Complaint::Unknown, self.clock.now()) {
@@ -235,6 +241,7 @@ impl HealthManager {
             let silent = silent.filter(|row| !heard.is_on_its_way(row.id, row.seq));
             (there.clone(), silent.map(|row| row.id).collect())
         };
+        self.options.metrics.silent.set(silent.len().try_into().unwrap_or(i64::MAX));
         if own_fault(silent.len(), heard.len()) {
             if self.state().may_complain(Complaint::OwnFault, now) {
                 let (silent, heard) = (silent.len(), heard.len());
