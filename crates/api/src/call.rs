@@ -9,6 +9,7 @@ use octavia_model::ProjectId;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::audit::Trail;
 use crate::body::Document;
 use crate::endpoint::Endpoint;
 use crate::fault::Fault;
@@ -26,6 +27,8 @@ pub(crate) struct Call {
     pub(crate) body: Body,
     /// The URL as the client wrote it, without the query.
     pub(crate) url: String,
+    /// What the record of a write will tell of it.
+    pub(crate) trail: Trail,
 }
 
 #[derive(Debug)]

@@ -7,12 +7,18 @@
 
 #![forbid(unsafe_code)]
 
+mod account;
+mod audit;
 mod auth;
 mod body;
 mod call;
+mod cors;
 mod endpoint;
 mod fault;
+mod forwarded;
 mod handler;
+mod healthcheck;
+mod metrics;
 mod offer;
 mod options;
 mod page;
@@ -30,8 +36,13 @@ use std::sync::Arc;
 use octavia_cloud::Network;
 use octavia_store::Store;
 
+pub use audit::{Audit, AuditSink};
 pub use auth::Authentication;
+pub use cors::CorsOptions;
 pub use endpoint::{ENDPOINTS, Endpoint};
+pub use forwarded::Peer;
+pub use healthcheck::{HealthcheckBackend, HealthcheckOptions};
+pub use metrics::ApiMetrics;
 pub use options::{ApiOptions, DataPlane, PendingWrites};
 pub use server::router;
 
@@ -43,4 +54,6 @@ pub struct ApiState {
     pub network: Arc<dyn Network>,
     pub authentication: Authentication,
     pub options: Arc<ApiOptions>,
+    pub metrics: ApiMetrics,
+    pub audit: Audit,
 }

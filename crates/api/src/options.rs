@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use octavia_model::{Limit, Quota};
 
+use crate::{CorsOptions, HealthcheckOptions};
+
 /// Whether writes are accepted while an earlier one is still being applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PendingWrites {
@@ -39,6 +41,10 @@ pub struct ApiOptions {
     /// Replaces scheme and host in links, for an API behind a proxy.
     pub api_base_uri: Option<String>,
     pub data_plane: DataPlane,
+    /// A proxy stands in front: what its `Forwarded` and `X-Forwarded-*` say of client, host and path is true.
+    pub proxy_headers: bool,
+    pub cors: CorsOptions,
+    pub healthcheck: HealthcheckOptions,
     /// Bytes; a larger body is refused with 413.
     pub max_body: usize,
     /// How long a body may take to arrive; a slower one is refused with 408.
@@ -76,6 +82,9 @@ impl Default for ApiOptions {
             default_quota: Quota::default(),
             api_base_uri: None,
             data_plane: DataPlane::default(),
+            proxy_headers: false,
+            cors: CorsOptions::default(),
+            healthcheck: HealthcheckOptions::default(),
             max_body: 114_688,
             body_timeout: Duration::from_secs(30),
         }

@@ -1,59 +1,79 @@
 //! From bytes to a [`Call`] and back: request ids, authentication, content rules, dispatch.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{OriginalUri, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use http::uri::Authority;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use tracing::Instrument;
 
-use crate::ApiState;
+use crate::account::{self, Account, global_request_id};
 use crate::call::{Answer, Body, Call};
 use crate::endpoint::{self, Target};
 use crate::fault::Fault;
-use crate::handler;
+use crate::forwarded::{Approach, Peer};
+use crate::healthcheck::Healthcheck;
 use crate::query::Query;
 use crate::view::version::VersionsView;
+use crate::{ApiState, audit, cors, handler};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
 
+/// What the router's clones share.
+#[derive(Debug, Clone)]
+struct Server {
+    state: ApiState,
+    /// `None` = there is none.
+    healthcheck: Option<Arc<Healthcheck>>,
+}
+
 /// The whole API, at `/` and, as many clouds have it, below `/load-balancer`. It may be nested elsewhere as well:
-/// links carry the path a request came by.
+/// links carry the path a request came by. A [`Peer`] in a request's extensions tells whose it is.
 pub fn router(state: ApiState) -> Router {
-    Router::new().fallback(serve).with_state(state)
+    let options = &state.options.healthcheck;
+    let healthcheck =
+        options.enabled.then(|| Arc::new(Healthcheck::new(options.clone(), state.store.clone())));
+    Router::new().fallback(serve).with_state(Server { state, healthcheck })
 }
 
 async fn serve(
-    State(state): State<ApiState>,
+    State(server): State<Server>,
     OriginalUri(original): OriginalUri,
     request: Request,
 ) -> Response {
     let request_id = format!("req-{}", uuid::Uuid::new_v4());
     let started = Instant::now();
     let (parts, body) = request.into_parts();
+    let options = Arc::clone(&server.state.options);
+    let peer = parts.extensions.get::<Peer>().copied();
+    let approach = Approach::of(&parts.headers, &original, peer, options.proxy_headers);
     let span = tracing::info_span!(
         "request",
         id = %request_id,
         global_id = global_request_id(&parts.headers),
+        client = approach.client.map(tracing::field::display),
         method = %parts.method,
         path = original.path(),
+        // Of a write: by these, lines of the worker are found.
+        lb = tracing::field::Empty,
+        generation = tracing::field::Empty,
     );
+    let asked = cors::Asked::of(&parts.method, &parts.headers);
+    let account = Account::open(&server.state, &parts, original.path(), &approach, &request_id);
+    let url = approach.url(original.path(), options.api_base_uri.as_deref());
     // A task of its own: a client that hangs up does not cut a write in half, and a panic ends one request only.
-    let task = tokio::spawn(answer(state, parts, original, body).instrument(span.clone()));
+    let task = tokio::spawn(settle(server, account, parts, url, body).instrument(span.clone()));
     let mut response = match task.await {
-        Ok(Ok(response)) => response,
-        Ok(Err(fault)) => {
-            span.in_scope(|| tracing::debug!(%fault, "refused"));
-            fault.into_response()
-        }
+        Ok(response) => response,
         Err(error) => {
             span.in_scope(|| tracing::error!(%error, "the request's task died"));
             Fault::Internal.into_response()
         }
     };
+    cors::permit(&options.cors, asked.as_ref(), response.headers_mut());
     if let Ok(value) = HeaderValue::try_from(&request_id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
@@ -63,34 +83,62 @@ async fn serve(
     response
 }
 
-/// The id a caller gave to a chain of requests, if it looks like one; only ever logged.
-fn global_request_id(headers: &HeaderMap) -> Option<&str> {
-    let text = headers.get(REQUEST_ID)?.to_str().ok()?;
-    let uuid = text.strip_prefix("req-")?;
-    uuid::Uuid::try_parse(uuid).ok().map(|_| text)
+/// Answers, and closes the account.
+async fn settle(
+    server: Server,
+    mut account: Account,
+    parts: Parts,
+    url: String,
+    body: axum::body::Body,
+) -> Response {
+    let response = match answer(server, &mut account, parts, url, body).await {
+        Ok(response) => response,
+        Err(fault) => {
+            tracing::debug!(%fault, "refused");
+            account.reason = Some(audit::reason(&fault));
+            fault.into_response()
+        }
+    };
+    account.status = Some(response.status());
+    response
 }
 
 async fn answer(
-    state: ApiState,
+    server: Server,
+    account: &mut Account,
     parts: Parts,
-    original: Uri,
+    url: String,
     body: axum::body::Body,
 ) -> Result<Response, Fault> {
+    let Server { state, healthcheck } = server;
     if parts.method == Method::OPTIONS {
+        account.label = account::PREFLIGHT;
         return Ok(StatusCode::OK.into_response());
     }
     let path = endpoint::below_mount(parts.uri.path());
     if path.trim_end_matches('/') == "/healthcheck" {
-        return Err(Fault::UnknownPath);
+        let healthcheck = healthcheck.ok_or(Fault::UnknownPath)?;
+        account.label = account::HEALTHCHECK;
+        return healthcheck.answer(&parts, account.approach.client).await;
+    }
+    // Before the caller is known: also who is refused asked for something.
+    let target = endpoint::resolve(&parts.method, path);
+    match &target {
+        Ok(Target::Versions) => account.label = account::VERSIONS,
+        Ok(Target::Root) => account.label = account::ROOT,
+        Ok(Target::Endpoint(endpoint, parameters)) => {
+            account.endpoint = Some((endpoint, parameters.clone()));
+        }
+        Err(_) => {}
     }
     let caller = if endpoint::is_public(path) {
         None
     } else {
         Some(state.authentication.caller(&parts.headers).await?)
     };
+    account.caller.clone_from(&caller);
     check_accept(&parts.headers)?;
-    let url = full_url(&state, &parts.headers, &original);
-    let (endpoint, parameters, caller) = match (endpoint::resolve(&parts.method, path)?, caller) {
+    let (endpoint, parameters, caller) = match (target?, caller) {
         (Target::Endpoint(endpoint, parameters), Some(caller)) => (endpoint, parameters, caller),
         (Target::Root, _) => return Ok(axum::Json("v2").into_response()),
         (Target::Versions | Target::Endpoint(..), _) => {
@@ -108,8 +156,15 @@ async fn answer(
     if parts.method == Method::POST || parts.method == Method::PUT {
         body.check_type()?;
     }
-    let call = Call { state, endpoint, parameters, caller, query, body, url };
-    handler::dispatch(&call).await.map(Answer::into_response)
+    let trail = account.trail.clone();
+    let call = Call { state, endpoint, parameters, caller, query, body, url, trail };
+    let answer = handler::dispatch(&call).await?;
+    if let Answer::Json(_, document) = &answer
+        && account.trail.is_on()
+    {
+        account.answer = Some(document.clone());
+    }
+    Ok(answer.into_response())
 }
 
 /// Only JSON is answered: some range of the Accept header must allow it.
@@ -132,18 +187,4 @@ fn check_accept(headers: &HeaderMap) -> Result<(), Fault> {
         !refused && matches!(kind, "application/json" | "application/*" | "*/*" | "*")
     };
     if ranges.any(allows_json) { Ok(()) } else { Err(Fault::NotAcceptable) }
-}
-
-/// The URL the client wrote, without the query.
-fn full_url(state: &ApiState, headers: &HeaderMap, original: &Uri) -> String {
-    let path = original.path();
-    if let Some(base) = &state.options.api_base_uri {
-        return format!("{}{path}", base.trim_end_matches('/'));
-    }
-    let named = headers
-        .get(header::HOST)
-        .and_then(|host| Authority::try_from(host.as_bytes()).ok())
-        .or_else(|| original.authority().cloned());
-    let host = named.as_ref().map_or("localhost", Authority::as_str);
-    format!("http://{host}{path}")
 }

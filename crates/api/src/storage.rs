@@ -174,17 +174,33 @@ impl Call {
         id: LoadBalancerId,
         claim: Option<Claim<'_>>,
         refused: impl Fn(ProvisioningStatus) -> Fault,
-        change: impl FnMut(&mut LoadBalancerGraph) -> Result<(), Fault> + Send,
+        mut change: impl FnMut(&mut LoadBalancerGraph) -> Result<(), Fault> + Send,
     ) -> Result<LoadBalancerGraph, Fault> {
         // The rules set the root's status themselves: one that is still being created stays so.
         let accept = Accept { statuses, root_status_after: None };
-        match self.state.store.lb_change_within(id, accept, claim, change).await {
-            Ok(((), graph)) => Ok(graph),
+        let mut before = None;
+        let watched = |graph: &mut LoadBalancerGraph| {
+            before = self.trail.is_on().then(|| graph.clone());
+            change(graph)
+        };
+        match self.state.store.lb_change_within(id, accept, claim, watched).await {
+            Ok(((), graph)) => {
+                self.written(before.as_ref(), &graph);
+                Ok(graph)
+            }
             Err(ChangeError::NotFound) => Err(Fault::not_found("Load Balancer", id)),
             Err(ChangeError::Refused(status)) => Err(refused(status)),
             Err(ChangeError::Rejected(fault)) => Err(fault),
             Err(ChangeError::Store(error)) => Err(error.into()),
         }
+    }
+
+    /// Notes a write of the load balancer for the request's record and its lines in the log.
+    pub(crate) fn written(&self, before: Option<&LoadBalancerGraph>, after: &LoadBalancerGraph) {
+        let span = tracing::Span::current();
+        span.record("lb", tracing::field::display(after.load_balancer.id));
+        span.record("generation", after.load_balancer.generation);
+        self.trail.tree(before, after);
     }
 
     /// The query of a list of what belongs to no project: there `project_id` is one more key it does not have.

@@ -13,19 +13,23 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use jiff::SignedDuration;
-use octavia_api::{ApiState, Authentication};
+use octavia_api::{ApiMetrics, ApiState, Audit, Authentication};
 use octavia_cloud::local::{IDENTITY_PATH, LOAD_BALANCER_PATH, LocalCloud, LocalOptions, NETWORK_PATH};
 use octavia_cloud::{Compute, Network, NoopCompute, NoopNetwork};
 use octavia_control::{
-    Agents, BootOptions, Controller, ControllerOptions, HealthOptions, HeartbeatKey, HousekeepingOptions,
-    MutualTlsAgents, MutualTlsOptions, NoopAgents, Parts, SystemClock, SystemRandom, WorkerOptions,
+    Agents, BootOptions, Controller, ControllerOptions, HealthMetrics, HealthOptions, HeartbeatKey,
+    HousekeepingOptions, MutualTlsAgents, MutualTlsOptions, NoopAgents, Parts, SystemClock, SystemRandom,
+    WorkerMetrics, WorkerOptions,
 };
 use octavia_store::Store;
+use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::args::{AuthStrategy, NetworkKind};
+use crate::audit::AuditWriter;
+use crate::metrics::Metrics;
 use crate::server;
 use crate::settings::Settings;
 use crate::signal::StopSignals;
@@ -34,8 +38,8 @@ use crate::state_dir::StateDir;
 /// A hundred years.
 const NEVER: SignedDuration = SignedDuration::from_hours(100 * 365 * 24);
 const HEARTBEAT_PORT: u16 = 5555;
-/// How long clients may take to finish what they have begun when the service stops.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long work under way, and then records that wait, may take when the service stops.
+const GRACE: Duration = Duration::from_secs(15);
 
 pub(crate) async fn run(state_dir: PathBuf, settings: Settings) -> anyhow::Result<ExitCode> {
     let mut signals = StopSignals::listen()?;
@@ -58,7 +62,10 @@ pub(crate) struct AllInOne {
     url: String,
     clouds_yaml: PathBuf,
     controller: Controller,
-    server: JoinHandle<()>,
+    servers: Vec<JoinHandle<()>>,
+    /// How long requests may take to end.
+    grace: Duration,
+    audit: Option<AuditWriter>,
     stop: watch::Sender<bool>,
     // Last, so that the directory is ours until all else has ended.
     _cloud: Arc<LocalCloud>,
@@ -80,7 +87,27 @@ impl AllInOne {
             NetworkKind::Loopback => cloud.network(),
             NetworkKind::Noop => Arc::new(NoopNetwork),
         };
-        let controller = start_controller(&cloud, &store, Arc::clone(&network), settings).await?;
+        let counters = Counters::default();
+        let controller = start_controller(&cloud, &store, Arc::clone(&network), settings, &counters).await?;
+        let audit = match settings.audit.enabled {
+            true => Some(AuditWriter::start(&settings.audit)?),
+            false => None,
+        };
+        let (stop, stopped) = watch::channel(false);
+        let mut servers = vec![];
+        if settings.metrics.enabled {
+            let metrics = Metrics::new(store.clone(), settings.metrics.refresh, |registry| {
+                counters.register(registry);
+                settings.store.metrics.register(registry);
+                audit.iter().for_each(|audit| audit.log().register(registry));
+            });
+            let listener = TcpListener::bind(settings.metrics.bind)
+                .await
+                .with_context(|| format!("[metrics]: cannot listen at {}", settings.metrics.bind))?;
+            let url = format!("http://{}/metrics", reachable(listener.local_addr()?));
+            write_atomically(&state.join("metrics.url"), &format!("{url}\n"))?;
+            servers.push(tokio::spawn(server::serve(listener, metrics.router(), stopped.clone())));
+        }
 
         let authentication = match settings.auth_strategy {
             AuthStrategy::Keystone => Authentication::Keystone(cloud.identity()),
@@ -91,6 +118,10 @@ impl AllInOne {
             network,
             authentication,
             options: Arc::new(settings.api.clone()),
+            metrics: counters.api.clone(),
+            audit: audit.as_ref().map_or_else(Audit::default, |writer| {
+                Audit::new(Arc::new(writer.log().clone()), settings.audit.ignored_methods.clone())
+            }),
         });
         let app = Router::new()
             .nest_service(IDENTITY_PATH, cloud.identity_router())
@@ -101,9 +132,9 @@ impl AllInOne {
         let clouds_yaml =
             cloud.clouds_yaml(&format!("{url}{IDENTITY_PATH}")).context("clouds.yaml cannot be written")?;
         write_atomically(&state.join("api.url"), &format!("{url}\n"))?;
-        let (stop, stopped) = watch::channel(false);
-        let server = tokio::spawn(server::serve(listener, app, stopped));
-        Ok(Self { url, clouds_yaml, controller, server, stop, _cloud: cloud, _state: state })
+        servers.push(tokio::spawn(server::serve(listener, app, stopped)));
+        let grace = settings.grace;
+        Ok(Self { url, clouds_yaml, controller, servers, grace, audit, stop, _cloud: cloud, _state: state })
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -117,12 +148,32 @@ impl AllInOne {
     /// No new requests, then no new work; what is under way ends well.
     pub(crate) async fn stop(self) {
         let _ = self.stop.send(true);
-        if tokio::time::timeout(GRACE, self.server).await.is_err() {
-            tracing::warn!("some requests did not end in {GRACE:?}");
+        let requests = futures::future::join_all(self.servers);
+        if tokio::time::timeout(self.grace, requests).await.is_err() {
+            tracing::warn!("some requests did not end in {:?}", self.grace);
         }
-        if tokio::time::timeout(GRACE * 3, self.controller.stop()).await.is_err() {
+        if tokio::time::timeout(GRACE, self.controller.stop()).await.is_err() {
             tracing::warn!("some work did not end; the next start takes it up");
         }
+        if let Some(audit) = self.audit {
+            audit.stop(GRACE).await;
+        }
+    }
+}
+
+/// What the parts of the service count, but for the store, which has its own.
+#[derive(Debug, Default)]
+struct Counters {
+    api: ApiMetrics,
+    worker: WorkerMetrics,
+    health: HealthMetrics,
+}
+
+impl Counters {
+    fn register(&self, registry: &mut Registry) {
+        self.api.register(registry);
+        self.worker.register(registry);
+        self.health.register(registry);
     }
 }
 
@@ -149,6 +200,7 @@ async fn start_controller(
     store: &Store,
     network: Arc<dyn Network>,
     settings: &Settings,
+    counters: &Counters,
 ) -> anyhow::Result<Controller> {
     let heartbeats = SocketAddr::new(cloud.management_address(), HEARTBEAT_PORT);
     let key = HeartbeatKey::new(cloud.heartbeat_key());
@@ -188,6 +240,7 @@ async fn start_controller(
     let mut worker = WorkerOptions::new(boot);
     worker.plan.heartbeat_timeout = settings.heartbeat_timeout;
     worker.resync = SignedDuration::from_secs(10);
+    worker.metrics = counters.worker.clone();
     let health = match settings.network {
         NetworkKind::Loopback => {
             let socket = UdpSocket::bind(heartbeats)
@@ -195,6 +248,7 @@ async fn start_controller(
                 .with_context(|| format!("heartbeats cannot be received at {heartbeats}"))?;
             let mut health = HealthOptions::new(key);
             health.heartbeat_timeout = settings.heartbeat_timeout;
+            health.metrics = counters.health.clone();
             health.scan_interval = settings.health_check_interval;
             Some((health, socket))
         }

@@ -4,9 +4,11 @@
 
 mod all_in_one;
 mod args;
+mod audit;
 mod config;
 mod demo;
 mod logging;
+mod metrics;
 mod quickstart;
 mod server;
 mod settings;

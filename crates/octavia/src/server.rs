@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use octavia_api::Peer;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
@@ -43,8 +45,8 @@ async fn serve_within(
             // An error means that the sender is gone: stop as well.
             _ = stopped.wait_for(|stop| *stop) => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -53,7 +55,12 @@ async fn serve_within(
         };
         // Small answers go out at once; that this cannot be had is no reason to refuse.
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(app.clone());
+        let peer = Peer { address, port: stream.local_addr().map_or(0, |local| local.port()) };
+        let app = TowerToHyperService::new(app.clone());
+        let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(peer);
+            app.call(request)
+        });
         let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             if let Err(error) = connection.await {

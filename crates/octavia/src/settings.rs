@@ -14,6 +14,10 @@ use octavia_model::QuotaKind;
 use octavia_store::StoreOptions;
 
 use crate::args::{AllInOneOptions, AuthStrategy, NetworkKind, PendingWrites};
+use crate::audit::AuditSettings;
+use crate::metrics::MetricsSettings;
+
+mod service;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -33,6 +37,10 @@ pub(crate) struct Settings {
     pub(crate) health_check_interval: Duration,
     pub(crate) cleanup_interval: Duration,
     pub(crate) expiry_age: SignedDuration,
+    pub(crate) audit: AuditSettings,
+    pub(crate) metrics: MetricsSettings,
+    /// How long requests may take to end when the service stops.
+    pub(crate) grace: Duration,
     pub(crate) debug: bool,
     pub(crate) log_json: bool,
 }
@@ -100,6 +108,9 @@ impl Reader<'_> {
             health_check_interval: self.seconds(&health_manager::health_check_interval),
             cleanup_interval: self.seconds(&house_keeping::cleanup_interval),
             expiry_age: SignedDuration::from_secs(self.number(&house_keeping::load_balancer_expiry_age)),
+            audit: self.audit(),
+            metrics: self.metrics(),
+            grace: self.grace(),
             debug: self.flag(&DEFAULT::debug),
             log_json: self.flag(&DEFAULT::use_json),
         };
@@ -156,6 +167,9 @@ impl Reader<'_> {
             },
             default_quota: octavia_model::Quota::from_fn(|kind| self.quota(kind)),
             api_base_uri: self.config.all_in_one(&api_settings::api_base_uri).filter(|uri| !uri.is_empty()),
+            proxy_headers: self.flag(&oslo_middleware::enable_proxy_headers_parsing),
+            cors: self.cors(),
+            healthcheck: self.healthcheck(),
             max_body: usize::try_from(self.number(&oslo_middleware::max_request_body_size))
                 .unwrap_or(defaults.max_body),
             body_timeout: defaults.body_timeout,
@@ -355,6 +369,31 @@ mod tests {
             "[quotas]\ndefault_pool_quota = 7",
             "[quotas]\ndefault_member_quota = 7",
             "[quotas]\ndefault_health_monitor_quota = 7",
+            "[DEFAULT]\ngraceful_shutdown_timeout = 7",
+            "[api_settings]\nhealthcheck_enabled = yes",
+            "[api_settings]\nhealthcheck_refresh_interval = 7",
+            "[healthcheck]\ndetailed = yes",
+            "[healthcheck]\nbackends = octavia_db_check",
+            "[healthcheck]\nallowed_source_ranges = 10.0.0.0/8, ::1",
+            "[healthcheck]\nignore_proxied_requests = yes",
+            "[healthcheck]\ndisable_by_file_path = /f",
+            "[healthcheck]\ndisable_by_file_paths = 9876:/f",
+            "[healthcheck]\nenable_by_file_paths = /f",
+            "[cors]\nallowed_origin = https://a.test",
+            "[cors]\nallow_credentials = no",
+            "[cors]\nexpose_headers = x",
+            "[cors]\nmax_age = 7",
+            "[cors]\nallow_methods = GET",
+            "[cors]\nallow_headers = x",
+            "[oslo_middleware]\nenable_proxy_headers_parsing = yes",
+            "[audit]\nenabled = yes",
+            "[audit]\nignore_req_list = DELETE",
+            "[audit]\nfile = /f",
+            "[audit]\nqueue_size = 7",
+            "[metrics]\nenabled = yes",
+            "[metrics]\nbind_host = ::1",
+            "[metrics]\nbind_port = 7",
+            "[metrics]\nrefresh_interval = 7",
         ] {
             let (settings, problems) = read(text);
             assert_eq!(problems, [""; 0], "{text}");
@@ -363,7 +402,7 @@ mod tests {
         let applying = octavia_config::groups()
             .flat_map(|group| group.options)
             .filter(|spec| spec.applies == octavia_config::Applies::Yes);
-        assert_eq!(applying.count(), 35, "an option that applies belongs into the list above");
+        assert_eq!(applying.count(), 60, "an option that applies belongs into the list above");
     }
 
     #[test]
@@ -393,6 +432,19 @@ mod tests {
             "[api_settings]\nauth_strategy = testing",
             "f:2: error: [api_settings] auth_strategy: testing is for the original's own tests; allowed: keystone, \
              noauth",
+        );
+        check(
+            "[healthcheck]\nbackends = octavia_db_check, nonsense",
+            "f:2: error: [healthcheck] backends: there is no check \"nonsense\"; allowed: disable_by_file, \
+             disable_by_files_ports, enable_by_files, octavia_db_check",
+        );
+        check(
+            "[healthcheck]\ndisable_by_file_paths = /f",
+            "f:2: error: [healthcheck] disable_by_file_paths: \"/f\" is not port:path",
+        );
+        check(
+            "[healthcheck]\nallowed_source_ranges = 10.0.0.0/33",
+            "f:2: error: [healthcheck] allowed_source_ranges: \"10.0.0.0/33\" is no network",
         );
         check(
             "[database]\nconnection = oracle://h",

@@ -87,7 +87,9 @@ async fn of_path(call: &Call) -> Result<AvailabilityZone, Fault> {
         true => None,
         false => call.state.store.availability_zone_fetch(name).await?,
     };
-    zone.ok_or_else(|| Fault::not_found("Availability Zone", name))
+    let zone = zone.ok_or_else(|| Fault::not_found("Availability Zone", name))?;
+    call.trail.before(&AvailabilityZoneView::from(&zone));
+    Ok(zone)
 }
 
 fn taken(name: &str) -> Fault {

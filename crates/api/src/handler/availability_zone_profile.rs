@@ -74,7 +74,9 @@ pub(super) async fn delete(call: &Call) -> Result<Answer, Fault> {
 async fn of_path(call: &Call, resource: &'static str) -> Result<AvailabilityZoneProfile, Fault> {
     let id: AvailabilityZoneProfileId = call.id(0, resource)?;
     let profile = call.state.store.availability_zone_profile_fetch(id).await?;
-    profile.ok_or_else(|| Fault::not_found(resource, id))
+    let profile = profile.ok_or_else(|| Fault::not_found(resource, id))?;
+    call.trail.before(&AvailabilityZoneProfileView::from(&profile));
+    Ok(profile)
 }
 
 fn fault(error: CatalogueError, resource: &'static str, id: impl ToString) -> Fault {

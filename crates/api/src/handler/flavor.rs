@@ -80,7 +80,9 @@ pub(super) async fn delete(call: &Call) -> Result<Answer, Fault> {
 
 async fn of_path(call: &Call) -> Result<Flavor, Fault> {
     let id: FlavorId = call.id(0, "Flavor")?;
-    call.state.store.flavor_fetch(id).await?.ok_or_else(|| Fault::not_found("Flavor", id))
+    let flavor = call.state.store.flavor_fetch(id).await?.ok_or_else(|| Fault::not_found("Flavor", id))?;
+    call.trail.before(&FlavorView::from(&flavor));
+    Ok(flavor)
 }
 
 fn fault(error: CatalogueError, id: FlavorId, name: &str) -> Fault {

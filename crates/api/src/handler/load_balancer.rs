@@ -129,7 +129,9 @@ async fn insert(
     for additional in &mut root.additional_vips {
         additional.port_id = port.port_id;
     }
-    Ok(call.state.store.lb_create_within(&graph, call.quota()).await?)
+    let graph = call.state.store.lb_create_within(&graph, call.quota()).await?;
+    call.written(None, &graph);
+    Ok(graph)
 }
 
 /// After a failed create the address goes back, unless the tree may have been stored after all.

@@ -45,6 +45,7 @@ pub(super) async fn update(call: &Call) -> Result<Answer, Fault> {
     let project = project(call);
     call.authorize(&project)?;
     check_storable(&project)?;
+    note_before(call, &project).await?;
     let own = call.state.store.quota_set(&project, |limits| body.apply(limits)).await?;
     Ok(shown(StatusCode::ACCEPTED, &QuotaView::new(&project, &own.or(&call.state.options.default_quota))))
 }
@@ -53,6 +54,7 @@ pub(super) async fn delete(call: &Call) -> Result<Answer, Fault> {
     call.query.only(&[])?;
     let project = project(call);
     call.authorize(&project)?;
+    note_before(call, &project).await?;
     if call.state.store.quota_reset(&project).await? {
         Ok(Answer::Empty(StatusCode::ACCEPTED))
     } else {
@@ -65,6 +67,15 @@ pub(super) fn defaults(call: &Call) -> Result<Answer, Fault> {
     let project = project(call);
     call.authorize(&project)?;
     Ok(shown(StatusCode::OK, &QuotaView::new(&project, &call.state.options.default_quota)))
+}
+
+/// For the record, if there will be one.
+async fn note_before(call: &Call, project: &ProjectId) -> Result<(), Fault> {
+    if call.trail.is_on() {
+        let own = call.state.store.quota_fetch(project).await?.unwrap_or_default();
+        call.trail.before(&QuotaView::new(project, &own.or(&call.state.options.default_quota)));
+    }
+    Ok(())
 }
 
 fn project(call: &Call) -> ProjectId {

@@ -1,11 +1,13 @@
 //! The API as its clients see it, over a real store in memory and a small network and identity of the tests' own.
 
+mod audit;
 mod authorization;
 mod catalogue;
 mod create;
 mod failures;
 mod hostile;
 mod lists;
+mod operator;
 mod pending;
 mod quotas;
 mod refused;

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, Request, StatusCode};
-use octavia_api::{ApiOptions, ApiState, Authentication, PendingWrites};
+use octavia_api::{ApiMetrics, ApiOptions, ApiState, Audit, Authentication, PendingWrites};
 use octavia_cloud::{
     CloudError, Identity, IdentityError, Network, NetworkInfo, PortInfo, RequestContext, SubnetInfo, VipPort,
     VipRequest,
@@ -219,16 +219,35 @@ impl World {
 
     /// A store whose operations an interceptor can make fail.
     pub(crate) async fn intercepted(interceptor: Arc<dyn Interceptor>) -> Self {
+        Self::intercepted_with(ApiOptions::default(), interceptor).await
+    }
+
+    pub(crate) async fn intercepted_with(options: ApiOptions, interceptor: Arc<dyn Interceptor>) -> Self {
         let store = StoreOptions { interceptor: Some(interceptor), ..StoreOptions::default() };
         let authentication = Authentication::Keystone(Arc::new(FakeIdentity));
-        Self::build(ApiOptions::default(), authentication, store).await
+        Self::build(options, authentication, store).await
     }
 
     async fn assemble(options: ApiOptions, authentication: Authentication) -> Self {
         Self::build(options, authentication, StoreOptions::default()).await
     }
 
+    /// One whose writes are recorded.
+    pub(crate) async fn audited(options: ApiOptions, audit: Audit) -> Self {
+        let authentication = Authentication::Keystone(Arc::new(FakeIdentity));
+        Self::build_with(options, authentication, StoreOptions::default(), audit).await
+    }
+
     async fn build(options: ApiOptions, authentication: Authentication, store: StoreOptions) -> Self {
+        Self::build_with(options, authentication, store, Audit::default()).await
+    }
+
+    async fn build_with(
+        options: ApiOptions,
+        authentication: Authentication,
+        store: StoreOptions,
+        audit: Audit,
+    ) -> Self {
         let store = Store::connect("sqlite::memory:", store).await.expect("a store");
         store.migrate().await.expect("a schema");
         let network = Arc::new(FakeNetwork::default());
@@ -237,6 +256,8 @@ impl World {
             network: network.clone(),
             authentication,
             options: Arc::new(options),
+            metrics: ApiMetrics::default(),
+            audit,
         });
         Self { router, store, network }
     }

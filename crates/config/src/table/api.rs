@@ -62,7 +62,7 @@ options! {
         /// Log all options at the start.
         log_options: bool = row::flag().default("true");
         /// Seconds to finish in when asked to stop; 0 = any time.
-        graceful_shutdown_timeout: i64 = row::int().default("60");
+        graceful_shutdown_timeout: i64 = row::int_in(Some(0), Some(86400)).default("60").all_in_one("5").applies();
     }
 
     /// The REST API.
@@ -101,9 +101,9 @@ options! {
         /// Minimum UDP-CONNECT delay; negative disables limit.
         udp_connect_min_interval_health_monitor: i64 = row::int().default("3").applies();
         /// Expose unauthenticated /healthcheck.
-        healthcheck_enabled: bool = row::flag().default("false");
+        healthcheck_enabled: bool = row::flag().default("false").applies();
         /// Seconds healthcheck plugin results are cached.
-        healthcheck_refresh_interval: i64 = row::int().default("5");
+        healthcheck_refresh_interval: i64 = row::int_in(Some(0), Some(86400)).default("5").applies();
         /// Ciphers stored on new TLS listeners.
         default_listener_ciphers: String = row::text().default("TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384:DHE-RSA-CHACHA20-POLY1305");
         /// Ciphers stored on new TLS pools.
@@ -172,13 +172,30 @@ options! {
         default_l7rule_quota: i64 = row::int().default("-1");
     }
 
-    /// Records of who called what.
+    /// Records of who wrote what, or tried to: a JSON object a line, after the CADF event model. Reads are not recorded.
     audit {
-        /// CADF audit middleware.
-        enabled: bool = row::flag().default("false");
+        /// Make records of writes and of refused writes.
+        enabled: bool = row::flag().default("false").applies();
         /// CADF map file.
-        audit_map_file: String = row::text().default("/etc/octavia/octavia_api_audit_map.conf");
-        /// HTTP methods not audited.
-        ignore_req_list: String = row::text().default("");
+        audit_map_file: String = row::text().default("/etc/octavia/octavia_api_audit_map.conf").not_here(OWN_MAP);
+        /// HTTP methods not audited, separated by commas.
+        ignore_req_list: String = row::text().default("").applies();
+        /// File that records are appended to, opened anew on SIGHUP; among the lines of the log if unset.
+        file: String = row::text().ours().applies();
+        /// Records that may wait for a slow disk; what comes beyond is lost, counted and said.
+        queue_size: i64 = row::int_in(Some(1), Some(1000000)).default("1000").ours().applies();
+    }
+
+    /// Numbers about this service for Prometheus, at /metrics of an address of their own. Whoever reaches it may read
+    /// them.
+    metrics {
+        /// Serve them.
+        enabled: bool = row::flag().default("false").ours().applies();
+        /// Address to listen at.
+        bind_host: IpAddr = row::ip().default("127.0.0.1").ours().applies();
+        /// Port to listen at; 0 = any free one. The URL is written to metrics.url in the state directory.
+        bind_port: u16 = row::port().default("9877").ours().applies();
+        /// Seconds for which counts of load balancers are used again, instead of asking the database for each scrape.
+        refresh_interval: i64 = row::int_in(Some(1), Some(86400)).default("15").ours().applies();
     }
 }

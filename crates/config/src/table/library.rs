@@ -124,7 +124,7 @@ options! {
     /// In front of the API.
     oslo_middleware open {
         /// Believe X-Forwarded-* of a proxy in front.
-        enable_proxy_headers_parsing: bool = row::flag().default("false");
+        enable_proxy_headers_parsing: bool = row::flag().default("false").applies();
         /// Bytes of a request's body at most.
         max_request_body_size: i64 = row::int_in(Some(1024), Some(1073741824)).default("114688").applies();
         /// Users for HTTP basic authentication.
@@ -158,35 +158,35 @@ options! {
     /// Browsers that call the API from other origins.
     cors open {
         /// Origins that browsers may call from.
-        allowed_origin: Vec<String> = row::list();
+        allowed_origin: Vec<String> = row::list().applies();
         /// Let them send credentials.
-        allow_credentials: bool = row::flag().default("true");
+        allow_credentials: bool = row::flag().default("true").applies();
         /// Headers of answers that scripts may read.
-        expose_headers: Vec<String> = row::list().default("");
+        expose_headers: Vec<String> = row::list().default("X-Auth-Token,X-Openstack-Request-Id").applies();
         /// Seconds a browser may remember all this.
-        max_age: i64 = row::int().default("3600");
+        max_age: i64 = row::int_in(Some(0), Some(4294967295)).default("3600").applies();
         /// Methods they may use.
-        allow_methods: Vec<String> = row::list().default("OPTIONS,GET,HEAD,POST,PUT,DELETE,TRACE,PATCH");
+        allow_methods: Vec<String> = row::list().default("GET,PUT,POST,DELETE").applies();
         /// Headers they may send.
-        allow_headers: Vec<String> = row::list().default("");
+        allow_headers: Vec<String> = row::list().default("X-Auth-Token,X-Openstack-Request-Id").applies();
     }
 
     /// What /healthcheck answers.
     healthcheck open {
         /// Say more in answers of /healthcheck.
-        detailed: bool = row::flag().default("false");
-        /// Checks to make.
-        backends: Vec<String> = row::list().default("");
+        detailed: bool = row::flag().default("false").applies();
+        /// Checks to make: disable_by_file, disable_by_files_ports, enable_by_files, octavia_db_check.
+        backends: Vec<String> = row::list().default("").applies();
         /// Networks that may ask.
-        allowed_source_ranges: Vec<String> = row::list().default("");
+        allowed_source_ranges: Vec<String> = row::list().default("").applies();
         /// Do not answer what came through a proxy.
-        ignore_proxied_requests: bool = row::flag().default("false");
+        ignore_proxied_requests: bool = row::flag().default("false").applies();
         /// Answer 503 while this file is there.
-        disable_by_file_path: String = row::text();
+        disable_by_file_path: String = row::text().applies();
         /// The same by port, port:path each.
-        disable_by_file_paths: Vec<String> = row::list().default("");
+        disable_by_file_paths: Vec<String> = row::list().default("").applies();
         /// Answer 503 unless one of these files is there.
-        enable_by_file_paths: Vec<String> = row::list().default("");
+        enable_by_file_paths: Vec<String> = row::list().default("").applies();
     }
 
     /// Messages between processes.

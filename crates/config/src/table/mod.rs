@@ -56,7 +56,7 @@ use crate::spec::Group;
 /// Each option under its group and name, typed.
 pub mod option {
     pub use super::amphora::{amphora_agent, haproxy_amphora, keepalived_vrrp};
-    pub use super::api::{DEFAULT, api_settings, audit, networking, quotas};
+    pub use super::api::{DEFAULT, api_settings, audit, metrics, networking, quotas};
     pub use super::cloud::{certificates, cinder, compute, glance, neutron, nova, service_auth};
     pub use super::controller::{controller_worker, driver_agent, health_manager, house_keeping, task_flow};
     pub use super::library::{
@@ -97,6 +97,7 @@ mod reason {
     pub(super) const ONE_PROCESS: &str = "work is done by tasks of one process";
     pub(super) const OWN_AGENT: &str = "the agent is a part of this program";
     pub(super) const OWN_DATABASE: &str = "it is about the original's database library";
+    pub(super) const OWN_MAP: &str = "the table of endpoints says what is recorded, and as what";
     pub(super) const OWN_LOG: &str = "the log has a format of its own; --log chooses levels";
     pub(super) const STDERR: &str = "the log goes to standard error, for systemd or a container to keep";
     pub(super) const UNUSED: &str = "the original does not use it either";

@@ -10,6 +10,7 @@ mod config;
 mod disk;
 mod members;
 mod native;
+mod operator;
 mod ports;
 mod quickstart;
 mod sdk;
