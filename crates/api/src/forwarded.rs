@@ -173,6 +173,7 @@ fn split_unquoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use http::{HeaderName, HeaderValue};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -259,6 +260,29 @@ mod tests {
         ];
         for (headers, expected) in cases {
             assert_eq!(check(headers, true), *expected, "{headers:?}");
+        }
+    }
+
+    proptest! {
+        /// Whatever the headers say, a link is a link to here, and has what it should have at its end.
+        #[test]
+        fn links_are_links(
+            forwarded in proptest::option::of("[ -~]{0,60}"),
+            words in proptest::collection::vec("[ -~]{0,30}", 4),
+            parts in "(for|host|proto|by)=\"?[a-z0-9.:/@\\[\\];,= ]{0,20}\"?",
+        ) {
+            let names = ["x-forwarded-proto", "x-forwarded-host", "x-forwarded-prefix", "x-forwarded-for"];
+            let mut headers: Vec<(&str, &str)> = names.into_iter().zip(words.iter().map(String::as_str)).collect();
+            headers.extend(forwarded.as_deref().map(|text| ("forwarded", text)));
+            for headers in [headers.clone(), [headers, vec![("forwarded", &parts)]].concat()] {
+                let said = check(&headers, true);
+                let (url, client) = said.rsplit_once(' ').unwrap();
+                let uri: Uri = url.parse().unwrap();
+                prop_assert!(["http", "https"].contains(&uri.scheme_str().unwrap()), "{}", url);
+                prop_assert!(uri.path().ends_with("/v2") && uri.query().is_none(), "{}", url);
+                prop_assert!(!uri.path().contains("//") && !url.contains(['@', '"', '<', '\\']), "{}", url);
+                prop_assert!(client.parse::<IpAddr>().is_ok(), "{}", client);
+            }
         }
     }
 

@@ -95,7 +95,7 @@ impl Finding {
 pub(crate) struct Healthcheck {
     options: HealthcheckOptions,
     store: Store,
-    /// What the database answered last. Who asks meanwhile waits for the same answer.
+    /// What the database answered last. Held while looking: however many ask, one looks.
     database: Mutex<Option<(Instant, Finding)>>,
 }
 
@@ -116,9 +116,11 @@ impl Healthcheck {
             return Err(Fault::MethodNotAllowed { allow: "GET, HEAD".to_owned() });
         }
         let mut findings = vec![];
+        let mut last = self.database.lock().await;
         for backend in &self.options.backends {
-            findings.push(self.find(*backend, peer.map(|peer| peer.port)).await);
+            findings.push(self.find(*backend, peer.map(|peer| peer.port), &mut last).await);
         }
+        drop(last);
         let healthy = findings.iter().all(|finding| finding.healthy);
         let status = match (healthy, &parts.method) {
             (false, _) => StatusCode::SERVICE_UNAVAILABLE,
@@ -143,7 +145,12 @@ impl Healthcheck {
         allowed.is_empty() || source.is_some_and(|source| allowed.iter().any(|net| net.contains(&source)))
     }
 
-    async fn find(&self, backend: HealthcheckBackend, port: Option<u16>) -> Finding {
+    async fn find(
+        &self,
+        backend: HealthcheckBackend,
+        port: Option<u16>,
+        last: &mut Option<(Instant, Finding)>,
+    ) -> Finding {
         match backend {
             HealthcheckBackend::DisableByFile => unless_there(self.options.disable_by_file.as_ref()).await,
             HealthcheckBackend::DisableByFilesPorts => {
@@ -158,13 +165,12 @@ impl Healthcheck {
                 }
                 Finding::new(false, "FILE PATH MISSING", "none of the files is there")
             }
-            HealthcheckBackend::Database => self.database().await,
+            HealthcheckBackend::Database => self.database(last).await,
         }
     }
 
-    async fn database(&self) -> Finding {
-        let mut last = self.database.lock().await;
-        if let Some((asked_at, finding)) = &*last
+    async fn database(&self, last: &mut Option<(Instant, Finding)>) -> Finding {
+        if let Some((asked_at, finding)) = last
             && asked_at.elapsed() < self.options.refresh
         {
             return finding.clone();
@@ -277,7 +283,7 @@ fn html(findings: &[Finding], detailed: bool) -> String {
     for finding in findings {
         let details = if detailed { escaped(&finding.details) } else { String::new() };
         // Writing to a string cannot fail.
-        let _ = write!(rows, "<tr><td>{}</td><td>{details}</td></tr>\n", finding.reason);
+        let _ = writeln!(rows, "<tr><td>{}</td><td>{details}</td></tr>", finding.reason);
     }
     let healthy = findings.iter().all(|finding| finding.healthy);
     let verdict = if healthy { "OK" } else { "Not healthy" };

@@ -117,8 +117,8 @@ async fn answer(
     }
     let path = endpoint::below_mount(parts.uri.path());
     if path.trim_end_matches('/') == "/healthcheck" {
-        let healthcheck = healthcheck.ok_or(Fault::UnknownPath)?;
         account.label = account::HEALTHCHECK;
+        let healthcheck = healthcheck.ok_or(Fault::UnknownPath)?;
         return healthcheck.answer(&parts, account.approach.client).await;
     }
     // Before the caller is known: also who is refused asked for something.

@@ -88,24 +88,23 @@ impl AllInOne {
             NetworkKind::Noop => Arc::new(NoopNetwork),
         };
         let counters = Counters::default();
-        let controller = start_controller(&cloud, &store, Arc::clone(&network), settings, &counters).await?;
         let audit = match settings.audit.enabled {
             true => Some(AuditWriter::start(&settings.audit)?),
             false => None,
         };
+        let metrics_listener = match settings.metrics.enabled {
+            true => Some(listen_for_metrics(&state, settings.metrics.bind).await?),
+            false => None,
+        };
+        let controller = start_controller(&cloud, &store, Arc::clone(&network), settings, &counters).await?;
         let (stop, stopped) = watch::channel(false);
         let mut servers = vec![];
-        if settings.metrics.enabled {
+        if let Some(listener) = metrics_listener {
             let metrics = Metrics::new(store.clone(), settings.metrics.refresh, |registry| {
                 counters.register(registry);
                 settings.store.metrics.register(registry);
                 audit.iter().for_each(|audit| audit.log().register(registry));
             });
-            let listener = TcpListener::bind(settings.metrics.bind)
-                .await
-                .with_context(|| format!("[metrics]: cannot listen at {}", settings.metrics.bind))?;
-            let url = format!("http://{}/metrics", reachable(listener.local_addr()?));
-            write_atomically(&state.join("metrics.url"), &format!("{url}\n"))?;
             servers.push(tokio::spawn(server::serve(listener, metrics.router(), stopped.clone())));
         }
 
@@ -159,6 +158,16 @@ impl AllInOne {
             audit.stop(GRACE).await;
         }
     }
+}
+
+/// Where metrics are asked for. Before anything else runs: an address that cannot be had ends the start.
+async fn listen_for_metrics(state: &StateDir, bind: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(bind)
+        .await
+        .with_context(|| format!("[metrics] bind_host, bind_port: cannot listen at {bind}"))?;
+    let url = format!("http://{}/metrics", reachable(listener.local_addr()?));
+    write_atomically(&state.join("metrics.url"), &format!("{url}\n"))?;
+    Ok(listener)
 }
 
 /// What the parts of the service count, but for the store, which has its own.

@@ -299,7 +299,8 @@ mod tests {
             text
         });
         writer.stop(LIMIT).await;
-        let text = tokio::task::spawn_blocking(move || reader.join().unwrap()).await.unwrap();
+        // The writer has closed the pipe.
+        let text = reader.join().unwrap();
         let told: u64 = text
             .lines()
             .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()?["lost"].as_u64())

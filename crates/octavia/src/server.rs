@@ -110,6 +110,43 @@ mod tests {
         }
     }
 
+    /// What is under way ends well; nothing new begins, on an old connection or on a new one.
+    #[tokio::test]
+    async fn a_stop_lets_requests_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let (begun, go_on) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let handler = {
+            let (begun, go_on) = (Arc::clone(&begun), Arc::clone(&go_on));
+            get(move || async move {
+                begun.add_permits(1);
+                go_on.acquire().await.unwrap().forget();
+                "the whole answer"
+            })
+        };
+        let app = Router::new().route("/", handler);
+        let server = tokio::spawn(serve_within(listener, app, stopped, LIMIT));
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .unwrap();
+        begun.acquire().await.unwrap().forget();
+        stop.send(true).unwrap();
+        let deadline = tokio::time::Instant::now() + LIMIT;
+        while TcpStream::connect(address).await.is_ok() {
+            assert!(tokio::time::Instant::now() < deadline, "it still listens");
+            tokio::task::yield_now().await;
+        }
+        assert!(!server.is_finished());
+        go_on.add_permits(2);
+        let answer = rest(&mut client).await;
+        assert!(answer.ends_with("the whole answer"), "{answer}");
+        assert_eq!(answer.matches("HTTP/1.1 200").count(), 1, "{answer}");
+        tokio::time::timeout(LIMIT, server).await.unwrap().unwrap();
+    }
+
     #[tokio::test]
     async fn a_stop_ends_idle_connections() {
         let (address, stop) = started(LIMIT * 2).await;

@@ -9,6 +9,8 @@ use axum::body::Body;
 use http::{HeaderMap, Request};
 use octavia_api::{ApiOptions, CorsOptions, HealthcheckBackend, HealthcheckOptions, Peer};
 use octavia_store::{Call, Interceptor, StoreError};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -250,4 +252,62 @@ async fn pages_of_other_origins() {
     let (status, headers, _) = raw(&without, request("OPTIONS", "/v2", &question)).await;
     assert_eq!(status, 200);
     assert!(headers.keys().all(|name| !name.as_str().starts_with("access-control-")), "{headers:?}");
+}
+
+/// Whatever clients write, there are no more series than rows of the table; and what has ended is not in flight.
+#[tokio::test]
+async fn requests_are_counted_by_rows_of_the_table() {
+    let world = World::new().await;
+    for (method, path, token) in [
+        ("GET", "/", ""),
+        ("GET", "/v2", MEMBER),
+        ("GET", "/healthcheck", ""),
+        ("OPTIONS", "/v2/lbaas/pools", ""),
+        ("GET", "/v2/lbaas/pools/QzX7", MEMBER),
+        ("GET", "/load-balancer/v2.0/pools/QzX7.json", MEMBER),
+        ("GET", "/v2/lbaas/pools/QzX7/extra/segments", MEMBER),
+        ("DELETE", "/v2/lbaas/pools/QzX7", ""),
+        ("GET", "/v2/lbaas/QzX7", MEMBER),
+        ("QZX7", "/v2/lbaas/pools", MEMBER),
+        ("GET", "/QzX7", ""),
+        ("GET", "/v2/lbaas/pools", "panic"),
+    ] {
+        raw(&world, request(method, path, &[("x-auth-token", token)])).await;
+    }
+    let hung_up =
+        world.router.clone().oneshot(request("GET", "/v2/lbaas/pools", &[("x-auth-token", MEMBER)]));
+    let _ = tokio::time::timeout(Duration::ZERO, hung_up).await;
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    let text = loop {
+        let (mut registry, mut text) = (Registry::default(), String::new());
+        world.metrics.register(&mut registry);
+        encode(&mut text, &registry).expect("encoded");
+        if text.contains("api_requests_in_flight 0") {
+            break text;
+        }
+        assert!(std::time::Instant::now() < deadline, "{text}");
+        tokio::task::yield_now().await;
+    };
+    let mut counted: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("api_requests_total"))
+        .map(|line| line.replace(['{', '}', '"'], "").replace("endpoint=", "").replace("status=", ""))
+        .collect();
+    counted.sort();
+    assert_eq!(
+        counted,
+        [
+            "healthcheck,method=GET,4xx 1",
+            "none,method=GET,4xx 2",
+            "none,method=other,4xx 1",
+            "pools,method=GET,2xx 1",
+            "pools,method=GET,5xx 1",
+            "pools/id,method=DELETE,4xx 1",
+            "pools/id,method=GET,4xx 3",
+            "preflight,method=OPTIONS,2xx 1",
+            "root,method=GET,2xx 1",
+            "versions,method=GET,2xx 1",
+        ]
+    );
+    assert!(!text.contains("QzX7"), "{text}");
 }

@@ -170,6 +170,7 @@ pub(crate) struct World {
     pub(crate) router: axum::Router,
     pub(crate) store: Store,
     pub(crate) network: Arc<FakeNetwork>,
+    pub(crate) metrics: ApiMetrics,
 }
 
 /// An answer, read to its end.
@@ -251,15 +252,16 @@ impl World {
         let store = Store::connect("sqlite::memory:", store).await.expect("a store");
         store.migrate().await.expect("a schema");
         let network = Arc::new(FakeNetwork::default());
+        let metrics = ApiMetrics::default();
         let router = octavia_api::router(ApiState {
             store: store.clone(),
             network: network.clone(),
             authentication,
             options: Arc::new(options),
-            metrics: ApiMetrics::default(),
+            metrics: metrics.clone(),
             audit,
         });
-        Self { router, store, network }
+        Self { router, store, network, metrics }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {

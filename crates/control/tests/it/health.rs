@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use octavia_control::{HealthManager, Stopper};
+use octavia_control::{HealthManager, HealthMetrics, Stopper};
 use octavia_model::{AmphoraId, ListenerId, LoadBalancerId, OperatingStatus as O, ReasonCode, SEQ_FOR_LIFE};
 use octavia_wire::{Heartbeat, ListenerReport, ListenerStats, ListenerWord};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
 use tokio::net::UdpSocket;
 use uuid::Uuid;
 
@@ -78,6 +80,38 @@ async fn what_is_not_a_heartbeat_of_ours_changes_nothing() {
     assert_eq!(rig.statuses(lb).await.operating, O::Offline);
     hear(&health, &good).await;
     assert_eq!(rig.statuses(lb).await.operating, O::Online);
+}
+
+#[tokio::test]
+async fn heartbeats_are_counted_by_what_became_of_them() {
+    let rig = Rig::new().await;
+    let lb = rig.active().await;
+    let (amphora, listener) = parts_of(&rig, lb).await;
+    let metrics = HealthMetrics::default();
+    let health = rig.health_counted(metrics.clone());
+    for seq in [1, 2, 2, 1] {
+        hear(&health, &beat(amphora, listener, seq)).await;
+    }
+    hear(&health, &beat(AmphoraId::new_v4(), listener, 1)).await;
+    for datagram in [vec![], vec![0; 64], vec![1; 64]] {
+        health.datagram(&datagram);
+    }
+    // Time to be silent in, and nobody else is heard: it is not known who is to blame, but it is shown.
+    rig.clock.forward(200);
+    health.scan().await.unwrap();
+    let (mut registry, mut text) = (Registry::default(), String::new());
+    metrics.register(&mut registry);
+    encode(&mut text, &registry).unwrap();
+    for line in [
+        "heartbeats_accepted_total 3",
+        "heartbeats_refused_total{reason=\"old\"} 2",
+        "heartbeats_refused_total{reason=\"unknown_amphora\"} 1",
+        "heartbeats_refused_total{reason=\"short\"} 1",
+        "heartbeats_refused_total{reason=\"signature\"} 2",
+        "amphorae_silent 1",
+    ] {
+        assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
+    }
 }
 
 #[tokio::test]

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use octavia_control::{
-    BootOptions, Clock, HealthManager, HealthOptions, HeartbeatKey, Housekeeping, HousekeepingOptions, Parts,
-    Reconciled, Stop, Stopper, SystemRandom, Worker, WorkerOptions,
+    BootOptions, Clock, HealthManager, HealthMetrics, HealthOptions, HeartbeatKey, Housekeeping,
+    HousekeepingOptions, Parts, Reconciled, Stop, Stopper, SystemRandom, Worker, WorkerOptions,
 };
 use octavia_model::{
     Listener, ListenerId, LoadBalancer, LoadBalancerGraph, LoadBalancerId, NetworkId, PortId, ProjectId,
@@ -94,6 +94,11 @@ impl Rig {
 
     pub(crate) fn health(&self) -> HealthManager {
         let options = HealthOptions::new(HeartbeatKey::new(KEY));
+        HealthManager::new(self.store.clone(), self.parts.clock.clone(), options)
+    }
+
+    pub(crate) fn health_counted(&self, metrics: HealthMetrics) -> HealthManager {
+        let options = HealthOptions { metrics, ..HealthOptions::new(HeartbeatKey::new(KEY)) };
         HealthManager::new(self.store.clone(), self.parts.clock.clone(), options)
     }
 
