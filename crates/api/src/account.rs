@@ -9,7 +9,7 @@ use octavia_cloud::RequestContext;
 use serde_json::Value;
 
 use crate::ApiState;
-use crate::audit::{Event, Trail};
+use crate::audit::{Event, Trail, Who};
 use crate::endpoint::Endpoint;
 use crate::forwarded::Approach;
 
@@ -92,7 +92,8 @@ impl Account {
             answer: self.answer.as_ref(),
             trail: &self.trail,
         };
-        sink.record(event.line());
+        let who = if self.caller.is_some() { Who::Caller } else { Who::Nobody };
+        sink.record(who, event.line());
     }
 }
 
@@ -107,9 +108,41 @@ impl Drop for Account {
     }
 }
 
-/// The id a caller gave to a chain of requests, if it looks like one; only ever logged and recorded.
+/// The id a caller gave to a chain of requests, if it looks like one (`req-` and an UUID with hyphens); only ever
+/// logged and recorded.
 pub(crate) fn global_request_id(headers: &HeaderMap) -> Option<&str> {
     let text = headers.get("x-openstack-request-id")?.to_str().ok()?;
     let uuid = text.strip_prefix("req-")?;
-    uuid::Uuid::try_parse(uuid).ok().map(|_| text)
+    uuid::Uuid::try_parse(uuid).ok().filter(|_| uuid.len() == 36).map(|_| text)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn ids_of_callers() {
+        let good = "req-2f3a0a3c-5d6e-4f70-8192-a3b4c5d6e7f8";
+        let long = format!("{good}{}", "0".repeat(1000));
+        for (value, taken) in [
+            (good, true),
+            ("req-2F3A0A3C-5D6E-4F70-8192-A3B4C5D6E7F8", true),
+            ("2f3a0a3c-5d6e-4f70-8192-a3b4c5d6e7f8", false),
+            ("req-2f3a0a3c5d6e4f708192a3b4c5d6e7f8", false),
+            ("req-{2f3a0a3c-5d6e-4f70-8192-a3b4c5d6e7f8}", false),
+            ("req-urn:uuid:2f3a0a3c-5d6e-4f70-8192-a3b4c5d6e7f8", false),
+            ("req-2f3a0a3c-5d6e-4f70-8192-a3b4c5d6e7f8 lb=x", false),
+            (" req-2f3a0a3c-5d6e-4f70-8192-a3b4c5d6e7f8", false),
+            (long.as_str(), false),
+            ("req-\u{e9}", false),
+            ("req-", false),
+            ("", false),
+        ] {
+            let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            let headers = HeaderMap::from_iter([("x-openstack-request-id".parse().unwrap(), value.clone())]);
+            assert_eq!(global_request_id(&headers).is_some(), taken, "{value:?}");
+        }
+    }
 }

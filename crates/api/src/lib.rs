@@ -36,7 +36,7 @@ use std::sync::Arc;
 use octavia_cloud::Network;
 use octavia_store::Store;
 
-pub use audit::{Audit, AuditSink};
+pub use audit::{Audit, AuditSink, Who};
 pub use auth::Authentication;
 pub use cors::CorsOptions;
 pub use endpoint::{ENDPOINTS, Endpoint};

@@ -6,13 +6,13 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use octavia_api::AuditSink;
+use octavia_api::{AuditSink, Who};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
@@ -35,11 +35,15 @@ pub(crate) struct AuditSettings {
 #[derive(Debug, Clone)]
 pub(crate) struct AuditLog {
     queue: SyncSender<Message>,
+    /// Records that may wait.
+    room: usize,
     shared: Arc<Shared>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
+    /// Records that wait, about.
+    waiting: AtomicUsize,
     /// Lost and not yet told.
     lost: AtomicU64,
     reopen: AtomicBool,
@@ -63,9 +67,16 @@ pub(crate) struct AuditWriter {
 }
 
 impl AuditSink for AuditLog {
-    fn record(&self, line: String) {
+    fn record(&self, who: Who, line: String) {
         self.shared.records.inc();
-        if self.queue.try_send(Message::Record(line)).is_err() {
+        let waiting = self.shared.waiting.fetch_add(1, Ordering::Relaxed);
+        // Anybody can flood us; half of the room is for those who are known.
+        let room = match who {
+            Who::Caller => self.room,
+            Who::Nobody => self.room.div_ceil(2),
+        };
+        if waiting >= room || self.queue.try_send(Message::Record(line)).is_err() {
+            self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
             self.shared.lose();
         }
     }
@@ -111,7 +122,7 @@ impl AuditWriter {
             }
         }
         let (queue, messages) = sync_channel(settings.queue);
-        let log = AuditLog { queue, shared: Arc::default() };
+        let log = AuditLog { queue, room: settings.queue, shared: Arc::default() };
         let mut output = Output::new(settings.file.clone(), Arc::clone(&log.shared));
         let thread = std::thread::Builder::new()
             .name("audit".to_owned())
@@ -183,11 +194,12 @@ impl Output {
         if self.shared.reopen.swap(false, Ordering::AcqRel) {
             self.file = None;
         }
-        if let Message::Record(line) = message
-            && let Err(error) = self.write(&line)
-        {
-            self.shared.lose();
-            self.complain(&format!("an audit record cannot be written: {error}"));
+        if let Message::Record(line) = message {
+            self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
+            if let Err(error) = self.write(&line) {
+                self.shared.lose();
+                self.complain(&format!("an audit record cannot be written: {error}"));
+            }
         }
         self.tell_lost();
     }
@@ -257,7 +269,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (path, old) = (dir.path().join("audit"), dir.path().join("audit.1"));
         let writer = AuditWriter::start(&settings(path.clone(), 10)).unwrap();
-        writer.log().record("one".to_owned());
+        writer.log().record(Who::Caller, "one".to_owned());
         let deadline = Instant::now() + LIMIT;
         while fs::read_to_string(&path).unwrap() != "one\n" {
             assert!(Instant::now() < deadline);
@@ -265,7 +277,7 @@ mod tests {
         }
         fs::rename(&path, &old).unwrap();
         writer.log().reopen();
-        writer.log().record("two".to_owned());
+        writer.log().record(Who::Caller, "two".to_owned());
         writer.stop(LIMIT).await;
         assert_eq!(fs::read_to_string(&path).unwrap(), "two\n");
         assert_eq!(fs::read_to_string(&old).unwrap(), "one\n");
@@ -286,13 +298,22 @@ mod tests {
             0,
         )
         .unwrap();
-        let writer = AuditWriter::start(&settings(path.clone(), 2)).unwrap();
-        // One may be in the writer's hands, two wait.
-        for n in 0..10 {
-            writer.log().record(n.to_string());
+        let writer = AuditWriter::start(&settings(path.clone(), 4)).unwrap();
+        // One may be in the writer's hands, two wait, for whom nobody knows.
+        for _ in 0..10 {
+            writer.log().record(Who::Nobody, "n".to_owned());
         }
         let lost = writer.log().shared.records_lost.get();
         assert!((7..=8).contains(&lost), "{lost}");
+        // There is room for others.
+        writer.log().record(Who::Caller, "c".to_owned());
+        writer.log().record(Who::Caller, "c".to_owned());
+        assert_eq!(writer.log().shared.records_lost.get(), lost);
+        for _ in 0..10 {
+            writer.log().record(Who::Caller, "d".to_owned());
+        }
+        let lost = writer.log().shared.records_lost.get();
+        assert!((17..=18).contains(&lost), "{lost}");
         let reader = std::thread::spawn(move || {
             let mut text = String::new();
             File::open(path).unwrap().read_to_string(&mut text).unwrap();
@@ -306,7 +327,8 @@ mod tests {
             .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()?["lost"].as_u64())
             .sum();
         assert_eq!(told, lost, "{text}");
-        assert_eq!(text.lines().filter(|line| line.len() == 1).count() as u64, 10 - lost, "{text}");
+        assert_eq!(text.lines().filter(|line| line.len() == 1).count() as u64, 22 - lost, "{text}");
+        assert_eq!(text.lines().filter(|line| *line == "c").count(), 2, "{text}");
     }
 
     #[tokio::test]
@@ -316,8 +338,8 @@ mod tests {
         assert!(AuditWriter::start(&settings(nowhere, 1)).is_err());
         // As a disk that is full.
         let writer = AuditWriter::start(&settings("/dev/full".into(), 10)).unwrap();
-        writer.log().record("one".to_owned());
-        writer.log().record("two".to_owned());
+        writer.log().record(Who::Caller, "one".to_owned());
+        writer.log().record(Who::Caller, "two".to_owned());
         let log = writer.log().clone();
         writer.stop(LIMIT).await;
         assert_eq!((log.shared.records.get(), log.shared.records_lost.get()), (2, 2));

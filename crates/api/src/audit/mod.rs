@@ -20,8 +20,17 @@ pub(crate) use trail::Trail;
 
 /// Where records go. Called while a request is answered: it must not wait.
 pub trait AuditSink: Send + Sync + Debug {
-    /// Takes one record: a line of JSON without its end.
-    fn record(&self, line: String);
+    /// Takes one record: a line of JSON without its end. Of what `Nobody` we know did, less may wait, so that a flood
+    /// of it does not push out the rest.
+    fn record(&self, who: Who, line: String);
+}
+
+/// Whose request a record tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// A caller whom the identity service knows.
+    Caller,
+    Nobody,
 }
 
 /// Whether records are made. Cheap to clone; made by default: none.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
 use http::Request;
-use octavia_api::{ApiOptions, Audit, AuditSink, Peer};
+use octavia_api::{ApiOptions, Audit, AuditSink, Peer, Who};
 use serde_json::{Value, json};
 
 use crate::world::{ABSENT, ADMIN, MEMBER, Reply, SUBNET, World};
@@ -13,7 +13,8 @@ use crate::world::{ABSENT, ADMIN, MEMBER, Reply, SUBNET, World};
 struct Records(Mutex<Vec<String>>);
 
 impl AuditSink for Records {
-    fn record(&self, line: String) {
+    fn record(&self, who: Who, line: String) {
+        assert_eq!(who == Who::Nobody, line.contains("\"id\":\"unknown\""), "{line}");
         self.0.lock().expect("not poisoned").push(line);
     }
 }
