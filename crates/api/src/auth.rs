@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::HeaderMap;
-use octavia_cloud::{Identity, IdentityError, RequestContext};
+use octavia_cloud::{Identity, IdentityError, RequestContext, ServiceContext};
 use octavia_model::ProjectId;
 
 use crate::fault::Fault;
@@ -24,7 +24,11 @@ impl Authentication {
             Self::Keystone(identity) => {
                 let refused = || Fault::Unauthorized { auth_uri: identity.auth_uri().to_owned() };
                 let token = first(headers, &["x-auth-token"]).ok_or_else(refused)?;
-                match identity.verify(&token).await {
+                let verified = match first(headers, &["x-service-token"]) {
+                    Some(service) => identity.verify_through(&token, &service).await,
+                    None => identity.verify(&token).await,
+                };
+                match verified {
                     // `noauth` alone makes administrators of everybody.
                     Ok(context) => Ok(RequestContext { is_admin: false, ..context }),
                     Err(IdentityError::InvalidToken) => Err(refused()),
@@ -41,15 +45,30 @@ impl Authentication {
 }
 
 fn context_from_headers(headers: &HeaderMap) -> RequestContext {
-    let user = first(headers, &["x-user-id", "x-user"]).unwrap_or_default();
+    let text = |names: &[&str]| first(headers, names);
+    let project = |names: &[&str]| first(headers, names).map(ProjectId::new);
+    let roles = |names: &[&str]| {
+        let roles = first(headers, names).unwrap_or_default();
+        roles.split(',').map(str::trim).filter(|role| !role.is_empty()).map(str::to_owned).collect()
+    };
+    let user = text(&["x-user-id", "x-user"]).unwrap_or_default();
     RequestContext {
-        user_name: first(headers, &["x-user-name"]).unwrap_or_else(|| user.clone()),
+        user_name: text(&["x-user-name"]).unwrap_or_else(|| user.clone()),
         user_id: user,
-        project_id: first(headers, &["x-project-id", "x-tenant-id", "x-tenant"]).map(ProjectId::new),
-        roles: first(headers, &["x-roles", "x-role"])
-            .map(|roles| roles.split(',').map(|role| role.trim().to_owned()).collect())
-            .unwrap_or_default(),
+        user_domain_id: text(&["x-user-domain-id"]),
+        project_id: project(&["x-project-id", "x-tenant-id", "x-tenant"]),
+        project_domain_id: text(&["x-project-domain-id"]),
+        domain_id: text(&["x-domain-id"]),
+        system_scope: text(&["openstack-system-scope"]),
+        roles: roles(&["x-roles", "x-role"]),
         is_admin: true,
+        service: text(&["x-service-user-id"]).map(|user_id| ServiceContext {
+            user_id,
+            user_domain_id: text(&["x-service-user-domain-id"]),
+            project_id: project(&["x-service-project-id"]),
+            project_domain_id: text(&["x-service-project-domain-id"]),
+            roles: roles(&["x-service-roles"]),
+        }),
     }
 }
 

@@ -4,7 +4,6 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use newtype_uuid::{TypedUuid, TypedUuidKind};
-use octavia_cloud::RequestContext;
 use octavia_model::ProjectId;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -13,6 +12,7 @@ use crate::audit::Trail;
 use crate::body::Document;
 use crate::endpoint::Endpoint;
 use crate::fault::Fault;
+use crate::policy::Caller;
 use crate::query::Query;
 use crate::{ApiState, policy, view};
 
@@ -22,7 +22,7 @@ pub(crate) struct Call {
     pub(crate) state: ApiState,
     pub(crate) endpoint: &'static Endpoint,
     pub(crate) parameters: Vec<String>,
-    pub(crate) caller: RequestContext,
+    pub(crate) caller: Caller,
     pub(crate) query: Query,
     pub(crate) body: Body,
     /// The URL as the client wrote it, without the query.

@@ -44,6 +44,7 @@ pub use forwarded::Peer;
 pub use healthcheck::{HealthcheckBackend, HealthcheckOptions};
 pub use metrics::ApiMetrics;
 pub use options::{ApiOptions, DataPlane, PendingWrites};
+pub use policy::Policy;
 pub use server::router;
 
 /// What the API stands on. Cheap to clone.
@@ -53,6 +54,7 @@ pub struct ApiState {
     /// Resolves and takes VIPs.
     pub network: Arc<dyn Network>,
     pub authentication: Authentication,
+    pub policy: Policy,
     pub options: Arc<ApiOptions>,
     pub metrics: ApiMetrics,
     pub audit: Audit,

@@ -1,236 +1,275 @@
-//! Who may do what (`reference/api.md` §8): every endpoint names a policy, every policy is a row of one table.
-//!
-//! Both sets of the original's defaults are accepted side by side: Keystone's own roles (admin, member, reader) and
-//! the older `load-balancer_*` roles, so that a cloud need not choose before it can start.
+//! Who may do what (`reference/api.md` §8): every endpoint names a policy, and the rules in force say whom it lets in.
 
-use octavia_cloud::RequestContext;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use octavia_cloud::{RequestContext, ServiceContext};
 use octavia_model::ProjectId;
+use octavia_policy::{Credentials, Enforcer, Options, PREFIX, Target, defaults};
 
 use crate::fault::Fault;
 
-/// Callers a rule can name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Who {
-    Admin,
-    GlobalObserver,
-    MemberOfProject,
-    ObserverOfProject,
-    QuotaAdmin,
-    Service,
+/// The rules in force. They can be replaced while requests are answered: each request is judged by those that were in
+/// force when it came. Cheap to clone; all clones are one.
+#[derive(Debug, Clone)]
+pub struct Policy(Arc<ArcSwap<Enforcer>>);
+
+impl Policy {
+    pub fn new(enforcer: Enforcer) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(enforcer)))
+    }
+
+    pub fn replace(&self, enforcer: Enforcer) {
+        self.0.store(Arc::new(enforcer));
+    }
+
+    pub(crate) fn caller(&self, context: RequestContext) -> Caller {
+        Caller::new(context, self.0.load_full())
+    }
 }
 
-use Who::{Admin, GlobalObserver, MemberOfProject, ObserverOfProject, QuotaAdmin, Service};
+impl Default for Policy {
+    /// What is built in.
+    fn default() -> Self {
+        #[expect(clippy::expect_used, reason = "a test sees that they are right")]
+        let (enforcer, _) = Enforcer::new(defaults(), &[], Options::default()).expect("the built-in rules");
+        Self::new(enforcer)
+    }
+}
 
-/// Callers who may, any one of them.
-type Rule = &'static [Who];
+/// Who makes a request, and the rules it is judged by.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    context: RequestContext,
+    credentials: Credentials,
+    rules: Arc<Enforcer>,
+}
 
-const READ: Rule = &[ObserverOfProject, GlobalObserver, MemberOfProject, Admin];
-const READ_GLOBAL: Rule = &[GlobalObserver, Admin];
-const READ_OR_SERVICE: Rule = &[ObserverOfProject, GlobalObserver, MemberOfProject, Admin, Service];
-const WRITE: Rule = &[MemberOfProject, Admin];
-const READ_QUOTA: Rule = &[ObserverOfProject, GlobalObserver, MemberOfProject, QuotaAdmin, Admin];
-const READ_QUOTA_GLOBAL: Rule = &[GlobalObserver, QuotaAdmin, Admin];
-const WRITE_QUOTA: Rule = &[QuotaAdmin, Admin];
-const ADMIN: Rule = &[Admin];
+impl Caller {
+    fn new(context: RequestContext, rules: Arc<Enforcer>) -> Self {
+        let mut credentials = credentials(&context);
+        let is_admin = rules.allows("context_is_admin", &credentials, &credentials.as_target());
+        credentials.is_admin = context.is_admin || is_admin;
+        Self { context, credentials, rules }
+    }
+}
 
-/// Policies by name, without the prefix `os_load-balancer_api:`.
-const POLICIES: &[(&str, Rule)] = &[
-    ("loadbalancer:get_all", READ),
-    ("loadbalancer:get_all-global", READ_GLOBAL),
-    ("loadbalancer:post", WRITE),
-    ("loadbalancer:post:vip_sg_ids", WRITE),
-    ("loadbalancer:get_one", READ),
-    ("loadbalancer:get_stats", READ),
-    ("loadbalancer:get_status", READ),
-    ("loadbalancer:put", WRITE),
-    ("loadbalancer:put:vip_sg_ids", WRITE),
-    ("loadbalancer:delete", WRITE),
-    ("loadbalancer:put_failover", ADMIN),
-    ("listener:get_all", READ),
-    ("listener:get_all-global", READ_GLOBAL),
-    ("listener:post", WRITE),
-    ("listener:get_one", READ),
-    ("listener:get_stats", READ),
-    ("listener:put", WRITE),
-    ("listener:delete", WRITE),
-    ("pool:get_all", READ),
-    ("pool:get_all-global", READ_GLOBAL),
-    ("pool:post", WRITE),
-    ("pool:get_one", READ),
-    ("pool:put", WRITE),
-    ("pool:delete", WRITE),
-    ("member:get_all", READ_OR_SERVICE),
-    ("member:post", WRITE),
-    ("member:get_one", READ),
-    ("member:put", WRITE),
-    ("member:delete", WRITE),
-    ("healthmonitor:get_all", READ),
-    ("healthmonitor:get_all-global", READ_GLOBAL),
-    ("healthmonitor:post", WRITE),
-    ("healthmonitor:get_one", READ),
-    ("healthmonitor:put", WRITE),
-    ("healthmonitor:delete", WRITE),
-    ("l7policy:get_all", READ),
-    ("l7policy:get_all-global", READ_GLOBAL),
-    ("l7policy:post", WRITE),
-    ("l7policy:get_one", READ),
-    ("l7policy:put", WRITE),
-    ("l7policy:delete", WRITE),
-    ("l7rule:get_all", READ),
-    ("l7rule:post", WRITE),
-    ("l7rule:get_one", READ),
-    ("l7rule:put", WRITE),
-    ("l7rule:delete", WRITE),
-    ("quota:get_all", READ_QUOTA),
-    ("quota:get_all-global", READ_QUOTA_GLOBAL),
-    ("quota:get_one", READ_QUOTA),
-    ("quota:get_defaults", READ_QUOTA),
-    ("quota:put", WRITE_QUOTA),
-    ("quota:delete", WRITE_QUOTA),
-    ("provider:get_all", READ),
-    ("provider-flavor:get_all", ADMIN),
-    ("provider-availability-zone:get_all", ADMIN),
-    ("flavor:get_all", READ),
-    ("flavor:get_one", READ),
-    ("flavor:post", ADMIN),
-    ("flavor:put", ADMIN),
-    ("flavor:delete", ADMIN),
-    ("flavor-profile:get_all", ADMIN),
-    ("flavor-profile:get_one", ADMIN),
-    ("flavor-profile:post", ADMIN),
-    ("flavor-profile:put", ADMIN),
-    ("flavor-profile:delete", ADMIN),
-    ("availability-zone:get_all", READ),
-    ("availability-zone:get_one", READ),
-    ("availability-zone:post", ADMIN),
-    ("availability-zone:put", ADMIN),
-    ("availability-zone:delete", ADMIN),
-    ("availability-zone-profile:get_all", ADMIN),
-    ("availability-zone-profile:get_one", ADMIN),
-    ("availability-zone-profile:post", ADMIN),
-    ("availability-zone-profile:put", ADMIN),
-    ("availability-zone-profile:delete", ADMIN),
-    ("amphora:get_all", ADMIN),
-    ("amphora:get_one", ADMIN),
-    ("amphora:delete", ADMIN),
-    ("amphora:put_config", ADMIN),
-    ("amphora:put_failover", ADMIN),
-    ("amphora:get_stats", ADMIN),
-];
+impl Deref for Caller {
+    type Target = RequestContext;
 
-/// Refuses a caller whom the policy does not allow to act on the project's things. A policy that is not in the table
+    fn deref(&self) -> &RequestContext {
+        &self.context
+    }
+}
+
+/// The attributes that rules can name, as oslo.context calls them.
+fn credentials(context: &RequestContext) -> Credentials {
+    let project = |project: &Option<ProjectId>| project.as_ref().map(ToString::to_string);
+    let none = ServiceContext::default();
+    let service = context.service.as_ref().unwrap_or(&none);
+    let user = |id: &String| (!id.is_empty()).then(|| id.clone());
+    Credentials::default()
+        .with("user_id", user(&context.user_id))
+        .with("user_domain_id", context.user_domain_id.clone())
+        .with("system_scope", context.system_scope.clone())
+        .with("domain_id", context.domain_id.clone())
+        .with("project_id", project(&context.project_id))
+        .with("project_domain_id", context.project_domain_id.clone())
+        .with("roles", context.roles.clone())
+        .with("service_user_id", user(&service.user_id))
+        .with("service_user_domain_id", service.user_domain_id.clone())
+        .with("service_project_id", project(&service.project_id))
+        .with("service_project_domain_id", service.project_domain_id.clone())
+        .with("service_roles", service.roles.clone())
+}
+
+/// Refuses a caller whom the policy does not allow to act on the project's things. A policy that is not built in
 /// allows nobody.
-pub(crate) fn enforce(
-    policy: &str,
-    caller: &RequestContext,
-    target: Option<&ProjectId>,
-) -> Result<(), Fault> {
+pub(crate) fn enforce(policy: &str, caller: &Caller, target: Option<&ProjectId>) -> Result<(), Fault> {
     if allows(policy, caller, target) { Ok(()) } else { Err(Fault::Policy) }
 }
 
-pub(crate) fn allows(policy: &str, caller: &RequestContext, target: Option<&ProjectId>) -> bool {
-    if caller.is_admin {
-        return true;
-    }
-    let Some((_, rule)) = POLICIES.iter().find(|(name, _)| *name == policy) else { return false };
-    let own = target.is_some() && caller.project_id.as_ref() == target;
-    rule.iter().any(|who| is(*who, caller, own))
+pub(crate) fn allows(policy: &str, caller: &Caller, target: Option<&ProjectId>) -> bool {
+    let target = target.map(|project| Target::default().with("project_id", project.to_string()));
+    caller.rules.allows(&format!("{PREFIX}{policy}"), &caller.credentials, &target.unwrap_or_default())
 }
 
 /// Whether a list under this policy may show every project: its `-global` companion decides.
-pub(crate) fn allows_global(policy: &str, caller: &RequestContext) -> bool {
+pub(crate) fn allows_global(policy: &str, caller: &Caller) -> bool {
     allows(&format!("{policy}-global"), caller, None)
-}
-
-fn is(who: Who, caller: &RequestContext, own_project: bool) -> bool {
-    let has = |names: &[&str]| {
-        caller.roles.iter().any(|role| names.iter().any(|name| role.eq_ignore_ascii_case(name)))
-    };
-    match who {
-        Admin => has(&["admin", "load-balancer_admin"]),
-        GlobalObserver => has(&["admin", "load-balancer_global_observer"]),
-        MemberOfProject => own_project && has(&["member", "load-balancer_member"]),
-        ObserverOfProject => own_project && has(&["reader", "load-balancer_observer"]),
-        QuotaAdmin => has(&["admin", "load-balancer_quota_admin"]),
-        Service => has(&["service"]),
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use octavia_policy::PolicyFile;
+
     use super::*;
 
-    fn caller(roles: &[&str]) -> RequestContext {
+    fn policy(file: &str, enforce_new_defaults: bool) -> Policy {
+        let file = PolicyFile::read("f", file.as_bytes()).unwrap();
+        let options = Options { enforce_new_defaults, ..Options::default() };
+        Policy::new(Enforcer::new(defaults(), &[file], options).unwrap().0)
+    }
+
+    fn context(roles: &[&str]) -> RequestContext {
         RequestContext {
             user_id: "u".to_owned(),
-            user_name: "u".to_owned(),
             project_id: Some(ProjectId::new("own")),
             roles: roles.iter().map(|role| (*role).to_owned()).collect(),
-            is_admin: false,
+            ..RequestContext::default()
         }
     }
 
     /// For each role: get_one own, get_one other, list global, post own, post other, failover, members of another
     /// project, quota read of another project, quota write, flavors, flavor profiles.
+    fn row(caller: &Caller) -> String {
+        let (own, other) = (ProjectId::new("own"), ProjectId::new("other"));
+        let answers = [
+            allows("loadbalancer:get_one", caller, Some(&own)),
+            allows("loadbalancer:get_one", caller, Some(&other)),
+            allows_global("loadbalancer:get_all", caller),
+            allows("loadbalancer:post", caller, Some(&own)),
+            allows("loadbalancer:post", caller, Some(&other)),
+            allows("loadbalancer:put_failover", caller, Some(&own)),
+            allows("member:get_all", caller, Some(&other)),
+            allows("quota:get_one", caller, Some(&other)),
+            allows("quota:put", caller, Some(&other)),
+            allows("flavor:get_all", caller, Some(&own)),
+            allows("flavor-profile:get_all", caller, Some(&own)),
+        ];
+        answers.iter().map(|allowed| if *allowed { 'y' } else { '-' }).collect()
+    }
+
+    /// With the defaults as they are now, and with the older ones beside them.
     #[test]
     fn the_matrix_of_roles() {
-        let cases: &[(&[&str], &str)] = &[
-            (&[], "-----------"),
-            (&["reader"], "y--------y-"),
-            (&["load-balancer_observer"], "y--------y-"),
-            (&["member"], "y--y-----y-"),
-            (&["load-balancer_member"], "y--y-----y-"),
-            (&["load-balancer_global_observer"], "yyy---yy-y-"),
-            (&["load-balancer_quota_admin"], "-------yy--"),
-            (&["load-balancer_admin"], "yyyyyyyyyyy"),
-            (&["service"], "------y----"),
-            (&["Admin"], "yyyyyyyyyyy"),
+        let cases: &[(&[&str], &str, &str)] = &[
+            (&[], "-----------", "-----------"),
+            (&["reader"], "y--------y-", "y--------y-"),
+            (&["load-balancer_observer"], "-----------", "y--------y-"),
+            (&["member"], "y--y-----y-", "y--y-----y-"),
+            (&["load-balancer_member"], "-----------", "y--y-----y-"),
+            (&["load-balancer_global_observer"], "-----------", "yyy---yy-y-"),
+            (&["load-balancer_quota_admin"], "-----------", "-------yy--"),
+            (&["load-balancer_admin"], "-----------", "yyyyyyyyyyy"),
+            (&["service"], "------y----", "------y----"),
+            (&["Admin"], "yyyyyyyyyyy", "yyyyyyyyyyy"),
         ];
-        let (own, other) = (ProjectId::new("own"), ProjectId::new("other"));
-        for (roles, expected) in cases {
-            let caller = caller(roles);
-            let got: String = [
-                allows("loadbalancer:get_one", &caller, Some(&own)),
-                allows("loadbalancer:get_one", &caller, Some(&other)),
-                allows_global("loadbalancer:get_all", &caller),
-                allows("loadbalancer:post", &caller, Some(&own)),
-                allows("loadbalancer:post", &caller, Some(&other)),
-                allows("loadbalancer:put_failover", &caller, Some(&own)),
-                allows("member:get_all", &caller, Some(&other)),
-                allows("quota:get_one", &caller, Some(&other)),
-                allows("quota:put", &caller, Some(&other)),
-                allows("flavor:get_all", &caller, Some(&own)),
-                allows("flavor-profile:get_all", &caller, Some(&own)),
-            ]
-            .iter()
-            .map(|allowed| if *allowed { 'y' } else { '-' })
-            .collect();
-            assert_eq!(got, *expected, "{roles:?}");
+        for (roles, new, old) in cases {
+            for (enforce_new_defaults, expected) in [(true, new), (false, old)] {
+                let caller = policy("", enforce_new_defaults).caller(context(roles));
+                assert_eq!(row(&caller), *expected, "{roles:?} {enforce_new_defaults}");
+            }
+        }
+    }
+
+    /// The policy files that the original comes with, beside the roles and scopes they are about.
+    #[test]
+    fn other_policies() {
+        let owner_or_admin = "context_is_admin: role:admin or role:load-balancer_admin\n\
+            admin_or_owner: is_admin:True or project_id:%(project_id)s\n\
+            load-balancer:read: rule:admin_or_owner\nload-balancer:read-global: is_admin:True\n\
+            load-balancer:write: rule:admin_or_owner\nload-balancer:read-quota: rule:admin_or_owner\n\
+            load-balancer:read-quota-global: is_admin:True\nload-balancer:write-quota: is_admin:True\n";
+        let scoped = "system_admin: role:admin and system_scope:all\n\
+            system_reader: role:reader and system_scope:all\n\
+            project_reader: role:reader and project_id:%(project_id)s\n\
+            project_member: role:member and project_id:%(project_id)s\n\
+            context_is_admin: role:admin and system_scope:all\n\
+            load-balancer:admin: is_admin:True or rule:system_admin or role:load-balancer_admin\n\
+            load-balancer:read: is_admin:True or rule:system_reader or rule:project_reader\n\
+            load-balancer:read-global: is_admin:True or rule:system_reader\n\
+            load-balancer:write: is_admin:True or rule:project_member\n\
+            load-balancer:read-quota: is_admin:True or rule:system_reader or rule:project_reader\n\
+            load-balancer:read-quota-global: is_admin:True or rule:system_reader\n\
+            load-balancer:write-quota: is_admin:True\n";
+        let system = |roles: &[&str]| RequestContext {
+            project_id: None,
+            system_scope: Some("all".to_owned()),
+            ..context(roles)
+        };
+        for (file, context, expected) in [
+            (owner_or_admin, context(&[]), "y--y-----y-"),
+            (owner_or_admin, context(&["load-balancer_admin"]), "yyyyyyyyyyy"),
+            (owner_or_admin, system(&["reader"]), "-----------"),
+            (scoped, context(&["admin"]), "-----------"),
+            (scoped, context(&["reader"]), "y--------y-"),
+            (scoped, context(&["member"]), "---y-------"),
+            (scoped, system(&["reader"]), "yyy---yy-y-"),
+            // The scope of context_is_admin itself is a project's, so that this is no administrator of everything.
+            (scoped, system(&["admin"]), "-----y----y"),
+            (scoped, system(&["admin", "reader"]), "yyy--yyy-yy"),
+        ] {
+            let caller = policy(file, true).caller(context.clone());
+            assert_eq!(row(&caller), expected, "{context:?}");
         }
     }
 
     #[test]
+    fn with_noauth_everybody_is_the_administrator() {
+        let anybody = RequestContext { is_admin: true, ..RequestContext::default() };
+        assert_eq!(row(&Policy::default().caller(anybody.clone())), "yyyyyyyyyyy");
+        // Unless rules say otherwise.
+        let file = "load-balancer:admin: '!'";
+        assert_eq!(row(&policy(file, true).caller(anybody)), "-----------");
+    }
+
+    #[test]
     fn nobody_without_a_project_owns_what_has_none() {
-        let mut caller = caller(&["member", "reader"]);
-        caller.project_id = None;
+        let caller =
+            Policy::default().caller(RequestContext { project_id: None, ..context(&["member", "reader"]) });
         assert!(!allows("loadbalancer:get_one", &caller, None));
     }
 
     #[test]
-    fn an_unknown_policy_allows_only_the_forced_admin() {
-        assert!(!allows("loadbalancer:unheard_of", &caller(&["admin"]), None));
+    fn an_unknown_policy_allows_nobody() {
+        let caller = policy("'os_load-balancer_api:loadbalancer:unheard_of': '@'", true);
+        assert!(!allows("loadbalancer:unheard_of", &caller.caller(context(&["admin"])), None));
     }
 
     #[test]
-    fn every_endpoint_names_a_policy_of_the_table() {
+    fn a_request_is_judged_by_the_rules_it_came_under() {
+        let shared = Policy::default();
+        let before = shared.clone().caller(context(&["admin"]));
+        let (nobody, _) = Enforcer::new(&[], &[], Options::default()).unwrap();
+        shared.replace(nobody);
+        assert!(allows("flavor:post", &before, None));
+        assert!(!allows("flavor:post", &shared.caller(context(&["admin"])), None));
+    }
+
+    #[test]
+    fn what_rules_can_look_at() {
+        let text = |text: &str| Some(text.to_owned());
+        let context = RequestContext {
+            user_domain_id: text("ud"),
+            project_domain_id: text("pd"),
+            service: Some(ServiceContext {
+                user_id: "su".to_owned(),
+                user_domain_id: text("sud"),
+                project_id: Some(ProjectId::new("sp")),
+                project_domain_id: text("spd"),
+                roles: vec!["sr".to_owned()],
+            }),
+            ..context(&["r"])
+        };
+        for rule in [
+            "user_id:u and user_domain_id:ud and project_id:own and project_domain_id:pd and roles:r",
+            "service_user_id:su and service_user_domain_id:sud and service_project_id:sp",
+            "service_project_domain_id:spd and service_roles:sr",
+            "system_scope:None and domain_id:None",
+        ] {
+            let rules = policy(&format!("'{PREFIX}flavor:post': '{rule}'"), true);
+            assert!(allows("flavor:post", &rules.caller(context.clone()), None), "{rule}");
+        }
+    }
+
+    #[test]
+    fn every_endpoint_names_a_policy_that_is_built_in() {
         for endpoint in crate::endpoint::ENDPOINTS {
-            assert!(
-                POLICIES.iter().any(|(name, _)| *name == endpoint.policy),
-                "{} {} names {}",
-                endpoint.method,
-                endpoint.path,
-                endpoint.policy
-            );
+            let name = format!("{PREFIX}{}", endpoint.policy);
+            let known = defaults().iter().any(|default| default.name == name);
+            assert!(known, "{} {} names {name}", endpoint.method, endpoint.path);
         }
     }
 }

@@ -134,7 +134,7 @@ async fn answer(
     let caller = if endpoint::is_public(path) {
         None
     } else {
-        Some(state.authentication.caller(&parts.headers).await?)
+        Some(state.policy.caller(state.authentication.caller(&parts.headers).await?))
     };
     account.caller.clone_from(&caller);
     check_accept(&parts.headers)?;

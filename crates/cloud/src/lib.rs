@@ -1,4 +1,4 @@
-//! What the service asks of a cloud, as traits, and the embedded local cloud that answers on one machine.
+//! What the service asks of a cloud, as traits; the embedded local cloud that answers on one machine; and Keystone.
 //!
 //! Every verb is idempotent and keyed by an id of ours: *ensure* twice is once, *delete* of what is absent is fine,
 //! *find* after a lost answer finds what was made. Implementations name or tag what they make with our id before
@@ -10,6 +10,7 @@ mod cert;
 mod compute;
 mod error;
 mod identity;
+pub mod keystone;
 pub mod local;
 mod network;
 mod noauth;
@@ -19,7 +20,7 @@ pub mod suite;
 pub use cert::{CertIssuer, IssuedCert};
 pub use compute::{BootFile, Compute, Server, ServerRequest, ServerState};
 pub use error::CloudError;
-pub use identity::{Identity, IdentityError, RequestContext};
+pub use identity::{Identity, IdentityError, RequestContext, ServiceContext};
 pub use network::{Network, NetworkInfo, PortInfo, SubnetInfo, VipPort, VipRequest};
 pub use noauth::Noauth;
 pub use noop::{NoopCompute, NoopNetwork};

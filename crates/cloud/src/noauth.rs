@@ -14,9 +14,9 @@ impl Identity for Noauth {
         Ok(RequestContext {
             user_id: "noauth".into(),
             user_name: "noauth".into(),
-            project_id: None,
             roles: vec!["admin".into()],
             is_admin: true,
+            ..RequestContext::default()
         })
     }
 

@@ -15,7 +15,7 @@ use axum::Router;
 use jiff::SignedDuration;
 use octavia_api::{ApiMetrics, ApiState, Audit, Authentication};
 use octavia_cloud::local::{IDENTITY_PATH, LOAD_BALANCER_PATH, LocalCloud, LocalOptions, NETWORK_PATH};
-use octavia_cloud::{Compute, Network, NoopCompute, NoopNetwork};
+use octavia_cloud::{Compute, Identity, Network, NoopCompute, NoopNetwork};
 use octavia_control::{
     Agents, BootOptions, Controller, ControllerOptions, HealthMetrics, HealthOptions, HeartbeatKey,
     HousekeepingOptions, MutualTlsAgents, MutualTlsOptions, NoopAgents, Parts, SystemClock, SystemRandom,
@@ -30,10 +30,10 @@ use tokio::task::JoinHandle;
 use crate::args::{AuthStrategy, NetworkKind};
 use crate::audit::AuditWriter;
 use crate::metrics::Metrics;
-use crate::server;
 use crate::settings::Settings;
 use crate::signal::StopSignals;
 use crate::state_dir::StateDir;
+use crate::{policy, server};
 
 /// A hundred years.
 const NEVER: SignedDuration = SignedDuration::from_hours(100 * 365 * 24);
@@ -66,6 +66,7 @@ pub(crate) struct AllInOne {
     /// How long requests may take to end.
     grace: Duration,
     audit: Option<AuditWriter>,
+    policy_watch: JoinHandle<()>,
     stop: watch::Sender<bool>,
     // Last, so that the directory is ours until all else has ended.
     _cloud: Arc<LocalCloud>,
@@ -108,14 +109,16 @@ impl AllInOne {
             servers.push(tokio::spawn(server::serve(listener, metrics.router(), stopped.clone())));
         }
 
+        let (policy, policy_watch) = policy::start(&settings.policy)?;
         let authentication = match settings.auth_strategy {
-            AuthStrategy::Keystone => Authentication::Keystone(cloud.identity()),
+            AuthStrategy::Keystone => Authentication::Keystone(identity(&cloud, settings)?),
             AuthStrategy::Noauth => Authentication::NoAuth,
         };
         let api = octavia_api::router(ApiState {
             store,
             network,
             authentication,
+            policy,
             options: Arc::new(settings.api.clone()),
             metrics: counters.api.clone(),
             audit: audit.as_ref().map_or_else(Audit::default, |writer| {
@@ -133,7 +136,7 @@ impl AllInOne {
         write_atomically(&state.join("api.url"), &format!("{url}\n"))?;
         servers.push(tokio::spawn(server::serve(listener, app, stopped)));
         let grace = settings.grace;
-        Ok(Self { url, clouds_yaml, controller, servers, grace, audit, stop, _cloud: cloud, _state: state })
+        Ok(Self { url, clouds_yaml, controller, servers, policy_watch, grace, audit, stop, _cloud: cloud, _state: state })
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -150,6 +153,9 @@ impl AllInOne {
         let requests = futures::future::join_all(self.servers);
         if tokio::time::timeout(self.grace, requests).await.is_err() {
             tracing::warn!("some requests did not end in {:?}", self.grace);
+        self.policy_watch.abort();
+        if tokio::time::timeout(GRACE, self.server).await.is_err() {
+            tracing::warn!("some requests did not end in {GRACE:?}");
         }
         if tokio::time::timeout(GRACE, self.controller.stop()).await.is_err() {
             tracing::warn!("some work did not end; the next start takes it up");
@@ -183,6 +189,20 @@ impl Counters {
         self.api.register(registry);
         self.worker.register(registry);
         self.health.register(registry);
+    }
+}
+
+/// The Keystone that is configured, or the embedded one.
+fn identity(cloud: &LocalCloud, settings: &Settings) -> anyhow::Result<Arc<dyn Identity>> {
+    match &settings.keystone {
+        Some(keystone) => {
+            tracing::info!(
+                auth_url = keystone.options.auth_url,
+                "tokens are Keystone's; the embedded one's are not taken"
+            );
+            Ok(Arc::new(keystone.open()?))
+        }
+        None => Ok(cloud.identity()),
     }
 }
 

@@ -25,6 +25,9 @@ pub(crate) enum Command {
     /// octavia.conf: look for mistakes, see what is in force, get a sample
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Who may do what: get a sample of the rules, ask them
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// The agent of one amphora (started by the compute driver)
     Amphora(AmphoraOptions),
     /// The data plane: supervised by an agent, or alone with --spec
@@ -61,7 +64,8 @@ pub(crate) struct AllInOneOptions {
     /// Another database than SQLite in DIR: postgres://… or mysql://…
     #[arg(long, value_name = "URL", env = "OCTAVIA_DATABASE_URL", hide_env_values = true)]
     pub(crate) database: Option<String>,
-    /// Who may call: tokens of the embedded Keystone, or anybody as administrator [default: keystone]
+    /// Who may call: tokens of Keystone ([keystone_authtoken], else the embedded one), or anybody as administrator
+    /// [default: keystone]
     #[arg(long, value_enum)]
     pub(crate) auth_strategy: Option<AuthStrategy>,
     /// Whether writes are accepted while a load balancer is PENDING_CREATE or PENDING_UPDATE [default: queue]
@@ -98,6 +102,38 @@ pub(crate) enum ConfigCommand {
     },
     /// Print a file with every option at its default, commented out
     Sample,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Print a policy file with every rule at its default, commented out
+    Sample,
+    /// Say whether a caller is allowed to do something, and why; fails if not
+    Check(PolicyCheck),
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct PolicyCheck {
+    /// The rule, such as loadbalancer:get_one (`octavia policy sample` has them all)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) rule: String,
+    /// The caller's roles, with those that Keystone lets others imply (admin: manager, member, reader)
+    #[arg(long, value_name = "ROLE,…", value_delimiter = ',')]
+    pub(crate) roles: Vec<String>,
+    /// The caller's project
+    #[arg(long, value_name = "ID")]
+    pub(crate) project: Option<String>,
+    /// The project of what is asked for [default: the caller's]
+    #[arg(long, value_name = "ID")]
+    pub(crate) target_project: Option<String>,
+    /// `all` for a token that is good for the whole cloud
+    #[arg(long, value_name = "SCOPE")]
+    pub(crate) system_scope: Option<String>,
+    /// The domain of a token that is good for one
+    #[arg(long, value_name = "ID")]
+    pub(crate) domain: Option<String>,
+    #[command(flatten)]
+    pub(crate) config: ConfigFiles,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

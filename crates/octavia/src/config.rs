@@ -41,11 +41,12 @@ pub(crate) fn run(command: ConfigCommand) -> anyhow::Result<ExitCode> {
 
 /// What the files say for an `all-in-one`, and what there is to warn of; errors say all that is wrong.
 pub(crate) fn settings(files: &ConfigFiles) -> anyhow::Result<(Settings, Vec<Problem>)> {
-    let (_, settings, problems) = read(files);
+    let (_, mut settings, problems) = read(files);
     if has_errors(&problems) {
         complain(&problems)?;
         anyhow::bail!("the configuration is wrong, see above");
     }
+    settings.policy.places = places(files);
     Ok((settings, problems))
 }
 
@@ -77,6 +78,12 @@ fn unreadable(path: &Path, error: &io::Error) -> Problem {
         option: None,
         what: format!("cannot be read: {error}"),
     }
+}
+
+/// Where files are looked for that the configuration names: what is named last counts most.
+fn places(files: &ConfigFiles) -> Vec<PathBuf> {
+    let beside = files.files.iter().rev().filter_map(|file| Some(file.parent()?.to_owned()));
+    files.dirs.iter().rev().cloned().chain(beside).collect()
 }
 
 /// The files, then those of each directory by name.
@@ -127,7 +134,7 @@ fn counted(count: usize, what: &str) -> String {
     }
 }
 
-fn print(text: &str) -> anyhow::Result<()> {
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     match io::stdout().write_all(text.as_bytes()) {
         // Who reads along has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -9,6 +9,7 @@ mod config;
 mod demo;
 mod logging;
 mod metrics;
+mod policy;
 mod quickstart;
 mod server;
 mod settings;
@@ -52,6 +53,7 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
             multi_threaded(all_in_one::run(options.state_dir, settings))
         }
         Command::Config(command) => config::run(command),
+        Command::Policy(command) => policy::run(command),
         Command::Amphora(options) => amphora(options),
         Command::Proxy(options) => proxy(options),
         Command::Client(command) => tokio::runtime::Builder::new_current_thread()

@@ -1,5 +1,7 @@
 //! What an `all-in-one` runs with: what `octavia.conf` says, and over it what the command line says.
 
+pub(crate) mod keystone;
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -7,15 +9,17 @@ use jiff::SignedDuration;
 use octavia_api::{ApiOptions, DataPlane};
 use octavia_config::option::{
     DEFAULT, api_settings, certificates, database, haproxy_amphora, health_manager, house_keeping,
-    networking, oslo_middleware, quotas,
+    networking, oslo_middleware, oslo_policy, quotas,
 };
 use octavia_config::{Config, Limit, Opt, Origin, Problem, Severity};
 use octavia_model::QuotaKind;
 use octavia_store::StoreOptions;
 
+use self::keystone::KeystoneSettings;
 use crate::args::{AllInOneOptions, AuthStrategy, NetworkKind, PendingWrites};
 use crate::audit::AuditSettings;
 use crate::metrics::MetricsSettings;
+use crate::policy::PolicySettings;
 
 mod service;
 
@@ -27,6 +31,9 @@ pub(crate) struct Settings {
     pub(crate) store: StoreOptions,
     pub(crate) auth_strategy: AuthStrategy,
     pub(crate) network: NetworkKind,
+    /// `None` = the embedded one.
+    pub(crate) keystone: Option<KeystoneSettings>,
+    pub(crate) policy: PolicySettings,
     pub(crate) api: ApiOptions,
     pub(crate) agent_connect_timeout: Duration,
     pub(crate) agent_request_timeout: Duration,
@@ -99,6 +106,8 @@ impl Reader<'_> {
             },
             auth_strategy: self.auth_strategy(),
             network: NetworkKind::Loopback,
+            keystone: keystone::read(self.config, &mut self.problems),
+            policy: self.policy(),
             api: self.api(),
             agent_connect_timeout: self.fraction(&haproxy_amphora::rest_request_conn_timeout),
             agent_request_timeout: self.fraction(&haproxy_amphora::rest_request_read_timeout),
@@ -173,6 +182,21 @@ impl Reader<'_> {
             max_body: usize::try_from(self.number(&oslo_middleware::max_request_body_size))
                 .unwrap_or(defaults.max_body),
             body_timeout: defaults.body_timeout,
+        }
+    }
+
+    fn policy(&self) -> PolicySettings {
+        let file = self.config.all_in_one(&oslo_policy::policy_file).unwrap_or_default();
+        PolicySettings {
+            file_is_named: self.config.given(&oslo_policy::policy_file).is_some(),
+            file,
+            dirs: self.config.all_in_one(&oslo_policy::policy_dirs).unwrap_or_default(),
+            places: vec![],
+            options: octavia_policy::Options {
+                default_rule: self.config.all_in_one(&oslo_policy::policy_default_rule).unwrap_or_default(),
+                enforce_scope: self.flag(&oslo_policy::enforce_scope),
+                enforce_new_defaults: self.flag(&oslo_policy::enforce_new_defaults),
+            },
         }
     }
 
@@ -364,6 +388,11 @@ mod tests {
             "[certificates]\ncert_validity_time = 7200",
             "[haproxy_amphora]\nrest_request_conn_timeout = 0.5",
             "[haproxy_amphora]\nrest_request_read_timeout = 0.5",
+            "[oslo_policy]\npolicy_file = /p.yaml",
+            "[oslo_policy]\npolicy_dirs = /d",
+            "[oslo_policy]\npolicy_default_rule = base",
+            "[oslo_policy]\nenforce_scope = no",
+            "[oslo_policy]\nenforce_new_defaults = no",
             "[quotas]\ndefault_load_balancer_quota = 7",
             "[quotas]\ndefault_listener_quota = 7",
             "[quotas]\ndefault_pool_quota = 7",
@@ -399,10 +428,16 @@ mod tests {
             assert_eq!(problems, [""; 0], "{text}");
             assert_ne!(format!("{settings:?}"), defaults, "{text}");
         }
+        // Those of a Keystone only count together: they are tried beside it.
+        let of_keystone = keystone::tests::OPTIONS;
         let applying = octavia_config::groups()
             .flat_map(|group| group.options)
             .filter(|spec| spec.applies == octavia_config::Applies::Yes);
-        assert_eq!(applying.count(), 60, "an option that applies belongs into the list above");
+        assert_eq!(
+            applying.count(),
+            65 + of_keystone.len(),
+            "an option that applies belongs into the list above"
+        );
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Every endpoint against every kind of caller: the test fails when an endpoint has no row here.
 
-use octavia_api::ENDPOINTS;
+use octavia_api::{ENDPOINTS, Policy};
 use octavia_model::LoadBalancerGraph;
+use octavia_policy::{Enforcer, Options, defaults};
 use serde_json::json;
 
 use crate::world::{MEMBER, SUBNET, World};
@@ -19,22 +20,26 @@ const CALLERS: &[&str] = &[
     "load-balancer_quota_admin@own",
     "load-balancer_admin@other",
     "service@other",
+    "admin@!system",
+    "admin@!domain",
+    "reader@!system",
 ];
 
-/// `y` = may, `-` = 403, for each caller; what the project owns, the callers of `other` do not.
-const READ: &str = "-yy-yyyy-y-";
+/// `y` = may, `-` = 403, for each caller, while the older defaults count beside the present ones. What the project
+/// owns, the callers of `other` do not.
+const READ: &str = "-yy-yyyy-y-yy-";
 /// Lists show the caller's own project, so being of another one is no obstacle.
-const LIST: &str = "-yyyyyyy-y-";
-const WRITE: &str = "--y-y-y--y-";
-const MEMBERS: &str = "-yy-yyyy-yy";
-const ADMIN: &str = "----y----y-";
+const LIST: &str = "-yyyyyyy-y-yy-";
+const WRITE: &str = "--y-y-y--y-yy-";
+const MEMBERS: &str = "-yy-yyyy-yyyy-";
+const ADMIN: &str = "----y----y-yy-";
 /// What belongs to nobody, and may be read by everybody with a role that reads.
-const SHARED: &str = "-yyyyyyy-y-";
-const QUOTA: &str = "-yy-yyyyyy-";
-const QUOTA_LIST: &str = "-yyyyyyyyy-";
-const QUOTA_WRITE: &str = "----y---yy-";
+const SHARED: &str = "-yyyyyyy-y-yy-";
+const QUOTA: &str = "-yy-yyyyyy-yy-";
+const QUOTA_LIST: &str = "-yyyyyyyyy-yy-";
+const QUOTA_WRITE: &str = "----y---yy-yy-";
 /// Nothing of the kind exists yet, so nobody is asked who they are: 404 for everybody.
-const NOBODY_ASKED: &str = "yyyyyyyyyyy";
+const NOBODY_ASKED: &str = "yyyyyyyyyyyyyy";
 
 /// Endpoint → who may.
 const EXPECTED: &[(&str, &str)] = &[
@@ -71,7 +76,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("PUT healthmonitors/{id}", WRITE),
     ("DELETE healthmonitors/{id}", WRITE),
     ("GET l7policies", LIST),
-    ("POST l7policies", "--yyy-y--y-"),
+    ("POST l7policies", "--yyy-y--y-yy-"),
     ("GET l7policies/{id}", NOBODY_ASKED),
     ("PUT l7policies/{id}", NOBODY_ASKED),
     ("DELETE l7policies/{id}", NOBODY_ASKED),
@@ -117,8 +122,19 @@ const EXPECTED: &[(&str, &str)] = &[
     ("PUT amphorae/{id}/failover", ADMIN),
 ];
 
+/// With the older defaults beside the present ones.
 #[tokio::test]
 async fn every_endpoint_lets_in_whom_it_should() {
+    everybody_at_every_endpoint(false).await;
+}
+
+/// Then the roles of load balancing alone give nothing.
+#[tokio::test]
+async fn every_endpoint_lets_in_whom_the_present_defaults_do() {
+    everybody_at_every_endpoint(true).await;
+}
+
+async fn everybody_at_every_endpoint(enforce_new_defaults: bool) {
     let mut wrong = vec![];
     let mut world = None;
     for endpoint in ENDPOINTS {
@@ -128,18 +144,21 @@ async fn every_endpoint_lets_in_whom_it_should() {
             continue;
         };
         let mut got = String::new();
-        for caller in CALLERS {
+        let mut wanted = String::new();
+        for (caller, may) in CALLERS.iter().zip(expected.chars()) {
+            let older = enforce_new_defaults && caller.starts_with("load-balancer_");
+            wanted.push(if older && *expected != NOBODY_ASKED { '-' } else { may });
             let now = match world.take() {
                 Some(world) => world,
-                None => populated().await,
+                None => populated(enforce_new_defaults).await,
             };
             let status = ask(&now, endpoint.method, endpoint.path, caller).await;
             got.push(if status == 403 { '-' } else { 'y' });
             // A world in which something was changed is no longer the one to ask the next caller about.
             world = (endpoint.method == "GET" || status >= 400).then_some(now);
         }
-        if got != *expected {
-            wrong.push(format!("{name}: {got}, not {expected}"));
+        if got != wanted {
+            wrong.push(format!("{name}: {got}, not {wanted}"));
         }
     }
     assert!(wrong.is_empty(), "callers are {CALLERS:?}\n{}", wrong.join("\n"));
@@ -147,8 +166,10 @@ async fn every_endpoint_lets_in_whom_it_should() {
 }
 
 /// A world with a catalogue and one settled load balancer that has one of everything.
-async fn populated() -> (World, LoadBalancerGraph) {
-    let world = World::new().await;
+async fn populated(enforce_new_defaults: bool) -> (World, LoadBalancerGraph) {
+    let options = Options { enforce_new_defaults, ..Options::default() };
+    let (enforcer, _) = Enforcer::new(defaults(), &[], options).expect("right rules");
+    let world = World::with_policy(Policy::new(enforcer)).await;
     world.catalogue().await;
     let lb = world
         .load_balancer(
@@ -251,7 +272,8 @@ async fn lists_show_what_the_caller_may_see() {
         ("reader@nobody", "", ""),
         ("admin@own", "", "mine theirs"),
         ("admin@", "", "mine theirs"),
-        ("load-balancer_global_observer@x", "", "mine theirs"),
+        ("admin@!system", "", "mine theirs"),
+        ("load-balancer_global_observer,reader@other", "", "theirs"),
         ("admin@own", "?project_id=other", "theirs"),
         ("admin@own", "?project_id=nobody", ""),
     ] {

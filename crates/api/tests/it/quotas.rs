@@ -94,7 +94,7 @@ async fn the_list_shows_records_in_pages() {
     world.load_balancer("member@other", json!({})).await;
     for (caller, query, expected, links) in [
         (ADMIN, "", "b c other own", json!([])),
-        ("load-balancer_quota_admin@x", "?project_id=c", "c", json!([])),
+        ("admin@x", "?project_id=c", "c", json!([])),
         (ADMIN, "?project_id=nobody", "", json!([])),
         (MEMBER, "", "own", json!([])),
         ("member@nobody", "", "", json!([])),

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, Request, StatusCode};
-use octavia_api::{ApiMetrics, ApiOptions, ApiState, Audit, Authentication, PendingWrites};
+use octavia_api::{ApiMetrics, ApiOptions, ApiState, Audit, Authentication, PendingWrites, Policy};
 use octavia_cloud::{
     CloudError, Identity, IdentityError, Network, NetworkInfo, PortInfo, RequestContext, SubnetInfo, VipPort,
     VipRequest,
@@ -138,7 +138,8 @@ impl Network for FakeNetwork {
     }
 }
 
-/// A token says who it is for: `role,role@project`, or `role@` without a project. `down` finds nobody home.
+/// A token says who it is for: `role,role@project`, `role@` without a project, `role@!system` or `role@!domain`.
+/// `down` finds nobody home.
 #[derive(Debug)]
 struct FakeIdentity;
 
@@ -152,12 +153,16 @@ impl Identity for FakeIdentity {
             panic!("a defect, on purpose");
         }
         let (roles, project) = token.split_once('@').ok_or(IdentityError::InvalidToken)?;
+        let scope = |name: &str, value: &str| (project == name).then(|| value.to_owned());
+        let own = !project.is_empty() && !project.starts_with('!');
         Ok(RequestContext {
             user_id: "user".to_owned(),
             user_name: "user".to_owned(),
-            project_id: (!project.is_empty()).then(|| ProjectId::new(project)),
+            project_id: own.then(|| ProjectId::new(project)),
+            domain_id: scope("!domain", "d"),
+            system_scope: scope("!system", "all"),
             roles: roles.split(',').filter(|role| !role.is_empty()).map(str::to_owned).collect(),
-            is_admin: false,
+            ..RequestContext::default()
         })
     }
 
@@ -214,6 +219,11 @@ impl World {
         Self::assemble(options, Authentication::Keystone(Arc::new(FakeIdentity))).await
     }
 
+    pub(crate) async fn with_policy(policy: Policy) -> Self {
+        let authentication = Authentication::Keystone(Arc::new(FakeIdentity));
+        Self::build(ApiOptions::default(), authentication, policy, StoreOptions::default()).await
+    }
+
     pub(crate) async fn noauth() -> Self {
         Self::assemble(ApiOptions::default(), Authentication::NoAuth).await
     }
@@ -226,26 +236,32 @@ impl World {
     pub(crate) async fn intercepted_with(options: ApiOptions, interceptor: Arc<dyn Interceptor>) -> Self {
         let store = StoreOptions { interceptor: Some(interceptor), ..StoreOptions::default() };
         let authentication = Authentication::Keystone(Arc::new(FakeIdentity));
-        Self::build(options, authentication, store).await
+        Self::build(ApiOptions::default(), authentication, Policy::default(), store).await
     }
 
     async fn assemble(options: ApiOptions, authentication: Authentication) -> Self {
-        Self::build(options, authentication, StoreOptions::default()).await
+        Self::build(options, authentication, Policy::default(), StoreOptions::default()).await
     }
 
     /// One whose writes are recorded.
     pub(crate) async fn audited(options: ApiOptions, audit: Audit) -> Self {
         let authentication = Authentication::Keystone(Arc::new(FakeIdentity));
-        Self::build_with(options, authentication, StoreOptions::default(), audit).await
+        Self::build_with(options, authentication, Policy::default(), StoreOptions::default(), audit).await
     }
 
-    async fn build(options: ApiOptions, authentication: Authentication, store: StoreOptions) -> Self {
-        Self::build_with(options, authentication, store, Audit::default()).await
+    async fn build(
+        options: ApiOptions,
+        authentication: Authentication,
+        policy: Policy,
+        store: StoreOptions,
+    ) -> Self {
+        Self::build_with(options, authentication, policy, store, Audit::default()).await
     }
 
     async fn build_with(
         options: ApiOptions,
         authentication: Authentication,
+        policy: Policy,
         store: StoreOptions,
         audit: Audit,
     ) -> Self {
@@ -257,6 +273,7 @@ impl World {
             store: store.clone(),
             network: network.clone(),
             authentication,
+            policy,
             options: Arc::new(options),
             metrics: metrics.clone(),
             audit,

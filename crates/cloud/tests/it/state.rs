@@ -47,9 +47,11 @@ async fn the_users_pass_the_suite() {
     let context = RequestContext {
         user_id: token["user"]["id"].as_str().unwrap().into(),
         user_name: "demo".into(),
+        user_domain_id: Some("default".into()),
         project_id: Some(ProjectId::new(token["project"]["id"].as_str().unwrap())),
+        project_domain_id: Some("default".into()),
         roles: ["member", "reader", "load-balancer_member"].map(str::to_owned).into(),
-        is_admin: false,
+        ..RequestContext::default()
     };
     suite::identity_suite(&*cloud.local.identity(), &answer.subject(), &context).await;
 }

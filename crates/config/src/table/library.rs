@@ -4,17 +4,17 @@ options! {
     /// How tokens of callers are checked.
     keystone_authtoken open {
         /// Address of Keystone that refused clients are told.
-        www_authenticate_uri: String = row::text();
+        www_authenticate_uri: String = row::text().applies();
         /// Version of the Identity API; found out by itself if unset.
         auth_version: String = row::text();
         /// Interface of the catalogue to reach Keystone by.
-        interface: String = row::text().default("internal");
+        interface: String = row::text().default("internal").applies();
         /// Let requests without a valid token through, for later parts to refuse.
         delay_auth_decision: bool = row::flag().default("false").not_here(NO_PYTHON);
         /// Seconds a connection to Keystone may take.
-        http_connect_timeout: i64 = row::int();
+        http_connect_timeout: i64 = row::int_in(Some(1), Some(3600)).applies();
         /// How often a request to Keystone is tried again.
-        http_request_max_retries: i64 = row::int().default("3");
+        http_request_max_retries: i64 = row::int_in(Some(0), Some(100)).default("3").applies();
         /// Name of a token cache in the WSGI environment.
         cache: String = row::text().not_here(NO_PYTHON);
         /// Client certificate for Keystone, PEM.
@@ -22,15 +22,15 @@ options! {
         /// Key of the client certificate, PEM.
         keyfile: String = row::text();
         /// Authority that Keystone's certificate is checked with, PEM.
-        cafile: String = row::text();
+        cafile: String = row::text().applies();
         /// Do not check Keystone's certificate.
-        insecure: bool = row::flag().default("false");
+        insecure: bool = row::flag().default("false").applies();
         /// Region of Keystone in the catalogue.
-        region_name: String = row::text();
+        region_name: String = row::text().applies();
         /// Memcached servers that keep validated tokens, host:port each.
         memcached_servers: Vec<String> = row::list().formerly(&[("keystone_authtoken", "memcache_servers")]).not_here(NO_MEMCACHED);
         /// Seconds a validated token is believed; -1 = not at all.
-        token_cache_time: i64 = row::int().default("300");
+        token_cache_time: i64 = row::int_in(Some(-1), None).default("300").applies();
         /// How tokens in memcached are protected.
         memcache_security_strategy: String = row::choice_any_case(&["None", "MAC", "ENCRYPT"]).default("None").not_here(NO_MEMCACHED);
         /// Key of that protection.
@@ -54,9 +54,9 @@ options! {
         /// How strictly bound tokens are checked.
         enforce_token_bind: String = row::text().default("permissive").not_here(NO_PYTHON);
         /// Roles of which a service token needs one.
-        service_token_roles: Vec<String> = row::list().default("service");
+        service_token_roles: Vec<String> = row::list().default("service").applies();
         /// Refuse service tokens without such a role.
-        service_token_roles_required: bool = row::flag().default("true");
+        service_token_roles_required: bool = row::flag().default("true").applies();
         /// Service type that access rules of application credentials name.
         service_type: String = row::text();
         /// Log in to memcached by SASL.
@@ -65,10 +65,38 @@ options! {
         memcache_username: String = row::text().not_here(NO_MEMCACHED);
         /// Password at memcached.
         memcache_password: String = row::text().secret().not_here(NO_MEMCACHED);
-        /// How to log in: name of a keystoneauth plug-in, such as password.
-        auth_type: String = row::text().formerly(&[("keystone_authtoken", "auth_plugin")]);
+        /// How to log in: password, v3password or v3applicationcredential; by what is given below if unset.
+        auth_type: String = row::text().formerly(&[("keystone_authtoken", "auth_plugin")]).applies();
         /// Another section from which to take what is needed to log in.
         auth_section: String = row::text();
+        /// Address of Keystone to log in at, with or without /v3; without it, www_authenticate_uri.
+        auth_url: String = row::text().applies();
+        /// The service's user, by name.
+        username: String = row::text().formerly(&[("keystone_authtoken", "user_name")]).applies();
+        /// The service's user, by id.
+        user_id: String = row::text().applies();
+        /// Domain of the user, by name.
+        user_domain_name: String = row::text().applies();
+        /// Domain of the user, by id.
+        user_domain_id: String = row::text().applies();
+        /// The user's password.
+        password: String = row::text().secret().applies();
+        /// Project to log in to, by name.
+        project_name: String = row::text().formerly(&[("keystone_authtoken", "tenant_name")]).applies();
+        /// Project to log in to, by id.
+        project_id: String = row::text().formerly(&[("keystone_authtoken", "tenant_id")]).applies();
+        /// Domain of the project, by name.
+        project_domain_name: String = row::text().applies();
+        /// Domain of the project, by id.
+        project_domain_id: String = row::text().applies();
+        /// Log in to the whole cloud (all) instead of a project.
+        system_scope: String = row::text().applies();
+        /// An application credential, by id.
+        application_credential_id: String = row::text().applies();
+        /// An application credential, by name; its user has to be named, too.
+        application_credential_name: String = row::text().applies();
+        /// The application credential's secret.
+        application_credential_secret: String = row::text().secret().applies();
     }
 
     /// The database.
@@ -133,14 +161,16 @@ options! {
 
     /// Who may do what.
     oslo_policy open {
-        /// Do not accept what old default rules accepted.
-        enforce_new_defaults: bool = row::flag().default("true");
-        /// File with rules that replace default ones.
-        policy_file: String = row::text().default("policy.yaml");
+        /// Refuse tokens of another scope than a rule is meant for; the newest release of the original's library always does.
+        enforce_scope: bool = row::flag().default("true").applies();
+        /// Do not accept what old default rules accepted (roles such as load-balancer_member).
+        enforce_new_defaults: bool = row::flag().default("true").applies();
+        /// File with rules that replace default ones, in YAML or JSON; looked for in --config-dir and beside --config-file.
+        policy_file: String = row::text().default("policy.yaml").applies();
         /// Rule for what has none.
-        policy_default_rule: String = row::text().default("default");
+        policy_default_rule: String = row::text().default("default").applies();
         /// Directories with more such files; may be given several times.
-        policy_dirs: Vec<String> = row::multi().default("policy.d");
+        policy_dirs: Vec<String> = row::multi().default("policy.d").applies();
         /// How remote rules are asked.
         remote_content_type: String = row::choice(&["application/x-www-form-urlencoded", "application/json"]).default("application/x-www-form-urlencoded");
         /// Check certificates of remote rules.

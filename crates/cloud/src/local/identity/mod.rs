@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 
 use self::auth::{AuthFailure, AuthRequest, Credential, Scope};
 use self::catalog::Catalog;
-use self::directory::{Directory, Named, Place, Refused, User};
+use self::directory::{DOMAIN_ID, Directory, Named, Place, Refused, User};
 pub(super) use self::http::router;
 pub(super) use self::password::{Passwords, passwords_settle};
 use self::register::{ChangeError, Register};
@@ -265,9 +265,13 @@ impl Identity for LocalIdentity {
         Ok(RequestContext {
             user_id: session.user.id.clone(),
             user_name: session.user.name.clone(),
+            user_domain_id: Some(DOMAIN_ID.to_owned()),
+            project_domain_id: session.project.as_ref().map(|_| DOMAIN_ID.to_owned()),
             project_id: session.project.map(|project| ProjectId::new(project.id)),
+            domain_id: (session.place == Some(Place::Domain)).then(|| DOMAIN_ID.to_owned()),
+            system_scope: (session.place == Some(Place::System)).then(|| "all".to_owned()),
             roles: session.roles.into_iter().map(|role| role.name).collect(),
-            is_admin: false,
+            ..RequestContext::default()
         })
     }
 

@@ -1,0 +1,128 @@
+//! What Keystone says of a token.
+
+use jiff::Timestamp;
+use octavia_model::ProjectId;
+use serde::Deserialize;
+
+use crate::RequestContext;
+
+#[derive(Deserialize)]
+struct Document {
+    token: Token,
+}
+
+#[derive(Deserialize)]
+struct Token {
+    /// RFC 3339, in UTC.
+    expires_at: String,
+    user: Holder,
+    #[serde(default)]
+    project: Option<Holder>,
+    #[serde(default)]
+    domain: Option<Domain>,
+    #[serde(default)]
+    system: Option<System>,
+    #[serde(default)]
+    roles: Vec<Role>,
+    #[serde(default)]
+    catalog: Vec<Service>,
+}
+
+#[derive(Deserialize)]
+struct System {
+    #[serde(default)]
+    all: bool,
+}
+
+/// A user or a project.
+#[derive(Deserialize)]
+struct Holder {
+    id: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    domain: Option<Domain>,
+}
+
+#[derive(Deserialize)]
+struct Domain {
+    id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Role {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Service {
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default)]
+    endpoints: Vec<Endpoint>,
+}
+
+#[derive(Deserialize)]
+struct Endpoint {
+    #[serde(default)]
+    interface: String,
+    #[serde(default)]
+    region_id: Option<String>,
+    #[serde(default)]
+    region: Option<String>,
+    url: String,
+}
+
+/// A token, understood.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) context: RequestContext,
+    pub(super) expires_at: Timestamp,
+}
+
+/// What of it concerns the service itself.
+#[derive(Debug)]
+pub(super) struct Own {
+    pub(super) expires_at: Timestamp,
+    /// Keystone's address for us, if its catalogue has one of this interface and region.
+    pub(super) endpoint: Option<String>,
+}
+
+// What the parser says may repeat the document, so it is not passed on.
+const NOT_A_TOKEN: &str = "its answer is not the description of a token";
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| NOT_A_TOKEN.to_owned())
+}
+
+pub(super) fn found(body: &[u8]) -> Result<Found, String> {
+    let Document { token } = serde_json::from_slice(body).map_err(|_| NOT_A_TOKEN.to_owned())?;
+    if token.user.id.is_empty() {
+        return Err(NOT_A_TOKEN.to_owned());
+    }
+    let expires_at = time(&token.expires_at)?;
+    let domain = |of: &Holder| of.domain.as_ref().and_then(|domain| domain.id.clone());
+    let context = RequestContext {
+        user_domain_id: domain(&token.user),
+        project_domain_id: token.project.as_ref().and_then(domain),
+        user_id: token.user.id,
+        user_name: token.user.name,
+        project_id: token.project.map(|project| ProjectId::new(project.id)),
+        domain_id: token.domain.and_then(|domain| domain.id),
+        system_scope: token.system.filter(|system| system.all).map(|_| "all".to_owned()),
+        roles: token.roles.into_iter().map(|role| role.name).collect(),
+        ..RequestContext::default()
+    };
+    Ok(Found { context, expires_at })
+}
+
+pub(super) fn own(body: &[u8], interface: &str, region: Option<&str>) -> Result<Own, String> {
+    let Document { token } = serde_json::from_slice(body).map_err(|_| NOT_A_TOKEN.to_owned())?;
+    let here = |endpoint: &&Endpoint| {
+        let regions = [endpoint.region_id.as_deref(), endpoint.region.as_deref()];
+        endpoint.interface == interface && region.is_none_or(|region| regions.contains(&Some(region)))
+    };
+    let identity = token.catalog.iter().filter(|service| service.kind == "identity");
+    let endpoint = identity.flat_map(|service| &service.endpoints).find(here);
+    Ok(Own { expires_at: time(&token.expires_at)?, endpoint: endpoint.map(|endpoint| endpoint.url.clone()) })
+}

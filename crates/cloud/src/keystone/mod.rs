@@ -1,0 +1,151 @@
+//! [`Identity`] by any Keystone v3 over HTTP.
+//!
+//! A caller's token is shown to Keystone with a token of the service's own, which is got with a password or an
+//! application credential and renewed before it ends and when it is refused. What Keystone says is believed for
+//! [`cache_time`](KeystoneOptions::cache_time), which is how long a token that was taken back may go on working.
+
+mod cache;
+mod document;
+mod login;
+mod session;
+mod tls;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use self::cache::Cache;
+pub use self::login::{Login, Named, Scope};
+use self::session::{Answer, Session};
+pub use self::tls::TlsOptions;
+use crate::{Identity, IdentityError, RequestContext, ServiceContext};
+
+/// Longer is no token, in bytes. Fernet's have about 250, JSON web tokens about 1,000.
+const TOKEN_MAX: usize = 16 << 10;
+/// Tokens remembered at most.
+const CACHED_MAX: usize = 10_000;
+
+/// How to reach Keystone, and how long to believe it: `[keystone_authtoken]`.
+#[derive(Debug, Clone)]
+pub struct KeystoneOptions {
+    /// Where to log in, with or without `/v3`.
+    pub auth_url: String,
+    /// What refused callers are told.
+    pub www_authenticate_uri: String,
+    pub login: Login,
+    /// Of Keystone in its own catalogue, where there is one of this kind; else `auth_url` serves.
+    pub interface: String,
+    pub region: Option<String>,
+    pub tls: TlsOptions,
+    pub connect_timeout: Duration,
+    /// For one request, all in all.
+    pub request_timeout: Duration,
+    /// How often a request is tried again that got no answer.
+    pub retries: u32,
+    /// How long a token that was found good is believed; `None` = never, each is shown to Keystone each time.
+    pub cache_time: Option<Duration>,
+    /// Roles of which a service needs one for its token to count.
+    pub service_token_roles: Vec<String>,
+    /// Refuse requests that come with a service's token without such a role.
+    pub service_token_roles_required: bool,
+}
+
+/// Why it cannot even begin.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct OpenError(String);
+
+/// Keystone, as far as we need it.
+#[derive(Debug)]
+pub struct Keystone {
+    session: Session,
+    cache: Mutex<Cache>,
+    cache_time: Option<Duration>,
+    auth_uri: String,
+    service_token_roles: Vec<String>,
+    service_token_roles_required: bool,
+}
+
+impl Keystone {
+    /// Asks nobody yet: a Keystone that is down at the start may come up later.
+    ///
+    /// # Errors
+    ///
+    /// If the address is none, or certificates cannot be read.
+    pub fn open(options: KeystoneOptions) -> Result<Self, OpenError> {
+        Ok(Self {
+            cache: Mutex::new(Cache::new(CACHED_MAX)),
+            cache_time: options.cache_time,
+            auth_uri: options.www_authenticate_uri.clone(),
+            service_token_roles: options.service_token_roles.clone(),
+            service_token_roles_required: options.service_token_roles_required,
+            session: Session::open(options)?,
+        })
+    }
+
+    async fn look_up(&self, token: &str, allow_expired: bool) -> Result<RequestContext, IdentityError> {
+        // What could not stand in a header, or would be trimmed there, is no token.
+        if token.is_empty() || token.len() > TOKEN_MAX || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(IdentityError::InvalidToken);
+        }
+        let asked = Instant::now();
+        let cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner).find(token, asked);
+        if let Some(context) = cached {
+            return Ok(context);
+        }
+        let found = match self.session.token_show(token, allow_expired).await {
+            Ok(Answer::Found(found)) => found,
+            Ok(Answer::NotFound) => return Err(IdentityError::InvalidToken),
+            Err(trouble) => return Err(IdentityError::Unavailable(trouble)),
+        };
+        // Clocks of two machines differ: that Keystone found it good a moment ago does not make it last.
+        let left = found.expires_at.duration_since(Timestamp::now());
+        let left = Duration::try_from(left).unwrap_or_default();
+        if left.is_zero() && !allow_expired {
+            return Err(IdentityError::InvalidToken);
+        }
+        if let Some(time) = self.cache_time.filter(|_| !left.is_zero()) {
+            // From when it was asked: an answer may have been long on its way.
+            let until = asked + time.min(left);
+            let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            cache.keep(token, found.context.clone(), until, Instant::now());
+        }
+        Ok(found.context)
+    }
+}
+
+#[async_trait]
+impl Identity for Keystone {
+    async fn verify(&self, token: &str) -> Result<RequestContext, IdentityError> {
+        self.look_up(token, false).await
+    }
+
+    /// Work that a service does for a user may take longer than the user's token lives: with a service's token beside
+    /// it, Keystone may still know it.
+    async fn verify_through(
+        &self,
+        token: &str,
+        service_token: &str,
+    ) -> Result<RequestContext, IdentityError> {
+        let service = self.look_up(service_token, false).await?;
+        let counts = service
+            .roles
+            .iter()
+            .any(|role| self.service_token_roles.iter().any(|wanted| wanted.eq_ignore_ascii_case(role)));
+        if !counts {
+            let roles = self.service_token_roles.join(", ");
+            tracing::warn!(user = service.user_id, roles, "a service's token has none of the roles it needs");
+            if self.service_token_roles_required {
+                return Err(IdentityError::InvalidToken);
+            }
+        }
+        let caller = self.look_up(token, counts).await?;
+        Ok(RequestContext { service: Some(ServiceContext::from(service)), ..caller })
+    }
+
+    fn auth_uri(&self) -> &str {
+        &self.auth_uri
+    }
+}

@@ -1,0 +1,204 @@
+//! HTTP with Keystone, and the service's own token.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use reqwest::{RequestBuilder, Response, StatusCode, Url};
+use tokio::sync::Mutex;
+
+use super::document::{self, Found};
+use super::{KeystoneOptions, OpenError, tls};
+
+/// Bytes of an answer at most: one with the catalogue of a large cloud has some hundred thousand.
+const ANSWER_MAX: usize = 4 << 20;
+/// Before it ends, our own token is renewed.
+const RENEW_BEFORE: SignedDuration = SignedDuration::from_secs(60);
+/// Before the first further try; twice that before the next.
+const RETRY_AFTER: Duration = Duration::from_millis(250);
+
+pub(super) enum Answer {
+    Found(Found),
+    NotFound,
+}
+
+pub(super) struct Session {
+    http: reqwest::Client,
+    options: KeystoneOptions,
+    /// `…/v3`
+    auth_url: String,
+    own: Mutex<Option<OwnToken>>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct OwnToken {
+    token: String,
+    expires_at: Timestamp,
+    /// `…/v3`
+    endpoint: String,
+}
+
+impl std::fmt::Debug for Session {
+    /// Without tokens.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("auth_url", &self.auth_url).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    pub(super) fn open(options: KeystoneOptions) -> Result<Self, OpenError> {
+        let auth_url = versioned(&options.auth_url)
+            .ok_or_else(|| OpenError(format!("{:?} is not an http or https URL", options.auth_url)))?;
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls::config(&options.tls).map_err(OpenError)?)
+            .connect_timeout(options.connect_timeout)
+            .timeout(options.request_timeout)
+            // Where a redirect led, the service's password would follow.
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .map_err(|error| OpenError(format!("no HTTP client: {error}")))?;
+        Ok(Self { http, options, auth_url, own: Mutex::new(None) })
+    }
+
+    /// What Keystone knows of a token; the error says why it could not be asked.
+    pub(super) async fn token_show(&self, token: &str, allow_expired: bool) -> Result<Answer, String> {
+        let mut own = self.own_token(None).await?;
+        for renewed in [false, true] {
+            let url = format!("{}/auth/tokens", own.endpoint);
+            let mut request = self.http.get(url).query(&[("nocatalog", "1")]);
+            if allow_expired {
+                request = request.query(&[("allow_expired", "1")]);
+            }
+            let request = request.header("x-auth-token", &own.token).header("x-subject-token", token);
+            let response = self.send(request).await?;
+            match response.status() {
+                StatusCode::OK => {
+                    return document::found(&body(response).await?).map(Answer::Found);
+                }
+                StatusCode::NOT_FOUND => return Ok(Answer::NotFound),
+                StatusCode::UNAUTHORIZED if !renewed => {
+                    // Taken back, or Keystone has other keys now.
+                    own = self.own_token(Some(&own)).await?;
+                }
+                StatusCode::UNAUTHORIZED => {
+                    return Err("it refuses the token it has just given us".to_owned());
+                }
+                StatusCode::FORBIDDEN => {
+                    return Err(
+                        "the user of [keystone_authtoken] may not check tokens: it needs the role service or admin"
+                            .to_owned(),
+                    );
+                }
+                status => return Err(format!("it answered {status}")),
+            }
+        }
+        Err("it refuses every token of ours".to_owned())
+    }
+
+    /// Our token, and not the refused one. One login at a time: the others wait for what it brings.
+    async fn own_token(&self, refused: Option<&OwnToken>) -> Result<OwnToken, String> {
+        let mut own = self.own.lock().await;
+        if let Some(known) = own.as_ref().filter(|known| Some(*known) != refused)
+            && Timestamp::now() + RENEW_BEFORE < known.expires_at
+        {
+            return Ok(known.clone());
+        }
+        *own = None;
+        let new = self.log_in().await?;
+        *own = Some(new.clone());
+        Ok(new)
+    }
+
+    async fn log_in(&self) -> Result<OwnToken, String> {
+        let request = self.http.post(format!("{}/auth/tokens", self.auth_url));
+        let response = self.send(request.json(&self.options.login.request())).await?;
+        let status = response.status();
+        if status != StatusCode::CREATED {
+            return Err(match status {
+                StatusCode::UNAUTHORIZED => "it refuses the login of [keystone_authtoken]".to_owned(),
+                status => format!("it answered our login with {status}"),
+            });
+        }
+        let token = response.headers().get("x-subject-token").and_then(|token| token.to_str().ok());
+        let token = token.ok_or("it answered our login without a token")?.to_owned();
+        let own =
+            document::own(&body(response).await?, &self.options.interface, self.options.region.as_deref())?;
+        let endpoint = own.endpoint.as_deref().and_then(versioned);
+        let endpoint = endpoint.unwrap_or_else(|| self.auth_url.clone());
+        tracing::debug!(endpoint, expires_at = %own.expires_at, "logged in to Keystone");
+        Ok(OwnToken { token, expires_at: own.expires_at, endpoint })
+    }
+
+    /// Tries again where nothing can have come of it: no connection.
+    async fn send(&self, request: RequestBuilder) -> Result<Response, String> {
+        let mut wait = RETRY_AFTER;
+        for _ in 0..self.options.retries {
+            let Some(request) = request.try_clone() else { break };
+            match request.send().await {
+                Err(error) if error.is_connect() => {
+                    tracing::debug!(error = reason(&error), "Keystone cannot be reached; trying again");
+                }
+                other => return other.map_err(|error| reason(&error)),
+            }
+            tokio::time::sleep(wait).await;
+            wait *= 2;
+        }
+        request.send().await.map_err(|error| reason(&error))
+    }
+}
+
+/// Reads no more than enough.
+async fn body(mut response: Response) -> Result<Vec<u8>, String> {
+    let mut body = vec![];
+    while let Some(chunk) = response.chunk().await.map_err(|error| reason(&error))? {
+        if body.len() + chunk.len() > ANSWER_MAX {
+            return Err(format!("its answer is longer than {ANSWER_MAX} bytes"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// The innermost cause: the outer ones repeat the URL.
+fn reason(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "it did not answer in time".to_owned();
+    }
+    let mut reason: &dyn std::error::Error = error;
+    while let Some(source) = reason.source() {
+        reason = source;
+    }
+    reason.to_string()
+}
+
+/// Ends with `/v3`, as catalogues and configurations may or may not write it.
+fn versioned(url: &str) -> Option<String> {
+    let parsed = Url::parse(url).ok()?;
+    if !matches!(parsed.scheme(), "http" | "https") || parsed.query().is_some() {
+        return None;
+    }
+    let base = url.trim_end_matches('/');
+    Some(if base.ends_with("/v3") { base.to_owned() } else { format!("{base}/v3") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::versioned;
+
+    #[test]
+    fn urls_get_their_version_once() {
+        for (given, wanted) in [
+            ("http://h", Some("http://h/v3")),
+            ("http://h/", Some("http://h/v3")),
+            ("https://h:5000/identity/", Some("https://h:5000/identity/v3")),
+            ("http://h/v3", Some("http://h/v3")),
+            ("http://h/v3/", Some("http://h/v3")),
+            ("h/v3", None),
+            ("ftp://h/v3", None),
+            ("http://", None),
+            ("", None),
+        ] {
+            assert_eq!(versioned(given).as_deref(), wanted, "{given}");
+        }
+    }
+}
