@@ -1,6 +1,6 @@
 //! HTTP with Keystone, and the service's own token.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
@@ -26,7 +26,14 @@ pub(super) struct Session {
     options: KeystoneOptions,
     /// `…/v3`
     auth_url: String,
-    own: Mutex<Option<OwnToken>>,
+    own: Mutex<Own>,
+}
+
+#[derive(Default)]
+struct Own {
+    token: Option<OwnToken>,
+    /// When a login last failed, and why.
+    failed: Option<(Instant, String)>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -57,7 +64,7 @@ impl Session {
             .no_proxy()
             .build()
             .map_err(|error| OpenError(format!("no HTTP client: {error}")))?;
-        Ok(Self { http, options, auth_url, own: Mutex::new(None) })
+        Ok(Self { http, options, auth_url, own: Mutex::default() })
     }
 
     /// What Keystone knows of a token; the error says why it could not be asked.
@@ -95,18 +102,24 @@ impl Session {
         Err("it refuses every token of ours".to_owned())
     }
 
-    /// Our token, and not the refused one. One login at a time: the others wait for what it brings.
+    /// Our token, and not the refused one. One login at a time: the others wait for what it brings, be it a failure.
     async fn own_token(&self, refused: Option<&OwnToken>) -> Result<OwnToken, String> {
+        let asked = Instant::now();
         let mut own = self.own.lock().await;
-        if let Some(known) = own.as_ref().filter(|known| Some(*known) != refused)
+        if let Some(known) = own.token.as_ref().filter(|known| Some(*known) != refused)
             && Timestamp::now() + RENEW_BEFORE < known.expires_at
         {
             return Ok(known.clone());
         }
-        *own = None;
-        let new = self.log_in().await?;
-        *own = Some(new.clone());
-        Ok(new)
+        if let Some((at, why)) = &own.failed
+            && *at > asked
+        {
+            return Err(why.clone());
+        }
+        let new = self.log_in().await;
+        own.failed = new.as_ref().err().map(|why| (Instant::now(), why.clone()));
+        own.token = new.as_ref().ok().cloned();
+        new
     }
 
     async fn log_in(&self) -> Result<OwnToken, String> {

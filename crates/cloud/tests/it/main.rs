@@ -6,6 +6,7 @@ mod cert;
 mod compute;
 mod directory;
 mod keystone;
+mod keystone_client;
 mod kit;
 mod neutron;
 mod state;
