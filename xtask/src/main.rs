@@ -34,11 +34,11 @@ enum Task {
     /// Measure speed and memory
     #[command(subcommand)]
     Bench(bench::Bench),
-    /// Kill everything at random under users and traffic, then see whether all is as it says
-    Chaos(chaos::Arguments),
-    /// Run other people's tests of the API
+    /// Try parts beside the real thing, which is installed for it
     #[command(subcommand)]
     Conformance(conformance::Conformance),
+    /// Kill everything at random under users and traffic, then see whether all is as it says
+    Chaos(chaos::Arguments),
     /// Look for input that a parser gets wrong
     Fuzz(fuzz::Arguments),
     /// Check the invariants of absence, licences and bans

@@ -136,7 +136,18 @@ impl AllInOne {
         write_atomically(&state.join("api.url"), &format!("{url}\n"))?;
         servers.push(tokio::spawn(server::serve(listener, app, stopped)));
         let grace = settings.grace;
-        Ok(Self { url, clouds_yaml, controller, servers, policy_watch, grace, audit, stop, _cloud: cloud, _state: state })
+        Ok(Self {
+            url,
+            clouds_yaml,
+            controller,
+            servers,
+            policy_watch,
+            grace,
+            audit,
+            stop,
+            _cloud: cloud,
+            _state: state,
+        })
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -153,10 +164,8 @@ impl AllInOne {
         let requests = futures::future::join_all(self.servers);
         if tokio::time::timeout(self.grace, requests).await.is_err() {
             tracing::warn!("some requests did not end in {:?}", self.grace);
-        self.policy_watch.abort();
-        if tokio::time::timeout(GRACE, self.server).await.is_err() {
-            tracing::warn!("some requests did not end in {GRACE:?}");
         }
+        self.policy_watch.abort();
         if tokio::time::timeout(GRACE, self.controller.stop()).await.is_err() {
             tracing::warn!("some work did not end; the next start takes it up");
         }

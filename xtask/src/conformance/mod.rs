@@ -1,5 +1,6 @@
-//! Other people's tests of the API, run against `all-in-one`.
+//! Parts of ours beside the real thing, and other people's tests of the API: what takes a long installation.
 
+mod keystone;
 mod tempest;
 mod verdict;
 
@@ -7,12 +8,15 @@ use anyhow::Result;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Conformance {
+    /// Tokens of a real Keystone, installed into target/keystone and started on loopback
+    Keystone,
     /// The API tests of octavia-tempest-plugin against the embedded cloud, with a network where everything is there
     Tempest(tempest::Arguments),
 }
 
 pub(crate) fn run(suite: &Conformance) -> Result<()> {
     match suite {
+        Conformance::Keystone => keystone::run(),
         Conformance::Tempest(arguments) => tempest::run(arguments),
     }
 }

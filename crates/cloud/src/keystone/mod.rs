@@ -18,7 +18,7 @@ use jiff::Timestamp;
 
 use self::cache::Cache;
 pub use self::login::{Login, Named, Scope};
-use self::session::{Answer, Session};
+use self::session::Session;
 pub use self::tls::TlsOptions;
 use crate::{Identity, IdentityError, RequestContext, ServiceContext};
 
@@ -96,8 +96,8 @@ impl Keystone {
             return Ok(context);
         }
         let found = match self.session.token_show(token, allow_expired).await {
-            Ok(Answer::Found(found)) => found,
-            Ok(Answer::NotFound) => return Err(IdentityError::InvalidToken),
+            Ok(Some(found)) => found,
+            Ok(None) => return Err(IdentityError::InvalidToken),
             Err(trouble) => return Err(IdentityError::Unavailable(trouble)),
         };
         // Clocks of two machines differ: that Keystone found it good a moment ago does not make it last.

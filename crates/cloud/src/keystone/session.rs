@@ -16,11 +16,6 @@ const RENEW_BEFORE: SignedDuration = SignedDuration::from_secs(60);
 /// Before the first further try; twice that before the next.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 
-pub(super) enum Answer {
-    Found(Found),
-    NotFound,
-}
-
 pub(super) struct Session {
     http: reqwest::Client,
     options: KeystoneOptions,
@@ -67,8 +62,8 @@ impl Session {
         Ok(Self { http, options, auth_url, own: Mutex::default() })
     }
 
-    /// What Keystone knows of a token; the error says why it could not be asked.
-    pub(super) async fn token_show(&self, token: &str, allow_expired: bool) -> Result<Answer, String> {
+    /// What Keystone knows of a token, `None` = nothing; the error says why it could not be asked.
+    pub(super) async fn token_show(&self, token: &str, allow_expired: bool) -> Result<Option<Found>, String> {
         let mut own = self.own_token(None).await?;
         for renewed in [false, true] {
             let url = format!("{}/auth/tokens", own.endpoint);
@@ -80,9 +75,9 @@ impl Session {
             let response = self.send(request).await?;
             match response.status() {
                 StatusCode::OK => {
-                    return document::found(&body(response).await?).map(Answer::Found);
+                    return document::found(&body(response).await?).map(Some);
                 }
-                StatusCode::NOT_FOUND => return Ok(Answer::NotFound),
+                StatusCode::NOT_FOUND => return Ok(None),
                 StatusCode::UNAUTHORIZED if !renewed => {
                     // Taken back, or Keystone has other keys now.
                     own = self.own_token(Some(&own)).await?;

@@ -9,4 +9,5 @@ mod keystone;
 mod keystone_client;
 mod kit;
 mod neutron;
+mod real_keystone;
 mod state;
