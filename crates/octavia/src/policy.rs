@@ -65,7 +65,13 @@ impl PolicySettings {
 
 /// What tells one state of the files from another.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamp(Vec<(PathBuf, Option<(u64, i64, i64, u64)>)>);
+struct Stamp(Vec<(PathBuf, Option<Version>)>);
+
+/// Inode, time of the last change in seconds and nanoseconds, bytes.
+type Version = (u64, i64, i64, u64);
+
+/// Rules, and what there is to warn of; or what is wrong.
+type Rules = Result<(Enforcer, Vec<Problem>), Problem>;
 
 impl Stamp {
     fn of(paths: &[PathBuf]) -> Self {
@@ -79,7 +85,7 @@ impl Stamp {
 }
 
 /// The rules of the files as they are now, over those that are built in.
-fn load(settings: &PolicySettings) -> (Option<Stamp>, Result<(Enforcer, Vec<Problem>), Problem>) {
+fn load(settings: &PolicySettings) -> (Option<Stamp>, Rules) {
     let paths = match settings.paths() {
         Ok(paths) => paths,
         Err(error) => {
@@ -129,6 +135,7 @@ async fn watch(settings: PolicySettings, policy: Policy, mut known: Option<Stamp
     loop {
         ticks.tick().await;
         let (settings, before) = (settings.clone(), known.clone());
+        #[expect(clippy::disallowed_methods, reason = "one at a time: the next look waits for this one")]
         let look = tokio::task::spawn_blocking(move || {
             let now = settings.paths().ok().map(|paths| Stamp::of(&paths));
             (now != before).then(|| load(&settings))

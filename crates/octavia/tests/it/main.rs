@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stderr, reason = "the runner shows it for failed tests")]
 
+mod access;
 mod cli;
 mod config;
 mod disk;
