@@ -1,4 +1,4 @@
-//! What the service asks of a cloud, as traits; the embedded local cloud that answers on one machine; and Keystone.
+//! What the service asks of a cloud, as traits, and the embedded local cloud that answers on one machine.
 //!
 //! Every verb is idempotent and keyed by an id of ours: *ensure* twice is once, *delete* of what is absent is fine,
 //! *find* after a lost answer finds what was made. Implementations name or tag what they make with our id before
@@ -10,7 +10,6 @@ mod cert;
 mod compute;
 mod error;
 mod identity;
-pub mod keystone;
 pub mod local;
 mod network;
 mod noauth;

@@ -25,7 +25,7 @@ pub(super) fn run() -> Result<()> {
     let server = Keystone::start(&venv)?;
     shell::run(
         cargo()
-            .args(["nextest", "run", "-p", "octavia-cloud", "--run-ignored", "only", "real_keystone"])
+            .args(["nextest", "run", "-p", "octavia-keystone", "--run-ignored", "only", "real_keystone"])
             .env("OCTAVIA_TEST_KEYSTONE", &server.url)
             .env("OCTAVIA_TEST_KEYSTONE_PASSWORD", PASSWORD)
             .envs([("RUST_BACKTRACE", "0"), ("RUST_LIB_BACKTRACE", "0")]),

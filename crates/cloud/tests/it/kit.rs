@@ -51,11 +51,6 @@ impl Cloud {
         Self::open(dir, options)
     }
 
-    /// The same over HTTP, for as long as the test runs; answers where.
-    pub(crate) async fn served(&self) -> String {
-        serve(self.router.clone()).await
-    }
-
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
@@ -134,12 +129,4 @@ pub(crate) fn login(user: &str, password: &str, scope: &Value) -> Value {
 
 pub(crate) fn project(name: &str) -> Value {
     json!({"project": {"name": name, "domain": {"id": "default"}}})
-}
-
-/// Serves until the test's runtime ends; answers the URL.
-pub(crate) async fn serve(router: Router) -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    url
 }

@@ -6,8 +6,6 @@ mod cert;
 mod compute;
 mod directory;
 mod keystone;
-mod keystone_client;
 mod kit;
 mod neutron;
-mod real_keystone;
 mod state;

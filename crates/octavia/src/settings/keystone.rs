@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use octavia_cloud::keystone::{Keystone, KeystoneOptions, Login, Named, Scope, TlsOptions};
 use octavia_config::option::keystone_authtoken as option;
 use octavia_config::{Config, Opt, Origin, Problem, Severity};
+use octavia_keystone::{Keystone, KeystoneOptions, Login, Named, Scope, TlsOptions};
 
 /// Where nothing else is said: a connection, and one request all in all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -4,6 +4,8 @@
 //! application credential and renewed before it ends and when it is refused. What Keystone says is believed for
 //! [`cache_time`](KeystoneOptions::cache_time), which is how long a token that was taken back may go on working.
 
+#![forbid(unsafe_code)]
+
 mod cache;
 mod document;
 mod login;
@@ -15,12 +17,12 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use octavia_cloud::{Identity, IdentityError, RequestContext, ServiceContext};
 
 use self::cache::Cache;
 pub use self::login::{Login, Named, Scope};
 use self::session::Session;
 pub use self::tls::TlsOptions;
-use crate::{Identity, IdentityError, RequestContext, ServiceContext};
 
 /// Longer is no token, in bytes. Fernet's have about 250, JSON web tokens about 1,000.
 const TOKEN_MAX: usize = 16 << 10;

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use octavia_cloud::keystone::{Keystone, KeystoneOptions, Login, Named, Scope, TlsOptions};
 use octavia_cloud::{Identity, IdentityError, suite};
+use octavia_keystone::{Keystone, KeystoneOptions, Login, Named, Scope, TlsOptions};
 use serde_json::{Value, json};
 
 /// Keystone's own API, as its administrator and its users use it.

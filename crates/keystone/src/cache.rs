@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 
-use crate::RequestContext;
+use octavia_cloud::RequestContext;
 
 type Key = [u8; 32];
 

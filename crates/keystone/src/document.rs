@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use octavia_model::ProjectId;
 use serde::Deserialize;
 
-use crate::RequestContext;
+use octavia_cloud::RequestContext;
 
 #[derive(Deserialize)]
 struct Document {

@@ -10,12 +10,26 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 use jiff::{SignedDuration, Timestamp};
-use octavia_cloud::keystone::{Keystone, KeystoneOptions, Login, Named, Scope, TlsOptions};
+use octavia_cloud::local::IDENTITY_PATH;
 use octavia_cloud::{Identity, IdentityError, RequestContext, suite};
+use octavia_keystone::{Keystone, KeystoneOptions, Login, Named, Scope, TlsOptions};
 use octavia_model::ProjectId;
 use serde_json::{Value, json};
 
-use crate::kit::{Cloud, login, project, serve};
+use crate::kit::{Cloud, login, project};
+
+/// Serves until the test's runtime ends; answers the URL.
+async fn serve(router: Router) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+/// The embedded Keystone over HTTP.
+async fn served(cloud: &Cloud) -> String {
+    serve(Router::new().nest_service(IDENTITY_PATH, cloud.local.identity_router())).await
+}
 
 fn options(url: &str, user: &str, password: &str) -> KeystoneOptions {
     let name = |name: &str| Named::Name(name.to_owned());
@@ -43,7 +57,7 @@ fn options(url: &str, user: &str, password: &str) -> KeystoneOptions {
 #[tokio::test]
 async fn the_embedded_keystone_serves_the_suite() {
     let cloud = Cloud::new();
-    let url = format!("{}/identity", cloud.served().await);
+    let url = format!("{}/identity", served(&cloud).await);
     let answer = cloud.login(&login("demo", &cloud.password("demo"), &project("demo"))).await;
     let holder = cloud.local.identity().verify(&answer.subject()).await.unwrap();
     for cache_time in [None, Some(Duration::from_secs(300))] {
@@ -61,7 +75,7 @@ async fn the_embedded_keystone_serves_the_suite() {
 #[tokio::test]
 async fn a_token_taken_back_is_good_for_the_time_of_the_cache_at_most() {
     let cloud = Cloud::new();
-    let url = format!("{}/identity", cloud.served().await);
+    let url = format!("{}/identity", served(&cloud).await);
     let password = cloud.password("admin");
     let time = Duration::from_millis(300);
     for cache_time in [None, Some(time)] {
@@ -82,7 +96,7 @@ async fn a_token_taken_back_is_good_for_the_time_of_the_cache_at_most() {
 #[tokio::test]
 async fn who_may_not_check_tokens_is_no_judge_of_them() {
     let cloud = Cloud::new();
-    let url = format!("{}/identity", cloud.served().await);
+    let url = format!("{}/identity", served(&cloud).await);
     let mut options = options(&url, "demo", &cloud.password("demo"));
     if let Login::Password { scope, .. } = &mut options.login {
         *scope = Scope::Project {
