@@ -136,7 +136,7 @@ async fn answer(
     } else {
         Some(state.policy.caller(state.authentication.caller(&parts.headers).await?))
     };
-    account.caller.clone_from(&caller);
+    account.caller = caller.as_deref().cloned();
     check_accept(&parts.headers)?;
     let (endpoint, parameters, caller) = match (target?, caller) {
         (Target::Endpoint(endpoint, parameters), Some(caller)) => (endpoint, parameters, caller),

@@ -236,7 +236,7 @@ impl World {
     pub(crate) async fn intercepted_with(options: ApiOptions, interceptor: Arc<dyn Interceptor>) -> Self {
         let store = StoreOptions { interceptor: Some(interceptor), ..StoreOptions::default() };
         let authentication = Authentication::Keystone(Arc::new(FakeIdentity));
-        Self::build(ApiOptions::default(), authentication, Policy::default(), store).await
+        Self::build(options, authentication, Policy::default(), store).await
     }
 
     async fn assemble(options: ApiOptions, authentication: Authentication) -> Self {
