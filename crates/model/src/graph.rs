@@ -1,8 +1,8 @@
 //! A load balancer with everything below it.
 
 use crate::{
-    HealthMonitor, L7Policy, L7PolicyId, L7Rule, Listener, ListenerId, LoadBalancer, Member, MemberId, Pool,
-    PoolId,
+    HealthMonitor, L7Policy, L7PolicyId, L7Rule, L7RuleId, Listener, ListenerId, LoadBalancer, Member,
+    MemberId, Pool, PoolId,
 };
 
 /// The aggregate: what one API write reads and changes, and what the planner compiles.
@@ -73,6 +73,14 @@ impl LoadBalancerGraph {
         self.l7policies.iter_mut().find(|p| p.id == id)
     }
 
+    pub fn l7rule(&self, id: L7RuleId) -> Option<&L7Rule> {
+        self.l7rules.iter().find(|r| r.id == id)
+    }
+
+    pub fn l7rule_mut(&mut self, id: L7RuleId) -> Option<&mut L7Rule> {
+        self.l7rules.iter_mut().find(|r| r.id == id)
+    }
+
     /// In the order in which they are looked at.
     pub fn listener_l7policies(&self, listener: ListenerId) -> Vec<&L7Policy> {
         let mut policies: Vec<_> = self.l7policies.iter().filter(|p| p.listener_id == listener).collect();
@@ -80,15 +88,175 @@ impl LoadBalancerGraph {
         policies
     }
 
+    /// Moves an L7 policy to this place among those of its listener, counted from 1; beyond the end is the end. The
+    /// others move up or down, so that positions stay without gaps.
+    pub fn l7policy_place(&mut self, id: L7PolicyId, position: u32) {
+        let Some(policy) = self.l7policy(id) else { return };
+        let mut order = self.l7policy_order(policy.listener_id);
+        order.retain(|other| *other != id);
+        let staying = |id: &L7PolicyId| {
+            self.l7policy(*id).is_some_and(|policy| !policy.statuses.provisioning.is_leaving())
+        };
+        let end = order.iter().filter(|id| staying(id)).count();
+        let at = usize::try_from(position).unwrap_or(end).saturating_sub(1).min(end);
+        order.insert(at, id);
+        self.l7policies_number(&order);
+    }
+
+    /// Closes the gaps between the positions of a listener's L7 policies; those on their way out come last.
+    pub fn l7policies_close(&mut self, listener: ListenerId) {
+        let order = self.l7policy_order(listener);
+        self.l7policies_number(&order);
+    }
+
+    fn l7policy_order(&self, listener: ListenerId) -> Vec<L7PolicyId> {
+        let mut policies = self.listener_l7policies(listener);
+        policies.sort_by_key(|policy| policy.statuses.provisioning.is_leaving());
+        policies.into_iter().map(|policy| policy.id).collect()
+    }
+
+    fn l7policies_number(&mut self, order: &[L7PolicyId]) {
+        for (id, position) in order.iter().zip(1..) {
+            if let Some(policy) = self.l7policy_mut(*id) {
+                policy.position = position;
+            }
+        }
+    }
+
     pub fn l7policy_rules(&self, policy: L7PolicyId) -> impl Iterator<Item = &L7Rule> {
         self.l7rules.iter().filter(move |r| r.l7policy_id == policy)
     }
 
+    /// Pools to which the listener's L7 policies send requests: of those that are enabled and have a rule, for without
+    /// one a policy matches nothing. In order of position; a pool may come twice.
+    pub fn listener_redirect_pools(&self, listener: ListenerId) -> impl Iterator<Item = PoolId> {
+        self.listener_l7policies(listener)
+            .into_iter()
+            .filter(|policy| policy.admin_state_up && self.l7policy_rules(policy.id).next().is_some())
+            .filter_map(|policy| policy.redirect_pool_id)
+    }
+
     /// Listeners whose traffic can reach the pool, by default or by an L7 policy.
     pub fn pool_listeners(&self, pool: PoolId) -> impl Iterator<Item = &Listener> {
-        self.listeners.iter().filter(move |l| {
-            l.default_pool_id == Some(pool)
-                || self.l7policies.iter().any(|p| p.listener_id == l.id && p.redirect_pool_id == Some(pool))
+        self.listeners.iter().filter(move |listener| {
+            listener.default_pool_id == Some(pool)
+                || self.listener_redirect_pools(listener.id).any(|redirect| redirect == pool)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use newtype_uuid::GenericUuid;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::*;
+
+    fn graph() -> LoadBalancerGraph {
+        let vip = Vip::new([127, 0, 0, 1].into(), SubnetId::nil(), NetworkId::nil(), PortId::nil());
+        let lb = LoadBalancer::new(LoadBalancerId::nil(), ProjectId::new("p"), vip, Timestamp::UNIX_EPOCH);
+        let mut graph = LoadBalancerGraph::new(lb);
+        for n in [1, 2] {
+            let id = ListenerId::from_untyped_uuid(Uuid::from_u128(n));
+            let listener = Listener::new(id, &graph.load_balancer, 80, Timestamp::UNIX_EPOCH);
+            graph.listeners.push(listener);
+        }
+        graph
+    }
+
+    fn create(graph: &mut LoadBalancerGraph, listener: usize, name: &str, position: u32) {
+        let policy = L7Policy::new(L7PolicyId::new_v4(), &graph.listeners[listener], Timestamp::UNIX_EPOCH);
+        let id = policy.id;
+        graph.l7policies.push(L7Policy { name: name.to_owned(), ..policy });
+        graph.l7policy_place(id, position);
+    }
+
+    fn order(graph: &LoadBalancerGraph, listener: usize) -> String {
+        let policies = graph.listener_l7policies(graph.listeners[listener].id);
+        assert!(policies.iter().map(|policy| policy.position).eq(1..=u32::try_from(policies.len()).unwrap()));
+        policies.iter().map(|policy| policy.name.as_str()).collect()
+    }
+
+    /// What is done (`x@n` creates or moves, `x-` sends out, `x!` removes) and the order after it.
+    #[test]
+    fn positions_have_no_gaps() {
+        for (acts, expected) in [
+            ("", ""),
+            ("a@1", "a"),
+            ("a@9", "a"),
+            ("a@2147483647 b@2147483647", "ab"),
+            ("a@1 b@1", "ba"),
+            ("a@1 b@2", "ab"),
+            ("a@1 b@3", "ab"),
+            ("a@1 b@2 c@2", "acb"),
+            ("a@1 b@2 c@3 d@0", "dabc"),
+            ("a@1 b@2 c@3 a@3", "bca"),
+            ("a@1 b@2 c@3 a@2", "bac"),
+            ("a@1 b@2 c@3 c@1", "cab"),
+            ("a@1 b@2 c@3 b@2", "abc"),
+            ("a@1 b@2 c@3 a@99", "bca"),
+            ("a@1 b@2 c@3 a!", "bc"),
+            ("a@1 b@2 c@3 b! a@2", "ca"),
+            // Those on their way out are no place to come after.
+            ("a@1 b@2 c@3 a-", "bca"),
+            ("a@1 b@2 c@3 a- d@99", "bcda"),
+            ("a@1 b@2 c@3 b- c@2", "acb"),
+            ("a@1 b@2 c@3 a- b- c- d@3", "dcba"),
+            ("a@1 b@2 c@3 a- c- a!", "bc"),
+        ] {
+            let mut graph = graph();
+            create(&mut graph, 1, "x", 1);
+            let listener = graph.listeners[0].id;
+            for act in acts.split_whitespace() {
+                let (name, what) = act.split_at(1);
+                let there =
+                    graph.l7policies.iter().find(|policy| policy.name == name).map(|policy| policy.id);
+                match (what.strip_prefix('@'), there) {
+                    (Some(position), None) => create(&mut graph, 0, name, position.parse().unwrap()),
+                    (Some(position), Some(id)) => graph.l7policy_place(id, position.parse().unwrap()),
+                    (None, id) => {
+                        let id = id.unwrap();
+                        if what == "-" {
+                            let policy = graph.l7policy_mut(id).unwrap();
+                            policy.statuses.provisioning = ProvisioningStatus::PendingDelete;
+                        } else {
+                            graph.l7policies.retain(|policy| policy.id != id);
+                        }
+                        graph.l7policies_close(listener);
+                    }
+                }
+            }
+            assert_eq!(order(&graph, 0), expected, "{acts}");
+            assert_eq!(order(&graph, 1), "x", "{acts}: another listener's");
+        }
+        let mut graph = graph();
+        graph.l7policy_place(L7PolicyId::nil(), 1);
+    }
+
+    /// Enabled, with a rule, redirects → whether the pool is the listener's.
+    #[test]
+    fn a_policy_leads_to_its_pool_if_it_can_match() {
+        for (enabled, rule, redirects, expected) in [
+            (true, true, true, true),
+            (false, true, true, false),
+            (true, false, true, false),
+            (true, true, false, false),
+        ] {
+            let mut graph = graph();
+            let pool = Pool::new(PoolId::new_v4(), &graph.load_balancer, Timestamp::UNIX_EPOCH);
+            create(&mut graph, 0, "a", 1);
+            let policy = &mut graph.l7policies[0];
+            policy.admin_state_up = enabled;
+            policy.redirect_pool_id = redirects.then_some(pool.id);
+            if rule {
+                let rule = L7Rule::new(L7RuleId::new_v4(), policy, "/", Timestamp::UNIX_EPOCH);
+                graph.l7rules.push(rule);
+            }
+            let listeners: Vec<_> = graph.pool_listeners(pool.id).map(|listener| listener.id).collect();
+            let expected: Vec<_> = expected.then(|| graph.listeners[0].id).into_iter().collect();
+            assert_eq!(listeners, expected, "{enabled} {rule} {redirects}");
+        }
     }
 }

@@ -110,7 +110,8 @@ impl Demand {
         Self::from_fn(|kind| (kind == of).then_some(1))
     }
 
-    /// A whole new tree.
+    /// A whole new tree. The original does not hold the L7 policies and rules of one against their quotas; every row
+    /// counts afterwards, so here they are held.
     pub fn of_tree(graph: &LoadBalancerGraph) -> Self {
         let some = |count: usize| i64::try_from(count).ok().filter(|count| *count > 0);
         Self {
@@ -119,7 +120,8 @@ impl Demand {
             pool: some(graph.pools.len()),
             member: some(graph.members.len()),
             health_monitor: some(graph.health_monitors.len()),
-            ..Self::default()
+            l7policy: some(graph.l7policies.len()),
+            l7rule: some(graph.l7rules.len()),
         }
     }
 

@@ -2,8 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 use octavia_model::{
-    HealthMonitor, HealthMonitorId, Listener, ListenerId, LoadBalancerGraph, Member, MemberId, Pool, PoolId,
-    Statuses,
+    HealthMonitor, HealthMonitorId, L7Policy, L7PolicyId, L7Rule, L7RuleId, Listener, ListenerId,
+    LoadBalancerGraph, Member, MemberId, Pool, PoolId, Statuses,
 };
 
 /// What the children of a load balancer have in common.
@@ -60,6 +60,8 @@ children! {
     Pool, PoolId;
     Member, MemberId;
     HealthMonitor, HealthMonitorId;
+    L7Policy, L7PolicyId;
+    L7Rule, L7RuleId;
 }
 
 /// Children that differ in their statuses (and `updated_at`) only, and became the same.
@@ -96,6 +98,8 @@ pub(crate) struct Difference<'a> {
     pub(crate) pools: Changes<'a, Pool>,
     pub(crate) members: Changes<'a, Member>,
     pub(crate) health_monitors: Changes<'a, HealthMonitor>,
+    pub(crate) l7policies: Changes<'a, L7Policy>,
+    pub(crate) l7rules: Changes<'a, L7Rule>,
 }
 
 /// What leads from `before` to `after`; children are matched by id.
@@ -108,6 +112,8 @@ pub(crate) fn difference<'a>(before: &LoadBalancerGraph, after: &'a LoadBalancer
         pools: changes(&before.pools, &after.pools),
         members: changes(&before.members, &after.members),
         health_monitors: changes(&before.health_monitors, &after.health_monitors),
+        l7policies: changes(&before.l7policies, &after.l7policies),
+        l7rules: changes(&before.l7rules, &after.l7rules),
     }
 }
 
@@ -121,6 +127,8 @@ pub(crate) fn everything(graph: &LoadBalancerGraph) -> Difference<'_> {
         pools: changes(&[], &graph.pools),
         members: changes(&[], &graph.members),
         health_monitors: changes(&[], &graph.health_monitors),
+        l7policies: changes(&[], &graph.l7policies),
+        l7rules: changes(&[], &graph.l7rules),
     }
 }
 
@@ -202,6 +210,8 @@ pub(crate) fn stamp(before: &LoadBalancerGraph, after: &mut LoadBalancerGraph, n
     changed |= stamp_children(&before.listeners, &mut after.listeners, &mut births, now);
     changed |= stamp_children(&before.members, &mut after.members, &mut births, now);
     changed |= stamp_children(&before.health_monitors, &mut after.health_monitors, &mut births, now);
+    changed |= stamp_children(&before.l7policies, &mut after.l7policies, &mut births, now);
+    changed |= stamp_children(&before.l7rules, &mut after.l7rules, &mut births, now);
     if before.load_balancer != after.load_balancer {
         after.load_balancer.updated_at = Some(now);
         changed = true;

@@ -15,6 +15,8 @@ pub enum Duplicate {
     MemberAddress,
     /// A second health monitor for a pool.
     HealthMonitor,
+    L7Policy,
+    L7Rule,
     Amphora,
     /// Two flavors of one name.
     FlavorName,

@@ -4,15 +4,15 @@ use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use octavia_model::{
-    Amphora, AmphoraStatus, HealthMonitorId, ListenerId, LoadBalancer, LoadBalancerGraph, LoadBalancerId,
-    MemberId, PoolId, ProvisioningStatus,
+    Amphora, AmphoraStatus, HealthMonitorId, L7PolicyId, ListenerId, LoadBalancer, LoadBalancerGraph,
+    LoadBalancerId, MemberId, PoolId, ProvisioningStatus,
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect, QueryTrait,
 };
 
 use crate::entity::codec::{self, Decode};
-use crate::entity::{amphora, health_monitor, listener, load_balancer, member, pool};
+use crate::entity::{amphora, health_monitor, l7policy, l7rule, listener, load_balancer, member, pool};
 use crate::options::Call;
 use crate::retry::framed;
 use crate::{Lease, Store, StoreError};
@@ -110,6 +110,13 @@ impl Store {
         framed!(self, Call::of("health_monitor_parent"), self.parent("health_monitor", select.as_query()))
     }
 
+    pub async fn l7policy_parent(&self, id: L7PolicyId) -> Result<Option<LoadBalancerId>, StoreError> {
+        let select = l7policy::Entity::find_by_id(codec::id(id))
+            .select_only()
+            .column(l7policy::Column::LoadBalancerId);
+        framed!(self, Call::of("l7policy_parent"), self.parent("l7policy", select.as_query()))
+    }
+
     async fn parent(
         &self,
         table: &'static str,
@@ -149,6 +156,16 @@ pub(crate) async fn graph_load(
     graph.listeners =
         rows(listener::Entity::find().filter(listener::Column::LoadBalancerId.eq(id)).all(db).await?)?;
     graph.listeners.sort_by_key(|listener| (listener.created_at, listener.id));
+    if !graph.listeners.is_empty() {
+        graph.l7policies =
+            rows(l7policy::Entity::find().filter(l7policy::Column::LoadBalancerId.eq(id)).all(db).await?)?;
+        graph.l7policies.sort_by_key(|policy| (policy.created_at, policy.id));
+    }
+    if !graph.l7policies.is_empty() {
+        graph.l7rules =
+            rows(l7rule::Entity::find().filter(l7rule::Column::LoadBalancerId.eq(id)).all(db).await?)?;
+        graph.l7rules.sort_by_key(|rule| (rule.created_at, rule.id));
+    }
     graph.pools = rows(pool::Entity::find().filter(pool::Column::LoadBalancerId.eq(id)).all(db).await?)?;
     graph.pools.sort_by_key(|pool| (pool.created_at, pool.id));
     if graph.pools.is_empty() {

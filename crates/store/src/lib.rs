@@ -51,7 +51,8 @@ pub use inspect::{AmphoraRow, Inspection, LoadBalancerRow};
 pub use lease::{Lease, Release};
 pub use ledger::{Operation, OperationRecord, OperationStart};
 pub use list::{
-    Direction, ListQuery, ListenerItem, LoadBalancerItem, Page, PoolItem, Resource, SortKey, TagFilter,
+    Direction, L7PolicyItem, ListQuery, ListenerItem, LoadBalancerItem, Page, PoolItem, Resource, SortKey,
+    TagFilter,
 };
 pub use metrics::StoreMetrics;
 pub use options::{Call, Clock, Interceptor, StoreOptions};

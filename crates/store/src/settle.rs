@@ -14,8 +14,8 @@ use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryS
 use crate::difference::{difference, stamp};
 use crate::entity::codec::{self, Decode};
 use crate::entity::{
-    amphora, health_monitor, listener, listener_statistics, load_balancer, member, pool, tag,
-    vip_security_group,
+    amphora, health_monitor, l7policy, l7rule, listener, listener_statistics, load_balancer, member, pool,
+    tag, vip_security_group,
 };
 use crate::fetch::{graph_load, root_lock};
 use crate::lease::fence;
@@ -226,6 +226,8 @@ fn pending_too_long(last_error: Option<&str>) -> Reason {
 
 /// Removes everything below a root but amphorae.
 pub(crate) async fn children_delete(tx: &DatabaseTransaction, lb: &str) -> Result<(), StoreError> {
+    l7rule::Entity::delete_many().filter(l7rule::Column::LoadBalancerId.eq(lb)).exec(tx).await?;
+    l7policy::Entity::delete_many().filter(l7policy::Column::LoadBalancerId.eq(lb)).exec(tx).await?;
     health_monitor::Entity::delete_many()
         .filter(health_monitor::Column::LoadBalancerId.eq(lb))
         .exec(tx)
@@ -261,11 +263,9 @@ pub(crate) fn settle(graph: &mut LoadBalancerGraph, settlement: &Settlement) {
     }
     graph.pools.iter_mut().for_each(|pool| activate(&mut pool.statuses));
     graph.members.iter_mut().for_each(|member| activate(&mut member.statuses));
-    for monitor in &mut graph.health_monitors {
-        activate(&mut monitor.statuses);
-        monitor.statuses.operating =
-            if monitor.admin_state_up { OperatingStatus::Online } else { OperatingStatus::Offline };
-    }
+    graph.health_monitors.iter_mut().for_each(|monitor| work(&mut monitor.statuses, monitor.admin_state_up));
+    graph.l7policies.iter_mut().for_each(|policy| work(&mut policy.statuses, policy.admin_state_up));
+    graph.l7rules.iter_mut().for_each(|rule| work(&mut rule.statuses, rule.admin_state_up));
 }
 
 /// Children on their way out go, with what refers to them.
@@ -273,6 +273,15 @@ fn leave(graph: &mut LoadBalancerGraph) {
     let leaving = |statuses: &Statuses| statuses.provisioning.is_leaving();
     let pools: BTreeSet<_> = graph.pools.iter().filter(|p| leaving(&p.statuses)).map(|p| p.id).collect();
     graph.listeners.retain(|listener| !leaving(&listener.statuses));
+    let listeners: BTreeSet<_> = graph.listeners.iter().map(|listener| listener.id).collect();
+    graph.l7policies.retain(|policy| {
+        !leaving(&policy.statuses)
+            && listeners.contains(&policy.listener_id)
+            && policy.redirect_pool_id.is_none_or(|id| !pools.contains(&id))
+    });
+    let policies: BTreeSet<_> = graph.l7policies.iter().map(|policy| policy.id).collect();
+    graph.l7rules.retain(|rule| !leaving(&rule.statuses) && policies.contains(&rule.l7policy_id));
+    listeners.into_iter().for_each(|listener| graph.l7policies_close(listener));
     for listener in &mut graph.listeners {
         listener.default_pool_id = listener.default_pool_id.filter(|id| !pools.contains(id));
     }
@@ -286,6 +295,12 @@ fn leave(graph: &mut LoadBalancerGraph) {
         member.statuses.reason = None;
     }
     graph.pools.retain(|pool| !pools.contains(&pool.id));
+}
+
+/// As [`activate`], of what no data plane reports: it works when it is in force.
+fn work(statuses: &mut Statuses, admin_state_up: bool) {
+    activate(statuses);
+    statuses.operating = if admin_state_up { OperatingStatus::Online } else { OperatingStatus::Offline };
 }
 
 fn activate(statuses: &mut Statuses) {
@@ -307,10 +322,14 @@ fn fail(graph: &mut LoadBalancerGraph, reason: &Reason) {
     let pools = graph.pools.iter_mut().map(|pool| &mut pool.statuses);
     let members = graph.members.iter_mut().map(|member| &mut member.statuses);
     let monitors = graph.health_monitors.iter_mut().map(|monitor| &mut monitor.statuses);
+    let policies = graph.l7policies.iter_mut().map(|policy| &mut policy.statuses);
+    let rules = graph.l7rules.iter_mut().map(|rule| &mut rule.statuses);
     listeners
         .chain(pools)
         .chain(members)
         .chain(monitors)
+        .chain(policies)
+        .chain(rules)
         .filter(|statuses| statuses.provisioning.is_pending() && !statuses.provisioning.is_leaving())
         .for_each(failed);
 }

@@ -10,8 +10,8 @@ use sea_orm::{
 
 use crate::difference::{Changes, Child, Difference, Restated};
 use crate::entity::{
-    codec, health_monitor, listener, listener_statistics, load_balancer, member, outbox, pool, tag,
-    vip_security_group,
+    codec, health_monitor, l7policy, l7rule, listener, listener_statistics, load_balancer, member, outbox,
+    pool, tag, vip_security_group,
 };
 use crate::{Duplicate, StoreError};
 
@@ -24,7 +24,9 @@ pub(crate) async fn children_write(
     graph: &LoadBalancerGraph,
     difference: &Difference<'_>,
 ) -> Result<(), StoreError> {
-    let Difference { listeners, pools, members, health_monitors, .. } = difference;
+    let Difference { listeners, pools, members, health_monitors, l7policies, l7rules, .. } = difference;
+    delete::<l7rule::Entity, _>(tx, l7rule::Column::Id, &l7rules.deleted).await?;
+    delete::<l7policy::Entity, _>(tx, l7policy::Column::Id, &l7policies.deleted).await?;
     delete::<health_monitor::Entity, _>(tx, health_monitor::Column::Id, &health_monitors.deleted).await?;
     delete::<member::Entity, _>(tx, member::Column::Id, &members.deleted).await?;
     delete::<listener::Entity, _>(tx, listener::Column::Id, &listeners.deleted).await?;
@@ -32,7 +34,8 @@ pub(crate) async fn children_write(
         .await?;
     kind_write::<pool::Entity, _, pool::Model>(tx, pools, Duplicate::Pool).await?;
     kind_write::<listener::Entity, _, listener::Model>(tx, listeners, Duplicate::ListenerPort).await?;
-    // Now no listener refers to them.
+    kind_write::<l7policy::Entity, _, l7policy::Model>(tx, l7policies, Duplicate::L7Policy).await?;
+    // Now no listener or policy refers to them.
     delete::<pool::Entity, _>(tx, pool::Column::Id, &pools.deleted).await?;
     kind_write::<member::Entity, _, member::Model>(tx, members, Duplicate::MemberAddress).await?;
     kind_write::<health_monitor::Entity, _, health_monitor::Model>(
@@ -41,6 +44,7 @@ pub(crate) async fn children_write(
         Duplicate::HealthMonitor,
     )
     .await?;
+    kind_write::<l7rule::Entity, _, l7rule::Model>(tx, l7rules, Duplicate::L7Rule).await?;
     indexes_write(tx, &graph.load_balancer, difference).await
 }
 
@@ -76,7 +80,7 @@ macro_rules! child_tables {
     };
 }
 
-child_tables! { listener pool member health_monitor }
+child_tables! { listener pool member health_monitor l7policy l7rule }
 
 /// Updates and inserts of one kind of child.
 async fn kind_write<E, T, M>(
@@ -136,6 +140,8 @@ async fn indexes_write(
     tags.collect(&difference.pools);
     tags.collect(&difference.members);
     tags.collect(&difference.health_monitors);
+    tags.collect(&difference.l7policies);
+    tags.collect(&difference.l7rules);
     delete::<tag::Entity, _>(tx, tag::Column::ResourceId, &tags.stale).await?;
     let load_balancer_id = codec::id(lb.id);
     let rows: Vec<_> = tags

@@ -13,6 +13,8 @@ pub(crate) mod codec;
 pub(crate) mod flavor;
 pub(crate) mod flavor_profile;
 pub(crate) mod health_monitor;
+pub(crate) mod l7policy;
+pub(crate) mod l7rule;
 pub(crate) mod listener;
 pub(crate) mod listener_statistics;
 pub(crate) mod load_balancer;

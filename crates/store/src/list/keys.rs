@@ -8,6 +8,8 @@ pub enum Resource {
     Pool,
     Member,
     HealthMonitor,
+    L7Policy,
+    L7Rule,
     Amphora,
     Quota,
     Flavor,
@@ -58,8 +60,8 @@ const fn alias(api: &'static str, column: &'static str, kind: Kind) -> Key {
 use Kind::{Flag, Number, Tenths, Text, Time};
 
 const COMMON: &[Key] = &[
-    key("id", Text),
     key("name", Text),
+    key("id", Text),
     key("project_id", Text),
     key("admin_state_up", Flag),
     key("provisioning_status", Text),
@@ -67,6 +69,9 @@ const COMMON: &[Key] = &[
     key("created_at", Time),
     null("updated_at", Time),
 ];
+
+/// As [`COMMON`], of what has no name.
+const NAMELESS: &[Key] = COMMON.split_at(1).1;
 
 const LOAD_BALANCER: &[Key] = &[
     key("description", Text),
@@ -150,6 +155,25 @@ const HEALTH_MONITOR: &[Key] = &[
     null("domain_name", Text),
 ];
 
+const L7POLICY: &[Key] = &[
+    key("description", Text),
+    key("listener_id", Text),
+    key("action", Text),
+    null("redirect_pool_id", Text),
+    null("redirect_url", Text),
+    null("redirect_prefix", Text),
+    null("redirect_http_code", Number),
+    key("position", Number),
+];
+
+const L7RULE: &[Key] = &[
+    key("type", Text),
+    key("compare_type", Text),
+    null("key", Text),
+    key("value", Text),
+    key("invert", Flag),
+];
+
 const AMPHORA: &[Key] = &[
     key("id", Text),
     null("load_balancer_id", Text),
@@ -217,6 +241,8 @@ impl Resource {
             Self::Pool => (COMMON, POOL),
             Self::Member => (COMMON, MEMBER),
             Self::HealthMonitor => (COMMON, HEALTH_MONITOR),
+            Self::L7Policy => (COMMON, L7POLICY),
+            Self::L7Rule => (NAMELESS, L7RULE),
             Self::Amphora => (&[] as &[Key], AMPHORA),
             Self::Flavor => (&[] as &[Key], FLAVOR),
             Self::FlavorProfile => (&[] as &[Key], FLAVOR_PROFILE),
@@ -237,7 +263,16 @@ impl Resource {
     }
 
     pub(super) const fn has_tags(self) -> bool {
-        matches!(self, Self::LoadBalancer | Self::Listener | Self::Pool | Self::Member | Self::HealthMonitor)
+        matches!(
+            self,
+            Self::LoadBalancer
+                | Self::Listener
+                | Self::Pool
+                | Self::Member
+                | Self::HealthMonitor
+                | Self::L7Policy
+                | Self::L7Rule
+        )
     }
 
     pub(super) fn key(self, api: &str) -> Option<&'static Key> {

@@ -1,22 +1,23 @@
 //! Lists: filters, tags, sorting, pages (`reference/api.md` §6).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use octavia_model::{
     Amphora, AmphoraStatus, AvailabilityZone, AvailabilityZoneProfile, Flavor, FlavorProfile, HealthMonitor,
-    HealthMonitorId, L7PolicyId, Listener, ListenerId, LoadBalancer, Member, MemberId, Pool, PoolId,
-    ProjectId, ProvisioningStatus,
+    HealthMonitorId, L7Policy, L7PolicyId, L7Rule, L7RuleId, Listener, ListenerId, LoadBalancer, Member,
+    MemberId, Pool, PoolId, ProjectId, ProvisioningStatus,
 };
 use sea_orm::sea_query::{Expr, IntoCondition, Query, SelectStatement};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, Select,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QuerySelect,
+    QueryTrait, Select,
 };
 
 use crate::entity::codec::{self, Decode};
 use crate::entity::{
-    amphora, availability_zone, availability_zone_profile, flavor, flavor_profile, health_monitor, listener,
-    load_balancer, member, pool,
+    amphora, availability_zone, availability_zone_profile, flavor, flavor_profile, health_monitor, l7policy,
+    l7rule, listener, load_balancer, member, pool,
 };
 use crate::options::Call;
 use crate::retry::framed;
@@ -95,9 +96,15 @@ pub struct ListenerItem {
 }
 
 #[derive(Debug, Clone, PartialEq)]
+pub struct L7PolicyItem {
+    pub l7policy: L7Policy,
+    pub rules: Vec<L7RuleId>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
 pub struct PoolItem {
     pub pool: Pool,
-    /// Listeners whose default pool this is.
+    /// Listeners whose traffic can reach the pool, by default or by an L7 policy.
     pub listeners: Vec<ListenerId>,
     pub members: Vec<MemberId>,
     pub health_monitor: Option<HealthMonitorId>,
@@ -152,7 +159,7 @@ impl Store {
         let tx = self.begin_read().await?;
         let rows = page::select(&tx, Resource::Pool, pool::Entity::find(), query).await?;
         let ids: Vec<_> = rows.iter().map(|row| row.id.as_str()).collect();
-        let mut listeners = related(&tx, LISTENERS_OF_POOL, &ids).await?;
+        let mut listeners = listeners_of_pools(&tx, &ids).await?;
         let mut members = related(&tx, MEMBERS_OF_POOL, &ids).await?;
         let mut monitors = related(&tx, MONITOR_OF_POOL, &ids).await?;
         tx.commit().await?;
@@ -176,6 +183,32 @@ impl Store {
         let select = health_monitor::Entity::find();
         let call = Call::of("health_monitor_list");
         framed!(self, call, self.plain_list(Resource::HealthMonitor, &select, query))
+    }
+
+    pub async fn l7policy_list(&self, query: &ListQuery) -> Result<Page<L7PolicyItem>, ListError> {
+        framed!(self, Call::of("l7policy_list"), self.l7policy_list_once(query))
+    }
+
+    async fn l7policy_list_once(&self, query: &ListQuery) -> Result<Page<L7PolicyItem>, ListError> {
+        let tx = self.begin_read().await?;
+        let rows = page::select(&tx, Resource::L7Policy, l7policy::Entity::find(), query).await?;
+        let ids: Vec<_> = rows.iter().map(|row| row.id.as_str()).collect();
+        let mut rules = related(&tx, RULES_OF_POLICY, &ids).await?;
+        tx.commit().await?;
+        page_of(rows, |row| {
+            let rules = rules.remove(&row.id).unwrap_or_default();
+            Ok(L7PolicyItem { rules, l7policy: L7Policy::try_from(row)? })
+        })
+    }
+
+    /// Rules of one L7 policy.
+    pub async fn l7rule_list(
+        &self,
+        policy: L7PolicyId,
+        query: &ListQuery,
+    ) -> Result<Page<L7Rule>, ListError> {
+        let select = l7rule::Entity::find().filter(l7rule::Column::L7policyId.eq(codec::id(policy)));
+        framed!(self, Call::of("l7rule_list"), self.plain_list(Resource::L7Rule, &select, query))
     }
 
     /// `project` and the key `project_id` mean the project of the amphora's load balancer.
@@ -248,8 +281,7 @@ const LISTENERS: Relation = Relation { table: "listener", parent: "load_balancer
 const POOLS: Relation = Relation { table: "pool", parent: "load_balancer_id", order: "created_at" };
 const POLICIES_OF_LISTENER: Relation =
     Relation { table: "l7policy", parent: "listener_id", order: "position" };
-const LISTENERS_OF_POOL: Relation =
-    Relation { table: "listener", parent: "default_pool_id", order: "created_at" };
+const RULES_OF_POLICY: Relation = Relation { table: "l7rule", parent: "l7policy_id", order: "created_at" };
 const MEMBERS_OF_POOL: Relation = Relation { table: "member", parent: "pool_id", order: "created_at" };
 const MONITOR_OF_POOL: Relation =
     Relation { table: "health_monitor", parent: "pool_id", order: "created_at" };
@@ -279,4 +311,44 @@ where
         }
     }
     Ok(related)
+}
+
+/// Listeners whose traffic can reach the pools of a page, in order of creation: by default, or by an L7 policy that is
+/// enabled and has a rule ([`LoadBalancerGraph::pool_listeners`](octavia_model::LoadBalancerGraph::pool_listeners)).
+async fn listeners_of_pools(
+    tx: &DatabaseTransaction,
+    pools: &[&str],
+) -> Result<BTreeMap<String, Vec<ListenerId>>, StoreError> {
+    let mut found: BTreeMap<String, BTreeSet<(i64, String)>> = BTreeMap::new();
+    for pools in pools.chunks(CHUNK) {
+        let defaults = listener::Entity::find()
+            .select_only()
+            .column(listener::Column::DefaultPoolId)
+            .column(listener::Column::CreatedAt)
+            .column(listener::Column::Id)
+            .filter(listener::Column::DefaultPoolId.is_in(pools.iter().copied()));
+        let ruled = Query::select().column("l7policy_id").from("l7rule").take();
+        let redirects = Query::select()
+            .columns([("l7policy", "redirect_pool_id"), ("listener", "created_at"), ("listener", "id")])
+            .from("l7policy")
+            .inner_join("listener", Expr::col(("listener", "id")).equals(("l7policy", "listener_id")))
+            .and_where(Expr::col(("l7policy", "redirect_pool_id")).is_in(pools.iter().copied()))
+            .and_where(Expr::col(("l7policy", "admin_state_up")).eq(true))
+            .and_where(Expr::col(("l7policy", "id")).in_subquery(ruled))
+            .take();
+        for (select, pool) in [(defaults.into_query(), "default_pool_id"), (redirects, "redirect_pool_id")] {
+            for row in tx.query_all(&select).await? {
+                let listener = (row.try_get("", "created_at")?, row.try_get("", "id")?);
+                found.entry(row.try_get("", pool)?).or_default().insert(listener);
+            }
+        }
+    }
+    let decode = Decode("listener");
+    found
+        .into_iter()
+        .map(|(pool, listeners)| {
+            let ids = listeners.iter().map(|(_, id)| decode.parse("id", id)).collect::<Result<_, _>>()?;
+            Ok((pool, ids))
+        })
+        .collect()
 }

@@ -40,6 +40,8 @@ pub(crate) fn without_times(mut graph: LoadBalancerGraph) -> LoadBalancerGraph {
     graph.pools.iter_mut().for_each(|c| (c.created_at, c.updated_at) = (epoch, None));
     graph.members.iter_mut().for_each(|c| (c.created_at, c.updated_at) = (epoch, None));
     graph.health_monitors.iter_mut().for_each(|c| (c.created_at, c.updated_at) = (epoch, None));
+    graph.l7policies.iter_mut().for_each(|c| (c.created_at, c.updated_at) = (epoch, None));
+    graph.l7rules.iter_mut().for_each(|c| (c.created_at, c.updated_at) = (epoch, None));
     graph
 }
 

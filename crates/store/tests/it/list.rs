@@ -248,13 +248,15 @@ async fn every_key_works_and_relations_are_shown() {
         let lease = acquire(&store, lb).await;
         let amphora = sample::amphora(lb);
         store.amphora_insert(&lease, &amphora).await.unwrap();
-        let pool = graph.pools[0].id;
+        let (pool, policy) = (graph.pools[0].id, graph.l7policies[0].id);
         for resource in [
             Resource::LoadBalancer,
             Resource::Listener,
             Resource::Pool,
             Resource::Member,
             Resource::HealthMonitor,
+            Resource::L7Policy,
+            Resource::L7Rule,
             Resource::Amphora,
             Resource::Quota,
             Resource::Flavor,
@@ -275,6 +277,8 @@ async fn every_key_works_and_relations_are_shown() {
                     Resource::HealthMonitor => {
                         store.health_monitor_list(&query).await.map(|page| page.items.len())
                     }
+                    Resource::L7Policy => store.l7policy_list(&query).await.map(|page| page.items.len()),
+                    Resource::L7Rule => store.l7rule_list(policy, &query).await.map(|page| page.items.len()),
                     Resource::Amphora => store.amphora_list(&query).await.map(|page| page.items.len()),
                     Resource::Quota => store.quota_list(&query).await.map(|page| page.items.len()),
                     Resource::Flavor => store.flavor_list(&query).await.map(|page| page.items.len()),
@@ -297,10 +301,19 @@ async fn every_key_works_and_relations_are_shown() {
         assert_eq!(load_balancers[0].listeners, [graph.listeners[0].id]);
         assert_eq!(load_balancers[1].pools, [other.pools[0].id]);
         let listeners = store.listener_list(&query()).await.unwrap().items;
-        assert_eq!((&listeners[0].listener, listeners[0].l7policies.len()), (&graph.listeners[0], 0));
+        assert_eq!(
+            (&listeners[0].listener, &listeners[0].l7policies[..]),
+            (&graph.listeners[0], &[policy][..])
+        );
         let pools = store.pool_list(&query()).await.unwrap().items;
         assert_eq!(pools[0].pool, graph.pools[0]);
         assert_eq!(pools[0].listeners, [graph.listeners[0].id]);
+        let policies = store.l7policy_list(&query()).await.unwrap().items;
+        assert_eq!(policies[0].l7policy, graph.l7policies[0]);
+        assert_eq!(policies[0].rules, graph.l7rules.iter().map(|rule| rule.id).collect::<Vec<_>>());
+        assert_eq!(store.l7rule_list(policy, &query()).await.unwrap().items, graph.l7rules);
+        let named = store.l7rule_list(policy, &ListQuery { filters: filters("name=x"), ..query() }).await;
+        assert!(matches!(named, Err(ListError::UnknownKey(_))), "rules have no name: {named:?}");
         assert_eq!(pools[0].members, graph.members.iter().map(|m| m.id).collect::<Vec<_>>());
         assert_eq!(pools[0].health_monitor, Some(graph.health_monitors[0].id));
         assert_eq!(pools.len(), 2);
@@ -334,10 +347,13 @@ async fn every_key_works_and_relations_are_shown() {
         let tagged = ListQuery { tags: tagged, ..query() };
         assert_eq!(store.member_list(pool, &tagged).await.unwrap().items.len(), 1);
         assert_eq!(store.listener_list(&tagged).await.unwrap().items.len(), 1);
+        assert_eq!(store.l7policy_list(&tagged).await.unwrap().items.len(), 1);
+        assert_eq!(store.l7rule_list(policy, &tagged).await.unwrap().items.len(), 1);
         assert_eq!(store.listener_parent(graph.listeners[0].id).await.unwrap(), Some(lb));
         assert_eq!(store.pool_parent(pool).await.unwrap(), Some(lb));
         assert_eq!(store.member_parent(graph.members[0].id).await.unwrap(), Some(lb));
         assert_eq!(store.health_monitor_parent(graph.health_monitors[0].id).await.unwrap(), Some(lb));
+        assert_eq!(store.l7policy_parent(policy).await.unwrap(), Some(lb));
     })
     .await;
 }

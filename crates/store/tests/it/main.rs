@@ -10,6 +10,7 @@ mod crash;
 mod databases;
 mod frame;
 mod health;
+mod layer7;
 mod lease;
 mod list;
 mod quota;

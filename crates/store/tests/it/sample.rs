@@ -35,6 +35,14 @@ pub(crate) fn health_monitor(pool: &Pool) -> HealthMonitor {
     HealthMonitor::new(HealthMonitorId::new_v4(), pool, HealthMonitorType::Tcp, Timestamp::UNIX_EPOCH)
 }
 
+pub(crate) fn l7policy(listener: &Listener) -> L7Policy {
+    L7Policy { position: 1, ..L7Policy::new(L7PolicyId::new_v4(), listener, Timestamp::UNIX_EPOCH) }
+}
+
+pub(crate) fn l7rule(policy: &L7Policy, path: &str) -> L7Rule {
+    L7Rule::new(L7RuleId::new_v4(), policy, path, Timestamp::UNIX_EPOCH)
+}
+
 /// A flavor that nobody else has, and its profile.
 pub(crate) fn flavor(id: FlavorId) -> (FlavorProfile, Flavor) {
     let profile = FlavorProfile {
@@ -87,7 +95,7 @@ pub(crate) async fn create(store: &Store, graph: &LoadBalancerGraph) -> LoadBala
     store.lb_create(graph).await.unwrap()
 }
 
-/// A listener, its pool, two members, a monitor.
+/// A listener, its pool, two members, a monitor, an L7 policy with a rule.
 pub(crate) fn small() -> LoadBalancerGraph {
     let lb = load_balancer("project", "small");
     let pool = pool(&lb);
@@ -95,11 +103,15 @@ pub(crate) fn small() -> LoadBalancerGraph {
     listener.default_pool_id = Some(pool.id);
     let members = vec![member(&pool, "127.0.0.1"), member(&pool, "127.0.0.2")];
     let health_monitors = vec![health_monitor(&pool)];
+    let l7policy = l7policy(&listener);
+    let l7rules = vec![l7rule(&l7policy, "/private")];
     LoadBalancerGraph {
         listeners: vec![listener],
         pools: vec![pool],
         members,
         health_monitors,
+        l7policies: vec![l7policy],
+        l7rules,
         ..LoadBalancerGraph::new(lb)
     }
 }
@@ -204,7 +216,7 @@ pub(crate) fn maximal() -> LoadBalancerGraph {
     let monitor = &mut graph.health_monitors[0];
     monitor.name = text("monitor");
     monitor.admin_state_up = false;
-    monitor.statuses = statuses;
+    monitor.statuses = statuses.clone();
     monitor.kind = HealthMonitorType::TlsHello;
     monitor.delay = u32::MAX;
     monitor.timeout = 0;
@@ -216,6 +228,30 @@ pub(crate) fn maximal() -> LoadBalancerGraph {
     monitor.http_version = Some(1.1);
     monitor.domain_name = Some("example.org".to_owned());
     monitor.tags = tags();
+
+    let policy = &mut graph.l7policies[0];
+    policy.name = text("policy");
+    policy.description = text("description");
+    policy.admin_state_up = false;
+    policy.statuses = statuses.clone();
+    policy.action = L7PolicyAction::RedirectToPool;
+    policy.redirect_pool_id = Some(graph.pools[0].id);
+    policy.redirect_url = Some(text("https://example.org/?a=b#c"));
+    policy.redirect_prefix = Some(text("http://example.org"));
+    policy.redirect_http_code = Some(308);
+    policy.position = L7Policy::POSITION_MAX;
+    policy.tags = tags();
+
+    let rule = &mut graph.l7rules[0];
+    rule.admin_state_up = false;
+    rule.statuses = statuses;
+    rule.kind = L7RuleType::SslDnField;
+    rule.compare_type = L7RuleCompareType::StartsWith;
+    rule.key = Some(text("key"));
+    rule.value = text("value").repeat(6);
+    rule.invert = true;
+    rule.tags = tags();
+    graph.l7rules.push(l7rule(&graph.l7policies[0], "^/(a|b)$"));
     graph
 }
 

@@ -17,6 +17,8 @@ fn provisioning(graph: &LoadBalancerGraph) -> Vec<ProvisioningStatus> {
         .chain(graph.pools.iter().map(|c| &c.statuses))
         .chain(graph.members.iter().map(|c| &c.statuses))
         .chain(graph.health_monitors.iter().map(|c| &c.statuses))
+        .chain(graph.l7policies.iter().map(|c| &c.statuses))
+        .chain(graph.l7rules.iter().map(|c| &c.statuses))
         .map(|statuses| statuses.provisioning)
         .collect()
 }
@@ -28,7 +30,7 @@ async fn what_is_on_its_way_arrives() {
         let lb = graph.load_balancer.id;
         assert_eq!(store.lb_settle(&lease, 1, &Settlement::default()).await.unwrap(), Settled::Done);
         let settled = store.lb_fetch(lb).await.unwrap().unwrap();
-        assert_eq!(provisioning(&settled), vec![ProvisioningStatus::Active; 6]);
+        assert_eq!(provisioning(&settled), vec![ProvisioningStatus::Active; 8]);
         assert_eq!(settled.load_balancer.applied_generation, 1);
         assert_eq!(settled.health_monitors[0].statuses.operating, OperatingStatus::Online);
         let desired = store.desired_load(&lease).await.unwrap();
@@ -100,7 +102,7 @@ async fn a_listener_that_cannot_be_opened_is_in_error_alone() {
         store.lb_settle(&lease, 1, &fault("port 80")).await.unwrap();
         let graph = store.lb_fetch(lb).await.unwrap().unwrap();
         use ProvisioningStatus::{Active, Error};
-        assert_eq!(provisioning(&graph), [Active, Error, Active, Active, Active, Active]);
+        assert_eq!(provisioning(&graph), [Active, Error, Active, Active, Active, Active, Active, Active]);
         assert_eq!(graph.listeners[0].statuses.reason, Some(sample::reason("port 80")));
         // Seen again, otherwise, and gone.
         for (settlement, status, reason) in [
@@ -129,13 +131,13 @@ async fn failure_is_a_state_to_leave() {
         assert_eq!(store.lb_fail(&lease, 2, sample::reason("cloud")).await.unwrap(), Settled::Done);
         let failed = store.lb_fetch(lb).await.unwrap().unwrap();
         use ProvisioningStatus::{Active, Error, PendingDelete};
-        assert_eq!(provisioning(&failed), [Error, Error, Error, PendingDelete, Error, Error]);
+        assert_eq!(provisioning(&failed), [Error, Error, Error, PendingDelete, Error, Error, Error, Error]);
         assert_eq!(failed.load_balancer.statuses.reason, Some(sample::reason("cloud")));
         let desired = store.desired_load(&lease).await.unwrap();
         assert_eq!(desired.pending_since, Some(graph.load_balancer.created_at));
         store.lb_settle(&lease, 2, &Settlement::default()).await.unwrap();
         let graph = store.lb_fetch(lb).await.unwrap().unwrap();
-        assert_eq!(provisioning(&graph), vec![Active; 5]);
+        assert_eq!(provisioning(&graph), vec![Active; 7]);
         assert_eq!(graph.load_balancer.statuses.reason, None);
     })
     .await;
