@@ -1,5 +1,7 @@
 //! A load balancer with everything below it.
 
+use std::collections::BTreeSet;
+
 use crate::{
     HealthMonitor, L7Policy, L7PolicyId, L7Rule, L7RuleId, Listener, ListenerId, LoadBalancer, Member,
     MemberId, Pool, PoolId,
@@ -91,15 +93,12 @@ impl LoadBalancerGraph {
     /// Moves an L7 policy to this place among those of its listener, counted from 1; beyond the end is the end. The
     /// others move up or down, so that positions stay without gaps.
     pub fn l7policy_place(&mut self, id: L7PolicyId, position: u32) {
-        let Some(policy) = self.l7policy(id) else { return };
-        let mut order = self.l7policy_order(policy.listener_id);
-        order.retain(|other| *other != id);
-        let staying = |id: &L7PolicyId| {
-            self.l7policy(*id).is_some_and(|policy| !policy.statuses.provisioning.is_leaving())
-        };
-        let end = order.iter().filter(|id| staying(id)).count();
+        let Some(index) = self.l7policies.iter().position(|policy| policy.id == id) else { return };
+        let mut order = self.l7policy_order(self.l7policies[index].listener_id);
+        order.retain(|other| *other != index);
+        let end = order.partition_point(|other| !self.l7policies[*other].statuses.provisioning.is_leaving());
         let at = usize::try_from(position).unwrap_or(end).saturating_sub(1).min(end);
-        order.insert(at, id);
+        order.insert(at, index);
         self.l7policies_number(&order);
     }
 
@@ -109,17 +108,21 @@ impl LoadBalancerGraph {
         self.l7policies_number(&order);
     }
 
-    fn l7policy_order(&self, listener: ListenerId) -> Vec<L7PolicyId> {
-        let mut policies = self.listener_l7policies(listener);
-        policies.sort_by_key(|policy| policy.statuses.provisioning.is_leaving());
-        policies.into_iter().map(|policy| policy.id).collect()
+    /// Indices of the listener's L7 policies, by position, those on their way out last.
+    fn l7policy_order(&self, listener: ListenerId) -> Vec<usize> {
+        let policies = self.l7policies.iter().enumerate();
+        let mut order: Vec<usize> =
+            policies.filter(|(_, policy)| policy.listener_id == listener).map(|(index, _)| index).collect();
+        order.sort_by_key(|index| {
+            let policy = &self.l7policies[*index];
+            (policy.statuses.provisioning.is_leaving(), policy.position)
+        });
+        order
     }
 
-    fn l7policies_number(&mut self, order: &[L7PolicyId]) {
-        for (id, position) in order.iter().zip(1..) {
-            if let Some(policy) = self.l7policy_mut(*id) {
-                policy.position = position;
-            }
+    fn l7policies_number(&mut self, order: &[usize]) {
+        for (index, position) in order.iter().zip(1..) {
+            self.l7policies[*index].position = position;
         }
     }
 
@@ -127,20 +130,24 @@ impl LoadBalancerGraph {
         self.l7rules.iter().filter(move |r| r.l7policy_id == policy)
     }
 
-    /// Pools to which the listener's L7 policies send requests: of those that are enabled and have a rule, for without
-    /// one a policy matches nothing. In order of position; a pool may come twice.
+    /// Pools to which the listener's L7 policies send requests, in order of position; a pool may come twice.
     pub fn listener_redirect_pools(&self, listener: ListenerId) -> impl Iterator<Item = PoolId> {
-        self.listener_l7policies(listener)
-            .into_iter()
-            .filter(|policy| policy.admin_state_up && self.l7policy_rules(policy.id).next().is_some())
-            .filter_map(|policy| policy.redirect_pool_id)
+        let policies = self.listener_l7policies(listener).into_iter().filter(|policy| self.can_match(policy));
+        policies.filter_map(|policy| policy.redirect_pool_id)
     }
 
-    /// Listeners whose traffic can reach the pool, by default or by an L7 policy.
+    /// Without a rule a policy matches nothing.
+    fn can_match(&self, policy: &L7Policy) -> bool {
+        policy.admin_state_up && self.l7policy_rules(policy.id).next().is_some()
+    }
+
+    /// Listeners whose traffic can reach the pool, by default or by an L7 policy that is enabled and has a rule.
     pub fn pool_listeners(&self, pool: PoolId) -> impl Iterator<Item = &Listener> {
+        let policies = self.l7policies.iter().filter(|policy| policy.redirect_pool_id == Some(pool));
+        let redirecting: BTreeSet<ListenerId> =
+            policies.filter(|policy| self.can_match(policy)).map(|policy| policy.listener_id).collect();
         self.listeners.iter().filter(move |listener| {
-            listener.default_pool_id == Some(pool)
-                || self.listener_redirect_pools(listener.id).any(|redirect| redirect == pool)
+            listener.default_pool_id == Some(pool) || redirecting.contains(&listener.id)
         })
     }
 }
