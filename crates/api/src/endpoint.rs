@@ -51,6 +51,16 @@ pub(crate) enum Operation {
     HealthMonitorShow,
     HealthMonitorUpdate,
     HealthMonitorDelete,
+    L7PolicyList,
+    L7PolicyCreate,
+    L7PolicyShow,
+    L7PolicyUpdate,
+    L7PolicyDelete,
+    L7RuleList,
+    L7RuleCreate,
+    L7RuleShow,
+    L7RuleUpdate,
+    L7RuleDelete,
     AmphoraList,
     AmphoraShow,
     QuotaList,
@@ -81,12 +91,6 @@ pub(crate) enum Operation {
     AvailabilityZoneProfileShow,
     AvailabilityZoneProfileUpdate,
     AvailabilityZoneProfileDelete,
-    /// A list of what cannot be made yet, so truly empty: its key and that of its links.
-    EmptyList(&'static str, &'static str),
-    /// One of what cannot be made yet, so truly not there.
-    NeverFound(&'static str),
-    /// Below one of what cannot be made yet.
-    ParentNeverFound(&'static str),
     /// Not built: what it would be.
     Unbuilt(&'static str),
 }
@@ -139,16 +143,16 @@ endpoints! {
     PUT    "healthmonitors/{id}"          "healthmonitor:put"          Op::HealthMonitorUpdate;
     DELETE "healthmonitors/{id}"          "healthmonitor:delete"       Op::HealthMonitorDelete;
 
-    GET    "l7policies"                   "l7policy:get_all"           Op::EmptyList("l7policies", "l7policies_links");
-    POST   "l7policies"                   "l7policy:post"              Op::Unbuilt("L7 policy creation");
-    GET    "l7policies/{id}"              "l7policy:get_one"           Op::NeverFound("L7 Policy");
-    PUT    "l7policies/{id}"              "l7policy:put"               Op::NeverFound("L7 Policy");
-    DELETE "l7policies/{id}"              "l7policy:delete"            Op::NeverFound("L7 Policy");
-    GET    "l7policies/{id}/rules"        "l7rule:get_all"             Op::ParentNeverFound("L7Policy");
-    POST   "l7policies/{id}/rules"        "l7rule:post"                Op::ParentNeverFound("L7Policy");
-    GET    "l7policies/{id}/rules/{rule}"    "l7rule:get_one"          Op::ParentNeverFound("L7Policy");
-    PUT    "l7policies/{id}/rules/{rule}"    "l7rule:put"              Op::ParentNeverFound("L7Policy");
-    DELETE "l7policies/{id}/rules/{rule}"    "l7rule:delete"           Op::ParentNeverFound("L7Policy");
+    GET    "l7policies"                   "l7policy:get_all"           Op::L7PolicyList;
+    POST   "l7policies"                   "l7policy:post"              Op::L7PolicyCreate;
+    GET    "l7policies/{id}"              "l7policy:get_one"           Op::L7PolicyShow;
+    PUT    "l7policies/{id}"              "l7policy:put"               Op::L7PolicyUpdate;
+    DELETE "l7policies/{id}"              "l7policy:delete"            Op::L7PolicyDelete;
+    GET    "l7policies/{id}/rules"        "l7rule:get_all"             Op::L7RuleList;
+    POST   "l7policies/{id}/rules"        "l7rule:post"                Op::L7RuleCreate;
+    GET    "l7policies/{id}/rules/{rule}"    "l7rule:get_one"          Op::L7RuleShow;
+    PUT    "l7policies/{id}/rules/{rule}"    "l7rule:put"              Op::L7RuleUpdate;
+    DELETE "l7policies/{id}/rules/{rule}"    "l7rule:delete"           Op::L7RuleDelete;
 
     GET    "quotas"                       "quota:get_all"              Op::QuotaList;
     GET    "quotas/{project_id}"          "quota:get_one"              Op::QuotaShow;
@@ -393,6 +397,10 @@ mod tests {
             ("GET /v2/pools/p/members/m", "MemberShow p m"),
             ("GET /v2/pools/p/members/m/x/y", "MemberShow p m"),
             ("GET /v2/pools/p/x", "PoolShow p"),
+            ("GET /v2/l7policies/p/x", "L7PolicyShow p"),
+            ("POST /v2/l7policies/p/rules", "L7RuleCreate p"),
+            ("GET /v2.0/lbaas/l7policies/p/rules/r/x", "L7RuleShow p r"),
+            ("PUT /v2/l7policies/p/rules", "400 Missing argument: \"id\""),
             ("GET /v2/octavia/amphorae", "AmphoraList"),
             ("GET /v2/lbaas/amphorae", "404"),
             ("GET /v2/amphorae", "404"),

@@ -5,7 +5,7 @@
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use octavia_cloud::CloudError;
-use octavia_model::{Blame, LoadBalancerId, ProvisioningStatus, QuotaKind};
+use octavia_model::{Blame, L7PolicyId, LoadBalancerId, PoolId, ProvisioningStatus, QuotaKind};
 use serde_json::json;
 
 /// A refusal or failure of one request.
@@ -54,6 +54,12 @@ pub(crate) enum Fault {
     FlavorMismatch { flavor: String, provider: String },
     #[error("Protocol {0} listeners cannot have child objects.")]
     ChildlessListener(String),
+    #[error("Invalid L7 Policy action specified: {0}")]
+    L7Action(String),
+    #[error("Invalid L7 Policy arguments: {0}")]
+    L7Arguments(String),
+    #[error("Error parsing L7Rule: {0}")]
+    L7Rule(String),
     #[error("The flavor of this load balancer does not allow members with SR-IOV ports.")]
     MemberSriov,
     // ---- 401, 403
@@ -86,6 +92,10 @@ pub(crate) enum Fault {
     DuplicateHealthMonitor,
     #[error("This listener already has a default pool")]
     ListenerHasPool,
+    #[error("Pool {pool} is in use by L7 policy {l7policy}")]
+    PoolInUse { pool: PoolId, l7policy: L7PolicyId },
+    #[error("Too many rules on L7 policy {0}")]
+    TooManyRules(L7PolicyId),
     #[error("{resource} {id} is immutable and cannot be updated.")]
     Immutable { resource: &'static str, id: String },
     #[error("Invalid state {state} of loadbalancer resource {id}")]
@@ -182,6 +192,9 @@ impl Fault {
             | Self::ProviderNotEnabled(_)
             | Self::FlavorMismatch { .. }
             | Self::ChildlessListener(_)
+            | Self::L7Action(_)
+            | Self::L7Arguments(_)
+            | Self::L7Rule(_)
             | Self::MemberSriov => StatusCode::BAD_REQUEST,
             Self::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
             Self::Policy | Self::Quota(_) => StatusCode::FORBIDDEN,
@@ -192,6 +205,8 @@ impl Fault {
             | Self::DuplicateMember { .. }
             | Self::DuplicateHealthMonitor
             | Self::ListenerHasPool
+            | Self::PoolInUse { .. }
+            | Self::TooManyRules(_)
             | Self::Immutable { .. }
             | Self::InvalidState { .. }
             | Self::AlreadyExists

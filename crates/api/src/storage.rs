@@ -2,8 +2,8 @@
 //! the API's words.
 
 use octavia_model::{
-    Demand, HealthMonitorId, Limit, ListenerId, LoadBalancer, LoadBalancerGraph, LoadBalancerId, PoolId,
-    ProjectId, ProvisioningStatus, Quota, QuotaKind,
+    Demand, HealthMonitorId, L7PolicyId, Limit, ListenerId, LoadBalancer, LoadBalancerGraph, LoadBalancerId,
+    PoolId, ProjectId, ProvisioningStatus, Quota, QuotaKind,
 };
 use octavia_store::{
     Accept, ChangeError, Claim, Direction, Duplicate, ListError, ListQuery, Missing, SortKey, StoreError,
@@ -51,10 +51,7 @@ impl Call {
 
     /// The pool above what the path names; its absence is told in another shape than that of the named itself.
     pub(crate) async fn parent_pool(&self) -> Result<(LoadBalancerGraph, PoolId), Fault> {
-        self.pool_of_path().await.map_err(|fault| match fault {
-            Fault::NotFound { resource, id } => Fault::ParentNotFound { resource, id },
-            other => other,
-        })
+        self.pool_of_path().await.map_err(parent_not_found)
     }
 
     pub(crate) async fn health_monitor_of_path(&self) -> Result<(LoadBalancerGraph, HealthMonitorId), Fault> {
@@ -65,6 +62,26 @@ impl Call {
             Some(graph) if rules::health_monitor::find(&graph, id).is_ok() => Ok((graph, id)),
             _ => Err(Fault::not_found("Health Monitor", id)),
         }
+    }
+
+    pub(crate) async fn l7policy_of_path(&self) -> Result<(LoadBalancerGraph, L7PolicyId), Fault> {
+        self.l7policy_called("L7 Policy").await
+    }
+
+    /// The L7 policy above what the path names; its absence is told in another shape, and other words, than that of
+    /// the named itself.
+    pub(crate) async fn parent_l7policy(&self) -> Result<(LoadBalancerGraph, L7PolicyId), Fault> {
+        self.l7policy_called("L7Policy").await.map_err(parent_not_found)
+    }
+
+    async fn l7policy_called(
+        &self,
+        resource: &'static str,
+    ) -> Result<(LoadBalancerGraph, L7PolicyId), Fault> {
+        let id = self.id(0, resource)?;
+        let home = self.state.store.l7policy_parent(id).await?;
+        let graph = self.home(home).await?.filter(|graph| graph.l7policy(id).is_some());
+        Ok((graph.ok_or_else(|| Fault::not_found(resource, id))?, id))
     }
 
     async fn home(&self, home: Option<LoadBalancerId>) -> Result<Option<LoadBalancerGraph>, Fault> {
@@ -124,6 +141,24 @@ impl Call {
             rules::pool_precheck(graph, pool, options).err().unwrap_or_else(|| lb_immutable(root.id))
         };
         self.change(root.id, self.claim(root, demand), refused, with_root(change)).await
+    }
+
+    /// As [`Call::create_below_pool`], for one more rule of an L7 policy.
+    pub(crate) async fn create_below_l7policy(
+        &self,
+        graph: &LoadBalancerGraph,
+        policy: L7PolicyId,
+        change: impl FnMut(&mut LoadBalancerGraph) -> Result<(), Fault> + Send,
+    ) -> Result<LoadBalancerGraph, Fault> {
+        let root = &graph.load_balancer;
+        let demand = |_: &LoadBalancerGraph| Demand::one(QuotaKind::L7Rule);
+        let refused = |_| {
+            let options = &self.state.options;
+            rules::l7rule::policy_precheck(graph, policy, options)
+                .err()
+                .unwrap_or_else(|| lb_immutable(root.id))
+        };
+        self.change(root.id, self.claim(root, &demand), refused, with_root(change)).await
     }
 
     fn claim<'a>(
@@ -203,6 +238,11 @@ impl Call {
         self.trail.tree(before, after);
     }
 
+    /// The query of a list below one object: whose that is was looked at, so `project_id` is one more filter.
+    pub(crate) fn nested_query(&self, arguments: &ListArguments) -> ListQuery {
+        self.catalogue_query(arguments)
+    }
+
     /// The query of a list of what belongs to no project: there `project_id` is one more key it does not have.
     pub(crate) fn catalogue_query(&self, arguments: &ListArguments) -> ListQuery {
         let asked = arguments.project_id.clone().filter(|_| self.state.options.allow_filtering);
@@ -230,6 +270,13 @@ impl Call {
             limit: arguments.limit,
             page_reverse: arguments.page_reverse,
         }
+    }
+}
+
+fn parent_not_found(fault: Fault) -> Fault {
+    match fault {
+        Fault::NotFound { resource, id } => Fault::ParentNotFound { resource, id },
+        other => other,
     }
 }
 

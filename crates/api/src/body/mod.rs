@@ -8,7 +8,7 @@ mod value;
 
 pub(crate) use value::{
     COOKIE_NAME, EXPECTED_CODES, HOST_NAME, TEXT_MAX, is_cookie_name, is_expected_codes, is_host_name,
-    is_url_path,
+    is_http_url, is_url_path,
 };
 
 use serde_json::{Map, Value};
@@ -228,6 +228,10 @@ impl<'a> Object<'a> {
     /// Whether the object has any key besides this one.
     pub(crate) fn has_more_than(&self, key: &str) -> bool {
         self.entries.keys().any(|name| name != key)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     fn raw(&self, key: &str) -> Sent<&'a Value> {

@@ -81,6 +81,18 @@ impl Object<'_> {
         })
     }
 
+    /// One of a few numbers; numeric text is read.
+    pub(crate) fn number_of(&self, key: &str, allowed: &[u16]) -> Result<Sent<u16>, Fault> {
+        self.raw(key).try_map(|value| {
+            let number = integer(value).and_then(|number| u16::try_from(number).ok());
+            number.filter(|number| allowed.contains(number)).ok_or_else(|| {
+                let words: Vec<String> = allowed.iter().map(u16::to_string).collect();
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                self.invalid(key, value, one_of(&words))
+            })
+        })
+    }
+
     pub(crate) fn boolean(&self, key: &str) -> Result<Sent<bool>, Fault> {
         self.raw(key).try_map(|value| {
             boolean(value).ok_or_else(|| {
@@ -243,6 +255,26 @@ pub(crate) fn is_url_path(text: &str) -> bool {
         b'%' => bytes.get(index + 1..index + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)),
         byte => byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(byte),
     })
+}
+
+/// Whether a text is an absolute URL of http or https: a host, and only characters a header may hold, for it becomes
+/// part of one.
+pub(crate) fn is_http_url(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else { return false };
+    let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    is_http && text.bytes().all(|byte| byte.is_ascii_graphic()) && is_host_and_port(host)
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, port)) if address.parse::<std::net::Ipv6Addr>().is_ok() => (address, port),
+        Some(_) => return false,
+        None => text.split_at(text.find(':').unwrap_or(text.len())),
+    };
+    let is_port = |port: &str| port.is_empty() || port.parse::<u16>().is_ok();
+    !host.is_empty() && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
 }
 
 pub(crate) const EXPECTED_CODES: &str = r"^(\d{3}(\s*,\s*\d{3})*)$|^(\d{3}-\d{3})$";

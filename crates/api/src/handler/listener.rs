@@ -19,7 +19,7 @@ pub(super) async fn list(call: &Call) -> Result<Answer, Fault> {
     let fields = call.fields();
     let rows = call.state.store.listener_list(&call.list_query(&arguments, project)).await?;
     let rows = rows.items.into_iter().map(|row| {
-        let view = ListenerView::flat(&row.listener, &row.l7policies);
+        let view = ListenerView::flat(&row.listener, row.l7policies);
         (row.listener.id.to_string(), view::render(&view, &fields))
     });
     let page = Page { key: "listeners", links_key: "listeners_links", rows: rows.collect() };
@@ -44,7 +44,7 @@ pub(super) async fn show(call: &Call) -> Result<Answer, Fault> {
     let (graph, id) = call.listener_of_path().await?;
     call.authorize(&graph.load_balancer.project_id)?;
     let listener = graph.listener(id).ok_or_else(|| Fault::not_found("Listener", id))?;
-    Ok(Answer::selected(StatusCode::OK, ROOT, &ListenerView::one(listener), &call.fields()))
+    Ok(Answer::selected(StatusCode::OK, ROOT, &ListenerView::one(&graph, listener), &call.fields()))
 }
 
 pub(super) async fn update(call: &Call) -> Result<Answer, Fault> {
@@ -78,5 +78,6 @@ pub(super) async fn stats(call: &Call) -> Result<Answer, Fault> {
 
 fn shown(status: StatusCode, graph: &LoadBalancerGraph, id: ListenerId) -> Result<Answer, Fault> {
     let listener = graph.listener(id).ok_or_else(|| Fault::not_found("Listener", id))?;
-    Ok(Answer::one(status, ROOT, &ListenerView::flat(listener, &[])))
+    let policies = graph.listener_l7policies(id).into_iter().map(|policy| policy.id);
+    Ok(Answer::one(status, ROOT, &ListenerView::flat(listener, policies)))
 }

@@ -85,8 +85,10 @@ async fn plan_tree(
         }
     }
     let mut subnets: Vec<_> = body.pools.iter().flat_map(|pool| &pool.members).collect();
-    let nested = body.listeners.iter().filter_map(|listener| listener.default_pool.get());
-    subnets.extend(nested.flat_map(|pool| &pool.members));
+    let defaults = body.listeners.iter().filter_map(|listener| listener.default_pool.get());
+    let policies = body.listeners.iter().flat_map(|listener| &listener.l7policies);
+    let redirects = policies.filter_map(|policy| policy.redirect_pool.get());
+    subnets.extend(defaults.chain(redirects).flat_map(|pool| &pool.members));
     for subnet in subnets.into_iter().filter_map(|member| member.subnet_id.value()) {
         vip::subnet_get(network, subnet).await?;
     }

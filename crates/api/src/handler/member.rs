@@ -18,7 +18,7 @@ pub(super) async fn list(call: &Call) -> Result<Answer, Fault> {
     call.authorize(&graph.load_balancer.project_id)?;
     let arguments = call.list_arguments()?;
     let fields = call.fields();
-    let rows = call.state.store.member_list(pool, &call.list_query(&arguments, None)).await?;
+    let rows = call.state.store.member_list(pool, &call.nested_query(&arguments)).await?;
     let rows = rows
         .items
         .into_iter()

@@ -7,15 +7,14 @@ mod availability_zone_profile;
 mod flavor;
 mod flavor_profile;
 mod health_monitor;
+mod l7policy;
+mod l7rule;
 mod listener;
 mod load_balancer;
 mod member;
 mod pool;
 mod provider;
 mod quota;
-
-use http::StatusCode;
-use serde_json::{Map, Value, json};
 
 use crate::call::{Answer, Call};
 use crate::endpoint::Operation as Op;
@@ -54,6 +53,16 @@ pub(crate) async fn dispatch(call: &Call) -> Result<Answer, Fault> {
         Op::HealthMonitorShow => health_monitor::show(call).await,
         Op::HealthMonitorUpdate => health_monitor::update(call).await,
         Op::HealthMonitorDelete => health_monitor::delete(call).await,
+        Op::L7PolicyList => l7policy::list(call).await,
+        Op::L7PolicyCreate => l7policy::create(call).await,
+        Op::L7PolicyShow => l7policy::show(call).await,
+        Op::L7PolicyUpdate => l7policy::update(call).await,
+        Op::L7PolicyDelete => l7policy::delete(call).await,
+        Op::L7RuleList => l7rule::list(call).await,
+        Op::L7RuleCreate => l7rule::create(call).await,
+        Op::L7RuleShow => l7rule::show(call).await,
+        Op::L7RuleUpdate => l7rule::update(call).await,
+        Op::L7RuleDelete => l7rule::delete(call).await,
         Op::AmphoraList => amphora::list(call).await,
         Op::AmphoraShow => amphora::show(call).await,
         Op::QuotaList => quota::list(call).await,
@@ -84,23 +93,9 @@ pub(crate) async fn dispatch(call: &Call) -> Result<Answer, Fault> {
         Op::AvailabilityZoneProfileShow => availability_zone_profile::show(call).await,
         Op::AvailabilityZoneProfileUpdate => availability_zone_profile::update(call).await,
         Op::AvailabilityZoneProfileDelete => availability_zone_profile::delete(call).await,
-        Op::EmptyList(key, links_key) => empty_list(call, key, links_key),
-        Op::NeverFound(resource) => Err(Fault::not_found(resource, call.parameter(0))),
-        Op::ParentNeverFound(resource) => {
-            Err(Fault::ParentNotFound { resource, id: call.parameter(0).to_owned() })
-        }
         Op::Unbuilt(what) => {
             call.authorize_own()?;
             Err(Fault::NotImplemented(what.to_owned()))
         }
     }
-}
-
-fn empty_list(call: &Call, key: &str, links_key: &str) -> Result<Answer, Fault> {
-    let arguments = call.list_arguments()?;
-    call.list_project(&arguments)?;
-    let mut document = Map::new();
-    document.insert(key.to_owned(), json!([]));
-    document.insert(links_key.to_owned(), json!([]));
-    Ok(Answer::Json(StatusCode::OK, Value::Object(document)))
 }

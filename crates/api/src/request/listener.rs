@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use ipnet::IpNet;
 use octavia_model::{ClientAuthentication, ListenerProtocol, LoadBalancerId, PoolId, Timeouts};
 
+use super::l7policy::L7PolicyBody;
 use super::pool::PoolBody;
-use super::{Call, TlsBody, pool, project, tags};
+use super::{Call, TlsBody, l7policy, pool, project, tags};
 use crate::body::{Document, Object, Sent, TEXT_MAX};
 use crate::fault::Fault;
 
@@ -59,8 +60,7 @@ pub(crate) struct ListenerBody {
     pub(crate) connection_limit: Sent<i32>,
     pub(crate) default_pool_id: Sent<PoolId>,
     pub(crate) default_pool: Sent<PoolBody>,
-    /// How many L7 policies were sent with it; they are not built yet, so their content is not read.
-    pub(crate) l7policies: usize,
+    pub(crate) l7policies: Vec<L7PolicyBody>,
     pub(crate) insert_headers: Sent<BTreeMap<String, String>>,
     pub(crate) default_tls_container_ref: Sent<String>,
     pub(crate) sni_container_refs: Sent<Vec<String>>,
@@ -106,7 +106,13 @@ impl ListenerBody {
                 Sent::Value(item) => Sent::Value(PoolBody::read(&item, Call::Nested)?),
                 Sent::Absent | Sent::Null => Sent::Absent,
             },
-            l7policies: object.list("l7policies")?.value().map_or(0, Vec::len),
+            // The original breaks on null.
+            l7policies: object
+                .objects("l7policies", l7policy::NESTED)?
+                .or(vec![])
+                .iter()
+                .map(|item| L7PolicyBody::read(item, Call::Nested))
+                .collect::<Result<_, _>>()?,
             insert_headers: object.text_map("insert_headers", TEXT_MAX)?,
             timeouts: TimeoutsBody::read(object)?,
             client_ca_tls_container_ref: object.text("client_ca_tls_container_ref", TEXT_MAX)?,

@@ -4,6 +4,8 @@
 pub(crate) mod availability_zone;
 pub(crate) mod flavor;
 pub(crate) mod health_monitor;
+pub(crate) mod l7policy;
+pub(crate) mod l7rule;
 pub(crate) mod listener;
 pub(crate) mod load_balancer;
 pub(crate) mod member;

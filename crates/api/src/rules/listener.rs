@@ -9,7 +9,7 @@ use octavia_model::{
     ProvisioningStatus, Statuses, Timeouts,
 };
 
-use super::{BY_STORE, new_tags, not_leaving, tls, touch, touch_pool, unique_tags, unsupported};
+use super::{BY_STORE, l7policy, new_tags, not_leaving, tls, touch, touch_pool, unique_tags, unsupported};
 use crate::fault::Fault;
 use crate::options::{ApiOptions, DataPlane};
 use crate::request::listener::ListenerBody;
@@ -77,9 +77,6 @@ pub(crate) fn create(
     let built = matches!(protocol, ListenerProtocol::Http | ListenerProtocol::Https | ListenerProtocol::Tcp);
     if !built && options.data_plane == DataPlane::Built {
         return Err(unsupported(graph, format!("{protocol} listeners are not available yet.")));
-    }
-    if body.l7policies > 0 {
-        return Err(unsupported(graph, "L7 policies are not available yet."));
     }
     let default_pool_id = body.default_pool_id.value();
     if let Some(pool) = default_pool_id.and_then(|pool| graph.pool_mut(pool)) {
@@ -192,10 +189,12 @@ pub(crate) fn update(
     Ok(())
 }
 
+/// The listener leaves with its L7 policies.
 pub(crate) fn delete(graph: &mut LoadBalancerGraph, id: ListenerId) -> Result<(), Fault> {
     let listener = graph.listener_mut(id).ok_or_else(|| Fault::not_found("Listener", id))?;
     not_leaving(&listener.statuses, "Listener", id)?;
     listener.statuses.provisioning = ProvisioningStatus::PendingDelete;
+    l7policy::leave(graph, |policy| policy.listener_id == id);
     Ok(())
 }
 

@@ -10,10 +10,13 @@ use octavia_model::{
 };
 use uuid::Uuid;
 
-use super::{BY_STORE, health_monitor, listener, member, new_tags, pool, touch, unique_tags};
+use super::{
+    BY_STORE, health_monitor, l7policy, l7rule, listener, member, new_tags, pool, touch, unique_tags,
+};
 use crate::body::Sent;
 use crate::fault::Fault;
 use crate::options::ApiOptions;
+use crate::request::listener::ListenerBody;
 use crate::request::load_balancer::LoadBalancerBody;
 use crate::request::pool::PoolBody;
 
@@ -58,7 +61,7 @@ pub(crate) fn create(
         updated_at: None,
     });
 
-    let (pools, references) = gather_pools(pools, &mut listeners)?;
+    let pools = gather_pools(pools, &mut listeners)?;
     let mut by_name: HashMap<String, PoolId> = HashMap::new();
     for body in &pools {
         let id = TypedUuid::from_untyped_uuid(fresh());
@@ -71,38 +74,55 @@ pub(crate) fn create(
         let name = body.name.get().cloned().unwrap_or_default();
         create_pool(&mut graph, body, by_name[&name], fresh, options)?;
     }
-    for (body, reference) in listeners.iter_mut().zip(references) {
-        if let Some(name) = reference {
-            let pool = by_name
-                .get(&name)
-                .ok_or_else(|| Fault::DetailsMissing { kind: "Pool", name: name.clone() })?;
-            body.default_pool_id = Sent::Value(*pool);
+    for body in &mut listeners {
+        refer(&by_name, &body.default_pool, &mut body.default_pool_id)?;
+        let listener = TypedUuid::from_untyped_uuid(fresh());
+        listener::create(&mut graph, body, listener, options)?;
+        for body in &mut body.l7policies {
+            refer(&by_name, &body.redirect_pool, &mut body.redirect_pool_id)?;
+            let policy = TypedUuid::from_untyped_uuid(fresh());
+            l7policy::add(&mut graph, listener, body, policy)?;
+            for body in &body.rules {
+                l7rule::add(&mut graph, policy, body, TypedUuid::from_untyped_uuid(fresh()))?;
+            }
         }
-        listener::create(&mut graph, body, TypedUuid::from_untyped_uuid(fresh()), options)?;
     }
     Ok(graph)
 }
 
-/// All pool definitions, those inside listeners included, and for every listener the name of its default pool.
-fn gather_pools(
-    mut pools: Vec<PoolBody>,
-    listeners: &mut [crate::request::listener::ListenerBody],
-) -> Result<(Vec<PoolBody>, Vec<Option<String>>), Fault> {
-    let mut references = Vec::with_capacity(listeners.len());
+/// Puts the id of a pool where it is called by name.
+fn refer(
+    by_name: &HashMap<String, PoolId>,
+    reference: &Sent<PoolBody>,
+    slot: &mut Sent<PoolId>,
+) -> Result<(), Fault> {
+    let Some(name) = reference.get().and_then(|pool| pool.name.get()) else { return Ok(()) };
+    let pool = by_name.get(name).ok_or_else(|| Fault::DetailsMissing { kind: "Pool", name: name.clone() })?;
+    *slot = Sent::Value(*pool);
+    Ok(())
+}
+
+/// All pool definitions, those inside listeners and their L7 policies included; there a reference by name is left.
+fn gather_pools(mut pools: Vec<PoolBody>, listeners: &mut [ListenerBody]) -> Result<Vec<PoolBody>, Fault> {
     for listener in listeners {
-        let Sent::Value(pool) = std::mem::take(&mut listener.default_pool) else {
-            references.push(None);
-            continue;
-        };
-        let Some(name) = pool.name.get().filter(|name| !name.is_empty()).cloned() else {
-            return Err(Fault::validation("A pool inside a listener needs a name."));
-        };
-        if pool.is_definition {
-            pools.push(pool);
+        hoist(&mut listener.default_pool, "a listener", &mut pools)?;
+        for policy in &mut listener.l7policies {
+            hoist(&mut policy.redirect_pool, "an L7 policy", &mut pools)?;
         }
-        references.push(Some(name));
     }
-    Ok((pools, references))
+    Ok(pools)
+}
+
+fn hoist(nested: &mut Sent<PoolBody>, parent: &str, pools: &mut Vec<PoolBody>) -> Result<(), Fault> {
+    let Sent::Value(pool) = nested else { return Ok(()) };
+    if pool.name.get().is_none_or(String::is_empty) {
+        return Err(Fault::validation(format!("A pool inside {parent} needs a name.")));
+    }
+    if pool.is_definition {
+        let reference = PoolBody { name: pool.name.clone(), ..PoolBody::default() };
+        pools.push(std::mem::replace(pool, reference));
+    }
+    Ok(())
 }
 
 fn create_pool(
@@ -168,5 +188,6 @@ pub(crate) fn delete(graph: &mut LoadBalancerGraph, cascade: bool) -> Result<(),
     graph.pools.iter_mut().for_each(|pool| pool.statuses.provisioning = leaving);
     graph.members.iter_mut().for_each(|member| member.statuses.provisioning = leaving);
     graph.health_monitors.iter_mut().for_each(|monitor| monitor.statuses.provisioning = leaving);
+    l7policy::leave(graph, |_| true);
     Ok(())
 }

@@ -6,6 +6,8 @@
 //! two mistakes the same one is reported.
 
 pub(crate) mod health_monitor;
+pub(crate) mod l7policy;
+pub(crate) mod l7rule;
 pub(crate) mod listener;
 pub(crate) mod load_balancer;
 pub(crate) mod member;

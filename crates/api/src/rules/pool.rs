@@ -1,8 +1,8 @@
 //! Rules of pools (`reference/api.md` §3.3).
 
 use octavia_model::{
-    Algorithm, ListenerId, LoadBalancerGraph, OperatingStatus, Pool, PoolId, PoolProtocol,
-    ProvisioningStatus, SessionPersistenceType, Statuses,
+    Algorithm, LoadBalancerGraph, OperatingStatus, Pool, PoolId, PoolProtocol, ProvisioningStatus,
+    SessionPersistenceType, Statuses,
 };
 
 use super::persistence::persistence;
@@ -122,16 +122,20 @@ pub(crate) fn update(
     Ok(())
 }
 
-/// The pool leaves with its members and monitor, and the listeners that had it as their default lose it at once.
+/// The pool leaves with its members and monitor, and the listeners that had it as their default lose it at once. One
+/// that an L7 policy leads to stays.
 pub(crate) fn delete(graph: &mut LoadBalancerGraph, id: PoolId) -> Result<(), Fault> {
     let pool = graph.pool(id).ok_or_else(|| Fault::not_found("Pool", id))?;
     not_leaving(&pool.statuses, "Pool", id)?;
+    let leads_here = |policy: &&octavia_model::L7Policy| {
+        policy.redirect_pool_id == Some(id) && !policy.statuses.provisioning.is_leaving()
+    };
+    if let Some(policy) = graph.l7policies.iter().find(leads_here) {
+        return Err(Fault::PoolInUse { pool: id, l7policy: policy.id });
+    }
     touch_pool(graph, id);
-    let users: Vec<ListenerId> = graph.pool_listeners(id).map(|listener| listener.id).collect();
-    for user in users {
-        if let Some(listener) = graph.listener_mut(user) {
-            listener.default_pool_id = None;
-        }
+    for listener in graph.listeners.iter_mut().filter(|listener| listener.default_pool_id == Some(id)) {
+        listener.default_pool_id = None;
     }
     let leaving = ProvisioningStatus::PendingDelete;
     if let Some(pool) = graph.pool_mut(id) {

@@ -2,7 +2,8 @@ use std::collections::HashSet;
 
 use newtype_uuid::GenericUuid;
 use octavia_model::{
-    HealthMonitorId, LoadBalancerId, MemberId, NetworkId, PortId, ProjectId, SubnetId, Transport, Vip,
+    HealthMonitorId, L7PolicyId, L7RuleId, LoadBalancerId, MemberId, NetworkId, PortId, ProjectId, SubnetId,
+    Transport, Vip,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -12,6 +13,8 @@ use super::*;
 use crate::body::Document;
 use crate::request::Call;
 use crate::request::health_monitor::HealthMonitorBody;
+use crate::request::l7policy::L7PolicyBody;
+use crate::request::l7rule::L7RuleBody;
 use crate::request::listener::ListenerBody;
 use crate::request::load_balancer::LoadBalancerBody;
 use crate::request::member::MemberBody;
@@ -143,6 +146,19 @@ enum Write {
     MonitorCreate(usize),
     MonitorUpdate(usize),
     MonitorDelete(usize),
+    PolicyCreate {
+        listener: usize,
+        pool: Option<usize>,
+        position: u32,
+    },
+    PolicyUpdate {
+        policy: usize,
+        pool: Option<usize>,
+        position: u32,
+    },
+    PolicyDelete(usize),
+    RuleCreate(usize),
+    RuleDelete(usize),
     /// What a worker does: what is leaving is gone, what is on its way has arrived.
     Settle,
 }
@@ -169,6 +185,13 @@ fn writes() -> impl Strategy<Value = Write> {
         index().prop_map(Write::MonitorCreate),
         index().prop_map(Write::MonitorUpdate),
         index().prop_map(Write::MonitorDelete),
+        (index(), prop::option::of(index()), 1..5u32)
+            .prop_map(|(listener, pool, position)| Write::PolicyCreate { listener, pool, position }),
+        (index(), prop::option::of(index()), 1..5u32)
+            .prop_map(|(policy, pool, position)| Write::PolicyUpdate { policy, pool, position }),
+        index().prop_map(Write::PolicyDelete),
+        index().prop_map(Write::RuleCreate),
+        index().prop_map(Write::RuleDelete),
         Just(Write::Settle),
     ]
 }
@@ -184,6 +207,8 @@ fn apply(graph: &mut LoadBalancerGraph, write: &Write, id: Uuid) -> Result<(), F
     };
     let monitor_id =
         |graph: &LoadBalancerGraph, n: usize| graph.health_monitors.get(n).map(|m| m.id).ok_or_else(absent);
+    let policy_id =
+        |graph: &LoadBalancerGraph, n: usize| graph.l7policies.get(n).map(|p| p.id).ok_or_else(absent);
     let member_json = |address: u8| json!({ "address": format!("192.0.2.{address}"), "protocol_port": 80 });
     match write {
         Write::ListenerCreate { protocol, port, pool } => {
@@ -277,6 +302,43 @@ fn apply(graph: &mut LoadBalancerGraph, write: &Write, id: Uuid) -> Result<(), F
             let monitor = monitor_id(graph, *monitor)?;
             health_monitor::delete(graph, monitor, options)
         }
+        Write::PolicyCreate { listener, pool, position } => {
+            let listener = listener_id(graph, *listener)?.to_string();
+            let mut body = json!({ "listener_id": listener, "action": "REJECT", "position": position });
+            if let Some(pool) = pool {
+                body["action"] = json!("REDIRECT_TO_POOL");
+                body["redirect_pool_id"] = json!(pool_id(graph, *pool)?.to_string());
+            }
+            let body =
+                L7PolicyBody::decode(&document("l7policy_", &json!({ "l7policy": body })), Call::Create)?;
+            l7policy::create(graph, &body, L7PolicyId::from_untyped_uuid(id))
+        }
+        Write::PolicyUpdate { policy, pool, position } => {
+            let mut body = json!({ "position": position });
+            match pool {
+                Some(pool) => body["redirect_pool_id"] = json!(pool_id(graph, *pool)?.to_string()),
+                None => body["action"] = json!("REJECT"),
+            }
+            let body =
+                L7PolicyBody::decode(&document("l7policy_", &json!({ "l7policy": body })), Call::Update)?;
+            let policy = policy_id(graph, *policy)?;
+            l7policy::update(graph, policy, &body)
+        }
+        Write::PolicyDelete(policy) => {
+            let policy = policy_id(graph, *policy)?;
+            l7policy::delete(graph, policy)
+        }
+        Write::RuleCreate(policy) => {
+            let body = json!({ "rule": { "type": "PATH", "compare_type": "EQUAL_TO", "value": "/" } });
+            let body = L7RuleBody::decode(&document("rule_", &body), Call::Create)?;
+            let policy = policy_id(graph, *policy)?;
+            l7rule::create(graph, policy, &body, L7RuleId::from_untyped_uuid(id), options)
+        }
+        Write::RuleDelete(rule) => {
+            let rule = graph.l7rules.get(*rule).ok_or_else(absent)?;
+            let (policy, rule) = (rule.l7policy_id, rule.id);
+            l7rule::delete(graph, policy, rule, options)
+        }
         Write::Settle => {
             settle(graph);
             Ok(())
@@ -289,6 +351,10 @@ fn settle(graph: &mut LoadBalancerGraph) {
     graph.pools.retain(|p| !p.statuses.provisioning.is_leaving());
     graph.members.retain(|m| !m.statuses.provisioning.is_leaving());
     graph.health_monitors.retain(|m| !m.statuses.provisioning.is_leaving());
+    graph.l7policies.retain(|p| !p.statuses.provisioning.is_leaving());
+    graph.l7rules.retain(|r| !r.statuses.provisioning.is_leaving());
+    graph.l7policies.iter_mut().for_each(|p| p.statuses.provisioning = ProvisioningStatus::Active);
+    graph.l7rules.iter_mut().for_each(|r| r.statuses.provisioning = ProvisioningStatus::Active);
     graph.listeners.iter_mut().for_each(|l| l.statuses.provisioning = ProvisioningStatus::Active);
     graph.pools.iter_mut().for_each(|p| p.statuses.provisioning = ProvisioningStatus::Active);
     graph.members.iter_mut().for_each(|m| m.statuses.provisioning = ProvisioningStatus::Active);
@@ -304,6 +370,31 @@ fn check_invariants(graph: &LoadBalancerGraph) {
             assert!(!pool.statuses.provisioning.is_leaving(), "a default pool stays");
             assert!(listener.protocol.accepts_pool(pool.protocol), "protocols fit");
         }
+        let policies = graph.listener_l7policies(listener.id);
+        let mut stays = true;
+        for (policy, position) in policies.into_iter().zip(1..) {
+            let leaving = policy.statuses.provisioning.is_leaving();
+            assert_eq!(policy.position, position, "no gap");
+            assert!(stays || leaving, "those that leave come last");
+            stays = !leaving;
+            assert!(
+                leaving || !listener.statuses.provisioning.is_leaving(),
+                "policies leave with their listener"
+            );
+            let pool = policy.redirect_pool_id.map(|pool| graph.pool(pool).expect("a pool is there"));
+            assert_eq!(pool.is_some(), policy.action == octavia_model::L7PolicyAction::RedirectToPool);
+            let Some(pool) = pool else { continue };
+            assert!(listener.protocol.accepts_pool(pool.protocol), "protocols fit");
+            assert!(leaving || !pool.statuses.provisioning.is_leaving(), "a policy's pool stays");
+        }
+    }
+    for policy in &graph.l7policies {
+        assert!(graph.listener(policy.listener_id).is_some(), "a policy's listener is there");
+    }
+    for rule in &graph.l7rules {
+        let policy = graph.l7policy(rule.l7policy_id).expect("a rule's policy is there");
+        let leaving = policy.statuses.provisioning.is_leaving();
+        assert!(!leaving || rule.statuses.provisioning.is_leaving(), "rules leave with their policy");
     }
     let mut members = HashSet::new();
     for member in &graph.members {
@@ -342,6 +433,8 @@ proptest! {
             let _ = ListenerBody::decode(&document("listener_", &wrap("listener")), call);
             let _ = PoolBody::decode(&document("pool_", &wrap("pool")), call);
             let _ = MemberBody::decode(&document("member_", &wrap("member")), call);
+            let _ = L7PolicyBody::decode(&document("l7policy_", &wrap("l7policy")), call);
+            let _ = L7RuleBody::decode(&document("rule_", &wrap("rule")), call);
             let _ = HealthMonitorBody::decode(&document("health_monitor_", &wrap("healthmonitor")), call);
         }
         let _ = MemberBody::decode_batch(&document("members_", &wrap("members")));
@@ -373,6 +466,14 @@ fn any_json() -> impl Strategy<Value = Value> {
         "tags",
         "admin_state_up",
         "additional_vips",
+        "l7policies",
+        "rules",
+        "redirect_pool",
+        "redirect_url",
+        "redirect_http_code",
+        "position",
+        "action",
+        "value",
         "x",
     ]);
     let leaf = prop_oneof![

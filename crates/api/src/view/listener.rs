@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use octavia_model::{L7PolicyId, Listener};
+use octavia_model::{L7PolicyId, Listener, LoadBalancerGraph};
 use serde::Serialize;
 
-use super::{IdRef, StatusView, Time};
+use super::l7policy::L7PolicyView;
+use super::{Children, IdRef, StatusView, Time};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct ListenerView {
@@ -24,7 +25,8 @@ pub(crate) struct ListenerView {
     protocol_port: u16,
     connection_limit: Option<i32>,
     default_pool_id: Option<String>,
-    l7policies: Vec<IdRef>,
+    /// By position.
+    l7policies: Children<L7PolicyView>,
     insert_headers: BTreeMap<String, String>,
     default_tls_container_ref: Option<String>,
     sni_container_refs: Vec<String>,
@@ -48,21 +50,27 @@ pub(crate) struct ListenerView {
 }
 
 impl ListenerView {
-    pub(crate) fn flat(listener: &Listener, l7policies: &[L7PolicyId]) -> Self {
+    pub(crate) fn flat(listener: &Listener, l7policies: impl IntoIterator<Item = L7PolicyId>) -> Self {
         Self {
             loadbalancers: Some(vec![IdRef::new(listener.load_balancer_id)]),
-            l7policies: IdRef::all(l7policies),
-            ..Self::in_graph(listener)
+            ..Self::new(listener, Children::Ids(IdRef::all(l7policies)))
         }
     }
 
-    pub(crate) fn one(listener: &Listener) -> Self {
-        let mut view = Self::flat(listener, &[]);
+    pub(crate) fn one(graph: &LoadBalancerGraph, listener: &Listener) -> Self {
+        let policies = graph.listener_l7policies(listener.id);
+        let mut view = Self::flat(listener, policies.into_iter().map(|policy| policy.id));
         view.statuses.with_reason(&listener.statuses);
         view
     }
 
-    pub(crate) fn in_graph(listener: &Listener) -> Self {
+    pub(crate) fn in_graph(graph: &LoadBalancerGraph, listener: &Listener) -> Self {
+        let policies = graph.listener_l7policies(listener.id);
+        let policies = policies.into_iter().map(|policy| L7PolicyView::in_graph(graph, policy)).collect();
+        Self::new(listener, Children::Whole(policies))
+    }
+
+    fn new(listener: &Listener, l7policies: Children<L7PolicyView>) -> Self {
         Self {
             id: listener.id.to_string(),
             project_id: listener.project_id.to_string(),
@@ -76,7 +84,7 @@ impl ListenerView {
             protocol_port: listener.protocol_port,
             connection_limit: listener.connection_limit,
             default_pool_id: listener.default_pool_id.map(|id| id.to_string()),
-            l7policies: vec![],
+            l7policies,
             insert_headers: listener.insert_headers.clone(),
             default_tls_container_ref: listener.default_tls_container_ref.clone(),
             sni_container_refs: listener.sni_container_refs.clone(),

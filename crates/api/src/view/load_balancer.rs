@@ -65,7 +65,7 @@ impl LoadBalancerView {
     pub(crate) fn graph(graph: &LoadBalancerGraph) -> Self {
         Self::new(
             &graph.load_balancer,
-            Children::Whole(graph.listeners.iter().map(ListenerView::in_graph).collect()),
+            Children::Whole(graph.listeners.iter().map(|l| ListenerView::in_graph(graph, l)).collect()),
             Children::Whole(graph.pools.iter().map(|pool| PoolView::in_graph(graph, pool)).collect()),
         )
     }

@@ -5,6 +5,8 @@
 pub(crate) mod amphora;
 pub(crate) mod catalogue;
 pub(crate) mod health_monitor;
+pub(crate) mod l7policy;
+pub(crate) mod l7rule;
 pub(crate) mod listener;
 pub(crate) mod load_balancer;
 pub(crate) mod member;

@@ -1,6 +1,6 @@
 //! The status tree: what a person looks at first (`reference/api.md` §4.6). Beyond the original, it says why.
 
-use octavia_model::{Listener, LoadBalancerGraph, Pool};
+use octavia_model::{Listener, LoadBalancerGraph, Pool, PoolId};
 use serde::Serialize;
 
 use super::StatusView;
@@ -59,7 +59,7 @@ struct MemberNode {
 }
 
 impl StatusTree {
-    /// Pools that no listener uses do not appear.
+    /// Pools that no listener uses do not appear, L7 policies neither: of those, the pools they lead to.
     pub(crate) fn new(graph: &LoadBalancerGraph) -> Self {
         let root = &graph.load_balancer;
         Self {
@@ -74,12 +74,17 @@ impl StatusTree {
 }
 
 fn listener_node(graph: &LoadBalancerGraph, listener: &Listener) -> ListenerNode {
-    let pool = listener.default_pool_id.and_then(|id| graph.pool(id));
+    let mut pools: Vec<PoolId> = vec![];
+    for pool in listener.default_pool_id.into_iter().chain(graph.listener_redirect_pools(listener.id)) {
+        if !pools.contains(&pool) {
+            pools.push(pool);
+        }
+    }
     ListenerNode {
         id: listener.id.to_string(),
         name: listener.name.clone(),
         statuses: StatusView::one(&listener.statuses),
-        pools: pool.into_iter().map(|pool| pool_node(graph, pool)).collect(),
+        pools: pools.into_iter().filter_map(|id| graph.pool(id)).map(|pool| pool_node(graph, pool)).collect(),
     }
 }
 

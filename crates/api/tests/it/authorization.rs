@@ -76,15 +76,15 @@ const EXPECTED: &[(&str, &str)] = &[
     ("PUT healthmonitors/{id}", WRITE),
     ("DELETE healthmonitors/{id}", WRITE),
     ("GET l7policies", LIST),
-    ("POST l7policies", "--yyy-y--y-yy-"),
-    ("GET l7policies/{id}", NOBODY_ASKED),
-    ("PUT l7policies/{id}", NOBODY_ASKED),
-    ("DELETE l7policies/{id}", NOBODY_ASKED),
-    ("GET l7policies/{id}/rules", NOBODY_ASKED),
-    ("POST l7policies/{id}/rules", NOBODY_ASKED),
-    ("GET l7policies/{id}/rules/{rule}", NOBODY_ASKED),
-    ("PUT l7policies/{id}/rules/{rule}", NOBODY_ASKED),
-    ("DELETE l7policies/{id}/rules/{rule}", NOBODY_ASKED),
+    ("POST l7policies", WRITE),
+    ("GET l7policies/{id}", READ),
+    ("PUT l7policies/{id}", WRITE),
+    ("DELETE l7policies/{id}", WRITE),
+    ("GET l7policies/{id}/rules", READ),
+    ("POST l7policies/{id}/rules", WRITE),
+    ("GET l7policies/{id}/rules/{rule}", READ),
+    ("PUT l7policies/{id}/rules/{rule}", WRITE),
+    ("DELETE l7policies/{id}/rules/{rule}", WRITE),
     ("GET quotas", QUOTA_LIST),
     ("GET quotas/{project_id}", QUOTA),
     ("PUT quotas/{project_id}", QUOTA_WRITE),
@@ -179,7 +179,9 @@ async fn populated(enforce_new_defaults: bool) -> (World, LoadBalancerGraph) {
                     "name": "a", "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN",
                     "members": [{ "address": "192.0.2.1", "protocol_port": 80 }],
                     "healthmonitor": { "type": "TCP", "delay": 5, "timeout": 3, "max_retries": 2 },
-                } }],
+                }, "l7policies": [{ "action": "REJECT", "rules": [
+                    { "type": "PATH", "compare_type": "EQUAL_TO", "value": "/" },
+                ] }] }],
             }),
         )
         .await;
@@ -192,10 +194,12 @@ async fn populated(enforce_new_defaults: bool) -> (World, LoadBalancerGraph) {
 async fn ask((world, graph): &(World, LoadBalancerGraph), method: &str, path: &str, caller: &str) -> u16 {
     let lb = graph.load_balancer.id;
     let (listener, pool) = (graph.listeners[0].id.to_string(), graph.pools[0].id.to_string());
+    let (policy, rule) = (graph.l7policies[0].id.to_string(), graph.l7rules[0].id.to_string());
     let (member, monitor) = (graph.members[0].id.to_string(), graph.health_monitors[0].id.to_string());
     let first = match path.split('/').next().unwrap_or_default() {
         "loadbalancers" => lb.to_string(),
-        "listeners" => listener,
+        "listeners" => listener.clone(),
+        "l7policies" => policy,
         "pools" => pool.clone(),
         "healthmonitors" => monitor,
         "flavors" => world.flavor_ids("small").await.0,
@@ -208,7 +212,7 @@ async fn ask((world, graph): &(World, LoadBalancerGraph), method: &str, path: &s
         .replace("{member}", &member)
         .replace("{project_id}", "own")
         .replace("{name}", if path.starts_with("providers") { "amphora" } else { "here" })
-        .replace("{rule}", "anything");
+        .replace("{rule}", &rule);
     let prefix = if path.starts_with("amphorae") { "octavia" } else { "lbaas" };
     let body = match (method, path) {
         ("GET" | "DELETE", _) => None,
@@ -227,6 +231,14 @@ async fn ask((world, graph): &(World, LoadBalancerGraph), method: &str, path: &s
         ("POST", "healthmonitors") => Some(json!({ "healthmonitor": {
             "pool_id": pool, "type": "TCP", "delay": 5, "timeout": 3, "max_retries": 2,
         } })),
+        ("POST", "l7policies") => {
+            Some(json!({ "l7policy": { "listener_id": listener, "action": "REJECT" } }))
+        }
+        ("PUT", "l7policies/{id}") => Some(json!({ "l7policy": { "position": 1 } })),
+        ("POST", "l7policies/{id}/rules") => {
+            Some(json!({ "rule": { "type": "PATH", "compare_type": "EQUAL_TO", "value": "/x" } }))
+        }
+        ("PUT", "l7policies/{id}/rules/{rule}") => Some(json!({ "rule": {} })),
         ("PUT", "pools/{id}/members") => Some(json!({ "members": [] })),
         ("PUT", "loadbalancers/{id}") => Some(json!({ "loadbalancer": {} })),
         ("PUT", "listeners/{id}") => Some(json!({ "listener": {} })),

@@ -152,6 +152,8 @@ async fn every_resource_lists_what_it_has() {
         };
         assert_eq!(&world.get(&one).await[key.trim_end_matches('s')], listed, "{path}");
     }
+    let others = world.get(&format!("pools/{pool}/members?project_id=other")).await;
+    assert_eq!(others["members"], json!([]), "below a pool, the project is a filter");
 }
 
 #[tokio::test]

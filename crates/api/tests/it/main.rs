@@ -6,6 +6,7 @@ mod catalogue;
 mod create;
 mod failures;
 mod hostile;
+mod layer7;
 mod lists;
 mod operator;
 mod pending;

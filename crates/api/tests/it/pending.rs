@@ -8,7 +8,10 @@ use crate::world::{MEMBER, World};
 const TREE: &str = r#"{ "listeners": [{ "protocol": "HTTP", "protocol_port": 80, "default_pool": {
     "name": "p", "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN",
     "members": [{ "address": "192.0.2.1", "protocol_port": 80 }],
-    "healthmonitor": { "type": "TCP", "delay": 5, "timeout": 3, "max_retries": 2 } } }] }"#;
+    "healthmonitor": { "type": "TCP", "delay": 5, "timeout": 3, "max_retries": 2 } },
+    "l7policies": [{ "action": "REJECT", "rules": [
+        { "type": "PATH", "compare_type": "EQUAL_TO", "value": "/" }
+    ] }] }] }"#;
 
 /// Every kind of write to the tree of a load balancer, with the text the original refuses it with while pending.
 fn writes(
@@ -17,10 +20,13 @@ fn writes(
     pool: &str,
     member: &str,
     monitor: &str,
+    policy: &str,
+    rule: &str,
 ) -> Vec<(String, serde_json::Value, String)> {
     let lb_state = format!("Invalid state PENDING_CREATE of loadbalancer resource {lb}");
     let lb_immutable = format!("Load Balancer {lb} is immutable and cannot be updated.");
     let pool_immutable = format!("Pool {pool} is immutable and cannot be updated.");
+    let policy_immutable = format!("L7Policy {policy} is immutable and cannot be updated.");
     [
         (format!("PUT loadbalancers/{lb}"), json!({ "loadbalancer": {} }), &lb_state),
         (
@@ -51,6 +57,20 @@ fn writes(
             json!({ "healthmonitor": { "delay": 7 } }),
             &pool_immutable,
         ),
+        (
+            "POST l7policies".to_owned(),
+            json!({ "l7policy": { "listener_id": listener, "action": "REJECT" } }),
+            &lb_immutable,
+        ),
+        (format!("PUT l7policies/{policy}"), json!({ "l7policy": { "name": "x" } }), &lb_immutable),
+        (
+            format!("POST l7policies/{policy}/rules"),
+            json!({ "rule": { "type": "PATH", "compare_type": "EQUAL_TO", "value": "/x" } }),
+            &policy_immutable,
+        ),
+        (format!("PUT l7policies/{policy}/rules/{rule}"), json!({ "rule": {} }), &policy_immutable),
+        (format!("DELETE l7policies/{policy}/rules/{rule}"), json!(null), &policy_immutable),
+        (format!("DELETE l7policies/{policy}"), json!(null), &lb_immutable),
         (format!("DELETE healthmonitors/{monitor}"), json!(null), &pool_immutable),
         (format!("DELETE pools/{pool}"), json!(null), &lb_immutable),
         (format!("DELETE listeners/{listener}"), json!(null), &lb_immutable),
@@ -63,6 +83,7 @@ fn writes(
 async fn run(world: &World) -> Vec<(String, u16, String, String)> {
     let lb = world.load_balancer(MEMBER, serde_json::from_str(TREE).expect("JSON")).await;
     let graph = world.store.lb_fetch(lb).await.expect("asked").expect("there");
+    let (policy, rule) = (graph.l7policies[0].id.to_string(), graph.l7rules[0].id.to_string());
     let ids = (
         lb.to_string(),
         graph.listeners[0].id.to_string(),
@@ -71,7 +92,7 @@ async fn run(world: &World) -> Vec<(String, u16, String, String)> {
         graph.health_monitors[0].id.to_string(),
     );
     let mut results = vec![];
-    for (request, body, text) in writes(&ids.0, &ids.1, &ids.2, &ids.3, &ids.4) {
+    for (request, body, text) in writes(&ids.0, &ids.1, &ids.2, &ids.3, &ids.4, &policy, &rule) {
         let (method, path) = request.split_once(' ').expect("two words");
         let body = (!body.is_null()).then(|| body.to_string());
         let reply = world.call_as(MEMBER, method, path, body.as_deref()).await;

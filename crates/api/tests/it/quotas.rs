@@ -1,7 +1,7 @@
 //! Quotas: what their endpoints show, and what a create is told when there is no room.
 
 use octavia_api::{ApiOptions, PendingWrites};
-use octavia_model::{Limit, LoadBalancerId, Quota};
+use octavia_model::{Limit, LoadBalancerGraph, LoadBalancerId, Quota};
 use serde_json::{Value, json};
 
 use crate::world::{MEMBER, SUBNET, World};
@@ -132,7 +132,9 @@ fn tree() -> Value {
             "name": "p", "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN",
             "members": [{ "address": "192.0.2.1", "protocol_port": 80 }],
             "healthmonitor": { "type": "TCP", "delay": 5, "timeout": 3, "max_retries": 2 },
-        } }],
+        }, "l7policies": [{ "action": "REJECT", "rules": [
+            { "type": "PATH", "compare_type": "EQUAL_TO", "value": "/" },
+        ] }] }],
         // Without a monitor, for one to be added to.
         "pools": [{ "name": "q", "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN" }],
     })
@@ -147,8 +149,12 @@ async fn world_with_tree(options: ApiOptions) -> (World, LoadBalancerId, String)
 }
 
 /// Each create with the kind it counts as and what the fixture has of it.
-fn creates(lb: LoadBalancerId, bare_pool: &str) -> Vec<(&'static str, &'static str, i32, String, Value)> {
-    let lb = lb.to_string();
+fn creates(
+    graph: &LoadBalancerGraph,
+    bare_pool: &str,
+) -> Vec<(&'static str, &'static str, i32, String, Value)> {
+    let lb = graph.load_balancer.id.to_string();
+    let (listener, policy) = (graph.listeners[0].id.to_string(), graph.l7policies[0].id);
     vec![
         ("load_balancer", "Load Balancer", 1, "loadbalancers".to_owned(), json!({ "loadbalancer": tree() })),
         // The single call counts what is in it, in this order.
@@ -162,6 +168,22 @@ fn creates(lb: LoadBalancerId, bare_pool: &str) -> Vec<(&'static str, &'static s
         ),
         ("member", "Member", 1, "loadbalancers".to_owned(), json!({ "loadbalancer": tree() })),
         ("listener", "Listener", 1, "loadbalancers".to_owned(), json!({ "loadbalancer": tree() })),
+        ("l7policy", "L7 Policy", 1, "loadbalancers".to_owned(), json!({ "loadbalancer": tree() })),
+        ("l7rule", "L7 Rule", 1, "loadbalancers".to_owned(), json!({ "loadbalancer": tree() })),
+        (
+            "l7policy",
+            "L7 Policy",
+            1,
+            "l7policies".to_owned(),
+            json!({ "l7policy": { "listener_id": listener, "action": "REJECT" } }),
+        ),
+        (
+            "l7rule",
+            "L7 Rule",
+            1,
+            format!("l7policies/{policy}/rules"),
+            json!({ "rule": { "type": "PATH", "compare_type": "EQUAL_TO", "value": "/x" } }),
+        ),
         (
             "listener",
             "Listener",
@@ -201,7 +223,8 @@ async fn creates_stay_within_the_quota() {
     for pending_writes in [PendingWrites::Queue, PendingWrites::Reject] {
         let options = || ApiOptions { pending_writes, ..ApiOptions::default() };
         let (world, lb, pool) = world_with_tree(options()).await;
-        for (key, words, in_use, path, body) in creates(lb, &pool) {
+        let graph = world.store.lb_fetch(lb).await.expect("asked").expect("there");
+        for (key, words, in_use, path, body) in creates(&graph, &pool) {
             // The load balancer is still PENDING_CREATE.
             set(&world, json!({ key: in_use })).await;
             let refused = world.post(&path, body.clone()).await;
@@ -213,9 +236,10 @@ async fn creates_stay_within_the_quota() {
         }
         assert_eq!(world.generation(lb).await, 1, "nothing was changed");
     }
-    for index in 0..9 {
+    for index in 0..13 {
         let (world, lb, pool) = world_with_tree(ApiOptions::default()).await;
-        let (key, _, in_use, path, body) = creates(lb, &pool).swap_remove(index);
+        let graph = world.store.lb_fetch(lb).await.expect("asked").expect("there");
+        let (key, _, in_use, path, body) = creates(&graph, &pool).swap_remove(index);
         // The single call brings two pools.
         let more = if key == "pool" && path == "loadbalancers" { 2 } else { 1 };
         set(&world, json!({ key: in_use + more - 1 })).await;

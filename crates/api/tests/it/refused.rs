@@ -26,6 +26,8 @@ const TABLES: &[(&str, &str)] = &[
     ("pool", include_str!("refused/pool.txt")),
     ("member", include_str!("refused/member.txt")),
     ("health_monitor", include_str!("refused/health_monitor.txt")),
+    ("l7policy", include_str!("refused/l7policy.txt")),
+    ("l7rule", include_str!("refused/l7rule.txt")),
     ("quota", include_str!("refused/quota.txt")),
     ("list", include_str!("refused/list.txt")),
     ("catalogue", include_str!("refused/catalogue.txt")),
@@ -43,6 +45,7 @@ struct Fixture {
 impl Fixture {
     async fn new() -> Self {
         let world = World::new().await;
+        let rule = json!({ "type": "PATH", "compare_type": "EQUAL_TO", "value": "/" });
         let lb = world
             .load_balancer(
                 MEMBER,
@@ -64,7 +67,21 @@ impl Fixture {
                         },
                     ],
                     "listeners": [
-                        { "name": "http", "protocol": "HTTP", "protocol_port": 80, "default_pool": { "name": "pool" } },
+                        {
+                            "name": "http", "protocol": "HTTP", "protocol_port": 80,
+                            "default_pool": { "name": "pool" },
+                            "l7policies": [
+                                { "name": "reject", "action": "REJECT", "rules": [
+                                    { "type": "PATH", "compare_type": "STARTS_WITH", "value": "/private" },
+                                    { "type": "HEADER", "compare_type": "CONTAINS", "key": "X", "value": "y" },
+                                ] },
+                                { "name": "url", "action": "REDIRECT_TO_URL", "redirect_url": "https://a.example" },
+                                { "name": "pool", "action": "REDIRECT_TO_POOL", "redirect_pool": {
+                                    "name": "redirect", "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN",
+                                } },
+                                { "name": "full", "action": "REJECT", "rules": vec![rule.clone(); 50] },
+                            ],
+                        },
                         { "name": "tcp", "protocol": "TCP", "protocol_port": 81 },
                     ],
                 }),
@@ -83,7 +100,9 @@ impl Fixture {
                         "healthmonitor": { "type": "TCP", "delay": 5, "timeout": 3, "max_retries": 2 },
                         "members": [{ "address": "192.0.2.1", "protocol_port": 80 }],
                     }],
-                    "listeners": [{ "protocol": "HTTP", "protocol_port": 80 }],
+                    "listeners": [{ "protocol": "HTTP", "protocol_port": 80, "l7policies": [
+                        { "action": "REJECT", "rules": [rule] },
+                    ] }],
                 }),
             )
             .await;
@@ -122,7 +141,16 @@ impl Fixture {
         let pool = |name: &str| graph.pools.iter().find(|pool| pool.name == name).expect("a pool").id;
         let listener = |name: &str| graph.listeners.iter().find(|l| l.name == name).expect("a listener").id;
         let monitor = |name: &str| graph.pool_health_monitor(pool(name)).expect("a monitor").id;
+        let policy = |name: &str| graph.l7policies.iter().find(|p| p.name == name).expect("a policy").id;
+        let rule = |n| graph.l7policy_rules(policy("reject")).nth(n).expect("a rule").id.to_string();
         self.names.extend([
+            ("policy", policy("reject").to_string()),
+            ("url_policy", policy("url").to_string()),
+            ("pool_policy", policy("pool").to_string()),
+            ("full_policy", policy("full").to_string()),
+            ("rule", rule(0)),
+            ("header_rule", rule(1)),
+            ("redirect_pool", pool("redirect").to_string()),
             ("pool", pool("pool").to_string()),
             ("free_pool", pool("free").to_string()),
             ("tcp_pool", pool("tcp").to_string()),
@@ -139,6 +167,8 @@ impl Fixture {
             ("failed_listener", graph.listeners[0].id.to_string()),
             ("failed_monitor", graph.health_monitors[0].id.to_string()),
             ("failed_member", graph.members[0].id.to_string()),
+            ("failed_policy", graph.l7policies[0].id.to_string()),
+            ("failed_rule", graph.l7rules[0].id.to_string()),
         ]);
         for (name, value) in [
             ("network", world::NETWORK),
@@ -184,6 +214,12 @@ impl Fixture {
                 "healthmonitor",
                 json!({ "pool_id": "$free_pool", "type": "HTTP", "delay": 5, "timeout": 3, "max_retries": 2 }),
             ),
+            ["l7policies"] | ["l7policies", _] => {
+                ("l7policy", json!({ "listener_id": "$listener", "action": "REJECT" }))
+            }
+            ["l7policies", ..] => {
+                ("rule", json!({ "type": "PATH", "compare_type": "STARTS_WITH", "value": "/api" }))
+            }
             ["flavors", ..] => ("flavor", json!({ "name": "new", "flavor_profile_id": "$profile" })),
             ["flavorprofiles", ..] => {
                 ("flavorprofile", json!({ "name": "new", "provider_name": "amphora", "flavor_data": "{}" }))
@@ -303,7 +339,15 @@ async fn refused_requests_answer_what_is_documented_and_store_nothing() {
 #[tokio::test]
 async fn the_bodies_cases_vary_are_good() {
     let fixture = Fixture::new().await;
-    for path in ["loadbalancers", "listeners", "pools", "pools/$pool/members", "healthmonitors"] {
+    for path in [
+        "loadbalancers",
+        "listeners",
+        "pools",
+        "pools/$pool/members",
+        "healthmonitors",
+        "l7policies",
+        "l7policies/$policy/rules",
+    ] {
         let (root, body) = fixture.good_body("POST", path);
         let body = fixture.expand(&json!({ root: body }).to_string());
         let reply = fixture.world.call_as(MEMBER, "POST", &fixture.expand(path), Some(&body)).await;

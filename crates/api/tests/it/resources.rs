@@ -466,6 +466,7 @@ async fn what_is_truly_empty_is_an_empty_list() {
     let world = World::new().await;
     for (path, key, links) in [
         ("l7policies", "l7policies", "l7policies_links"),
+        ("listeners", "listeners", "listeners_links"),
         ("flavors", "flavors", "flavors_links"),
         ("flavorprofiles", "flavorprofiles", "flavorprofile_links"),
         ("availabilityzones", "availability_zones", "availability_zones_links"),

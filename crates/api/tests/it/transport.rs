@@ -161,7 +161,7 @@ async fn error_shapes() {
         main.body,
         json!({ "faultcode": "Client", "faultstring": "Load Balancer x not found.", "debuginfo": null })
     );
-    let server = world.call_as(MEMBER, "POST", "l7policies", Some("{}")).await;
+    let server = world.call_as("admin@own", "PUT", "/v2/octavia/amphorae/x/config", None).await;
     assert_eq!(server.body["faultcode"], "Server");
     let path = world.call_as(MEMBER, "GET", "nothing", None).await;
     assert_eq!(path.body, json!({ "code": 404, "title": "Not Found", "description": "" }));
