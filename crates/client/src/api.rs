@@ -18,6 +18,7 @@ pub enum Kind {
     Listener,
     Pool,
     HealthMonitor,
+    L7Policy,
     Amphora,
     Flavor,
     FlavorProfile,
@@ -33,6 +34,7 @@ impl Kind {
             Self::Listener => "listener",
             Self::Pool => "pool",
             Self::HealthMonitor => "health monitor",
+            Self::L7Policy => "L7 policy",
             Self::Amphora => "amphora",
             Self::Flavor => "flavor",
             Self::FlavorProfile => "flavor profile",
@@ -47,6 +49,7 @@ impl Kind {
             Self::Listener => "/lbaas/listeners",
             Self::Pool => "/lbaas/pools",
             Self::HealthMonitor => "/lbaas/healthmonitors",
+            Self::L7Policy => "/lbaas/l7policies",
             Self::Amphora => "/octavia/amphorae",
             Self::Flavor => "/lbaas/flavors",
             Self::FlavorProfile => "/lbaas/flavorprofiles",
@@ -61,6 +64,7 @@ impl Kind {
             Self::Listener => "listener",
             Self::Pool => "pool",
             Self::HealthMonitor => "healthmonitor",
+            Self::L7Policy => "l7policy",
             Self::Amphora => "amphora",
             Self::Flavor => "flavor",
             Self::FlavorProfile => "flavorprofile",
@@ -75,6 +79,7 @@ impl Kind {
             Self::Listener => "listeners",
             Self::Pool => "pools",
             Self::HealthMonitor => "healthmonitors",
+            Self::L7Policy => "l7policies",
             Self::Amphora => "amphorae",
             Self::Flavor => "flavors",
             Self::FlavorProfile => "flavorprofiles",
@@ -309,6 +314,32 @@ impl Api {
         only("member", name, all.into_iter().filter(matches).collect())
     }
 
+    // ---- L7 rules, which live below their policy
+
+    pub async fn l7rule_create(&self, policy: &str, body: Value) -> Result<Object, Error> {
+        let answer = self.call(Method::POST, &l7rules(policy), &[], Some(&json!({ "rule": body }))).await?;
+        unwrap(answer, "rule")
+    }
+
+    pub async fn l7rule_list(&self, policy: &str, filters: &[(&str, String)]) -> Result<Vec<Object>, Error> {
+        let path = l7rules(policy);
+        let place = Place { service: Service::LoadBalancer, path: &path, plural: "rules" };
+        self.list_at(place, "rules_links", filters).await
+    }
+
+    pub async fn l7rule_show(&self, policy: &str, id: &str) -> Result<Object, Error> {
+        unwrap(self.call(Method::GET, &item(&l7rules(policy), id), &[], None).await?, "rule")
+    }
+
+    pub async fn l7rule_set(&self, policy: &str, id: &str, body: Value) -> Result<Object, Error> {
+        let body = json!({ "rule": body });
+        unwrap(self.call(Method::PUT, &item(&l7rules(policy), id), &[], Some(&body)).await?, "rule")
+    }
+
+    pub async fn l7rule_delete(&self, policy: &str, id: &str) -> Result<(), Error> {
+        self.call(Method::DELETE, &item(&l7rules(policy), id), &[], None).await.map(drop)
+    }
+
     // ---- quotas, which are found by project
 
     pub async fn quota_list(&self, filters: &[(&str, String)]) -> Result<Vec<Object>, Error> {
@@ -406,6 +437,10 @@ struct Place<'a> {
     service: Service,
     path: &'a str,
     plural: &'a str,
+}
+
+fn l7rules(policy: &str) -> String {
+    format!("{}/rules", item(Kind::L7Policy.path(), policy))
 }
 
 fn members(pool: &str) -> String {

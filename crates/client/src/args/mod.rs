@@ -4,6 +4,8 @@ mod amphora;
 mod availability_zone;
 mod flavor;
 mod health_monitor;
+mod l7policy;
+mod l7rule;
 mod lb;
 mod listener;
 mod member;
@@ -22,6 +24,8 @@ pub(crate) use self::amphora::*;
 pub(crate) use self::availability_zone::*;
 pub(crate) use self::flavor::*;
 pub(crate) use self::health_monitor::*;
+pub(crate) use self::l7policy::*;
+pub(crate) use self::l7rule::*;
 pub(crate) use self::lb::*;
 pub(crate) use self::listener::*;
 pub(crate) use self::member::*;
@@ -45,6 +49,12 @@ pub enum Command {
     /// Health monitors of pools
     #[command(name = "healthmonitor", visible_alias = "hm")]
     HealthMonitor(Group<HealthMonitorCommand>),
+    /// L7 policies: what HTTP listeners do with requests that rules match
+    #[command(name = "l7policy")]
+    L7Policy(Group<L7PolicyCommand>),
+    /// Rules of L7 policies
+    #[command(name = "l7rule")]
+    L7Rule(Group<L7RuleCommand>),
     /// How many objects projects may have
     Quota(Group<QuotaCommand>),
     /// Flavors: the kinds of load balancers there are to choose from
@@ -167,12 +177,19 @@ impl Wait {
     }
 }
 
-/// Attributes every kind has.
+/// Attributes of every kind that has a name.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Common {
     /// A name; need not be unique
     #[arg(long)]
     pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) switches: Switches,
+}
+
+/// Attributes every kind has.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Switches {
     /// Let it work (the default)
     #[arg(long, conflicts_with = "disable")]
     pub(crate) enable: bool,

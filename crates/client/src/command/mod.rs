@@ -4,6 +4,8 @@ mod amphora;
 mod availability_zone;
 mod flavor;
 mod health_monitor;
+mod l7policy;
+mod l7rule;
 mod lb;
 mod listener;
 mod member;
@@ -19,7 +21,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use crate::args::{Common, Filters, Options, Wait};
+use crate::args::{Common, Filters, Options, Switches, Wait};
 use crate::clouds::Environment;
 use crate::table::{printable, shortened};
 use crate::wait::{Goal, poll};
@@ -84,6 +86,8 @@ async fn dispatch(
         Command::Pool(group) => group.options.clone(),
         Command::Member(group) => group.options.clone(),
         Command::HealthMonitor(group) => group.options.clone(),
+        Command::L7Policy(group) => group.options.clone(),
+        Command::L7Rule(group) => group.options.clone(),
         Command::Quota(group) => group.options.clone(),
         Command::Flavor(group) => group.options.clone(),
         Command::FlavorProfile(group) => group.options.clone(),
@@ -100,6 +104,8 @@ async fn dispatch(
         Command::Pool(group) => pool::run(&mut job, group.command).await,
         Command::Member(group) => member::run(&mut job, group.command).await,
         Command::HealthMonitor(group) => health_monitor::run(&mut job, group.command).await,
+        Command::L7Policy(group) => l7policy::run(&mut job, group.command).await,
+        Command::L7Rule(group) => l7rule::run(&mut job, group.command).await,
         Command::Quota(group) => quota::run(&mut job, group.command).await,
         Command::Flavor(group) => flavor::run(&mut job, group.command).await,
         Command::FlavorProfile(group) => profile::run_flavor(&mut job, group.command).await,
@@ -153,6 +159,19 @@ impl Job<'_, '_> {
         }
         let (api, console) = (&self.api, &mut *self.console);
         follow(console, "member", id, Goal::Gone, wait, || api.member_show(pool, id)).await
+    }
+
+    async fn l7rule_wait_gone(&mut self, policy: &str, id: &str, wait: &Wait) -> Result<(), Error> {
+        if !wait.wait {
+            return Ok(());
+        }
+        let (api, console) = (&self.api, &mut *self.console);
+        follow(console, "L7 rule", id, Goal::Gone, wait, || api.l7rule_show(policy, id)).await
+    }
+
+    /// The load balancer a listener belongs to.
+    async fn listener_lb(&self, listener: &str) -> Result<String, Error> {
+        Ok(parent(&self.api.show(Kind::Listener, listener).await?, "loadbalancers")?.to_owned())
     }
 
     /// The load balancer a pool belongs to.
@@ -215,12 +234,16 @@ impl Body {
 
     /// Name, state and tags; `tags` = those the object has, when it is being changed.
     fn common(&mut self, common: &Common, tags: Option<&Object>) -> &mut Self {
-        self.put("name", common.name.clone());
-        self.put("admin_state_up", (common.enable || common.disable).then_some(common.enable));
-        if !common.tags.is_empty() || common.no_tag {
+        self.put("name", common.name.clone()).switches(&common.switches, tags)
+    }
+
+    /// As [`Body::common`], without a name.
+    fn switches(&mut self, given: &Switches, tags: Option<&Object>) -> &mut Self {
+        self.put("admin_state_up", (given.enable || given.disable).then_some(given.enable));
+        if !given.tags.is_empty() || given.no_tag {
             let held = tags.and_then(|object| object.0.get("tags")).and_then(Value::as_array);
-            let mut all: Vec<Value> = if common.no_tag { vec![] } else { held.cloned().unwrap_or_default() };
-            for tag in &common.tags {
+            let mut all: Vec<Value> = if given.no_tag { vec![] } else { held.cloned().unwrap_or_default() };
+            for tag in &given.tags {
                 if !all.iter().any(|held| held == tag) {
                     all.push(tag.as_str().into());
                 }
