@@ -423,6 +423,8 @@ mod tests {
             "[metrics]\nbind_host = ::1",
             "[metrics]\nbind_port = 7",
             "[metrics]\nrefresh_interval = 7",
+            "[quotas]\ndefault_l7policy_quota = 7",
+            "[quotas]\ndefault_l7rule_quota = 7",
         ] {
             let (settings, problems) = read(text);
             assert_eq!(problems, [""; 0], "{text}");
@@ -435,7 +437,7 @@ mod tests {
             .filter(|spec| spec.applies == octavia_config::Applies::Yes);
         assert_eq!(
             applying.count(),
-            65 + of_keystone.len(),
+            67 + of_keystone.len(),
             "an option that applies belongs into the list above"
         );
     }

@@ -167,9 +167,9 @@ options! {
         /// Project default; -1 unlimited.
         default_health_monitor_quota: i64 = row::int_in(Some(-1), Some(2_000_000_000)).default("-1").applies();
         /// Project default; -1 unlimited.
-        default_l7policy_quota: i64 = row::int().default("-1");
+        default_l7policy_quota: i64 = row::int_in(Some(-1), Some(2_000_000_000)).default("-1").applies();
         /// Project default; -1 unlimited.
-        default_l7rule_quota: i64 = row::int().default("-1");
+        default_l7rule_quota: i64 = row::int_in(Some(-1), Some(2_000_000_000)).default("-1").applies();
     }
 
     /// Records of who wrote what, or tried to: a JSON object a line, after the CADF event model. Reads are not recorded.

@@ -160,8 +160,8 @@ fn problems() {
         ],
     );
     check(
-        "[quotas]\ndefault_l7rule_quota = 5\n",
-        &["0.conf:2: warning: [quotas] default_l7rule_quota: has no effect yet"],
+        "[haproxy_amphora]\nbuild_rate_limit = 5\n",
+        &["0.conf:2: warning: [haproxy_amphora] build_rate_limit: has no effect yet"],
     );
     check(
         "[task_flow]\nengine = serial\n",
