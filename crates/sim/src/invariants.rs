@@ -302,7 +302,9 @@ impl Inspector {
         let children = (graph.listeners.iter().map(|l| &l.statuses))
             .chain(graph.pools.iter().map(|p| &p.statuses))
             .chain(graph.members.iter().map(|m| &m.statuses))
-            .chain(graph.health_monitors.iter().map(|h| &h.statuses));
+            .chain(graph.health_monitors.iter().map(|h| &h.statuses))
+            .chain(graph.l7policies.iter().map(|p| &p.statuses))
+            .chain(graph.l7rules.iter().map(|r| &r.statuses));
         if let Some(pending) = children.into_iter().find(|s| s.provisioning.is_pending()) {
             return Some(format!("a child is {}", pending.provisioning));
         }

@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use newtype_uuid::GenericUuid;
 use octavia_cloud::VipPort;
 use octavia_model::{
-    HealthMonitor, HealthMonitorId, HealthMonitorType, Listener, ListenerId, LoadBalancer, LoadBalancerGraph,
-    LoadBalancerId, Member, MemberId, Pool, PoolId, ProjectId, ProvisioningStatus, Statuses, Vip,
+    HealthMonitor, HealthMonitorId, HealthMonitorType, L7Policy, L7PolicyAction, L7PolicyId, L7Rule,
+    L7RuleId, Listener, ListenerId, LoadBalancer, LoadBalancerGraph, LoadBalancerId, Member, MemberId, Pool,
+    PoolId, ProjectId, ProvisioningStatus, Statuses, Vip,
 };
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -17,16 +18,44 @@ use rand::seq::IndexedRandom;
 /// A change of a tree. Indices count the objects that are not being deleted, and wrap around.
 #[derive(Debug, Clone)]
 pub enum Wish {
-    ListenerAdd { id: ListenerId, port: u16, pool: bool },
+    ListenerAdd {
+        id: ListenerId,
+        port: u16,
+        pool: bool,
+    },
     ListenerToggle(usize),
     ListenerDelete(usize),
-    PoolAdd { id: PoolId, listener: Option<usize> },
+    PoolAdd {
+        id: PoolId,
+        listener: Option<usize>,
+    },
     PoolDelete(usize),
-    MemberAdd { id: MemberId, pool: usize },
-    MemberWeight { member: usize, weight: u16 },
+    MemberAdd {
+        id: MemberId,
+        pool: usize,
+    },
+    MemberWeight {
+        member: usize,
+        weight: u16,
+    },
     MemberDelete(usize),
-    MonitorAdd { id: HealthMonitorId, pool: usize },
+    MonitorAdd {
+        id: HealthMonitorId,
+        pool: usize,
+    },
     MonitorDelete(usize),
+    /// A policy of a listener with one rule; it redirects to the pool, or rejects.
+    PolicyAdd {
+        id: L7PolicyId,
+        rule: L7RuleId,
+        listener: usize,
+        pool: Option<usize>,
+    },
+    PolicyMove {
+        policy: usize,
+        position: u32,
+    },
+    PolicyDelete(usize),
     Rename(String),
     Toggle,
 }
@@ -40,7 +69,7 @@ pub(crate) fn id<T: GenericUuid>(rng: &mut StdRng) -> T {
 impl Wish {
     pub fn random(rng: &mut StdRng) -> Self {
         let at = rng.random_range(0..8);
-        match rng.random_range(0..14) {
+        match rng.random_range(0..18) {
             0 | 1 => Self::ListenerAdd { id: id(rng), port: port(rng), pool: rng.random_bool(0.5) },
             2 => Self::ListenerToggle(at),
             3 => Self::ListenerDelete(at),
@@ -51,7 +80,15 @@ impl Wish {
             9 => Self::MemberDelete(at),
             10 => Self::MonitorAdd { id: id(rng), pool: at },
             11 => Self::MonitorDelete(at),
-            12 => Self::Rename(format!("renamed-{}", rng.random_range(0..1000))),
+            12 | 13 => Self::PolicyAdd {
+                id: id(rng),
+                rule: id(rng),
+                listener: at,
+                pool: rng.random_bool(0.5).then_some(at),
+            },
+            14 => Self::PolicyMove { policy: at, position: rng.random_range(1..5) },
+            15 => Self::PolicyDelete(at),
+            16 => Self::Rename(format!("renamed-{}", rng.random_range(0..1000))),
             _ => Self::Toggle,
         }
     }
@@ -72,6 +109,12 @@ impl Wish {
             Self::MemberDelete(at) => format!("member {at} gone"),
             Self::MonitorAdd { pool, .. } => format!("a monitor for pool {pool}"),
             Self::MonitorDelete(at) => format!("monitor {at} gone"),
+            Self::PolicyAdd { listener, pool: Some(pool), .. } => {
+                format!("a policy from listener {listener} to pool {pool}")
+            }
+            Self::PolicyAdd { listener, pool: None, .. } => format!("a policy for listener {listener}"),
+            Self::PolicyMove { policy, position } => format!("policy {policy} at place {position}"),
+            Self::PolicyDelete(at) => format!("policy {at} gone"),
             Self::Rename(name) => format!("the name {name}"),
             Self::Toggle => "it toggled".to_owned(),
         }
@@ -109,6 +152,8 @@ impl Wish {
             Self::ListenerDelete(at) => {
                 let at = present(&graph.listeners, |l| &l.statuses, *at)?;
                 graph.listeners[at].statuses.provisioning = ProvisioningStatus::PendingDelete;
+                let id = graph.listeners[at].id;
+                policies_leave(graph, |policy| policy.listener_id == id);
             }
             Self::PoolAdd { id, listener } => {
                 let pool = Pool::new(*id, &graph.load_balancer, now);
@@ -125,6 +170,12 @@ impl Wish {
             Self::PoolDelete(at) => {
                 let at = present(&graph.pools, |p| &p.statuses, *at)?;
                 let id = graph.pools[at].id;
+                let leads_here = |policy: &L7Policy| {
+                    policy.redirect_pool_id == Some(id) && !policy.statuses.provisioning.is_leaving()
+                };
+                if graph.l7policies.iter().any(leads_here) {
+                    return None;
+                }
                 graph.pools[at].statuses.provisioning = ProvisioningStatus::PendingDelete;
                 for listener in graph.listeners.iter_mut().filter(|l| l.default_pool_id == Some(id)) {
                     listener.default_pool_id = None;
@@ -170,6 +221,35 @@ impl Wish {
                 let pool = graph.health_monitors[at].pool_id;
                 touch_pool(graph, pool, now);
             }
+            Self::PolicyAdd { id, rule, listener, pool } => {
+                let listener = present(&graph.listeners, |l| &l.statuses, *listener)?;
+                let mut policy = L7Policy::new(*id, &graph.listeners[listener], now);
+                if let Some(at) = pool {
+                    let pool = present(&graph.pools, |p| &p.statuses, *at)?;
+                    policy.action = L7PolicyAction::RedirectToPool;
+                    policy.redirect_pool_id = Some(graph.pools[pool].id);
+                }
+                graph.l7rules.push(L7Rule::new(*rule, &policy, "/wish", now));
+                graph.l7policies.push(policy);
+                graph.l7policy_place(*id, L7Policy::POSITION_MAX);
+                let listener = &mut graph.listeners[listener];
+                touch(&mut listener.statuses, &mut listener.updated_at, now);
+            }
+            Self::PolicyMove { policy, position } => {
+                let at = present(&graph.l7policies, |p| &p.statuses, *policy)?;
+                let policy = &mut graph.l7policies[at];
+                touch(&mut policy.statuses, &mut policy.updated_at, now);
+                let (id, listener) = (policy.id, policy.listener_id);
+                graph.l7policy_place(id, *position);
+                touch_listener(graph, listener, now);
+            }
+            Self::PolicyDelete(at) => {
+                let at = present(&graph.l7policies, |p| &p.statuses, *at)?;
+                let (id, listener) = (graph.l7policies[at].id, graph.l7policies[at].listener_id);
+                policies_leave(graph, |policy| policy.id == id);
+                graph.l7policies_close(listener);
+                touch_listener(graph, listener, now);
+            }
             Self::Rename(name) => graph.load_balancer.name = name.clone(),
             Self::Toggle => graph.load_balancer.admin_state_up = !graph.load_balancer.admin_state_up,
         }
@@ -189,6 +269,23 @@ fn touch(statuses: &mut Statuses, updated_at: &mut Option<Timestamp>, now: Times
         statuses.provisioning = ProvisioningStatus::PendingUpdate;
     }
     *updated_at = Some(now);
+}
+
+fn touch_listener(graph: &mut LoadBalancerGraph, id: ListenerId, now: Timestamp) {
+    if let Some(listener) = graph.listener_mut(id) {
+        touch(&mut listener.statuses, &mut listener.updated_at, now);
+    }
+}
+
+/// Sends policies on their way out, with their rules.
+fn policies_leave(graph: &mut LoadBalancerGraph, which: impl Fn(&L7Policy) -> bool) {
+    let leaving = ProvisioningStatus::PendingDelete;
+    for policy in graph.l7policies.iter_mut().filter(|policy| which(policy)) {
+        policy.statuses.provisioning = leaving;
+        for rule in graph.l7rules.iter_mut().filter(|rule| rule.l7policy_id == policy.id) {
+            rule.statuses.provisioning = leaving;
+        }
+    }
 }
 
 fn touch_pool(graph: &mut LoadBalancerGraph, id: PoolId, now: Timestamp) {
