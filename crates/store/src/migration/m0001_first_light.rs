@@ -1,4 +1,4 @@
-//! The first schema. Layer 7, flavors, availability zones and quotas are laid out, though nothing writes them yet.
+//! The first schema. Layer 7, flavors, availability zones and quotas were laid out in it before anything wrote them.
 
 use async_trait::async_trait;
 use sea_orm_migration::prelude::{
