@@ -167,3 +167,44 @@ async fn what_administrators_offer_users_choose() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_and_rules_of_layer_7() -> Result<()> {
+    let world = World::start().await?;
+    let cli = Cli { product: &world.product, cloud: "demo" };
+    cli.run("create --name web --vip-subnet-id private-subnet --wait")?;
+    cli.run(&format!("listener create --name front --protocol HTTP --protocol-port {PORT} --wait web"))?;
+    cli.run("pool create --name back --loadbalancer web --protocol HTTP --lb-algorithm ROUND_ROBIN --wait")?;
+
+    let prefix = "--action REDIRECT_PREFIX --redirect-prefix https://www.example.com/";
+    let moved = cli.json(&format!("l7policy create --name moved {prefix} --wait front"))?;
+    ensure!(moved["provisioning_status"] == "ACTIVE" && moved["redirect_http_code"] == 302, "{moved}");
+    let pool = "--action REDIRECT_TO_POOL --redirect-pool back --position 1";
+    cli.run(&format!("l7policy create --name images {pool} --wait front"))?;
+    let policies = cli.json("l7policy list --sort-column position")?;
+    let position = |name: &str| {
+        let rows = policies.as_array().into_iter().flatten();
+        rows.into_iter().find(|row| row["name"] == name).map(|row| row["position"].clone())
+    };
+    ensure!(position("images") == Some(1.into()) && position("moved") == Some(2.into()), "{policies}");
+
+    let header = "--type HEADER --key X-Test --compare-type REGEX --value ^a+$ --invert";
+    let rule = cli.json(&format!("l7rule create {header} --wait images"))?;
+    ensure!(rule["provisioning_status"] == "ACTIVE" && rule["invert"] == true, "{rule}");
+    let rule = octavia_testkit::rest::text(&rule["id"])?;
+    cli.run(&format!("l7rule set --value ^b+$ --wait images {rule}"))?;
+    cli.run(&format!("l7rule unset --invert --wait images {rule}"))?;
+    let shown = cli.json(&format!("l7rule show images {rule}"))?;
+    ensure!(shown["value"] == "^b+$" && shown["invert"] == false && shown["key"] == "X-Test", "{shown}");
+    ensure!(cli.run("l7rule create --type HEADER --compare-type REGEX --value ( images").is_err());
+
+    ensure!(cli.run("pool delete back").is_err(), "a pool went that a policy leads to");
+    cli.run("l7policy set --action REJECT --wait images")?;
+    cli.run("pool delete --wait back")?;
+    cli.run(&format!("l7rule delete --wait images {rule}"))?;
+    cli.run("l7policy delete --wait images")?;
+    ensure!(cli.json("l7policy show moved")?["position"] == 1);
+    cli.run("delete --cascade --wait web")?;
+    ensure!(cli.json("l7policy list")?.as_array().is_some_and(Vec::is_empty));
+    Ok(())
+}
