@@ -5,3 +5,4 @@
 mod clouds;
 mod commands;
 mod fake;
+mod layer7;
