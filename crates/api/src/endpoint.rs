@@ -61,8 +61,13 @@ pub(crate) enum Operation {
     L7RuleShow,
     L7RuleUpdate,
     L7RuleDelete,
+    LoadBalancerOperations,
     AmphoraList,
     AmphoraShow,
+    AmphoraDelete,
+    AmphoraStats,
+    AmphoraConfigure,
+    AmphoraFailover,
     QuotaList,
     QuotaShow,
     QuotaUpdate,
@@ -91,15 +96,13 @@ pub(crate) enum Operation {
     AvailabilityZoneProfileShow,
     AvailabilityZoneProfileUpdate,
     AvailabilityZoneProfileDelete,
-    /// Not built: what it would be.
-    Unbuilt(&'static str),
 }
 
 use Operation as Op;
 
 macro_rules! endpoints {
     ($($method:ident $path:literal $policy:literal $operation:expr;)+) => {
-        /// Every endpoint of the API, in the order of `reference/api.md` §12.
+        /// Every endpoint of the API, in the order of `reference/api.md` §12; what is ours alone follows its resource.
         pub const ENDPOINTS: &[Endpoint] = &[
             $(Endpoint { method: stringify!($method), path: $path, policy: $policy, operation: $operation }),+
         ];
@@ -116,6 +119,7 @@ endpoints! {
     GET    "loadbalancers/{id}/statuses"  "loadbalancer:get_status"    Op::LoadBalancerStatus;
     GET    "loadbalancers/{id}/stats"     "loadbalancer:get_stats"     Op::LoadBalancerStats;
     PUT    "loadbalancers/{id}/failover"  "loadbalancer:put_failover"  Op::LoadBalancerFailover;
+    GET    "loadbalancers/{id}/operations" "loadbalancer:get_operations" Op::LoadBalancerOperations;
 
     GET    "listeners"                    "listener:get_all"           Op::ListenerList;
     POST   "listeners"                    "listener:post"              Op::ListenerCreate;
@@ -192,10 +196,10 @@ endpoints! {
 
     GET    "amphorae"                     "amphora:get_all"            Op::AmphoraList;
     GET    "amphorae/{id}"                "amphora:get_one"            Op::AmphoraShow;
-    DELETE "amphorae/{id}"                "amphora:delete"             Op::Unbuilt("Amphora deletion");
-    GET    "amphorae/{id}/stats"          "amphora:get_stats"          Op::Unbuilt("Showing statistics of an amphora");
-    PUT    "amphorae/{id}/config"         "amphora:put_config"         Op::Unbuilt("Amphora configuration refresh");
-    PUT    "amphorae/{id}/failover"       "amphora:put_failover"       Op::Unbuilt("Amphora failover");
+    DELETE "amphorae/{id}"                "amphora:delete"             Op::AmphoraDelete;
+    GET    "amphorae/{id}/stats"          "amphora:get_stats"          Op::AmphoraStats;
+    PUT    "amphorae/{id}/config"         "amphora:put_config"         Op::AmphoraConfigure;
+    PUT    "amphorae/{id}/failover"       "amphora:put_failover"       Op::AmphoraFailover;
 }
 
 /// Where a request goes.
@@ -386,6 +390,8 @@ mod tests {
             ("GET /v2/loadbalancers/a%2Fb%zz", "LoadBalancerShow a/b%zz"),
             ("GET /v2/loadbalancers/a/statuses", "LoadBalancerStatus a"),
             ("PUT /v2/loadbalancers/a/failover", "LoadBalancerFailover a"),
+            ("GET /v2/lbaas/loadbalancers/a/operations", "LoadBalancerOperations a"),
+            ("PUT /v2/octavia/amphorae/a/config", "AmphoraConfigure a"),
             ("PUT /v2/loadbalancers", "400 Missing argument: \"id\""),
             ("DELETE /v2/pools/a/members", "400 Missing argument: \"id\""),
             ("DELETE /v2/quotas", "400 Missing argument: \"project_id\""),
@@ -426,6 +432,10 @@ mod tests {
                 other => panic!("{} {}: {other:?}", endpoint.method, endpoint.path),
             }
         }
-        assert_eq!(ENDPOINTS.len(), 75, "79 of the reference, less `/`, the two of healthcheck and `/v2`");
+        assert_eq!(
+            ENDPOINTS.len(),
+            76,
+            "79 of the reference, less `/`, the two of healthcheck and `/v2`, and the list of operations"
+        );
     }
 }

@@ -120,12 +120,8 @@ pub(crate) enum Fault {
     Internal,
     #[error("Provider '{provider}' reports error: {message}")]
     Provider { provider: String, message: String },
-    #[error("Provider '{provider}' does not support a requested action: {message}")]
-    UnsupportedAction { provider: String, message: String },
     #[error("Provider '{provider}' does not support a requested option: {message}")]
     UnsupportedOption { provider: String, message: String },
-    #[error("{0} is not implemented.")]
-    NotImplemented(String),
     #[error("{0}")]
     Unavailable(String),
 }
@@ -217,9 +213,7 @@ impl Fault {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Internal | Self::Provider { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::UnsupportedAction { .. } | Self::UnsupportedOption { .. } | Self::NotImplemented(_) => {
-                StatusCode::NOT_IMPLEMENTED
-            }
+            Self::UnsupportedOption { .. } => StatusCode::NOT_IMPLEMENTED,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }

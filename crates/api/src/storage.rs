@@ -7,7 +7,7 @@ use octavia_model::{
 };
 use octavia_store::{
     Accept, ChangeError, Claim, Direction, Duplicate, ListError, ListQuery, Missing, SortKey, StoreError,
-    TagFilter,
+    TagFilter, Which,
 };
 
 use crate::call::Call;
@@ -192,6 +192,22 @@ impl Call {
         self.change_in(statuses, id, None, |state| Fault::InvalidState { state, id }, change).await
     }
 
+    /// Asks that amphorae of the load balancer be replaced.
+    pub(crate) async fn failover(
+        &self,
+        id: LoadBalancerId,
+        statuses: &'static [ProvisioningStatus],
+        which: Which,
+        refused: impl Fn(ProvisioningStatus) -> Fault,
+    ) -> Result<(), Fault> {
+        match self.state.store.lb_failover(id, statuses, which).await {
+            Ok(()) => Ok(()),
+            Err(ChangeError::NotFound) => Err(Fault::not_found("Load Balancer", id)),
+            Err(ChangeError::Refused(status)) => Err(refused(status)),
+            Err(ChangeError::Store(error)) => Err(error.into()),
+        }
+    }
+
     async fn change(
         &self,
         id: LoadBalancerId,
@@ -280,7 +296,7 @@ fn parent_not_found(fault: Fault) -> Fault {
     }
 }
 
-fn lb_immutable(id: LoadBalancerId) -> Fault {
+pub(crate) fn lb_immutable(id: LoadBalancerId) -> Fault {
     Fault::Immutable { resource: "Load Balancer", id: id.to_string() }
 }
 

@@ -247,6 +247,32 @@ impl Api {
         self.call(Method::PUT, &path, &[], None).await.map(drop)
     }
 
+    /// The newest entries of the ledger of what workers do, at most `limit`.
+    pub async fn lb_operation_list(&self, id: &str, limit: u16) -> Result<Vec<Object>, Error> {
+        let path = format!("{}/operations", item(Kind::LoadBalancer.path(), id));
+        let answer = self.call(Method::GET, &path, &[("limit", limit.to_string())], None).await?;
+        rows(answer, "operations")
+    }
+
+    // ---- amphorae
+
+    /// What it counted, for each listener.
+    pub async fn amphora_stats(&self, id: &str) -> Result<Vec<Object>, Error> {
+        let path = format!("{}/stats", item(Kind::Amphora.path(), id));
+        rows(self.call(Method::GET, &path, &[], None).await?, "amphora_stats")
+    }
+
+    /// Its configuration is sent to it again.
+    pub async fn amphora_configure(&self, id: &str) -> Result<(), Error> {
+        let path = format!("{}/config", item(Kind::Amphora.path(), id));
+        self.call(Method::PUT, &path, &[], None).await.map(drop)
+    }
+
+    pub async fn amphora_failover(&self, id: &str) -> Result<(), Error> {
+        let path = format!("{}/failover", item(Kind::Amphora.path(), id));
+        self.call(Method::PUT, &path, &[], None).await.map(drop)
+    }
+
     pub async fn listener_stats(&self, id: &str) -> Result<Object, Error> {
         let path = format!("{}/stats", item(Kind::Listener.path(), id));
         unwrap(self.call(Method::GET, &path, &[], None).await?, "stats")
@@ -464,6 +490,17 @@ fn unwrap(mut answer: Value, key: &str) -> Result<Object, Error> {
         Value::Object(map) => Ok(Object(map)),
         _ => Err(Error::Answer { url: "the service".to_owned(), reason: format!("no {key} in it") }),
     }
+}
+
+fn rows(mut answer: Value, key: &str) -> Result<Vec<Object>, Error> {
+    let objects = match answer[key].take() {
+        Value::Array(rows) => rows.into_iter().map(|row| match row {
+            Value::Object(map) => Some(Object(map)),
+            _ => None,
+        }),
+        _ => return Err(Error::Answer { url: "the service".to_owned(), reason: format!("no {key} in it") }),
+    };
+    Ok(objects.flatten().collect())
 }
 
 fn only(what: &'static str, name: &str, mut named: Vec<Object>) -> Result<Object, Error> {

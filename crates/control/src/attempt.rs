@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use octavia_model::{AmphoraStatus, ProvisioningStatus};
+use octavia_model::{AmphoraStatus, ProvisioningStatus, ReasonCode};
 use octavia_plan::{Desired, Plan, Step, Waiting, agent_lacks_proxy, own_fault, plan};
 use octavia_store::{Lease, StoreError};
 
@@ -117,7 +117,9 @@ impl Attempt<'_> {
     async fn observe(&self, desired: &Desired) -> Result<Observation, StoreError> {
         let mut observation = observe(self.parts, desired, self.options.agent_port).await;
         let agent = |id| observation.observed.amphorae.get(id).and_then(|seen| seen.agent.as_ref());
-        let in_service = || desired.amphorae.iter().filter(|a| a.status == AmphoraStatus::Allocated);
+        // Whether one that is to be replaced is silent does not matter.
+        let in_service =
+            || desired.amphorae.iter().filter(|a| a.status == AmphoraStatus::Allocated && !a.to_replace);
         observation.observed.silence_trusted = if in_service().any(|a| agent(&a.id).is_none()) {
             self.silence_trusted().await?
         } else {
@@ -168,7 +170,10 @@ impl Attempt<'_> {
         }
         for (step, result) in steps.into_iter().zip(results) {
             match (result, step) {
-                (Ok(()), Step::AmphoraRetire { reason, .. }) => trouble.retired.push(reason.text),
+                // A wish is no trouble.
+                (Ok(()), Step::AmphoraRetire { reason, .. }) if reason.code != ReasonCode::FailoverAsked => {
+                    trouble.retired.push(reason.text);
+                }
                 (Ok(()), _) => {}
                 (Err(StepError::Store(StoreError::LeaseLost)), _) => return Err(StoreError::LeaseLost),
                 (Err(error), step) => {

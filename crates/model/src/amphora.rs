@@ -59,6 +59,10 @@ pub struct Amphora {
     pub last_heartbeat_at: Option<Timestamp>,
     pub created_at: Timestamp,
     pub updated_at: Option<Timestamp>,
+    /// Asked for by an operator: another takes its place, then it goes. Never taken back.
+    pub to_replace: bool,
+    /// Its spec is pushed again under the first lease with a higher epoch than this.
+    pub refresh_after: Option<u64>,
 }
 
 impl Amphora {
@@ -91,6 +95,8 @@ impl Amphora {
             last_heartbeat_at: None,
             created_at,
             updated_at: None,
+            to_replace: false,
+            refresh_after: None,
         }
     }
 }

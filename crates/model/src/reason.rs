@@ -13,6 +13,7 @@ text_enum! {
         AmphoraUnreachable = "AMPHORA_UNREACHABLE",
         AmphoraSilent = "AMPHORA_SILENT",
         ProxyNotRunning = "PROXY_NOT_RUNNING",
+        FailoverAsked = "FAILOVER_ASKED",
         PendingTooLong = "PENDING_TOO_LONG",
         MonitorNotPermitted = "MONITOR_NOT_PERMITTED",
         MemberFailedCheck = "MEMBER_FAILED_CHECK",

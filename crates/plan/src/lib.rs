@@ -17,6 +17,7 @@ mod rollup;
 mod sequence;
 mod silence;
 mod step;
+mod succession;
 mod world;
 
 pub use backoff::{BACKOFF_MAX, backoff, jittered};

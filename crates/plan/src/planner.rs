@@ -12,20 +12,21 @@
 //! 5. An agent that answers is alive, whatever else is said of it; only without a proxy, which it could not start for as
 //!    long as an amphora may be silent, and not for a push either, it is of no use. Every agent with another generation than the
 //!    desired one gets the whole spec; one that is dead stands in nobody's way.
-//! 6. When all of them run the desired generation, it is settled.
+//! 6. One that an operator wants replaced carries on until its successor has booted (`succession.rs`).
+//! 7. When all of them run the desired generation, and nobody is left to be replaced, it is settled.
 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use octavia_model::{
-    Amphora, AmphoraId, AmphoraRole, AmphoraStatus, Known, ListenerId, ProvisioningStatus, Reason,
-    ReasonCode, Topology,
+    Amphora, AmphoraId, AmphoraStatus, Known, ListenerId, ProvisioningStatus, Reason, ReasonCode, Topology,
 };
 use octavia_wire::AgentInfo;
 
 use crate::backoff::backoff;
 use crate::reason::{fault_reason, proxy_not_running};
 use crate::step::Step;
+use crate::succession::{Succession, Successors, is_in_service};
 use crate::world::{Desired, Observed, ObservedAmphora, ServerPower};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct PlanOptions {
     pub heartbeat_timeout: SignedDuration,
     /// How long a server may take from its start until its agent answers, before it is replaced.
     pub boot_timeout: SignedDuration,
+    /// How long a new amphora leaves the traffic to one that is being removed, before both may carry it.
+    pub removal_patience: SignedDuration,
 }
 
 impl Default for PlanOptions {
@@ -44,6 +47,7 @@ impl Default for PlanOptions {
             max_pending: SignedDuration::from_mins(25),
             heartbeat_timeout: SignedDuration::from_secs(60),
             boot_timeout: SignedDuration::from_mins(10),
+            removal_patience: SignedDuration::from_secs(30),
         }
     }
 }
@@ -98,10 +102,11 @@ fn deletion(desired: &Desired) -> Plan {
 
 fn presence(desired: &Desired, observed: &Observed, now: Timestamp, options: &PlanOptions) -> Plan {
     let wanted = wanted(desired.graph.load_balancer.topology);
-    let (retired, mut current): (Vec<_>, Vec<_>) =
+    let (retired, there): (Vec<_>, Vec<_>) =
         desired.amphorae.iter().partition(|a| a.status == AmphoraStatus::PendingDelete);
+    let (marked, mut current): (Vec<_>, Vec<_>) = there.into_iter().partition(|a| a.to_replace);
     // Those in service first, then the oldest: what is more than wanted goes from the end.
-    current.sort_by_key(|a| (a.status != AmphoraStatus::Allocated, a.created_at, a.id));
+    current.sort_by_key(|a| (!is_in_service(a), a.created_at, a.id));
     let surplus = current.split_off(wanted.min(current.len()));
 
     let mut steps = vec![];
@@ -111,7 +116,8 @@ fn presence(desired: &Desired, observed: &Observed, now: Timestamp, options: &Pl
     steps.extend(retired.iter().map(|a| Step::AmphoraDelete { amphora: a.id }));
     steps.extend(surplus.iter().map(|a| Step::AmphoraRetire { amphora: a.id, reason: more_than_wanted() }));
 
-    let mut ready = 0;
+    let succession = Succession { marked, retired, now, options };
+    let mut successors = Successors { wanted, there: &current, ready: 0, waiting: 0 };
     let mut faults = BTreeMap::new();
     let mut booting = None;
     let mut trouble = None;
@@ -119,11 +125,18 @@ fn presence(desired: &Desired, observed: &Observed, now: Timestamp, options: &Pl
         let seen = observed.amphorae.get(&amphora.id).unwrap_or(&ObservedAmphora::UNKNOWN);
         match judge(desired, amphora, seen, observed.silence_trusted, now, options) {
             Judgement::Ready(agent) => {
-                ready += 1;
+                successors.ready += 1;
                 faults.extend(listener_faults(desired, agent));
                 let row = recorded(amphora, seen, agent);
                 if row != **amphora {
                     steps.push(Step::AmphoraRecord(Box::new(row)));
+                }
+            }
+            Judgement::Act(Step::SpecPush { .. }) if succession.must_wait(amphora) => {
+                if seen.agent.as_ref().is_some_and(agent_lacks_proxy) {
+                    booting = Some(amphora.id);
+                } else {
+                    successors.waiting += 1;
                 }
             }
             Judgement::Act(step) => steps.push(step),
@@ -132,12 +145,19 @@ fn presence(desired: &Desired, observed: &Observed, now: Timestamp, options: &Pl
         }
     }
 
+    let leaving = succession.retire(&successors);
+    let carrying = succession.marked.iter().filter(|a| is_in_service(a));
+    let stays = |a: &&&Amphora| !leaving.iter().any(|step| step.amphora() == Some(a.id));
+    steps.extend(carrying.filter(stays).filter_map(|a| outdated(desired, observed, a)));
+    steps.extend(leaving);
+
     let missing = wanted - current.len();
     let room = (wanted + 1).saturating_sub(desired.amphorae.len());
-    let mut roles = free_roles(desired.graph.load_balancer.topology, &current);
+    let mut roles = succession.roles(desired.graph.load_balancer.topology, &current);
     steps.extend((0..missing.min(room)).map_while(|_| roles.pop()).map(|role| Step::AmphoraCreate { role }));
 
-    if ready == wanted && !observed.vip.is_no() && unsettled(desired, &faults) {
+    let replaced = successors.ready == wanted && succession.marked.is_empty();
+    if replaced && !observed.vip.is_no() && unsettled(desired, &faults) {
         steps.push(Step::Settle { generation: desired.graph.load_balancer.generation, faults });
     }
     if !steps.is_empty() {
@@ -158,14 +178,11 @@ const fn wanted(topology: Topology) -> usize {
     }
 }
 
-/// Roles nobody has; the most important last.
-fn free_roles(topology: Topology, current: &[&Amphora]) -> Vec<AmphoraRole> {
-    let mut roles = match topology {
-        Topology::Single => vec![AmphoraRole::Standalone],
-        Topology::ActiveStandby => vec![AmphoraRole::Backup, AmphoraRole::Master],
-    };
-    roles.retain(|role| !current.iter().any(|a| a.role == Some(*role)));
-    roles
+/// One that carries traffic until it is replaced does what users ask for meanwhile.
+fn outdated(desired: &Desired, observed: &Observed, amphora: &Amphora) -> Option<Step> {
+    let agent = observed.amphorae.get(&amphora.id)?.agent.as_ref()?;
+    let outdated = agent.generation != desired.graph.load_balancer.generation;
+    outdated.then_some(Step::SpecPush { amphora: amphora.id })
 }
 
 enum Judgement<'a> {
@@ -193,15 +210,18 @@ fn judge<'a>(
     let silent_for_long = silence_trusted && signs.all(|at| apart(at) >= options.heartbeat_timeout);
     let retire = |reason| Judgement::Act(Step::AmphoraRetire { amphora: id, reason });
     if let Some(agent) = &seen.agent {
-        let in_service = amphora.status == AmphoraStatus::Allocated;
         // One that is just being started again is there by the next attempt: a push waits for it.
-        let for_long = if in_service { silent_for_long } else { apart(started_at) >= options.boot_timeout };
+        let for_long =
+            if is_in_service(amphora) { silent_for_long } else { apart(started_at) >= options.boot_timeout };
         if agent_lacks_proxy(agent) && for_long && desired.attempts > 0 {
             return retire(proxy_not_running());
         }
         // Listeners that could not be opened are tried again once under each lease.
         let try_again = !agent.faults.is_empty() && agent.fence != desired.fence;
-        let push = agent.generation != desired.graph.load_balancer.generation || try_again;
+        // Asked for by an operator, before this lease and after the one it was pushed under.
+        let refresh =
+            amphora.refresh_after.is_some_and(|epoch| agent.fence <= epoch && epoch < desired.fence);
+        let push = agent.generation != desired.graph.load_balancer.generation || try_again || refresh;
         return if push { Judgement::Act(Step::SpecPush { amphora: id }) } else { Judgement::Ready(agent) };
     }
 

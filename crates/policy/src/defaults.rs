@@ -157,6 +157,8 @@ const DEFAULTS: &[RuleDefault] = &[
     api!("loadbalancer:post:vip_sg_ids", WRITE, "Create a load balancer with security groups for its VIP"),
     api!("loadbalancer:get_one", READ, "Show a load balancer"),
     api!("loadbalancer:get_stats", READ, "Show the statistics of a load balancer"),
+    // An addition to the original's.
+    api!("loadbalancer:get_operations", READ, "Show what workers did and do for a load balancer"),
     api!("loadbalancer:get_status", READ, "Show the statuses of a load balancer and what is below it"),
     api!("loadbalancer:put", WRITE, "Change a load balancer"),
     api!("loadbalancer:put:vip_sg_ids", WRITE, "Change the security groups of a VIP"),

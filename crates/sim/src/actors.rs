@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use octavia_cloud::{Network, VipRequest};
 use octavia_control::{HealthManager, Housekeeping, Parts, Worker};
 use octavia_model::{LoadBalancerId, ProjectId, ProvisioningStatus};
-use octavia_store::{Accept, ChangeError, Store};
+use octavia_store::{Accept, ChangeError, ListQuery, Store, Which};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -118,6 +118,10 @@ pub(crate) async fn user_changes(
     now: Timestamp,
     journal: Journal,
 ) {
+    if let Wish::Failover | Wish::AmphoraFailover(_) | Wish::AmphoraRefresh(_) = wish {
+        let answer = operator_asks(&store, lb, &wish).await;
+        return journal.note(format!("= {answer}"));
+    }
     let accept = Accept { statuses: CHANGEABLE, root_status_after: None };
     let change =
         |graph: &mut octavia_model::LoadBalancerGraph| if wish.apply(graph, now) { Ok(()) } else { Err(()) };
@@ -127,6 +131,39 @@ pub(crate) async fn user_changes(
         Err(error) => error.to_string(),
     };
     journal.note(format!("= {answer}"));
+}
+
+/// As the API does it: the amphora is looked up, and may be gone by the time something is asked of it.
+async fn operator_asks(store: &Store, lb: LoadBalancerId, wish: &Wish) -> String {
+    let amphora = async |at: usize| {
+        let query = ListQuery {
+            filters: vec![("loadbalancer_id".to_owned(), vec![lb.to_string()])],
+            ..ListQuery::default()
+        };
+        let rows = store.amphora_list(&query).await.map(|page| page.items).unwrap_or_default();
+        (!rows.is_empty()).then(|| rows[at % rows.len()].id)
+    };
+    let failover = async |statuses, which| match store.lb_failover(lb, statuses, which).await {
+        Ok(()) => "accepted".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    match wish {
+        Wish::Failover => {
+            failover(&[ProvisioningStatus::Active, ProvisioningStatus::Error], Which::All).await
+        }
+        Wish::AmphoraFailover(at) => match amphora(*at).await {
+            Some(id) => failover(&[ProvisioningStatus::Active], Which::One(id)).await,
+            None => "no amphora".to_owned(),
+        },
+        Wish::AmphoraRefresh(at) => match amphora(*at).await {
+            Some(id) => match store.amphora_refresh(id).await {
+                Ok(()) => "accepted".to_owned(),
+                Err(error) => error.to_string(),
+            },
+            None => "no amphora".to_owned(),
+        },
+        other => format!("{} is asked of the tree", other.words()),
+    }
 }
 
 pub(crate) async fn user_deletes(store: Store, lb: LoadBalancerId, journal: Journal) {

@@ -58,6 +58,12 @@ pub enum Wish {
     PolicyDelete(usize),
     Rename(String),
     Toggle,
+    /// An operator asks that every amphora be replaced.
+    Failover,
+    /// One of them.
+    AmphoraFailover(usize),
+    /// Its spec is to be pushed again.
+    AmphoraRefresh(usize),
 }
 
 /// An id from the seed.
@@ -69,7 +75,7 @@ pub(crate) fn id<T: GenericUuid>(rng: &mut StdRng) -> T {
 impl Wish {
     pub fn random(rng: &mut StdRng) -> Self {
         let at = rng.random_range(0..8);
-        match rng.random_range(0..18) {
+        match rng.random_range(0..22) {
             0 | 1 => Self::ListenerAdd { id: id(rng), port: port(rng), pool: rng.random_bool(0.5) },
             2 => Self::ListenerToggle(at),
             3 => Self::ListenerDelete(at),
@@ -89,7 +95,10 @@ impl Wish {
             14 => Self::PolicyMove { policy: at, position: rng.random_range(1..5) },
             15 => Self::PolicyDelete(at),
             16 => Self::Rename(format!("renamed-{}", rng.random_range(0..1000))),
-            _ => Self::Toggle,
+            17 => Self::Toggle,
+            18 | 19 => Self::Failover,
+            20 => Self::AmphoraFailover(at),
+            _ => Self::AmphoraRefresh(at),
         }
     }
 
@@ -117,6 +126,9 @@ impl Wish {
             Self::PolicyDelete(at) => format!("policy {at} gone"),
             Self::Rename(name) => format!("the name {name}"),
             Self::Toggle => "it toggled".to_owned(),
+            Self::Failover => "its failover".to_owned(),
+            Self::AmphoraFailover(at) => format!("the failover of amphora {at}"),
+            Self::AmphoraRefresh(at) => format!("the configuration of amphora {at} again"),
         }
     }
 
@@ -252,6 +264,8 @@ impl Wish {
             }
             Self::Rename(name) => graph.load_balancer.name = name.clone(),
             Self::Toggle => graph.load_balancer.admin_state_up = !graph.load_balancer.admin_state_up,
+            // Of amphorae, which are not in the tree.
+            Self::Failover | Self::AmphoraFailover(_) | Self::AmphoraRefresh(_) => return None,
         }
         Some(())
     }

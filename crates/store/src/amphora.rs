@@ -30,6 +30,8 @@ impl Store {
             beat_at: Set(None),
             boot: Set(None),
             previous_boot: Set(None),
+            to_replace: Set(false),
+            refresh_after: Set(None),
             ..amphora::worker_columns(amphora)
         };
         Entity::insert(row)
@@ -39,7 +41,7 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Writes everything but what heartbeats write (`last_heartbeat_at`); `applied_generation` is written as given.
+    /// Writes everything but what heartbeats (`last_heartbeat_at`) and operators (`to_replace`, `refresh_after`) write; `applied_generation` is written as given.
     pub async fn amphora_update(&self, lease: &Lease, amphora: &Amphora) -> Result<(), StoreError> {
         let call = Call::of_lease("amphora_update", lease);
         framed!(self, call, self.amphora_write(lease, amphora.id, amphora::worker_columns(amphora)))

@@ -8,6 +8,7 @@ use crate::catalogue;
 use crate::difference::{difference, everything, stamp, stamp_all};
 use crate::entity::codec::{self, Decode};
 use crate::entity::load_balancer;
+use crate::failover::{Which, amphorae_mark};
 use crate::fetch::{graph_load, root_lock};
 use crate::options::Call;
 use crate::quota::quota_take;
@@ -121,18 +122,20 @@ impl Store {
     ) -> Result<(R, LoadBalancerGraph), ChangeError<E>> {
         let call = Call::of_lb("lb_change", id);
         let (answer, graph, moved) =
-            framed!(self, call, self.lb_change_once(id, accept, claim, &mut change))?;
+            framed!(self, call, self.lb_change_once(id, accept, claim, None, &mut change))?;
         if moved {
             self.signal_work();
         }
         Ok((answer, graph))
     }
 
-    async fn lb_change_once<R, E>(
+    /// `replace` = the amphorae to mark in the same transaction.
+    pub(crate) async fn lb_change_once<R, E>(
         &self,
         id: LoadBalancerId,
         accept: Accept,
         claim: Option<Claim<'_>>,
+        replace: Option<Which>,
         change: &mut impl FnMut(&mut LoadBalancerGraph) -> Result<R, E>,
     ) -> Result<(R, LoadBalancerGraph, bool), ChangeError<E>> {
         let claim = match claim {
@@ -207,6 +210,9 @@ impl Store {
         };
         root_write(&tx, id, row).await?;
         children_write(&tx, &after, &difference(&before, &after)).await?;
+        if let Some(which) = replace {
+            amphorae_mark(&tx, id, which).await?;
+        }
         let event = if deletes { "delete.start" } else { "update.start" };
         outbox_write(&tx, &after.load_balancer, event, now).await?;
         tx.commit().await?;

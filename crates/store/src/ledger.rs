@@ -3,14 +3,16 @@
 use jiff::Timestamp;
 use octavia_model::{AmphoraId, LoadBalancerId, OperationId, WorkerId};
 use sea_orm::sea_query::{Expr, Query, SelectStatement, UnionType};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
+};
 
 use crate::entity::codec::{self, Decode};
 use crate::entity::load_balancer;
 use crate::entity::operation::{Column, Entity, Model};
 use crate::options::Call;
 use crate::retry::framed;
-use crate::{Lease, Store, StoreError};
+use crate::{Lease, ListError, Store, StoreError};
 
 /// A step about to be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +48,16 @@ pub struct Operation {
     pub finished_at: Option<Timestamp>,
     /// What it failed with; `None` = done, or under way.
     pub error: Option<String>,
+}
+
+/// Where a page of the ledger lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OperationPage {
+    First,
+    /// What is older than this entry.
+    After(OperationId),
+    /// What is newer, up to this entry.
+    Before(OperationId),
 }
 
 impl Store {
@@ -178,28 +190,46 @@ impl Store {
         if written.rows_affected == 0 { Err(StoreError::LeaseLost) } else { Ok(()) }
     }
 
-    /// The newest entries of a load balancer, the newest first.
+    /// Entries of a load balancer, the newest first, at most `limit`.
     pub async fn operation_list(
         &self,
         lb: LoadBalancerId,
+        page: OperationPage,
         limit: usize,
-    ) -> Result<Vec<Operation>, StoreError> {
-        framed!(self, Call::of_lb("operation_list", lb), self.operation_list_once(lb, limit))
+    ) -> Result<Vec<Operation>, ListError> {
+        framed!(self, Call::of_lb("operation_list", lb), self.operation_list_once(lb, page, limit))
     }
 
     async fn operation_list_once(
         &self,
         lb: LoadBalancerId,
+        page: OperationPage,
         limit: usize,
-    ) -> Result<Vec<Operation>, StoreError> {
-        let rows = Entity::find()
-            .filter(Column::LoadBalancerId.eq(codec::id(lb)))
-            .order_by_desc(Column::StartedAt)
-            .order_by_asc(Column::Id)
-            .limit(limit as u64)
-            .all(self.reader())
-            .await?;
-        rows.into_iter().map(Operation::try_from).collect()
+    ) -> Result<Vec<Operation>, ListError> {
+        let entries = || Entity::find().filter(Column::LoadBalancerId.eq(codec::id(lb)));
+        let mut rows = entries().limit(limit as u64);
+        let backwards = matches!(page, OperationPage::Before(_));
+        if let OperationPage::After(id) | OperationPage::Before(id) = page {
+            let marker = entries().filter(Column::Id.eq(codec::id(id))).one(self.reader()).await?;
+            let marker = marker.ok_or_else(|| ListError::UnknownMarker(id.to_string()))?;
+            let same_time = Column::StartedAt.eq(marker.started_at);
+            rows = rows.filter(if backwards {
+                Column::StartedAt.gt(marker.started_at).or(same_time.and(Column::Id.lt(marker.id)))
+            } else {
+                Column::StartedAt.lt(marker.started_at).or(same_time.and(Column::Id.gt(marker.id)))
+            });
+        }
+        rows = if backwards {
+            rows.order_by_asc(Column::StartedAt).order_by_desc(Column::Id)
+        } else {
+            rows.order_by_desc(Column::StartedAt).order_by_asc(Column::Id)
+        };
+        let rows = rows.all(self.reader()).await?;
+        let mut list = rows.into_iter().map(Operation::try_from).collect::<Result<Vec<_>, _>>()?;
+        if backwards {
+            list.reverse();
+        }
+        Ok(list)
     }
 }
 

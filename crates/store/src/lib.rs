@@ -22,6 +22,7 @@ mod change;
 mod difference;
 mod entity;
 mod error;
+mod failover;
 mod fetch;
 mod health;
 mod housekeeping;
@@ -44,12 +45,13 @@ pub use catalogue::{AvailabilityZoneChange, CatalogueError, FlavorChange, Profil
 pub use census::Census;
 pub use change::Accept;
 pub use error::{ChangeError, Duplicate, ListError, Missing, StoreError};
+pub use failover::{AmphoraError, Which};
 pub use fetch::Desired;
 pub use health::{HealthContext, HeartbeatWrite, Report, SilentAmphora, StatusWrite, StatusWrites};
 pub use housekeeping::OutboxEntry;
 pub use inspect::{AmphoraRow, Inspection, LoadBalancerRow};
 pub use lease::{Lease, Release};
-pub use ledger::{Operation, OperationRecord, OperationStart};
+pub use ledger::{Operation, OperationPage, OperationRecord, OperationStart};
 pub use list::{
     Direction, L7PolicyItem, ListQuery, ListenerItem, LoadBalancerItem, Page, PoolItem, Resource, SortKey,
     TagFilter,

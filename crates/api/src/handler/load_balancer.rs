@@ -2,7 +2,10 @@
 
 use http::StatusCode;
 use octavia_cloud::VipRequest;
-use octavia_model::{Demand, LoadBalancerGraph, LoadBalancerId, ProjectId, QuotaKind, Vip};
+use octavia_model::{
+    Demand, LoadBalancerGraph, LoadBalancerId, ProjectId, ProvisioningStatus, QuotaKind, Vip,
+};
+use octavia_store::{OperationPage, Which};
 
 use crate::call::{Answer, Call};
 use crate::fault::Fault;
@@ -15,9 +18,13 @@ use crate::request::load_balancer::{ARGUMENT, LoadBalancerBody, ROOT};
 use crate::rules::load_balancer::{self as rules, Origin};
 use crate::view;
 use crate::view::load_balancer::LoadBalancerView;
+use crate::view::operation::OperationView;
 use crate::view::stats::StatsView;
 use crate::view::status_tree::StatusTree;
 use crate::vip::{self, VipPlace};
+
+/// The most entries of the ledger on one page.
+const OPERATIONS_MAX: usize = 1000;
 
 pub(super) async fn list(call: &Call) -> Result<Answer, Fault> {
     let arguments = call.list_arguments()?;
@@ -219,8 +226,31 @@ pub(super) async fn failover(call: &Call) -> Result<Answer, Fault> {
     call.query.only(&[])?;
     let graph = call.load_balancer_of_path().await?;
     call.authorize(&graph.load_balancer.project_id)?;
-    Err(Fault::UnsupportedAction {
-        provider: graph.load_balancer.provider,
-        message: "failover is not available yet.".to_owned(),
-    })
+    let root = &graph.load_balancer;
+    let refused = |state| Fault::InvalidState { state, id: root.id };
+    call.failover(root.id, &[ProvisioningStatus::Active, ProvisioningStatus::Error], Which::All, refused)
+        .await?;
+    Ok(Answer::Empty(StatusCode::ACCEPTED))
+}
+
+/// An addition to the original: what workers did and are doing.
+pub(super) async fn operations(call: &Call) -> Result<Answer, Fault> {
+    call.query.only(&["limit", "marker", "page_reverse", "fields"])?;
+    let graph = call.load_balancer_of_path().await?;
+    call.authorize(&graph.load_balancer.project_id)?;
+    let arguments = call.list_arguments()?;
+    let marker = match &arguments.marker {
+        None => OperationPage::First,
+        Some(text) => {
+            let id = text.parse().map_err(|_| Fault::Marker(text.clone()))?;
+            if arguments.page_reverse { OperationPage::Before(id) } else { OperationPage::After(id) }
+        }
+    };
+    // Without a bound of the deployment's: no more than anybody reads.
+    let limit = arguments.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(OPERATIONS_MAX);
+    let rows = call.state.store.operation_list(graph.load_balancer.id, marker, limit).await?;
+    let fields = call.fields();
+    let rows = rows.iter().map(|row| (row.id.to_string(), view::render(&OperationView::from(row), &fields)));
+    let page = Page { key: "operations", links_key: "operations_links", rows: rows.collect() };
+    Ok(page.answer(call, &arguments))
 }

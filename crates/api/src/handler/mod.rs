@@ -31,6 +31,7 @@ pub(crate) async fn dispatch(call: &Call) -> Result<Answer, Fault> {
         Op::LoadBalancerStatus => load_balancer::status(call).await,
         Op::LoadBalancerStats => load_balancer::stats(call).await,
         Op::LoadBalancerFailover => load_balancer::failover(call).await,
+        Op::LoadBalancerOperations => load_balancer::operations(call).await,
         Op::ListenerList => listener::list(call).await,
         Op::ListenerCreate => listener::create(call).await,
         Op::ListenerShow => listener::show(call).await,
@@ -65,6 +66,10 @@ pub(crate) async fn dispatch(call: &Call) -> Result<Answer, Fault> {
         Op::L7RuleDelete => l7rule::delete(call).await,
         Op::AmphoraList => amphora::list(call).await,
         Op::AmphoraShow => amphora::show(call).await,
+        Op::AmphoraDelete => amphora::delete(call).await,
+        Op::AmphoraStats => amphora::stats(call).await,
+        Op::AmphoraConfigure => amphora::configure(call).await,
+        Op::AmphoraFailover => amphora::failover(call).await,
         Op::QuotaList => quota::list(call).await,
         Op::QuotaShow => quota::show(call).await,
         Op::QuotaUpdate => quota::update(call).await,
@@ -93,9 +98,5 @@ pub(crate) async fn dispatch(call: &Call) -> Result<Answer, Fault> {
         Op::AvailabilityZoneProfileShow => availability_zone_profile::show(call).await,
         Op::AvailabilityZoneProfileUpdate => availability_zone_profile::update(call).await,
         Op::AvailabilityZoneProfileDelete => availability_zone_profile::delete(call).await,
-        Op::Unbuilt(what) => {
-            call.authorize_own()?;
-            Err(Fault::NotImplemented(what.to_owned()))
-        }
     }
 }

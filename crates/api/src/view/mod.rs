@@ -10,6 +10,7 @@ pub(crate) mod l7rule;
 pub(crate) mod listener;
 pub(crate) mod load_balancer;
 pub(crate) mod member;
+pub(crate) mod operation;
 pub(crate) mod pool;
 pub(crate) mod provider;
 pub(crate) mod quota;

@@ -1,11 +1,11 @@
 //! Every endpoint against every kind of caller: the test fails when an endpoint has no row here.
 
 use octavia_api::{ENDPOINTS, Policy};
-use octavia_model::LoadBalancerGraph;
+use octavia_model::{AmphoraStatus, LoadBalancerGraph};
 use octavia_policy::{Enforcer, Options, defaults};
 use serde_json::json;
 
-use crate::world::{MEMBER, SUBNET, World};
+use crate::world::{self, MEMBER, SUBNET, World};
 
 /// Callers, in the order of the columns below.
 const CALLERS: &[&str] = &[
@@ -53,6 +53,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("GET loadbalancers/{id}/statuses", READ),
     ("GET loadbalancers/{id}/stats", READ),
     ("PUT loadbalancers/{id}/failover", ADMIN),
+    ("GET loadbalancers/{id}/operations", READ),
     ("GET listeners", LIST),
     ("POST listeners", WRITE),
     ("GET listeners/{id}", READ),
@@ -114,8 +115,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("PUT availabilityzoneprofiles/{id}", ADMIN),
     ("DELETE availabilityzoneprofiles/{id}", ADMIN),
     ("GET amphorae", ADMIN),
-    // There is none in this test.
-    ("GET amphorae/{id}", NOBODY_ASKED),
+    ("GET amphorae/{id}", ADMIN),
     ("DELETE amphorae/{id}", ADMIN),
     ("GET amphorae/{id}/stats", ADMIN),
     ("PUT amphorae/{id}/config", ADMIN),
@@ -185,6 +185,7 @@ async fn populated(enforce_new_defaults: bool) -> (World, LoadBalancerGraph) {
             }),
         )
         .await;
+    world.amphora(lb, AmphoraStatus::Error).await;
     world.settle(lb).await;
     let graph = world.store.lb_fetch(lb).await.expect("asked").expect("there");
     (world, graph)
@@ -202,6 +203,10 @@ async fn ask((world, graph): &(World, LoadBalancerGraph), method: &str, path: &s
         "l7policies" => policy,
         "pools" => pool.clone(),
         "healthmonitors" => monitor,
+        "amphorae" => {
+            let list = world.call_as(world::ADMIN, "GET", "/v2/octavia/amphorae", None).await.expect(200);
+            list["amphorae"][0]["id"].as_str().expect("an id").to_owned()
+        }
         "flavors" => world.flavor_ids("small").await.0,
         "flavorprofiles" => world.flavor_ids("small").await.1,
         "availabilityzoneprofiles" => world.zone_profile_id("here").await,

@@ -4,6 +4,7 @@ mod audit;
 mod authorization;
 mod catalogue;
 mod create;
+mod failover;
 mod failures;
 mod hostile;
 mod layer7;

@@ -15,7 +15,8 @@ use octavia_cloud::{
     VipRequest,
 };
 use octavia_model::{
-    LoadBalancerId, NetworkId, PortId, ProjectId, Reason, ReasonCode, SecurityGroupId, SubnetId, WorkerId,
+    Amphora, AmphoraId, AmphoraRole, AmphoraStatus, LoadBalancerId, NetworkId, PortId, ProjectId, Reason,
+    ReasonCode, SecurityGroupId, SubnetId, WorkerId,
 };
 use octavia_store::{Interceptor, Lease, Release, Settlement, Store, StoreOptions};
 use serde_json::{Value, json};
@@ -397,6 +398,16 @@ impl World {
         let reason = Reason::new(ReasonCode::CloudRefused, "The cloud said no.", "Ask it why.");
         self.store.lb_fail(&lease, generation, reason).await.expect("failed");
         self.release(&lease).await;
+    }
+
+    /// A row of an amphora, as a worker would have made it.
+    pub(crate) async fn amphora(&self, lb: LoadBalancerId, status: AmphoraStatus) -> AmphoraId {
+        let lease = self.lease(lb).await;
+        let id = AmphoraId::new_v4();
+        let row = Amphora::new(id, lb, AmphoraRole::Standalone, jiff::Timestamp::UNIX_EPOCH);
+        self.store.amphora_insert(&lease, &Amphora { status, ..row }).await.expect("inserted");
+        self.release(&lease).await;
+        id
     }
 
     pub(crate) async fn lease(&self, lb: LoadBalancerId) -> Lease {

@@ -41,6 +41,15 @@ pub enum LbCommand {
         #[command(flatten)]
         wait: Wait,
     },
+    /// What the service's workers did for it and are doing, the newest first
+    Operations {
+        /// Name or id
+        #[arg(value_name = "LB")]
+        lb: String,
+        /// How many at most
+        #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..))]
+        limit: u16,
+    },
 }
 
 #[derive(Debug, Args)]

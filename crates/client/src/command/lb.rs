@@ -9,6 +9,8 @@ use crate::{Error, Kind};
 const LB: Kind = Kind::LoadBalancer;
 const COLUMNS: [&str; 6] =
     ["id", "name", "vip_address", "provisioning_status", "operating_status", "provider"];
+const OPERATION_COLUMNS: [&str; 6] =
+    ["started_at", "finished_at", "kind", "amphora_id", "generation", "error"];
 
 pub(super) async fn run(job: &mut Job<'_, '_>, command: LbCommand) -> Result<(), Error> {
     match command {
@@ -68,6 +70,11 @@ pub(super) async fn run(job: &mut Job<'_, '_>, command: LbCommand) -> Result<(),
             let id = job.api.find(LB, &lb).await?;
             job.api.lb_failover(&id).await?;
             job.wait_lb(&id, &wait).await
+        }
+        LbCommand::Operations { lb, limit } => {
+            let id = job.api.find(LB, &lb).await?;
+            let operations = job.api.lb_operation_list(&id, limit).await?;
+            job.print_list(&operations, &OPERATION_COLUMNS)
         }
     }
 }

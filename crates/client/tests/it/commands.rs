@@ -580,3 +580,81 @@ async fn capabilities_say_of_what_they_are() {
     let (_, out, _) = fake.octavia("provider list -f value").await;
     assert_eq!(out, "key providers\n");
 }
+
+#[tokio::test]
+async fn operators_ask() {
+    let fake = Fake::start(|before, seen| match seen.line.as_str() {
+        line if line.ends_with("/failover") || line.ends_with("/config") => (202, Value::Null),
+        line if line.starts_with("DELETE") => (204, Value::Null),
+        line if line.ends_with("/stats") => (
+            200,
+            json!({ "amphora_stats": [{
+                "id": OTHER, "listener_id": ID, "loadbalancer_id": ID, "bytes_in": 1, "bytes_out": 2,
+                "active_connections": 3, "total_connections": 4, "request_errors": 5,
+            }] }),
+        ),
+        line if line.contains("/amphorae/") => {
+            (200, json!({ "amphora": { "id": OTHER, "loadbalancer_id": ID, "status": "ALLOCATED" } }))
+        }
+        _ => (200, json!({ "loadbalancer": lb(if before < 2 { "PENDING_UPDATE" } else { "ACTIVE" }) })),
+    })
+    .await;
+    let waited = ["load balancer web: PENDING_UPDATE", "load balancer web: ACTIVE"];
+    for (words, lines, said) in [
+        (
+            format!("lb failover {ID} --wait"),
+            vec![format!("PUT /lb/v2.0/lbaas/loadbalancers/{ID}/failover")],
+            &waited[..],
+        ),
+        (
+            format!("amphorae failover {OTHER}"),
+            vec![format!("PUT /lb/v2.0/octavia/amphorae/{OTHER}/failover")],
+            &[],
+        ),
+        (
+            format!("amphorae failover {OTHER} --wait"),
+            vec![format!("PUT /lb/v2.0/octavia/amphorae/{OTHER}/failover")],
+            &waited[1..],
+        ),
+        (
+            format!("amphorae configure {OTHER}"),
+            vec![format!("PUT /lb/v2.0/octavia/amphorae/{OTHER}/config")],
+            &[],
+        ),
+        (format!("amphorae delete {OTHER}"), vec![format!("DELETE /lb/v2.0/octavia/amphorae/{OTHER}")], &[]),
+    ] {
+        let before = fake.seen().len();
+        let (code, out, err) = fake.octavia(&words).await;
+        assert_eq!((code, out.as_str()), (0, ""), "{words}: {err}");
+        let changes: Vec<_> =
+            fake.lines().into_iter().skip(before).filter(|line| !line.starts_with("GET")).collect();
+        assert_eq!(changes, lines, "{words}");
+        let progress: Vec<_> = err.lines().map(|line| line.split(" after").next().unwrap()).collect();
+        assert_eq!(progress, said, "{words}");
+    }
+    let (_, out, _) = fake.octavia(&format!("amphorae stats {OTHER} -f value")).await;
+    assert_eq!(out, format!("{ID} 1 2 3 4 5\n"));
+}
+
+#[tokio::test]
+async fn operations_are_listed() {
+    let fake = Fake::start(|_, seen| {
+        if seen.line.contains("/operations") {
+            let operation = json!({
+                "id": OTHER, "kind": "spec_push", "amphora_id": null, "generation": 7, "worker_id": OTHER,
+                "started_at": "2026-01-01T00:00:00", "finished_at": null, "error": null,
+            });
+            // That there are more does not matter: as many as asked for are shown.
+            let next = json!([{ "rel": "next", "href": "http://x" }]);
+            return (200, json!({ "operations": [operation], "operations_links": next }));
+        }
+        (200, json!({ "loadbalancer": lb("PENDING_UPDATE") }))
+    })
+    .await;
+    let (code, out, err) =
+        fake.octavia(&format!("lb operations {ID} --limit 1 -f value -c kind -c generation")).await;
+    assert_eq!((code, out.as_str()), (0, "spec_push 7\n"), "{err}");
+    assert_eq!(fake.lines()[1], format!("GET /lb/v2.0/lbaas/loadbalancers/{ID}/operations?limit=1"));
+    let (code, _, _) = fake.octavia(&format!("lb operations {ID} --limit 0")).await;
+    assert_eq!(code, 2);
+}

@@ -4,6 +4,7 @@
 
 mod agents;
 mod certs;
+mod failover;
 mod fake;
 mod health;
 mod housekeeping;

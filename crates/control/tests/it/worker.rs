@@ -5,6 +5,7 @@ use std::time::Duration;
 use octavia_cloud::ServerState;
 use octavia_control::{Controller, ControllerOptions, Reconciled};
 use octavia_model::{AmphoraStatus, ProvisioningStatus as P, ReasonCode};
+use octavia_store::OperationPage;
 use octavia_wire::{BootConfig, ListenerFault};
 
 use crate::rig::{KEY, Rig};
@@ -42,7 +43,7 @@ async fn creates() {
         let content = &server.files[file.to_str().unwrap()];
         assert!(String::from_utf8_lossy(content).contains(mark), "{file:?}");
     }
-    let ledger = rig.store.operation_list(lb, 100).await.unwrap();
+    let ledger = rig.store.operation_list(lb, OperationPage::First, 100).await.unwrap();
     let mut steps: Vec<&str> = ledger.iter().map(|entry| entry.kind.as_str()).collect();
     steps.reverse();
     assert_eq!(steps, ["amphora_create", "server_ensure", "spec_push", "settle"]);

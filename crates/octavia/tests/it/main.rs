@@ -9,6 +9,7 @@ mod access;
 mod cli;
 mod config;
 mod disk;
+mod failover;
 mod members;
 mod native;
 mod operator;

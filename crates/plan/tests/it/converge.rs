@@ -15,6 +15,7 @@ struct Start {
     agent: Option<u64>,
     heard: Option<i64>,
     age: i64,
+    to_replace: bool,
 }
 
 fn start() -> impl Strategy<Value = Start> {
@@ -33,8 +34,16 @@ fn start() -> impl Strategy<Value = Start> {
     ]);
     let server = prop::option::weighted(0.9, prop::option::weighted(0.8, power));
     let agent = prop::option::of(0..5u64);
-    (status, server, agent, prop::option::of(0..200i64), 0..2000i64)
-        .prop_map(|(status, server, agent, heard, age)| Start { status, server, agent, heard, age })
+    (status, server, agent, prop::option::of(0..200i64), 0..2000i64, prop::bool::weighted(0.3)).prop_map(
+        |(status, server, agent, heard, age, to_replace)| Start {
+            status,
+            server,
+            agent,
+            heard,
+            age,
+            to_replace,
+        },
+    )
 }
 
 fn world(starts: &[Start], lb: ProvisioningStatus, standby: bool, trusted: bool) -> World {
@@ -52,6 +61,7 @@ fn world(starts: &[Start], lb: ProvisioningStatus, standby: bool, trusted: bool)
         let id = amphora_id(n);
         let mut row = amphora(n, start.status, world.now - SignedDuration::from_secs(start.age));
         row.last_heartbeat_at = start.heard.map(|ago| world.now - SignedDuration::from_secs(ago));
+        row.to_replace = start.to_replace;
         row.role = Some(if standby { AmphoraRole::Master } else { AmphoraRole::Standalone });
         world.desired.amphorae.push(row);
         world.amphorae_made = n;
@@ -107,6 +117,7 @@ proptest! {
                     prop_assert_eq!(lb.statuses.provisioning, ProvisioningStatus::Active);
                     prop_assert_eq!(lb.applied_generation, 3);
                     prop_assert_eq!(world.desired.amphorae.len(), wanted);
+                    prop_assert!(!world.desired.amphorae.iter().any(|a| a.to_replace));
                     prop_assert_eq!(world.desired.graph.listeners.len(), 1);
                     return Ok(());
                 }
@@ -141,13 +152,18 @@ proptest! {
         }
         let retired: Vec<_> = world.desired.amphorae.iter()
             .filter(|a| a.status == AmphoraStatus::PendingDelete).map(|a| a.id).collect();
+        let staying = world.desired.amphorae.iter()
+            .filter(|a| !a.to_replace || a.status == AmphoraStatus::PendingDelete).count();
         let wanted = if standby { 2 } else { 1 };
         if let Plan::Run(steps) = world.plan() {
             for step in steps {
                 match step {
                     Step::AmphoraDelete { amphora } => prop_assert!(retired.contains(&amphora)),
-                    Step::AmphoraCreate { .. } => prop_assert!(starts.len() - retired.len() < wanted),
-                    Step::AmphoraRetire { .. } => prop_assert!(starts.len() - retired.len() > wanted),
+                    Step::AmphoraCreate { .. } => prop_assert!(staying - retired.len() < wanted),
+                    // Or somebody asked for just that.
+                    Step::AmphoraRetire { amphora, .. } => prop_assert!(
+                        world.row(amphora).to_replace || starts.len() - retired.len() > wanted
+                    ),
                     step => prop_assert!(false, "{}", step),
                 }
             }

@@ -7,6 +7,7 @@
 //! - `amphora aN STATUS [applied N] [heard SPAN] [age SPAN] [role R]` – a row; `heard`: its last heartbeat was so long ago
 //! - `server aN gone|unknown|building|running|stopped|failed`, `agent aN silent|no-proxy|GENERATION [fence N] [fault N]`
 //! - `vip yes|no|unknown`, `silence trusted|untrusted`, `boots slowly|at-once`
+//! - `failover aN…` – an operator wants these amphorae replaced; `refresh aN` – wants its spec pushed again
 //! - `change` – the user writes; `delete` – the user deletes; `lease` – another lease; `clock SPAN` – time goes by
 //! - `plan` – prints the plan; `run` – prints and applies plans until there is nothing to do
 
@@ -180,6 +181,16 @@ fn command(world: &mut World, words: &[&str]) {
             lb.generation += 1;
             lb.statuses.provisioning = ProvisioningStatus::PendingUpdate;
             world.desired.pending_since = Some(world.now);
+        }
+        "failover" => {
+            for name in &words[1..] {
+                world.row(World::amphora_named(name)).to_replace = true;
+            }
+            command(world, &["change"]);
+        }
+        "refresh" => {
+            let fence = world.desired.fence;
+            world.row(World::amphora_named(words[1])).refresh_after = Some(fence);
         }
         "delete" => {
             world.desired.graph.load_balancer.statuses.provisioning = ProvisioningStatus::PendingDelete;

@@ -103,7 +103,11 @@ impl World {
                 row.applied_generation = generation;
             }
             Step::AmphoraRecord(row) => self.row(row.id).clone_from(&row),
-            Step::AmphoraRetire { amphora, .. } => self.row(amphora).status = AmphoraStatus::PendingDelete,
+            Step::AmphoraRetire { amphora, .. } => {
+                let row = self.row(amphora);
+                row.status = AmphoraStatus::PendingDelete;
+                row.updated_at = Some(now);
+            }
             Step::AmphoraDelete { amphora } => {
                 self.desired.amphorae.retain(|a| a.id != amphora);
                 self.observed.amphorae.remove(&amphora);

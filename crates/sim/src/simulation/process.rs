@@ -95,6 +95,7 @@ fn worker_options() -> WorkerOptions {
             max_pending: MAX_PENDING,
             heartbeat_timeout: HEARTBEAT_TIMEOUT,
             boot_timeout: SignedDuration::from_secs(90),
+            ..PlanOptions::default()
         },
         ..WorkerOptions::new(boot)
     }

@@ -74,3 +74,20 @@ fn a_clock_that_is_stepped_back_holds_nothing_up() {
         check(&[&there[..], &[Happens(mishap), Converges]].concat());
     }
 }
+
+/// Failover by wish, at every moment of another and of a death.
+#[test]
+fn failover_is_a_fact_in_a_row() {
+    for wish in [Wish::Failover, Wish::AmphoraFailover(0), Wish::AmphoraRefresh(0)] {
+        let wish = Act::Wish(wish);
+        check(&[Create, Converges, wish.clone(), Converges, wish.clone(), Converges]);
+        for millis in [0, 50, 120, 400, 2_000] {
+            let later = Passes(SignedDuration::from_millis(millis));
+            check(&[Create, Converges, wish.clone(), later.clone(), wish.clone(), Converges]);
+            for mishap in [Mishap::ServerVanishes, Mishap::AgentHangs, Mishap::ServerBreaks] {
+                check(&[Create, Converges, wish.clone(), later.clone(), Happens(mishap), Converges]);
+            }
+            check(&[Create, later, wish.clone(), Converges]);
+        }
+    }
+}

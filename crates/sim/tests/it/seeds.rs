@@ -33,6 +33,8 @@ const REACHED: &[&str] = &[
     "AddressLost",
     "ServerVanishes",
     "not possible while",
+    "FAILOVER_ASKED",
+    "the configuration of amphora",
 ];
 /// The same for [`MANY`] seeds.
 const RARELY_REACHED: &[&str] = &["a newer generation", "removing a server", "has a newer spec"];

@@ -36,6 +36,9 @@ pub struct Model {
     /// The data plane's start the counters are of, and the one before.
     pub boot: Option<String>,
     pub previous_boot: Option<String>,
+    // What operators ask for.
+    pub to_replace: bool,
+    pub refresh_after: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -43,7 +46,7 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// Everything but the id, `created_at` and what heartbeats write.
+/// Everything but the id, `created_at`, what heartbeats write and what operators ask for.
 pub(crate) fn worker_columns(amphora: &Amphora) -> ActiveModel {
     ActiveModel {
         load_balancer_id: Set(amphora.load_balancer_id.map(codec::id)),
@@ -95,6 +98,8 @@ impl TryFrom<Model> for Amphora {
             last_heartbeat_at: decode.time_option("last_heartbeat_at", row.last_heartbeat_at)?,
             created_at: decode.time("created_at", row.created_at)?,
             updated_at: decode.time_option("updated_at", row.updated_at)?,
+            to_replace: row.to_replace,
+            refresh_after: decode.int_option("refresh_after", row.refresh_after)?,
         })
     }
 }

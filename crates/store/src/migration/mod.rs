@@ -8,6 +8,7 @@ use sea_orm_migration::sea_orm::DatabaseConnection;
 
 mod m0001_first_light;
 mod m0002_quotas;
+mod m0003_failover;
 mod table;
 
 #[derive(Debug)]
@@ -15,7 +16,11 @@ pub(crate) struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_first_light::Migration), Box::new(m0002_quotas::Migration)]
+        vec![
+            Box::new(m0001_first_light::Migration),
+            Box::new(m0002_quotas::Migration),
+            Box::new(m0003_failover::Migration),
+        ]
     }
 
     fn migration_table_name() -> DynIden {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use octavia_model::*;
 use octavia_store::{
-    Clock, Lease, OperationRecord, OperationStart, Release, Settled, Settlement, Store, StoreError,
-    StoreOptions,
+    Clock, Lease, OperationPage, OperationRecord, OperationStart, Release, Settled, Settlement, Store,
+    StoreError, StoreOptions,
 };
 
 use crate::change::{UPDATE, change};
@@ -187,7 +187,7 @@ async fn a_stale_epoch_changes_nothing() {
         lost(store.operation_record(&late, &[record]).await);
         store.operation_start(&ours, std::slice::from_ref(&operation)).await.unwrap();
         lost(store.operation_finish(&late, &[(operation.id, Ok(()))]).await);
-        assert_eq!(store.operation_list(lb, 10).await.unwrap()[0].finished_at, None);
+        assert_eq!(store.operation_list(lb, OperationPage::First, 10).await.unwrap()[0].finished_at, None);
 
         assert_eq!(store.desired_load(&ours).await.unwrap(), before);
         assert_eq!(store.lb_settle(&ours, 1, &Settlement::default()).await.unwrap(), Settled::Done);

@@ -8,6 +8,7 @@ mod census;
 mod change;
 mod crash;
 mod databases;
+mod failover;
 mod frame;
 mod health;
 mod layer7;

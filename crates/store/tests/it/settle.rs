@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use octavia_model::*;
-use octavia_store::{Accept, OperationStart, Settled, Settlement};
+use octavia_store::{Accept, OperationPage, OperationStart, Settled, Settlement};
 
 use crate::change::{UPDATE, change};
 use crate::databases::on_all;
@@ -220,7 +220,7 @@ async fn ledger_and_outbox_are_bounded() {
         }
         assert_eq!(store.records_trim(5, 2).await.unwrap(), 0);
         assert_eq!(store.records_trim(3, 1).await.unwrap(), 2 + 2 + 1);
-        let left = store.operation_list(graph.load_balancer.id, 10).await.unwrap();
+        let left = store.operation_list(graph.load_balancer.id, OperationPage::First, 10).await.unwrap();
         assert_eq!(left.iter().map(|step| step.generation).collect::<Vec<_>>(), [5, 4, 3], "the newest stay");
         let told = store.outbox_take(10).await.unwrap();
         assert_eq!(told.iter().map(|entry| entry.load_balancer_id).collect::<Vec<_>>(), [other.lb]);
@@ -312,7 +312,7 @@ async fn amphorae_ledger_and_outbox() {
         store.operation_start(&lease, &[]).await.unwrap();
         let outcomes = [(steps[0].id, Ok(())), (steps[1].id, Err("boom".to_owned()))];
         store.operation_finish(&lease, &outcomes).await.unwrap();
-        let listed = store.operation_list(lb, 10).await.unwrap();
+        let listed = store.operation_list(lb, OperationPage::First, 10).await.unwrap();
         let mut listed: Vec<_> =
             listed.iter().map(|o| (o.kind.as_str(), o.finished_at.is_some(), o.error.as_deref())).collect();
         listed.sort_unstable();
@@ -329,7 +329,7 @@ async fn amphorae_ledger_and_outbox() {
         let records = [record("d", Ok(())), record("e", Err("bang".to_owned()))];
         store.operation_record(&lease, &records).await.unwrap();
         store.operation_record(&lease, &[]).await.unwrap();
-        let listed = store.operation_list(lb, 10).await.unwrap();
+        let listed = store.operation_list(lb, OperationPage::First, 10).await.unwrap();
         for record in &records {
             let entry = listed.iter().find(|entry| entry.id == record.step.id).unwrap();
             assert_eq!((entry.started_at, entry.finished_at), (started_at, Some(finished_at)));
