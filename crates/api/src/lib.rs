@@ -20,6 +20,7 @@ mod handler;
 mod healthcheck;
 mod metrics;
 mod offer;
+mod openapi;
 mod options;
 mod page;
 mod policy;

@@ -18,7 +18,7 @@ use crate::forwarded::{Approach, Peer};
 use crate::healthcheck::Healthcheck;
 use crate::query::Query;
 use crate::view::version::VersionsView;
-use crate::{ApiState, audit, cors, handler};
+use crate::{ApiState, audit, cors, handler, openapi};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
 
@@ -130,6 +130,10 @@ async fn answer(
             account.endpoint = Some((endpoint, parameters.clone()));
         }
         Err(_) => {}
+    }
+    if path == openapi::PATH {
+        check_accept(&parts.headers)?;
+        return openapi::answer(&parts.method);
     }
     let caller = if endpoint::is_public(path) {
         None

@@ -9,8 +9,8 @@ use crate::fault::Fault;
 pub(crate) const ARGUMENT: &str = "availability_zone_";
 pub(crate) const ROOT: &str = "availability_zone";
 
-const CREATE: &[&str] = &["name", "description", "enabled", "availability_zone_profile_id"];
-const UPDATE: &[&str] = &["description", "enabled"];
+pub(crate) const CREATE: &[&str] = &["name", "description", "enabled", "availability_zone_profile_id"];
+pub(crate) const UPDATE: &[&str] = &["description", "enabled"];
 
 #[derive(Debug, Default)]
 pub(crate) struct AvailabilityZoneBody {

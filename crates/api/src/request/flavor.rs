@@ -9,8 +9,8 @@ use crate::fault::Fault;
 pub(crate) const ARGUMENT: &str = "flavor_";
 pub(crate) const ROOT: &str = "flavor";
 
-const CREATE: &[&str] = &["name", "description", "enabled", "flavor_profile_id"];
-const UPDATE: &[&str] = &["name", "description", "enabled"];
+pub(crate) const CREATE: &[&str] = &["name", "description", "enabled", "flavor_profile_id"];
+pub(crate) const UPDATE: &[&str] = &["name", "description", "enabled"];
 
 #[derive(Debug, Default)]
 pub(crate) struct FlavorBody {

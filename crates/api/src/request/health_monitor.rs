@@ -31,8 +31,8 @@ macro_rules! keys {
     };
 }
 
-const UPDATE: &[&str] = keys!();
-const CREATE: &[&str] = keys!("type", "pool_id", "project_id", "tenant_id");
+pub(crate) const UPDATE: &[&str] = keys!();
+pub(crate) const CREATE: &[&str] = keys!("type", "pool_id", "project_id", "tenant_id");
 pub(crate) const NESTED: &[&str] = keys!("type");
 
 #[derive(Debug, Default)]

@@ -45,8 +45,9 @@ macro_rules! keys {
     };
 }
 
-const UPDATE: &[&str] = keys!();
-const CREATE: &[&str] = keys!("protocol", "protocol_port", "loadbalancer_id", "project_id", "tenant_id");
+pub(crate) const UPDATE: &[&str] = keys!();
+pub(crate) const CREATE: &[&str] =
+    keys!("protocol", "protocol_port", "loadbalancer_id", "project_id", "tenant_id");
 pub(crate) const NESTED: &[&str] = keys!("protocol", "protocol_port", "default_pool", "l7policies");
 
 #[derive(Debug, Default)]

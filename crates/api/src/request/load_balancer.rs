@@ -13,7 +13,7 @@ use crate::fault::Fault;
 pub(crate) const ARGUMENT: &str = "load_balancer";
 pub(crate) const ROOT: &str = "loadbalancer";
 
-const CREATE: &[&str] = &[
+pub(crate) const CREATE: &[&str] = &[
     "name",
     "description",
     "admin_state_up",
@@ -34,7 +34,8 @@ const CREATE: &[&str] = &[
     "tags",
 ];
 
-const UPDATE: &[&str] = &["name", "description", "admin_state_up", "vip_qos_policy_id", "vip_sg_ids", "tags"];
+pub(crate) const UPDATE: &[&str] =
+    &["name", "description", "admin_state_up", "vip_qos_policy_id", "vip_sg_ids", "tags"];
 
 #[derive(Debug, Default)]
 pub(crate) struct LoadBalancerBody {

@@ -28,8 +28,8 @@ macro_rules! keys {
     };
 }
 
-const UPDATE: &[&str] = keys!();
-const CREATE: &[&str] =
+pub(crate) const UPDATE: &[&str] = keys!();
+pub(crate) const CREATE: &[&str] =
     keys!("address", "protocol_port", "subnet_id", "request_sriov", "project_id", "tenant_id");
 pub(crate) const NESTED: &[&str] = keys!("address", "protocol_port", "subnet_id", "request_sriov");
 

@@ -55,9 +55,9 @@ pub(crate) struct TlsBody {
     pub(crate) alpn_protocols: Sent<Vec<String>>,
 }
 
-const TLS_VERSIONS: &[&str] = &["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
-const ALPN_IDS: &[&str] = &["h2", "http/1.1", "http/1.0"];
-const CIPHERS_MAX: usize = 2048;
+pub(crate) const TLS_VERSIONS: &[&str] = &["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
+pub(crate) const ALPN_IDS: &[&str] = &["h2", "http/1.1", "http/1.0"];
+pub(crate) const CIPHERS_MAX: usize = 2048;
 
 impl TlsBody {
     fn decode(object: &Object<'_>) -> Result<Self, Fault> {

@@ -32,8 +32,9 @@ macro_rules! keys {
     };
 }
 
-const UPDATE: &[&str] = keys!();
-const CREATE: &[&str] = keys!("protocol", "loadbalancer_id", "listener_id", "project_id", "tenant_id");
+pub(crate) const UPDATE: &[&str] = keys!();
+pub(crate) const CREATE: &[&str] =
+    keys!("protocol", "loadbalancer_id", "listener_id", "project_id", "tenant_id");
 pub(crate) const NESTED: &[&str] = keys!("protocol", "healthmonitor", "members");
 
 #[derive(Debug, Default)]

@@ -11,7 +11,7 @@ pub(crate) enum ProfileKind {
     AvailabilityZone,
 }
 
-const DATA_MAX: usize = 4096;
+pub(crate) const DATA_MAX: usize = 4096;
 
 impl ProfileKind {
     pub(crate) const fn argument(self) -> &'static str {

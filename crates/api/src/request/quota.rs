@@ -8,7 +8,7 @@ use crate::fault::Fault;
 const ARGUMENT: &str = "quotas";
 pub(crate) const ROOT: &str = "quota";
 
-const KEYS: &[&str] = &[
+pub(crate) const KEYS: &[&str] = &[
     "loadbalancer",
     "load_balancer",
     "listener",

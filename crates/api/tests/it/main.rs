@@ -9,6 +9,7 @@ mod failures;
 mod hostile;
 mod layer7;
 mod lists;
+mod openapi;
 mod operator;
 mod pending;
 mod quotas;
