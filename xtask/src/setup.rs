@@ -13,6 +13,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("nginx", "nginx-light"),
     ("wrk", "wrk"),
     ("curl", "curl"),
+    ("openssl", "openssl"),
     ("setpriv", "util-linux"),
     ("taskset", "util-linux"),
     ("mariadbd", "mariadb-server"),

@@ -14,6 +14,7 @@ use crate::endpoint::Endpoint;
 use crate::fault::Fault;
 use crate::policy::Caller;
 use crate::query::Query;
+use crate::secrets::Token;
 use crate::{ApiState, policy, view};
 
 /// A request that has found its endpoint and its caller.
@@ -23,6 +24,7 @@ pub(crate) struct Call {
     pub(crate) endpoint: &'static Endpoint,
     pub(crate) parameters: Vec<String>,
     pub(crate) caller: Caller,
+    pub(crate) token: Option<Token>,
     pub(crate) query: Query,
     pub(crate) body: Body,
     /// The URL as the client wrote it, without the query.

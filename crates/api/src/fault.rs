@@ -46,6 +46,10 @@ pub(crate) enum Fault {
     DetailsMissing { kind: &'static str, name: String },
     #[error("Validation failure: {0}")]
     Validation(String),
+    #[error("Could not retrieve certificate: {references}. {reasons}")]
+    CertificateRetrieval { references: String, reasons: String },
+    #[error("{0}")]
+    CertificateUnusable(String),
     #[error("{resource} {id} not found.")]
     ReferenceNotFound { resource: &'static str, id: String },
     #[error("Provider '{0}' is not enabled.")]
@@ -184,6 +188,8 @@ impl Fault {
             | Self::DisabledOption { .. }
             | Self::DetailsMissing { .. }
             | Self::Validation(_)
+            | Self::CertificateRetrieval { .. }
+            | Self::CertificateUnusable(_)
             | Self::ReferenceNotFound { .. }
             | Self::ProviderNotEnabled(_)
             | Self::FlavorMismatch { .. }

@@ -27,6 +27,7 @@ mod policy;
 mod query;
 mod request;
 mod rules;
+mod secrets;
 mod server;
 mod storage;
 mod view;
@@ -34,7 +35,7 @@ mod vip;
 
 use std::sync::Arc;
 
-use octavia_cloud::Network;
+use octavia_cloud::{Network, Secrets};
 use octavia_store::Store;
 
 pub use audit::{Audit, AuditSink, Who};
@@ -54,6 +55,8 @@ pub struct ApiState {
     pub store: Store,
     /// Resolves and takes VIPs.
     pub network: Arc<dyn Network>,
+    /// Where certificates are that listeners and pools refer to.
+    pub secrets: Arc<dyn Secrets>,
     pub authentication: Authentication,
     pub policy: Policy,
     pub options: Arc<ApiOptions>,

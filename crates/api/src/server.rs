@@ -17,6 +17,7 @@ use crate::fault::Fault;
 use crate::forwarded::{Approach, Peer};
 use crate::healthcheck::Healthcheck;
 use crate::query::Query;
+use crate::secrets::Token;
 use crate::view::version::VersionsView;
 use crate::{ApiState, audit, cors, handler, openapi};
 
@@ -160,8 +161,10 @@ async fn answer(
     if parts.method == Method::POST || parts.method == Method::PUT {
         body.check_type()?;
     }
+    let token = parts.headers.get("x-auth-token").and_then(|token| token.to_str().ok());
+    let token = token.map(|token| Token(token.trim().to_owned()));
     let trail = account.trail.clone();
-    let call = Call { state, endpoint, parameters, caller, query, body, url, trail };
+    let call = Call { state, endpoint, parameters, caller, token, query, body, url, trail };
     let answer = handler::dispatch(&call).await?;
     if let Answer::Json(_, document) = &answer
         && account.trail.is_on()

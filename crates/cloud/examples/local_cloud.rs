@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use axum::Router;
-use octavia_cloud::local::{IDENTITY_PATH, LocalCloud, LocalOptions, NETWORK_PATH};
+use octavia_cloud::local::{IDENTITY_PATH, LocalCloud, LocalOptions, NETWORK_PATH, SECRETS_PATH};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,7 +20,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     cloud.clouds_yaml(&format!("{url}{IDENTITY_PATH}"))?;
     let router = Router::new()
         .nest_service(IDENTITY_PATH, cloud.identity_router())
-        .nest_service(NETWORK_PATH, cloud.network_router());
+        .nest_service(NETWORK_PATH, cloud.network_router())
+        .nest_service(SECRETS_PATH, cloud.secrets_router());
     axum::serve(listener, router).await?;
     Ok(())
 }

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod barbican;
 mod cert;
 mod compute;
 mod error;
@@ -14,8 +15,10 @@ pub mod local;
 mod network;
 mod noauth;
 mod noop;
+mod secrets;
 pub mod suite;
 
+pub use barbican::{Barbican, HttpOptions, ServiceIdentity, ServiceTokens};
 pub use cert::{CertIssuer, IssuedCert};
 pub use compute::{BootFile, Compute, Server, ServerRequest, ServerState};
 pub use error::CloudError;
@@ -23,3 +26,6 @@ pub use identity::{Identity, IdentityError, RequestContext, ServiceContext};
 pub use network::{Network, NetworkInfo, PortInfo, SubnetInfo, VipPort, VipRequest};
 pub use noauth::Noauth;
 pub use noop::{NoopCompute, NoopNetwork};
+pub use secrets::{
+    Consumer, Container, Forbidden, Payload, Reader, RefKind, SecretError, SecretRef, Secrets,
+};

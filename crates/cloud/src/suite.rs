@@ -11,8 +11,8 @@ use octavia_model::{
 };
 
 use crate::{
-    BootFile, CertIssuer, CloudError, Compute, Identity, IdentityError, Network, RequestContext, Server,
-    ServerRequest, ServerState, VipRequest,
+    BootFile, CertIssuer, CloudError, Compute, Consumer, Identity, IdentityError, Network, Reader,
+    RequestContext, SecretError, SecretRef, Secrets, Server, ServerRequest, ServerState, VipRequest,
 };
 
 /// How long a server may take to be up.
@@ -195,6 +195,150 @@ pub async fn cert_suite(issuer: &dyn CertIssuer) {
         assert_caller(&issuer.issue(name, day).await.expect_err(name), name);
     }
     assert_caller(&issuer.issue("a", SignedDuration::ZERO).await.expect_err("no lifetime"), "no lifetime");
+}
+
+/// A certificate, all that belongs to it, and things that do not; each as PEM.
+#[derive(Clone)]
+pub struct TlsMaterial {
+    pub certificate: String,
+    pub private_key: String,
+    /// The authority that signed the certificate.
+    pub authority: String,
+    /// Signed by the authority.
+    pub crl: String,
+    /// Signed by another.
+    pub foreign_crl: String,
+    /// Of no certificate here.
+    pub other_key: String,
+}
+
+impl std::fmt::Debug for TlsMaterial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TlsMaterial")
+    }
+}
+
+impl TlsMaterial {
+    /// For the DNS name `www.example.test`.
+    ///
+    /// # Panics
+    ///
+    /// If no key can be made.
+    pub fn new() -> Self {
+        use rcgen::{
+            BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, IsCa,
+            KeyIdMethod, KeyPair, KeyUsagePurpose, SerialNumber,
+        };
+        let key = || KeyPair::generate().expect("a key is made");
+        let authority = || {
+            let mut params = CertificateParams::default();
+            params.distinguished_name.push(rcgen::DnType::CommonName, "authority");
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+            CertifiedIssuer::self_signed(params, key()).expect("an authority is made")
+        };
+        let crl = |authority: &CertifiedIssuer<'_, KeyPair>| {
+            let params = CertificateRevocationListParams {
+                this_update: rcgen::date_time_ymd(2026, 1, 1),
+                next_update: rcgen::date_time_ymd(2036, 1, 1),
+                crl_number: SerialNumber::from(1),
+                issuing_distribution_point: None,
+                revoked_certs: vec![],
+                key_identifier_method: KeyIdMethod::Sha256,
+            };
+            params.signed_by(authority).and_then(|list| list.pem()).expect("a list is made")
+        };
+        let (own, other, own_key) = (authority(), authority(), key());
+        let mut params = CertificateParams::new(vec!["www.example.test".to_owned()]).expect("a DNS name");
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        let certificate = params.signed_by(&own_key, &own).expect("a certificate is made");
+        Self {
+            certificate: certificate.pem(),
+            private_key: own_key.serialize_pem(),
+            authority: own.pem(),
+            crl: crl(&own),
+            foreign_crl: crl(&other),
+            other_key: key().serialize_pem(),
+        }
+    }
+
+    /// Everything a listener needs, in one text.
+    pub fn everything(&self) -> String {
+        format!("{}{}{}", self.certificate, self.authority, self.private_key)
+    }
+}
+
+impl Default for TlsMaterial {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// References to what was stored of a [`TlsMaterial`] before the suite runs.
+#[derive(Debug, Clone)]
+pub struct StoredSecrets {
+    /// A secret with [`TlsMaterial::everything`].
+    pub everything: String,
+    /// A certificate container of certificate, key and authority (as intermediates).
+    pub container: String,
+    /// A certificate container whose key is another's.
+    pub mismatched: String,
+    /// A container of type generic.
+    pub generic: String,
+    pub authority: String,
+    pub crl: String,
+    /// A secret without a payload.
+    pub hollow: String,
+    /// A secret that the reader may not read, and whose right it lacks.
+    pub forbidden: (String, String),
+}
+
+/// Secrets: the same bundle from either form, each reason by its name, consumers noted once.
+pub async fn secrets_suite(secrets: &dyn Secrets, stored: &StoredSecrets, reader: Reader<'_>) {
+    let whole = secrets.bundle_fetch(&stored.everything, reader).await.expect("a bundle in one secret");
+    let parts = secrets.bundle_fetch(&stored.container, reader).await.expect("a bundle in a container");
+    assert_eq!(whole, parts, "both forms say the same");
+    assert_eq!((whole.chain().len(), whole.names()), (2, ["www.example.test".to_owned()].as_slice()));
+    let authority = secrets.ca_fetch(&stored.authority, reader).await.expect("an authority");
+    let lists = secrets.crl_fetch(&stored.crl, reader).await.expect("a list");
+    assert_eq!(lists.check_signed_by(&authority), Ok(()));
+
+    let nowhere = |what: &str| format!("http://cloud.example/v1/{what}/00000000-0000-4000-8000-000000000000");
+    let (forbidden, user) = &stored.forbidden;
+    let refused = [
+        ("no reference", "certificate.pem".to_owned(), "no reference"),
+        ("no secret", nowhere("secrets"), "no secret 00000000-0000-4000-8000-000000000000"),
+        ("no container", nowhere("containers"), "no container 00000000"),
+        ("another's key", stored.mismatched.clone(), "does not belong to the certificate"),
+        ("another type", stored.generic.clone(), "one of type certificate is expected"),
+        ("no bundle", stored.authority.clone(), "no private key"),
+        ("no payload", stored.hollow.clone(), "no payload"),
+        ("no right", forbidden.clone(), "openstack acl user add --user"),
+    ];
+    for (what, reference, words) in refused {
+        let error = secrets.bundle_fetch(&reference, reader).await.expect_err(what);
+        assert_eq!(error.blame(), Blame::Caller, "{what}: {error}");
+        assert!(error.to_string().contains(words), "{what}: {error}");
+        if let SecretError::Forbidden(right) = &error {
+            assert_eq!((&right.user, right.references.as_slice()), (user, [forbidden.clone()].as_slice()));
+        }
+    }
+    assert_eq!(secrets.ca_fetch(&stored.container, reader).await, Err(SecretError::NoSecret));
+    assert!(secrets.crl_fetch(&stored.authority, reader).await.is_err(), "an authority is no list");
+
+    let consumer = Consumer { resource: "listeners", id: uuid::Uuid::new_v4() };
+    for reference in [&stored.everything, &stored.container] {
+        let reference = SecretRef::parse(reference).expect("a reference");
+        for _ in 0..2 {
+            assert_eq!(secrets.consumer_register(&reference, consumer).await, Ok(()), "twice is once");
+        }
+        for _ in 0..2 {
+            assert_eq!(secrets.consumer_unregister(&reference, consumer).await, Ok(()), "absent is fine");
+        }
+    }
+    let gone = SecretRef::parse(&nowhere("secrets")).expect("a reference");
+    assert_eq!(secrets.consumer_unregister(&gone, consumer).await, Ok(()), "absent is fine");
+    assert_eq!(secrets.consumer_register(&gone, consumer).await, Err(SecretError::not_found(&gone)));
 }
 
 /// The user's mistake: no retry helps.

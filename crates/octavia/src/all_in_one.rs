@@ -14,7 +14,9 @@ use anyhow::Context;
 use axum::Router;
 use jiff::SignedDuration;
 use octavia_api::{ApiMetrics, ApiState, Audit, Authentication};
-use octavia_cloud::local::{IDENTITY_PATH, LOAD_BALANCER_PATH, LocalCloud, LocalOptions, NETWORK_PATH};
+use octavia_cloud::local::{
+    IDENTITY_PATH, LOAD_BALANCER_PATH, LocalCloud, LocalOptions, NETWORK_PATH, SECRETS_PATH,
+};
 use octavia_cloud::{Compute, Identity, Network, NoopCompute, NoopNetwork};
 use octavia_control::{
     Agents, BootOptions, Controller, ControllerOptions, HealthMetrics, HealthOptions, HeartbeatKey,
@@ -117,6 +119,7 @@ impl AllInOne {
         let api = octavia_api::router(ApiState {
             store,
             network,
+            secrets: cloud.secrets(),
             authentication,
             policy,
             options: Arc::new(settings.api.clone()),
@@ -128,6 +131,7 @@ impl AllInOne {
         let app = Router::new()
             .nest_service(IDENTITY_PATH, cloud.identity_router())
             .nest_service(NETWORK_PATH, cloud.network_router())
+            .nest_service(SECRETS_PATH, cloud.secrets_router())
             .nest(LOAD_BALANCER_PATH, api.clone())
             .fallback_service(api);
         // Whoever gets an answer finds them: the first requests wait in the listening socket.

@@ -9,6 +9,7 @@ use crate::page::Page;
 use crate::request::Call as Kind;
 use crate::request::listener::{ARGUMENT, ListenerBody, ROOT};
 use crate::rules::listener as rules;
+use crate::secrets::Wanted;
 use crate::view;
 use crate::view::listener::ListenerView;
 use crate::view::stats::StatsView;
@@ -28,11 +29,14 @@ pub(super) async fn list(call: &Call) -> Result<Answer, Fault> {
 
 pub(super) async fn create(call: &Call) -> Result<Answer, Fault> {
     call.query.only(&[])?;
-    let body = ListenerBody::decode(&call.document(ARGUMENT)?, Kind::Create)?;
+    let mut body = ListenerBody::decode(&call.document(ARGUMENT)?, Kind::Create)?;
     let graph = call.load_balancer(body.load_balancer_id.required("loadbalancer_id")?).await?;
     let root = &graph.load_balancer;
     call.authorize(&root.project_id)?;
     rules::create_precheck(&graph, &body)?;
+    let mut wanted = Wanted::default();
+    wanted.listener(&body, None);
+    body.found = wanted.fetch(call).await?;
     let id = ListenerId::new_v4();
     let options = &call.state.options;
     let create = |graph: &mut LoadBalancerGraph| rules::create(graph, &body, id, options);
@@ -49,10 +53,13 @@ pub(super) async fn show(call: &Call) -> Result<Answer, Fault> {
 
 pub(super) async fn update(call: &Call) -> Result<Answer, Fault> {
     call.query.only(&[])?;
-    let body = ListenerBody::decode(&call.document(ARGUMENT)?, Kind::Update)?;
+    let mut body = ListenerBody::decode(&call.document(ARGUMENT)?, Kind::Update)?;
     let (graph, id) = call.listener_of_path().await?;
     let root = &graph.load_balancer;
     call.authorize(&root.project_id)?;
+    let mut wanted = Wanted::default();
+    wanted.listener(&body, graph.listener(id));
+    body.found = wanted.fetch(call).await?;
     let options = &call.state.options;
     rules::update_precheck(&graph, id, &body, options)?;
     let graph = call.change_below(root.id, |graph| rules::update(graph, id, &body, options)).await?;

@@ -7,6 +7,7 @@ use octavia_model::{
 };
 use octavia_store::{OperationPage, Which};
 
+use crate::body::Sent;
 use crate::call::{Answer, Call};
 use crate::fault::Fault;
 use crate::offer;
@@ -16,6 +17,7 @@ use crate::policy;
 use crate::request::Call as Kind;
 use crate::request::load_balancer::{ARGUMENT, LoadBalancerBody, ROOT};
 use crate::rules::load_balancer::{self as rules, Origin};
+use crate::secrets::Wanted;
 use crate::view;
 use crate::view::load_balancer::LoadBalancerView;
 use crate::view::operation::OperationView;
@@ -63,7 +65,7 @@ pub(super) async fn create(call: &Call) -> Result<Answer, Fault> {
 /// Everything that can be said about the request before an address is taken for it.
 async fn plan_tree(
     call: &Call,
-    body: LoadBalancerBody,
+    mut body: LoadBalancerBody,
     project: ProjectId,
 ) -> Result<(LoadBalancerGraph, VipPlace), Fault> {
     let network = call.state.network.as_ref();
@@ -99,6 +101,7 @@ async fn plan_tree(
     for subnet in subnets.into_iter().filter_map(|member| member.subnet_id.value()) {
         vip::subnet_get(network, subnet).await?;
     }
+    fetch_secrets(call, &mut body).await?;
     let origin = Origin {
         id: LoadBalancerId::new_v4(),
         project_id: project,
@@ -115,6 +118,32 @@ async fn plan_tree(
         call.check_quota(&graph.load_balancer.project_id, &demand).await?;
     }
     Ok((graph, place))
+}
+
+/// What the references in all of the tree point at.
+async fn fetch_secrets(call: &Call, body: &mut LoadBalancerBody) -> Result<(), Fault> {
+    let mut wanted = Wanted::default();
+    body.pools.iter().for_each(|pool| wanted.pool(pool, None));
+    for listener in &body.listeners {
+        wanted.listener(listener, None);
+        listener.default_pool.get().into_iter().for_each(|pool| wanted.pool(pool, None));
+        let redirects = listener.l7policies.iter().filter_map(|policy| policy.redirect_pool.get());
+        redirects.for_each(|pool| wanted.pool(pool, None));
+    }
+    let found = wanted.fetch(call).await?;
+    body.pools.iter_mut().for_each(|pool| pool.found = found.clone());
+    for listener in &mut body.listeners {
+        listener.found = found.clone();
+        if let Sent::Value(pool) = &mut listener.default_pool {
+            pool.found = found.clone();
+        }
+        for policy in &mut listener.l7policies {
+            if let Sent::Value(pool) = &mut policy.redirect_pool {
+                pool.found = found.clone();
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Takes the address, then stores the tree.

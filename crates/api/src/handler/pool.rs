@@ -9,6 +9,7 @@ use crate::page::Page;
 use crate::request::Call as Kind;
 use crate::request::pool::{ARGUMENT, PoolBody, ROOT};
 use crate::rules::pool as rules;
+use crate::secrets::Wanted;
 use crate::view;
 use crate::view::pool::PoolView;
 
@@ -27,7 +28,7 @@ pub(super) async fn list(call: &Call) -> Result<Answer, Fault> {
 
 pub(super) async fn create(call: &Call) -> Result<Answer, Fault> {
     call.query.only(&[])?;
-    let body = PoolBody::decode(&call.document(ARGUMENT)?, Kind::Create)?;
+    let mut body = PoolBody::decode(&call.document(ARGUMENT)?, Kind::Create)?;
     let graph = match (body.load_balancer_id.value(), body.listener_id.value()) {
         (Some(id), _) => call.load_balancer(id).await?,
         (None, Some(id)) => call.listener_home(id).await?,
@@ -38,6 +39,9 @@ pub(super) async fn create(call: &Call) -> Result<Answer, Fault> {
     let root = &graph.load_balancer;
     call.authorize(&root.project_id)?;
     rules::create_precheck(&graph, &body)?;
+    let mut wanted = Wanted::default();
+    wanted.pool(&body, None);
+    body.found = wanted.fetch(call).await?;
     let id = PoolId::new_v4();
     let options = &call.state.options;
     let create = |graph: &mut LoadBalancerGraph| rules::create(graph, &body, id, options);
@@ -54,10 +58,13 @@ pub(super) async fn show(call: &Call) -> Result<Answer, Fault> {
 
 pub(super) async fn update(call: &Call) -> Result<Answer, Fault> {
     call.query.only(&[])?;
-    let body = PoolBody::decode(&call.document(ARGUMENT)?, Kind::Update)?;
+    let mut body = PoolBody::decode(&call.document(ARGUMENT)?, Kind::Update)?;
     let (graph, id) = call.pool_of_path().await?;
     let root = &graph.load_balancer;
     call.authorize(&root.project_id)?;
+    let mut wanted = Wanted::default();
+    wanted.pool(&body, graph.pool(id));
+    body.found = wanted.fetch(call).await?;
     let options = &call.state.options;
     rules::update_precheck(&graph, id, &body, options)?;
     let graph = call.change_below(root.id, |graph| rules::update(graph, id, &body, options)).await?;

@@ -1,6 +1,7 @@
 //! Bodies of listeners.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use octavia_model::{ClientAuthentication, ListenerProtocol, LoadBalancerId, PoolId, Timeouts};
@@ -10,6 +11,7 @@ use super::pool::PoolBody;
 use super::{Call, TlsBody, l7policy, pool, project, tags};
 use crate::body::{Document, Object, Sent, TEXT_MAX};
 use crate::fault::Fault;
+use crate::rules::secrets::Found;
 
 pub(crate) const ARGUMENT: &str = "listener_";
 pub(crate) const ROOT: &str = "listener";
@@ -75,6 +77,8 @@ pub(crate) struct ListenerBody {
     pub(crate) hsts_include_subdomains: Sent<bool>,
     pub(crate) hsts_preload: Sent<bool>,
     pub(crate) tags: Sent<Vec<String>>,
+    /// What its references point at, once that was fetched.
+    pub(crate) found: Arc<Found>,
 }
 
 /// Milliseconds.
@@ -126,6 +130,7 @@ impl ListenerBody {
             hsts_preload: object.boolean("hsts_preload")?,
             tags: tags(object)?,
             load_balancer_id: object.id("loadbalancer_id")?,
+            found: Arc::default(),
         };
         project(object)?;
         if call != Call::Update {

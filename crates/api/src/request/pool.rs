@@ -1,5 +1,7 @@
 //! Bodies of pools.
 
+use std::sync::Arc;
+
 use octavia_model::{Algorithm, ListenerId, LoadBalancerId, PoolProtocol, SessionPersistenceType};
 
 use super::health_monitor::HealthMonitorBody;
@@ -7,6 +9,7 @@ use super::member::MemberBody;
 use super::{Call, TlsBody, health_monitor, member, project, tags};
 use crate::body::{COOKIE_NAME, Document, Object, Sent, TEXT_MAX, is_cookie_name};
 use crate::fault::Fault;
+use crate::rules::secrets::Found;
 
 pub(crate) const ARGUMENT: &str = "pool_";
 pub(crate) const ROOT: &str = "pool";
@@ -57,6 +60,8 @@ pub(crate) struct PoolBody {
     pub(crate) members: Vec<MemberBody>,
     /// Has a key besides its name: a definition rather than a reference to one.
     pub(crate) is_definition: bool,
+    /// What its references point at, once that was fetched.
+    pub(crate) found: Arc<Found>,
 }
 
 #[derive(Debug, Default)]
@@ -104,6 +109,7 @@ impl PoolBody {
                 .map(|item| MemberBody::read(item, Call::Nested))
                 .collect::<Result<_, _>>()?,
             is_definition: object.has_more_than("name"),
+            found: Arc::default(),
         };
         project(object)?;
         if call == Call::Create {

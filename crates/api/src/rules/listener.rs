@@ -277,6 +277,7 @@ fn create_tls(protocol: ListenerProtocol, body: &ListenerBody, options: &ApiOpti
     if client_crl && !client_ca {
         return Err(crl_needs_ca());
     }
+    check_references(body, body.client_ca_tls_container_ref.get(), body.client_crl_container_ref.get())?;
     tls::check(&body.tls, capable, options)
 }
 
@@ -298,7 +299,21 @@ fn update_tls(listener: &Listener, body: &ListenerBody, options: &ApiOptions) ->
     if ca.is_none() && body.client_crl_container_ref.get().is_some() {
         return Err(crl_needs_ca());
     }
+    let crl = body.client_crl_container_ref.merged(listener.client_crl_container_ref.clone());
+    check_references(body, ca.as_ref(), crl.as_ref())?;
     tls::check(&body.tls, true, options)
+}
+
+/// The references that were sent; of authority and list also the stored one, when the other was sent.
+fn check_references(body: &ListenerBody, ca: Option<&String>, crl: Option<&String>) -> Result<(), Fault> {
+    let sni = body.sni_container_refs.get().into_iter().flatten();
+    body.found.check_bundles(sni.chain(body.default_tls_container_ref.get()).map(String::as_str))?;
+    let sent =
+        body.client_ca_tls_container_ref.get().is_some() || body.client_crl_container_ref.get().is_some();
+    match ca {
+        Some(ca) if sent => body.found.check_authority(ca, crl.map(String::as_str)),
+        _ => Ok(()),
+    }
 }
 
 fn client_authentication_needs_ca() -> Fault {

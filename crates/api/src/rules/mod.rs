@@ -14,6 +14,7 @@ pub(crate) mod member;
 mod persistence;
 pub(crate) mod pool;
 pub(crate) mod profile;
+pub(crate) mod secrets;
 mod tls;
 
 use jiff::Timestamp;

@@ -182,6 +182,11 @@ fn check_tls(
     if crl.is_some() && ca.is_none() {
         return Err(Fault::validation("A certificate revocation list needs ca_tls_container_ref."));
     }
+    body.found.check_bundles(body.tls_container_ref.get().map(String::as_str).into_iter())?;
+    let sent = body.ca_tls_container_ref.get().is_some() || body.crl_container_ref.get().is_some();
+    if let Some(ca) = ca.as_deref().filter(|_| sent) {
+        body.found.check_authority(ca, crl.as_deref())?;
+    }
     tls::check(&body.tls, strict, options)
 }
 

@@ -28,6 +28,7 @@ const TABLES: &[(&str, &str)] = &[
     ("health_monitor", include_str!("refused/health_monitor.txt")),
     ("l7policy", include_str!("refused/l7policy.txt")),
     ("l7rule", include_str!("refused/l7rule.txt")),
+    ("secrets", include_str!("refused/secrets.txt")),
     ("quota", include_str!("refused/quota.txt")),
     ("list", include_str!("refused/list.txt")),
     ("catalogue", include_str!("refused/catalogue.txt")),
@@ -122,6 +123,15 @@ impl Fixture {
         };
         fixture.name(lb, failed).await;
         fixture.names.extend([
+            ("bundle", world::secrets::reference(world::secrets::BUNDLE)),
+            ("authority", world::secrets::reference(world::secrets::AUTHORITY)),
+            ("crl", world::secrets::reference(world::secrets::CRL)),
+            ("foreign_crl", world::secrets::reference(world::secrets::FOREIGN_CRL)),
+            ("plain", world::secrets::reference(world::secrets::PLAIN)),
+            ("mismatched", world::secrets::reference(world::secrets::MISMATCHED)),
+            ("forbidden", world::secrets::reference(world::secrets::FORBIDDEN)),
+            ("no_secret", world::secrets::reference(world::ABSENT)),
+            ("away", world::secrets::reference(world::secrets::AWAY)),
             ("lb", lb.to_string()),
             ("pending", pending.to_string()),
             ("leaving", leaving.to_string()),

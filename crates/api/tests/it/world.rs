@@ -1,6 +1,9 @@
 //! A cloud for one test: a network with a few subnets and ports, an identity that believes its tokens, a store in
 //! memory, and the API over them.
 
+#[path = "secrets.rs"]
+pub(crate) mod secrets;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -273,6 +276,7 @@ impl World {
         let router = octavia_api::router(ApiState {
             store: store.clone(),
             network: network.clone(),
+            secrets: Arc::new(secrets::FakeSecrets::new()),
             authentication,
             policy,
             options: Arc::new(options),

@@ -1,4 +1,4 @@
-//! What the embedded Keystone and Neutron have in common as HTTP servers.
+//! What the embedded Keystone, Neutron and Barbican have in common as HTTP servers.
 
 use axum::body::Body;
 use axum::extract::Request;

@@ -1,8 +1,9 @@
 //! A cloud on one machine with nothing else installed: users and tokens, addresses of 127.0.0.0/8, amphorae as pairs
-//! of processes, an authority for certificates; and enough of the Keystone v3 and Neutron v2.0 HTTP APIs in front of
-//! them that unmodified OpenStack clients work.
+//! of processes, an authority for certificates, a vault for secrets; and enough of the Keystone v3, Neutron v2.0 and Barbican v1 HTTP
+//! APIs in front of them that unmodified OpenStack clients work.
 //!
-//! All state is below one directory: `cloud/` (settings, keys, users and roles that were made, ports, revoked tokens) and `amphorae/` (a directory
+//! All state is below one directory: `cloud/` (settings, keys, users and roles that were made, ports, sealed secrets,
+//! revoked tokens) and `amphorae/` (a directory
 //! each). Whatever was answered is durable; a killed process finds everything again at its next start.
 
 mod blocking;
@@ -15,8 +16,10 @@ mod http;
 mod identity;
 mod list;
 mod network;
+mod secrets;
 mod seed;
 mod settings;
+mod time;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -32,13 +35,15 @@ use self::claim::Claim;
 pub use self::compute::LoopbackCompute;
 use self::identity::LocalIdentity;
 pub use self::network::LocalNetwork;
+pub use self::secrets::LocalSecrets;
 use self::seed::Seed;
 use self::settings::Settings;
-use crate::{CertIssuer, Compute, Identity, Network};
+use crate::{CertIssuer, Compute, Identity, Network, Secrets};
 
-/// Where the three services are below the address of the API, as the service catalogue tells.
+/// Where the services are below the address of the API, as the service catalogue tells.
 pub const IDENTITY_PATH: &str = "/identity";
 pub const NETWORK_PATH: &str = "/networking";
+pub const SECRETS_PATH: &str = "/key-manager";
 pub const LOAD_BALANCER_PATH: &str = "/load-balancer";
 
 const REGION: &str = "RegionOne";
@@ -98,6 +103,7 @@ pub struct LocalCloud {
     identity: Arc<LocalIdentity>,
     network: Arc<LocalNetwork>,
     authority: Arc<LocalAuthority>,
+    secrets: Arc<LocalSecrets>,
 }
 
 impl LocalCloud {
@@ -130,6 +136,7 @@ impl LocalCloud {
         let authority = LocalAuthority::open(&cloud_dir, now)?;
         let network = LocalNetwork::open(&cloud_dir, settings.network, &seed)?;
         let identity = LocalIdentity::open(&cloud_dir, &seed, &settings, &options, now)?;
+        let secrets = LocalSecrets::open(&cloud_dir)?;
         Ok(Self {
             dir,
             settings,
@@ -138,6 +145,7 @@ impl LocalCloud {
             identity: Arc::new(identity),
             network: Arc::new(network),
             authority: Arc::new(authority),
+            secrets: Arc::new(secrets),
         })
     }
 
@@ -151,6 +159,10 @@ impl LocalCloud {
 
     pub fn cert_issuer(&self) -> Arc<dyn CertIssuer> {
         self.authority.clone()
+    }
+
+    pub fn secrets(&self) -> Arc<dyn Secrets> {
+        self.secrets.clone()
     }
 
     /// Amphorae as processes `exe amphora --dir … --bind …`. Takes over those that run already. One such value at a
@@ -167,6 +179,11 @@ impl LocalCloud {
     /// Neutron v2.0; mount it with `nest_service` at [`NETWORK_PATH`].
     pub fn network_router(&self) -> Router {
         network::router(self.network.clone(), self.identity.clone())
+    }
+
+    /// Barbican v1; mount it with `nest_service` at [`SECRETS_PATH`].
+    pub fn secrets_router(&self) -> Router {
+        secrets::router(self.secrets.clone(), self.identity.clone())
     }
 
     /// Writes `clouds.yaml` (mode 0600, clouds `admin` and `demo`) into the state directory and answers its path.

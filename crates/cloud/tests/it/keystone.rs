@@ -141,6 +141,7 @@ async fn a_token_says_who_where_and_what() {
         [
             "identity http://cloud.example:9876/identity",
             "network http://cloud.example:9876/networking",
+            "key-manager http://cloud.example:9876/key-manager",
             "load-balancer http://cloud.example:9876/load-balancer",
         ]
     );

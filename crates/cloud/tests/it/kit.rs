@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
-use octavia_cloud::local::{IDENTITY_PATH, LocalCloud, LocalOptions, NETWORK_PATH, OpenError};
+use octavia_cloud::local::{IDENTITY_PATH, LocalCloud, LocalOptions, NETWORK_PATH, OpenError, SECRETS_PATH};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -40,7 +40,8 @@ impl Cloud {
         local.clouds_yaml("http://127.0.0.1:9876/identity").unwrap();
         let router = Router::new()
             .nest_service(IDENTITY_PATH, local.identity_router())
-            .nest_service(NETWORK_PATH, local.network_router());
+            .nest_service(NETWORK_PATH, local.network_router())
+            .nest_service(SECRETS_PATH, local.secrets_router());
         Self { dir, local, router }
     }
 
@@ -75,7 +76,12 @@ impl Cloud {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
-        let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
+        let body = match serde_json::from_slice(&body) {
+            Ok(document) => document,
+            Err(_) if body.is_empty() => Value::Null,
+            // A payload.
+            Err(_) => String::from_utf8_lossy(&body).into(),
+        };
         Answer { status: parts.status.as_u16(), headers: parts.headers, body }
     }
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests an unwrap is an assertion")]
 
+mod barbican;
+mod barbican_client;
 mod cert;
 mod compute;
 mod directory;

@@ -16,6 +16,7 @@ mod operator;
 mod ports;
 mod quickstart;
 mod sdk;
+mod secrets;
 mod survival;
 mod traffic;
 mod world;

@@ -1,9 +1,9 @@
-//! The service catalogue: three services, each at the host that the client itself used.
+//! The service catalogue: four services, each at the host that the client itself used.
 
 use serde_json::{Value, json};
 
 use crate::local::seed::Seed;
-use crate::local::{IDENTITY_PATH, LOAD_BALANCER_PATH, NETWORK_PATH, REGION};
+use crate::local::{IDENTITY_PATH, LOAD_BALANCER_PATH, NETWORK_PATH, REGION, SECRETS_PATH};
 
 const INTERFACES: &[&str] = &["public", "internal", "admin"];
 
@@ -35,6 +35,7 @@ impl Catalog {
             services: vec![
                 service("identity", "keystone", IDENTITY_PATH),
                 service("network", "neutron", NETWORK_PATH),
+                service("key-manager", "barbican", SECRETS_PATH),
                 service("load-balancer", "octavia", LOAD_BALANCER_PATH),
             ],
         }

@@ -9,6 +9,7 @@ use octavia_model::{LoadBalancerId, NetworkId, PortId, SubnetId};
 use serde::{Deserialize, Serialize};
 
 use crate::local::seed::Seed;
+use crate::local::time;
 use crate::{CloudError, NetworkInfo, PortInfo, SubnetInfo, VipPort, VipRequest};
 
 /// A network with its one subnet. Both are shared by all projects.
@@ -443,20 +444,6 @@ const DEVICE_OWNER: &str = "Octavia";
 
 fn device_id(load_balancer: LoadBalancerId) -> String {
     format!("lb-{load_balancer}")
-}
-
-/// Times in files, as RFC 3339 text.
-mod time {
-    use jiff::Timestamp;
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(time)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,62 @@
+//! A keeper of a few secrets, each at an id of its own.
+
+use async_trait::async_trait;
+use octavia_cloud::suite::TlsMaterial;
+use octavia_cloud::{CloudError, Consumer, Container, Payload, Reader, SecretError, SecretRef, Secrets};
+
+pub(crate) const BUNDLE: &str = "55555555-5555-4555-8555-555555555551";
+pub(crate) const AUTHORITY: &str = "55555555-5555-4555-8555-555555555552";
+pub(crate) const CRL: &str = "55555555-5555-4555-8555-555555555553";
+pub(crate) const FOREIGN_CRL: &str = "55555555-5555-4555-8555-555555555554";
+/// Text that is nothing of the kind.
+pub(crate) const PLAIN: &str = "55555555-5555-4555-8555-555555555555";
+pub(crate) const MISMATCHED: &str = "55555555-5555-4555-8555-555555555556";
+pub(crate) const FORBIDDEN: &str = "55555555-5555-4555-8555-555555555557";
+/// Asking for it fails.
+pub(crate) const AWAY: &str = "55555555-5555-4555-8555-555555555558";
+
+pub(crate) fn reference(id: &str) -> String {
+    format!("http://secrets.test/v1/secrets/{id}")
+}
+
+#[derive(Debug)]
+pub(crate) struct FakeSecrets(TlsMaterial);
+
+impl FakeSecrets {
+    pub(crate) fn new() -> Self {
+        Self(TlsMaterial::new())
+    }
+}
+
+#[async_trait]
+impl Secrets for FakeSecrets {
+    async fn payload_fetch(&self, secret: &SecretRef, reader: Reader<'_>) -> Result<Payload, SecretError> {
+        let Reader::Caller(context, Some(token)) = reader else { panic!("the API asks for its callers") };
+        assert!(token.contains('@'), "with the caller's token");
+        let Self(material) = self;
+        let text = match secret.id.to_string().as_str() {
+            BUNDLE => material.everything(),
+            AUTHORITY => material.authority.clone(),
+            CRL => material.crl.clone(),
+            FOREIGN_CRL => material.foreign_crl.clone(),
+            PLAIN => "open sesame".to_owned(),
+            MISMATCHED => format!("{}{}", material.certificate, material.other_key),
+            FORBIDDEN => return Err(SecretError::forbidden(&context.user_id, secret)),
+            AWAY => return Err(CloudError::unavailable("connection refused").into()),
+            _ => return Err(SecretError::not_found(secret)),
+        };
+        Ok(Payload::new(text.into_bytes()))
+    }
+
+    async fn container_fetch(&self, container: &SecretRef, _: Reader<'_>) -> Result<Container, SecretError> {
+        Err(SecretError::not_found(container))
+    }
+
+    async fn consumer_register(&self, _: &SecretRef, _: Consumer) -> Result<(), SecretError> {
+        Ok(())
+    }
+
+    async fn consumer_unregister(&self, _: &SecretRef, _: Consumer) -> Result<(), SecretError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,291 @@
+//! Secrets that users keep elsewhere and refer to: certificates with their keys, authorities, revocation lists.
+
+use async_trait::async_trait;
+use octavia_model::Blame;
+use octavia_tls::{CaBundle, Crls, Parts, TlsBundle, TlsError};
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::{CloudError, RequestContext};
+
+/// Bytes of one secret; zeroed when they go.
+pub type Payload = Zeroizing<Vec<u8>>;
+
+/// The service that keeps secrets (Barbican; the embedded vault).
+///
+/// A reference is the URL of a secret or of a container. What to ask is up to the implementation; what to make of the
+/// answers is here, the same for all.
+#[async_trait]
+pub trait Secrets: Send + Sync + std::fmt::Debug {
+    /// The content of a secret.
+    async fn payload_fetch(&self, secret: &SecretRef, reader: Reader<'_>) -> Result<Payload, SecretError>;
+
+    /// What a container refers to.
+    async fn container_fetch(
+        &self,
+        container: &SecretRef,
+        reader: Reader<'_>,
+    ) -> Result<Container, SecretError>;
+
+    /// Notes that something uses it, for the eyes of who wants to delete it. Twice is once.
+    async fn consumer_register(&self, used: &SecretRef, consumer: Consumer) -> Result<(), SecretError>;
+
+    /// Absent is fine, also when what was used is gone.
+    async fn consumer_unregister(&self, used: &SecretRef, consumer: Consumer) -> Result<(), SecretError>;
+
+    /// Certificate, chain and key behind a reference: a secret with PKCS#12 (or PEM) in it, or a container of
+    /// certificate, private key, intermediates and passphrase.
+    async fn bundle_fetch(&self, reference: &str, reader: Reader<'_>) -> Result<TlsBundle, SecretError> {
+        let reference = SecretRef::parse(reference)?;
+        if reference.kind == RefKind::Secret {
+            let payload = self.payload_fetch(&reference, reader).await?;
+            return parse(move || TlsBundle::from_one(&payload)).await;
+        }
+        let container = self.container_fetch(&reference, reader).await?;
+        if container.kind != "certificate" {
+            return Err(SecretError::ContainerType(container.kind));
+        }
+        let mut payloads: [Option<Payload>; PARTS.len()] = Default::default();
+        let mut forbidden: Option<Forbidden> = None;
+        for (part, payload) in PARTS.iter().zip(&mut payloads) {
+            let Some(secret) = container.secret(part) else { continue };
+            match self.payload_fetch(secret, reader).await {
+                Ok(bytes) => *payload = Some(bytes),
+                // All at once, so that the owner hears of each.
+                Err(SecretError::Forbidden(found)) => match &mut forbidden {
+                    Some(all) => all.references.extend(found.references),
+                    None => forbidden = Some(found),
+                },
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(forbidden) = forbidden {
+            return Err(SecretError::Forbidden(forbidden));
+        }
+        let [certificate, private_key, intermediates, passphrase] = payloads;
+        let certificate = certificate.ok_or(SecretError::Incomplete("certificate"))?;
+        let private_key = private_key.ok_or(SecretError::Incomplete("private_key"))?;
+        parse(move || {
+            TlsBundle::from_parts(&Parts {
+                certificate: &certificate,
+                private_key: &private_key,
+                intermediates: intermediates.as_ref().map(|bytes| bytes.as_slice()),
+                passphrase: passphrase.as_ref().map(|bytes| bytes.as_slice()),
+            })
+        })
+        .await
+    }
+
+    /// Certificates of authorities: a secret with PEM (or DER) in it.
+    async fn ca_fetch(&self, reference: &str, reader: Reader<'_>) -> Result<CaBundle, SecretError> {
+        let payload = self.payload_fetch(&SecretRef::parse_secret(reference)?, reader).await?;
+        parse(move || CaBundle::read(&payload)).await
+    }
+
+    /// Certificate revocation lists: a secret with PEM (or DER) in it.
+    async fn crl_fetch(&self, reference: &str, reader: Reader<'_>) -> Result<Crls, SecretError> {
+        let payload = self.payload_fetch(&SecretRef::parse_secret(reference)?, reader).await?;
+        parse(move || Crls::read(&payload)).await
+    }
+}
+
+/// Parts of a container, as the original names them.
+const PARTS: [&str; 4] = ["certificate", "private_key", "intermediates", "private_key_passphrase"];
+
+/// Opening keys takes a processor's time and, by intention of who encrypted them, memory: one at a time.
+static PARSING: Semaphore = Semaphore::const_new(1);
+
+async fn parse<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, TlsError> + Send + 'static,
+) -> Result<T, SecretError> {
+    let permit = PARSING.acquire().await.map_err(|_| CloudError::internal("secrets are no longer read"))?;
+    #[expect(clippy::disallowed_methods, reason = "bounded by the semaphore")]
+    let task = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        work()
+    });
+    match task.await {
+        Ok(result) => result.map_err(SecretError::Content),
+        Err(_) => Err(CloudError::internal("the reader of certificates failed").into()),
+    }
+}
+
+/// For whom something is read.
+#[derive(Clone, Copy)]
+pub enum Reader<'a> {
+    /// A caller of the API: what the caller may not read, the caller may not have us use. With the token, if there is
+    /// one, by which a service elsewhere knows the caller.
+    Caller(&'a RequestContext, Option<&'a str>),
+    /// The service itself, for what a caller who might read it has named before.
+    Service,
+}
+
+impl std::fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Caller(context, _) => write!(f, "Caller({})", context.user_id),
+            Self::Service => f.write_str("Service"),
+        }
+    }
+}
+
+/// Where a secret or a container is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretRef {
+    pub kind: RefKind,
+    pub id: Uuid,
+    /// As the user wrote it.
+    pub text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefKind {
+    Secret,
+    Container,
+}
+
+impl SecretRef {
+    /// `…/v1/secrets/UUID` or `…/v1/containers/UUID`. Which host it names makes no difference: the one that we know is
+    /// asked, and no other.
+    pub fn parse(text: &str) -> Result<Self, SecretError> {
+        let mut parts = text.trim_end_matches('/').rsplit('/');
+        let id = parts.next().and_then(|id| Uuid::try_parse(id).ok());
+        let kind = match parts.next() {
+            Some("secrets") => Some(RefKind::Secret),
+            Some("containers") => Some(RefKind::Container),
+            _ => None,
+        };
+        match (kind, id) {
+            (Some(kind), Some(id)) => Ok(Self { kind, id, text: text.to_owned() }),
+            _ => Err(SecretError::Malformed),
+        }
+    }
+
+    fn parse_secret(text: &str) -> Result<Self, SecretError> {
+        let reference = Self::parse(text)?;
+        if reference.kind == RefKind::Secret { Ok(reference) } else { Err(SecretError::NoSecret) }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    /// `generic`, `rsa` or `certificate`.
+    pub kind: String,
+    /// Name of the part, and where it is.
+    pub secrets: Vec<(String, SecretRef)>,
+}
+
+impl Container {
+    fn secret(&self, part: &str) -> Option<&SecretRef> {
+        self.secrets.iter().find(|(name, _)| name == part).map(|(_, secret)| secret)
+    }
+}
+
+/// Who uses a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Consumer {
+    /// `listeners` or `pools`.
+    pub resource: &'static str,
+    pub id: Uuid,
+}
+
+impl Consumer {
+    /// The name of the service in the lists of consumers.
+    pub const SERVICE: &'static str = "octavia";
+
+    /// The same as an URL, which is how consumers of containers are told.
+    pub fn url(&self) -> String {
+        format!("lbaas://{}/{}", self.resource, self.id)
+    }
+}
+
+/// Why there is nothing to use. No byte of a secret is in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    #[error(
+        "It is no reference: the URL of a secret or a container is expected, …/v1/secrets/ID or …/v1/containers/ID."
+    )]
+    Malformed,
+    #[error("It refers to a container; the URL of a secret is expected, …/v1/secrets/ID.")]
+    NoSecret,
+    #[error("There is no {0}; was it deleted, or has it expired?")]
+    NotFound(String),
+    #[error("{0}")]
+    Forbidden(Forbidden),
+    #[error("The secret {0} has no payload yet.")]
+    NoPayload(String),
+    #[error("The container is of type {0}; one of type certificate is expected.")]
+    ContainerType(String),
+    #[error("The container has no {0}.")]
+    Incomplete(&'static str),
+    #[error("{0}")]
+    Content(TlsError),
+    #[error("{0}")]
+    Cloud(#[from] CloudError),
+}
+
+impl SecretError {
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::Cloud(error) => error.blame,
+            _ => Blame::Caller,
+        }
+    }
+
+    pub fn not_found(reference: &SecretRef) -> Self {
+        let what = match reference.kind {
+            RefKind::Secret => "secret",
+            RefKind::Container => "container",
+        };
+        Self::NotFound(format!("{what} {}", reference.id))
+    }
+
+    pub fn forbidden(user: &str, reference: &SecretRef) -> Self {
+        Self::Forbidden(Forbidden { user: user.to_owned(), references: vec![reference.text.clone()] })
+    }
+}
+
+/// A user without the right to read something, and who it is that needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forbidden {
+    pub user: String,
+    pub references: Vec<String>,
+}
+
+impl std::fmt::Display for Forbidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "User {} may not read it. Its owner can allow that:", self.user)?;
+        for (at, reference) in self.references.iter().enumerate() {
+            let before = if at == 0 { "" } else { ";" };
+            write!(
+                f,
+                "{before} openstack acl user add --user {} --operation-type read {reference}",
+                self.user
+            )?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_read() {
+        let id = "2b1d9b9e-9b9a-4d5e-8a77-94a5d6a1e1f3";
+        for (text, expected) in [
+            (format!("http://cloud.example/key-manager/v1/secrets/{id}"), Ok(RefKind::Secret)),
+            (format!("https://[::1]:9311/v1/containers/{id}/"), Ok(RefKind::Container)),
+            (format!("secrets/{id}"), Ok(RefKind::Secret)),
+            (id.to_owned(), Err(SecretError::Malformed)),
+            (format!("http://cloud.example/v1/orders/{id}"), Err(SecretError::Malformed)),
+            (format!("http://cloud.example/v1/secrets/{id}/payload"), Err(SecretError::Malformed)),
+            ("http://cloud.example/v1/secrets/../containers".to_owned(), Err(SecretError::Malformed)),
+            (String::new(), Err(SecretError::Malformed)),
+        ] {
+            assert_eq!(SecretRef::parse(&text).map(|reference| reference.kind), expected, "{text}");
+        }
+    }
+}
