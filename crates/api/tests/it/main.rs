@@ -15,5 +15,6 @@ mod pending;
 mod quotas;
 mod refused;
 mod resources;
+mod schema;
 mod transport;
 mod world;

@@ -7,6 +7,7 @@ use std::process::Command;
 use octavia_model::{Amphora, AmphoraId, AmphoraRole};
 use serde_json::{Value, json};
 
+use crate::schema;
 use crate::world::{ABSENT, ADMIN, MEMBER, Reply, SUBNET, World};
 
 /// A world whose every answer is held against the document.
@@ -51,11 +52,7 @@ impl Checked {
         } else {
             let mut schema = schema.clone();
             close(&mut schema);
-            schema["components"] = self.document["components"].clone();
-            let validator =
-                jsonschema::options().should_validate_formats(true).build(&schema).expect("a schema");
-            let errors: Vec<String> =
-                validator.iter_errors(&reply.body).map(|e| format!("{}: {e}", e.instance_path())).collect();
+            let errors = schema::errors(&self.document, &schema, &reply.body);
             assert!(errors.is_empty(), "{what}\n{}", errors.join("\n"));
         }
         if reply.status < 300 {
