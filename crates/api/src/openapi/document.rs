@@ -316,11 +316,27 @@ fn list_parameters(resource: &Resource) -> Vec<Value> {
         return parameters;
     }
     let keys = resource.sort_keys().join("|");
-    let sort = format!("^({keys})(:(asc|desc))?(,({keys})(:(asc|desc))?)*$");
+    if !keys.is_empty() {
+        let sort = format!("^({keys})(:(asc|desc))?(,({keys})(:(asc|desc))?)*$");
+        parameters.extend([
+            query(
+                "sort",
+                "Keys in order of weight, each with `:asc` or `:desc` behind it.",
+                json!({ "type": "string", "pattern": sort }),
+            ),
+            query(
+                "sort_key",
+                "The older way: keys, separated by commas; not used beside `sort`.",
+                json!({ "type": "string", "pattern": format!("^({keys})(,({keys}))*$") }),
+            ),
+            query(
+                "sort_dir",
+                "The directions of `sort_key`.",
+                json!({ "type": "string", "pattern": "^(asc|desc)(,(asc|desc))*$" }),
+            ),
+        ]);
+    }
     parameters.extend([
-        query("sort", "Keys in order of weight, each with `:asc` or `:desc` behind it.", json!({ "type": "string", "pattern": sort })),
-        query("sort_key", "The older way: keys, separated by commas; not used beside `sort`.", json!({ "type": "string", "pattern": format!("^({keys})(,({keys}))*$") })),
-        query("sort_dir", "The directions of `sort_key`.", json!({ "type": "string", "pattern": "^(asc|desc)(,(asc|desc))*$" })),
         query(
             "limit",
             "How many at most; `infinite` and what is below 1 mean as many as the service allows.",

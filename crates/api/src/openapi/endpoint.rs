@@ -57,7 +57,6 @@ const AMPHORA_STATE: Faults = &[(409, "The amphora is not in ERROR.")];
 const TAKEN: Faults = &[(409, "The name is taken.")];
 const IN_USE: Faults = &[(409, "It is in use.")];
 const OPTION: Faults = &[(501, "The provider does not support what is asked for.")];
-const ACTION: Faults = &[(501, "The provider does not support this.")];
 
 macro_rules! descriptions {
     ($($method:ident $path:literal $id:ident $resource:ident $shape:ident $($faults:ident)*;)+) => {
@@ -81,7 +80,8 @@ descriptions! {
     GET    "loadbalancers/{id}/status"   load_balancer_status   LOAD_BALANCER StatusTree NOT_FOUND;
     GET    "loadbalancers/{id}/statuses" load_balancer_statuses LOAD_BALANCER StatusTree NOT_FOUND;
     GET    "loadbalancers/{id}/stats"    load_balancer_stats    LOAD_BALANCER Statistics NOT_FOUND;
-    PUT    "loadbalancers/{id}/failover" load_balancer_failover LOAD_BALANCER Action NOT_FOUND ROOT_STATE ACTION;
+    PUT    "loadbalancers/{id}/failover" load_balancer_failover LOAD_BALANCER Action NOT_FOUND ROOT_STATE;
+    GET    "loadbalancers/{id}/operations" load_balancer_operations OPERATION List NOT_FOUND;
 
     GET    "listeners"            listener_list   LISTENER List;
     POST   "listeners"            listener_create LISTENER Create NO_REFERRED STATE OPTION;
@@ -159,10 +159,10 @@ descriptions! {
 
     GET    "amphorae"               amphora_list     AMPHORA List;
     GET    "amphorae/{id}"          amphora_show     AMPHORA Show NOT_FOUND;
-    DELETE "amphorae/{id}"          amphora_delete   AMPHORA Delete NOT_FOUND AMPHORA_STATE ACTION;
-    GET    "amphorae/{id}/stats"    amphora_stats    AMPHORA AmphoraStatistics NOT_FOUND ACTION;
-    PUT    "amphorae/{id}/config"   amphora_config   AMPHORA Action NOT_FOUND ACTION;
-    PUT    "amphorae/{id}/failover" amphora_failover AMPHORA Action NOT_FOUND BUSY ACTION;
+    DELETE "amphorae/{id}"          amphora_delete   AMPHORA Delete NOT_FOUND AMPHORA_STATE;
+    GET    "amphorae/{id}/stats"    amphora_stats    AMPHORA AmphoraStatistics NOT_FOUND;
+    PUT    "amphorae/{id}/config"   amphora_config   AMPHORA Action NOT_FOUND;
+    PUT    "amphorae/{id}/failover" amphora_failover AMPHORA Action NOT_FOUND BUSY;
 }
 
 impl Description {
@@ -196,7 +196,7 @@ impl Description {
             }
             Shape::Batch => "Replace the members of a pool".to_owned(),
             Shape::Action if self.path.ends_with("config") => {
-                "Have an amphora read its configuration again".to_owned()
+                "Push an amphora its configuration again".to_owned()
             }
             Shape::Action => format!("Replace the amphorae behind {article} {noun}"),
             Shape::QuotaDelete => "Go back to the configured limits".to_owned(),

@@ -199,6 +199,7 @@ async fn openapi_describes_every_answer() {
             format!("loadbalancers/{lb}/status"),
             format!("loadbalancers/{lb}/statuses"),
             format!("loadbalancers/{lb}/stats"),
+            format!("loadbalancers/{lb}/operations"),
             format!("listeners/{listener}"),
             format!("listeners/{listener}/stats"),
             format!("pools/{pool}"),

@@ -156,13 +156,16 @@ async fn bodies_say_that_they_are_json() {
 #[tokio::test]
 async fn error_shapes() {
     let world = World::new().await;
+    let lb = world.load_balancer(MEMBER, json!({})).await;
     let main = world.call_as(MEMBER, "GET", "loadbalancers/x", None).await;
     assert_eq!(
         main.body,
         json!({ "faultcode": "Client", "faultstring": "Load Balancer x not found.", "debuginfo": null })
     );
-    let server = world.call_as("admin@own", "PUT", "/v2/octavia/amphorae/x/config", None).await;
-    assert_eq!(server.body["faultcode"], "Server");
+    let udp =
+        json!({ "listener": { "loadbalancer_id": lb.to_string(), "protocol": "UDP", "protocol_port": 53 } });
+    let server = world.call_as(MEMBER, "POST", "listeners", Some(&udp.to_string())).await;
+    assert_eq!((server.status, &server.body["faultcode"]), (501, &json!("Server")));
     let path = world.call_as(MEMBER, "GET", "nothing", None).await;
     assert_eq!(path.body, json!({ "code": 404, "title": "Not Found", "description": "" }));
     let parent = world.call_as(MEMBER, "GET", "pools/x/members", None).await;

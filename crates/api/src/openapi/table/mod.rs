@@ -9,6 +9,7 @@ mod l7;
 mod listener;
 mod load_balancer;
 mod member;
+mod operation;
 mod pool;
 mod provider;
 mod quota;
@@ -22,6 +23,7 @@ pub(super) use l7::{L7_POLICY, L7_RULE};
 pub(super) use listener::LISTENER;
 pub(super) use load_balancer::LOAD_BALANCER;
 pub(super) use member::MEMBER;
+pub(super) use operation::OPERATION;
 pub(super) use pool::POOL;
 pub(super) use provider::{AVAILABILITY_ZONE_CAPABILITY, FLAVOR_CAPABILITY, PROVIDER};
 pub(super) use quota::QUOTA;
@@ -44,6 +46,7 @@ pub(super) const RESOURCES: &[&Resource] = &[
     &AVAILABILITY_ZONE,
     &AVAILABILITY_ZONE_PROFILE,
     &AMPHORA,
+    &OPERATION,
 ];
 
 // Sentences that several resources share.

@@ -1,0 +1,29 @@
+use super::*;
+use crate::openapi::attribute::{Filters, attributes};
+
+pub(in crate::openapi) const OPERATION: Resource = Resource {
+    schema: "Operation",
+    noun: "operation",
+    plural: "operations",
+    page: "operation",
+    root: "operation",
+    list: "operations",
+    links: Some("operations_links"),
+    filters: Filters::Named(&[]),
+    one_of: &[],
+    about: "What a worker did or is doing for a load balancer. Not in the original.",
+    examples: &[
+        ("What is done for a load balancer", "octavia lb operations web"),
+        ("With curl", r#"curl -H "X-Auth-Token: $TOKEN" $URL/v2/lbaas/loadbalancers/$ID/operations"#),
+    ],
+    attributes: attributes! {
+        "id", Uuid, No No No Yes, 0, ID;
+        "kind", Text(0), No No No Yes, 0, "The step that is taken.";
+        "amphora_id", Uuid, No No No Null, 0, "The amphora it is taken for.";
+        "generation", Integer(0, MOST), No No No Yes, 0, "The version of the desired state it is taken for.";
+        "worker_id", Uuid, No No No Yes, 0, "The worker that takes it.";
+        "started_at", Time, No No No Yes, 0, "When it began.";
+        "finished_at", Time, No No No Null, 0, "When it ended; null while it is under way, or when its worker died.";
+        "error", Text(0), No No No Null, 0, "What it failed with.";
+    },
+};
