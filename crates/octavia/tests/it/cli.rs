@@ -208,3 +208,32 @@ async fn policies_and_rules_of_layer_7() -> Result<()> {
     ensure!(cli.json("l7policy list")?.as_array().is_some_and(Vec::is_empty));
     Ok(())
 }
+
+/// All commands of the plugin, with the answers they are to give; and the page that says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command() -> Result<()> {
+    let world = World::start_noop().await?;
+    let cases = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/commands.txt");
+    let judge = |option: Option<&str>| {
+        let python = venv_program("python")?;
+        let mut command = cloud_command(&python, &world.product);
+        command.env("OS_CLOUD", "admin").arg(cases.replace(".txt", ".py")).arg(cases).args(option);
+        command.output().context("python")
+    };
+    let judged = judge(None)?;
+    let said = String::from_utf8_lossy(&judged.stdout).into_owned();
+    let trouble = String::from_utf8_lossy(&judged.stderr).into_owned();
+    eprintln!("{said}");
+    ensure!(judged.status.success(), "{said}{trouble}");
+
+    let table = String::from_utf8(judge(Some("--table"))?.stdout)?;
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/commands.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(page, &table)?;
+    }
+    ensure!(
+        std::fs::read_to_string(page)? == table,
+        "docs/commands.md is old: run this test with UPDATE_DOCS=1"
+    );
+    Ok(())
+}

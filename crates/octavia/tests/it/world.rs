@@ -39,6 +39,14 @@ impl World {
         Self::start_with(dir, options).await
     }
 
+    /// With a network where everything is there, and nothing behind it.
+    pub(crate) async fn start_noop() -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("octavia-it-").tempdir()?;
+        let mut options = AllInOneOptions::new(binary(), dir.path().join("state"))?;
+        options.arguments = ["--network", "noop"].map(Into::into).to_vec();
+        Self::start_with(dir, options).await
+    }
+
     pub(crate) async fn start_with(dir: TempDir, options: AllInOneOptions) -> Result<Self> {
         let product = AllInOne::start(options).await?;
         let rest = product.rest("demo").await?;
