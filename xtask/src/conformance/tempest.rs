@@ -19,8 +19,8 @@ pub(crate) struct Arguments {
     /// Tests at a time
     #[arg(long, default_value_t = 2)]
     concurrency: u32,
-    /// Which roles the tests are to use: those of load balancing, or Keystone's own
-    #[arg(long, value_enum, default_value_t = Roles::Advanced)]
+    /// Which roles the tests use: Keystone's own, or those of load balancing, which alone give nothing by default
+    #[arg(long, value_enum, default_value_t = Roles::Default)]
     roles: Roles,
     /// Use this program instead of building `octavia`
     #[arg(long)]
