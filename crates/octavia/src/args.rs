@@ -28,6 +28,9 @@ pub(crate) enum Command {
     /// Who may do what: get a sample of the rules, ask them
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// The database, while no service uses it
+    #[command(subcommand)]
+    Db(DbCommand),
     /// The agent of one amphora (started by the compute driver)
     Amphora(AmphoraOptions),
     /// The data plane: supervised by an agent, or alone with --spec
@@ -110,6 +113,23 @@ pub(crate) enum PolicyCommand {
     Sample,
     /// Say whether a caller is allowed to do something, and why; fails if not
     Check(PolicyCheck),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DbCommand {
+    /// Copy everything into an empty database, of the same kind or another, and compare it row by row
+    Copy(DbCopy),
+}
+
+/// Stop the services first: what they write meanwhile is not copied. The new database has everything or nothing.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct DbCopy {
+    /// sqlite:///FILE, postgres://USER:PASSWORD@HOST/NAME or mysql://USER:PASSWORD@HOST/NAME
+    #[arg(long, value_name = "URL", env = "OCTAVIA_COPY_FROM", hide_env_values = true)]
+    pub(crate) from: String,
+    /// Where to; a file is made if it is not there, tables always
+    #[arg(long, value_name = "URL", env = "OCTAVIA_COPY_TO", hide_env_values = true)]
+    pub(crate) to: String,
 }
 
 #[derive(Debug, Clone, clap::Args)]

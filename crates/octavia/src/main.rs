@@ -6,6 +6,7 @@ mod all_in_one;
 mod args;
 mod audit;
 mod config;
+mod db;
 mod demo;
 mod logging;
 mod metrics;
@@ -54,6 +55,7 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         Command::Config(command) => config::run(command),
         Command::Policy(command) => policy::run(command),
+        Command::Db(command) => multi_threaded(db::run(command)),
         Command::Amphora(options) => amphora(options),
         Command::Proxy(options) => proxy(options),
         Command::Client(command) => tokio::runtime::Builder::new_current_thread()

@@ -309,7 +309,7 @@ impl Reader<'_> {
 
 /// A URL for the store, of one that SQLAlchemy takes: that names the Python driver, too, and a path without or with a
 /// fourth slash is relative or absolute.
-fn database_url(url: &str) -> Result<String, &'static str> {
+pub(crate) fn database_url(url: &str) -> Result<String, &'static str> {
     let (scheme, rest) =
         url.split_once("://").ok_or("not a URL; allowed: SCHEME://USER:PASSWORD@HOST/DATABASE")?;
     match scheme.split('+').next().unwrap_or_default() {

@@ -34,6 +34,9 @@ const MEDIAN_MAX: Duration = Duration::from_millis(500);
 const BURST_MAX: Duration = Duration::from_secs(15);
 const MEMORY_MAX: u64 = 24 << 20;
 
+/// A load balancer that nobody changed or used for so long is idle.
+const IDLE_AFTER: Duration = Duration::from_secs(5);
+
 /// Longer than this is a failure, not a slow run.
 const LIMIT: Duration = Duration::from_secs(60);
 const PORT: u16 = 8080;
@@ -93,20 +96,21 @@ async fn measure(arguments: &Arguments, binary: PathBuf) -> Result<()> {
     for (id, _) in &created {
         bench.rest.lb_active(id, LIMIT).await?;
     }
+    let busy = memory_of_each(&product, created.len())?;
+    // Both processes give back what only starting took, once nobody has asked them anything for a while.
+    tokio::time::sleep(IDLE_AFTER).await;
     let memory = memory_of_each(&product, created.len())?;
-    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    let median_of = |value: fn(&Memory) -> u64| {
-        median(&memory.iter().map(|memory| mib(value(memory))).collect::<Vec<_>>())
-    };
+    let median_of = |value: fn(&Memory) -> u64| median_mib(&memory, value);
     let rss_most = memory.iter().map(|memory| memory.rss).max().unwrap_or(0);
     println!(
         "memory of a load balancer (agent and proxy, idle): resident {:.1} MiB (most {:.1}; bound {} MiB), \
-         proportional {:.1} MiB, private {:.1} MiB",
+         proportional {:.1} MiB, private {:.1} MiB; resident just after its start {:.1} MiB",
         median_of(|memory| memory.rss),
         mib(rss_most),
         MEMORY_MAX >> 20,
         median_of(|memory| memory.pss),
-        median_of(|memory| memory.private)
+        median_of(|memory| memory.private),
+        median_mib(&busy, |memory| memory.rss)
     );
     let controller = product.controller_pid().context("the controller is gone")?;
     println!(
@@ -128,6 +132,7 @@ async fn measure(arguments: &Arguments, binary: PathBuf) -> Result<()> {
             "burst_s": burst.as_secs_f64(),
             "rss_bytes_median": median_of(|memory| memory.rss) * f64::from(1 << 20),
             "rss_bytes_most": rss_most,
+            "rss_bytes_median_just_started": median_mib(&busy, |memory| memory.rss) * f64::from(1 << 20),
             "pss_bytes_median": median_of(|memory| memory.pss) * f64::from(1 << 20),
         }),
     )?;
@@ -169,6 +174,14 @@ impl Bench {
 }
 
 /// The memory of every amphora: its agent and its proxy together.
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+fn median_mib(memory: &[Memory], value: fn(&Memory) -> u64) -> f64 {
+    median(&memory.iter().map(|memory| mib(value(memory))).collect::<Vec<_>>())
+}
+
 fn memory_of_each(product: &AllInOne, count: usize) -> Result<Vec<Memory>> {
     let agents = product.amphora_processes("amphora", None);
     let proxies = product.amphora_processes("proxy", None);

@@ -8,6 +8,7 @@
 mod access;
 mod cli;
 mod config;
+mod db;
 mod disk;
 mod failover;
 mod members;

@@ -3,13 +3,18 @@
 //! No dialect types: ids are `VARCHAR(36)` (PostgreSQL pads `CHAR`), times and all integers `BIGINT`, structures JSON in
 //! `TEXT`. Text is compared byte by byte everywhere.
 
+use std::fmt;
+
 use sea_orm_migration::prelude::{DbErr, DynIden, IntoIden, MigrationTrait, MigratorTrait, SchemaManager};
-use sea_orm_migration::sea_orm::DatabaseConnection;
+use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 
 mod m0001_first_light;
 mod m0002_quotas;
 mod m0003_failover;
 mod table;
+
+/// Where the names of applied migrations are.
+const TABLE: &str = "schema_migration";
 
 #[derive(Debug)]
 pub(crate) struct Migrator;
@@ -24,8 +29,53 @@ impl MigratorTrait for Migrator {
     }
 
     fn migration_table_name() -> DynIden {
-        "schema_migration".into_iden()
+        TABLE.into_iden()
     }
+}
+
+/// A database's schema beside this version's.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Schema {
+    Current,
+    /// There is none.
+    Absent,
+    /// These migrations were not applied.
+    Older(Vec<String>),
+    /// These migrations are not known here.
+    Newer(Vec<String>),
+}
+
+impl fmt::Display for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Current => f.write_str("the same"),
+            Self::Absent => f.write_str("it has none"),
+            Self::Older(missing) => write!(f, "it lacks {}", missing.join(", ")),
+            Self::Newer(unknown) => write!(f, "it has {}, of a newer version", unknown.join(", ")),
+        }
+    }
+}
+
+/// Looks, and changes nothing.
+pub(crate) async fn schema(db: &DatabaseConnection) -> Result<Schema, DbErr> {
+    db.ping().await?;
+    let sql = format!("SELECT version FROM {TABLE}");
+    let Ok(rows) = db.query_all_raw(Statement::from_string(db.get_database_backend(), sql)).await else {
+        // The database answers, but not to this: there is no such table.
+        return Ok(Schema::Absent);
+    };
+    let applied = rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<Vec<String>, _>>()?;
+    let known =
+        Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect::<Vec<_>>();
+    let missing = |from: &[String], of: &[String]| -> Vec<String> {
+        of.iter().filter(|name| !from.contains(name)).cloned().collect()
+    };
+    let (unknown, older) = (missing(&known, &applied), missing(&applied, &known));
+    Ok(match (unknown.is_empty(), older.is_empty()) {
+        (false, _) => Schema::Newer(unknown),
+        (true, false) => Schema::Older(older),
+        (true, true) => Schema::Current,
+    })
 }
 
 /// Every table that holds data, children before parents.

@@ -6,6 +6,7 @@
 mod catalogue;
 mod census;
 mod change;
+mod copy;
 mod crash;
 mod databases;
 mod failover;

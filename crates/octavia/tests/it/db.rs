@@ -1,0 +1,83 @@
+//! `octavia db`, as an operator uses it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use anyhow::{Result, ensure};
+use octavia_testkit::AllInOneOptions;
+use serde_json::json;
+
+use crate::world::{LIMIT, World, binary, origins, serving};
+
+fn copy(from: &str, to: &str) -> Result<Output> {
+    Ok(Command::new(binary()).args(["db", "copy", "--from", from, "--to", to]).output()?)
+}
+
+fn url(path: &Path) -> String {
+    format!("sqlite://{}", path.display())
+}
+
+fn said(output: &Output) -> String {
+    [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_goes_on_with_the_copy() -> Result<()> {
+    let dir = tempfile::Builder::new().prefix("octavia-it-").tempdir()?;
+    let [config, old, new]: [PathBuf; 3] =
+        ["octavia.conf", "old.db", "new.db"].map(|name| dir.path().join(name));
+    let use_database = |path: &Path| {
+        std::fs::write(&config, format!("[database]\nconnection = sqlite:///{}\n", path.display()))
+    };
+    use_database(&old)?;
+    let mut options = AllInOneOptions::new(binary(), dir.path().join("state"))?;
+    options.arguments = vec!["--config-file".into(), config.clone().into()];
+    let mut world = World::start_with(dir, options).await?;
+    let origins = origins(2)?;
+    let lb = world.http_lb("moved", &origins, None).await?;
+    world.product.stop(LIMIT).await?;
+
+    let done = copy(&url(&old), &url(&new))?;
+    ensure!(done.status.success(), "{}", said(&done));
+    ensure!(said(&done).contains("each was read again and is the same"), "{}", said(&done));
+    let again = copy(&url(&old), &url(&new))?;
+    ensure!(again.status.code() == Some(1), "{}", said(&again));
+    ensure!(said(&again).contains("is not empty"), "{}", said(&again));
+    std::fs::remove_file(&old)?;
+
+    use_database(&new)?;
+    world.product.restart().await?;
+    serving(lb.vip).await?;
+    let members = world.rest.get(&lb.members_path()).await?;
+    let member = members["members"][0]["id"].as_str().unwrap_or_default().to_owned();
+    let path = format!("{}/{member}", lb.members_path());
+    world.rest.put(&path, &json!({"member": {"weight": 7}})).await?;
+    world.rest.lb_active(&lb.id, LIMIT).await?;
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_copied_is_said() -> Result<()> {
+    let dir = tempfile::Builder::new().prefix("octavia-it-").tempdir()?;
+    let at = |name: &str| url(&dir.path().join(name));
+    std::fs::write(
+        dir.path().join("text.db"),
+        "no database, but long enough to be taken for one".repeat(99),
+    )?;
+    std::fs::write(dir.path().join("empty.db"), "")?;
+    for (from, to, wanted) in [
+        (at("none.db"), at("new.db"), "the database of --from cannot be used"),
+        (at("text.db"), at("new.db"), "file is not a database"),
+        (at("empty.db"), at("new.db"), "another schema than this version: it has none"),
+        ("oracle://u:QzX7@h/d".to_owned(), at("new.db"), "no such kind of database"),
+        ("u:QzX7@h".to_owned(), at("new.db"), "not a URL"),
+        (at("empty.db"), at("no/new.db"), "the database of --to cannot be used"),
+    ] {
+        let output = copy(&from, &to)?;
+        let said = said(&output);
+        ensure!(output.status.code() == Some(1), "{from} {to}: {said}");
+        ensure!(said.contains(wanted), "{from} {to}: {said}");
+        ensure!(!said.contains("QzX7"), "{from} {to}: {said}");
+    }
+    Ok(())
+}
