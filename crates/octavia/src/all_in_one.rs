@@ -130,7 +130,7 @@ impl AllInOne {
         });
         let app = Router::new()
             .nest_service(IDENTITY_PATH, cloud.identity_router())
-            .nest_service(NETWORK_PATH, cloud.network_router())
+            .nest(NETWORK_PATH, networking(cloud.network_router(), &api))
             .nest_service(SECRETS_PATH, cloud.secrets_router())
             .nest(LOAD_BALANCER_PATH, api.clone())
             .fallback_service(api);
@@ -203,6 +203,12 @@ impl Counters {
         self.worker.register(registry);
         self.health.register(registry);
     }
+}
+
+/// The embedded Neutron, which hands on what was its own service once, as its proxy plug-in did: clients of LBaaS v2
+/// look for load balancers there.
+fn networking(neutron: Router, api: &Router) -> Router {
+    Router::new().route_service("/v2.0/lbaas/{*path}", api.clone().into_service()).fallback_service(neutron)
 }
 
 /// The Keystone that is configured, or the embedded one.

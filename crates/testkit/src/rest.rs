@@ -93,8 +93,12 @@ impl Rest {
     }
 
     /// Calls the networking API: `path` begins with `/v2.0`.
+    pub async fn network_call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
+        self.call_endpoint(method, |session| format!("{}{path}", session.network), body).await
+    }
+
     pub async fn network_get(&self, path: &str) -> Result<Value> {
-        self.call_endpoint(Method::GET, |session| format!("{}{path}", session.network), None).await?.good()
+        self.network_call(Method::GET, path, None).await?.good()
     }
 
     async fn call_endpoint(
