@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use async_trait::async_trait;
-use octavia_model::{AmphoraId, LoadBalancerId};
+use octavia_model::{AmphoraId, LoadBalancerId, PortId};
 
 use crate::CloudError;
 
@@ -54,6 +54,8 @@ pub struct Server {
     pub state: ServerState,
     /// Where its agent's REST API listens, once known.
     pub agent: Option<SocketAddr>,
+    /// The port of its own address on the VIP's subnet, where it has one.
+    pub vip_subnet_port: Option<PortId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

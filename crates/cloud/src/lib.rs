@@ -12,6 +12,7 @@ mod compute;
 mod error;
 mod identity;
 pub mod local;
+mod material;
 mod network;
 mod noauth;
 mod noop;
@@ -25,7 +26,7 @@ pub use error::CloudError;
 pub use identity::{Identity, IdentityError, RequestContext, ServiceContext};
 pub use network::{Network, NetworkInfo, PortInfo, SubnetInfo, VipPort, VipRequest};
 pub use noauth::Noauth;
-pub use noop::{NoopCompute, NoopNetwork};
+pub use noop::{NoopCompute, NoopNetwork, NoopSecrets};
 pub use secrets::{
     Consumer, Container, Forbidden, Payload, Reader, RefKind, SecretError, SecretRef, Secrets,
 };

@@ -1,19 +1,21 @@
 //! A cloud where everything is there and nothing happens: for tests of clients of the API, which bring ids and
-//! addresses of their own. The original's `network_noop_driver` and `compute_noop_driver`.
+//! addresses of their own. The original's `network_noop_driver`, `compute_noop_driver` and `noop_cert_manager`.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use ipnet::{IpNet, Ipv4Net};
 use newtype_uuid::GenericUuid;
 use octavia_model::{AmphoraId, LoadBalancerId, NetworkId, PortId, SecurityGroupId, SubnetId};
+use octavia_tls::{CaBundle, Crls, TlsBundle, TlsError};
 use uuid::Uuid;
 
+use crate::material::TlsMaterial;
 use crate::{
-    CloudError, Compute, Network, NetworkInfo, PortInfo, Server, ServerRequest, ServerState, SubnetInfo,
-    VipPort, VipRequest,
+    CloudError, Compute, Consumer, Container, Network, NetworkInfo, Payload, PortInfo, Reader, SecretError,
+    SecretRef, Secrets, Server, ServerRequest, ServerState, SubnetInfo, VipPort, VipRequest,
 };
 
 /// 198.18.0.0/15, which RFC 2544 keeps for benchmarks: nobody is there.
@@ -123,6 +125,7 @@ impl Compute for NoopCompute {
             compute_id: Uuid::new_v4().to_string(),
             state: ServerState::Running,
             agent: Some(SocketAddr::new(address(id.into_untyped_uuid()), 9443)),
+            vip_subnet_port: Some(PortId::from_untyped_uuid(partner(id.into_untyped_uuid()))),
         };
         Ok(self.servers().entry(id).or_insert_with(made).clone())
     }
@@ -141,11 +144,123 @@ impl Compute for NoopCompute {
     }
 }
 
+/// What a reference leads to that leads nowhere: one certificate, its authority, and that one's list. What somebody did
+/// store is read as always, and judged.
+#[derive(Debug)]
+pub struct NoopSecrets {
+    stored: Arc<dyn Secrets>,
+    bundle: TlsBundle,
+    authority: CaBundle,
+    list: Crls,
+}
+
+impl NoopSecrets {
+    /// With a certificate made for it.
+    ///
+    /// # Errors
+    ///
+    /// If what was made cannot be read.
+    pub fn over(stored: Arc<dyn Secrets>) -> Result<Self, TlsError> {
+        let made = TlsMaterial::new();
+        Ok(Self {
+            stored,
+            bundle: TlsBundle::from_one(made.everything().as_bytes())?,
+            authority: CaBundle::read(made.authority.as_bytes())?,
+            list: Crls::read(made.crl.as_bytes())?,
+        })
+    }
+}
+
+fn or_made<T: Clone>(outcome: Result<T, SecretError>, made: &T) -> Result<T, SecretError> {
+    match outcome {
+        Err(SecretError::Malformed | SecretError::NotFound(_)) => Ok(made.clone()),
+        known => known,
+    }
+}
+
+#[async_trait]
+impl Secrets for NoopSecrets {
+    async fn payload_fetch(&self, secret: &SecretRef, reader: Reader<'_>) -> Result<Payload, SecretError> {
+        self.stored.payload_fetch(secret, reader).await
+    }
+
+    async fn container_fetch(&self, of: &SecretRef, reader: Reader<'_>) -> Result<Container, SecretError> {
+        self.stored.container_fetch(of, reader).await
+    }
+
+    async fn consumer_register(&self, used: &SecretRef, consumer: Consumer) -> Result<(), SecretError> {
+        or_made(self.stored.consumer_register(used, consumer).await, &())
+    }
+
+    async fn consumer_unregister(&self, used: &SecretRef, consumer: Consumer) -> Result<(), SecretError> {
+        self.stored.consumer_unregister(used, consumer).await
+    }
+
+    async fn bundle_fetch(&self, reference: &str, reader: Reader<'_>) -> Result<TlsBundle, SecretError> {
+        or_made(self.stored.bundle_fetch(reference, reader).await, &self.bundle)
+    }
+
+    async fn ca_fetch(&self, reference: &str, reader: Reader<'_>) -> Result<CaBundle, SecretError> {
+        or_made(self.stored.ca_fetch(reference, reader).await, &self.authority)
+    }
+
+    async fn crl_fetch(&self, reference: &str, reader: Reader<'_>) -> Result<Crls, SecretError> {
+        or_made(self.stored.crl_fetch(reference, reader).await, &self.list)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use octavia_model::ProjectId;
 
     use super::*;
+
+    /// Holds one secret, which is no certificate.
+    #[derive(Debug)]
+    struct One(Uuid);
+
+    #[async_trait]
+    impl Secrets for One {
+        async fn payload_fetch(&self, secret: &SecretRef, _: Reader<'_>) -> Result<Payload, SecretError> {
+            match secret.id == self.0 {
+                true => Ok(Payload::new(b"open sesame".to_vec())),
+                false => Err(SecretError::not_found(secret)),
+            }
+        }
+
+        async fn container_fetch(&self, of: &SecretRef, _: Reader<'_>) -> Result<Container, SecretError> {
+            Err(SecretError::not_found(of))
+        }
+
+        async fn consumer_register(&self, used: &SecretRef, _: Consumer) -> Result<(), SecretError> {
+            Err(SecretError::not_found(used))
+        }
+
+        async fn consumer_unregister(&self, _: &SecretRef, _: Consumer) -> Result<(), SecretError> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn every_reference_leads_somewhere() {
+        let stored = Uuid::new_v4();
+        let secrets = NoopSecrets::over(Arc::new(One(stored))).unwrap();
+        let reader = Reader::Service;
+        let nobody = Uuid::new_v4().to_string();
+        for reference in [nobody.clone(), format!("http://k/v1/containers/{nobody}"), "x".to_owned()] {
+            let bundle = secrets.bundle_fetch(&reference, reader).await.unwrap();
+            assert_eq!(bundle.names(), ["www.example.test"], "{reference}");
+        }
+        let authority = secrets.ca_fetch(&nobody, reader).await.unwrap();
+        let list = secrets.crl_fetch(&nobody, reader).await.unwrap();
+        assert_eq!(list.check_signed_by(&authority), Ok(()));
+        let used = SecretRef::parse(&format!("http://k/v1/secrets/{nobody}")).unwrap();
+        let consumer = Consumer { resource: "listeners", id: Uuid::new_v4() };
+        assert_eq!(secrets.consumer_register(&used, consumer).await, Ok(()));
+        let known = format!("http://k/v1/secrets/{stored}");
+        let refused = secrets.bundle_fetch(&known, reader).await;
+        assert!(matches!(refused, Err(SecretError::Content(_))), "what is stored is judged: {refused:?}");
+    }
 
     #[tokio::test]
     async fn servers_pass_the_suite() {

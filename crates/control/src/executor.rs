@@ -145,6 +145,7 @@ impl Executor<'_> {
             status: AmphoraStatus::Booting,
             compute_id: Some(server.compute_id),
             lb_network_ip: server.agent.map(|address| address.ip()).or(row.lb_network_ip),
+            vrrp_port_id: server.vip_subnet_port.or(row.vrrp_port_id),
             cert_expiration: Some(cert.expires_at),
             updated_at: Some(self.now()),
             ..row.clone()

@@ -170,7 +170,8 @@ impl WorldState {
 impl SimServer {
     pub fn show(&self, id: AmphoraId) -> Server {
         let agent = matches!(self.state, ServerState::Running).then_some(self.address);
-        Server { amphora_id: id, compute_id: self.compute_id.clone(), state: self.state, agent }
+        let compute_id = self.compute_id.clone();
+        Server { amphora_id: id, compute_id, state: self.state, agent, vip_subnet_port: None }
     }
 }
 

@@ -69,6 +69,7 @@ impl Facts {
             compute_id: format!("server of {id}"),
             state: server.state,
             agent: Some(address),
+            vip_subnet_port: None,
         })
     }
 

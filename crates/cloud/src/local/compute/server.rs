@@ -114,6 +114,7 @@ impl ServerDir {
             compute_id: self.amphora.to_string(),
             state,
             agent: self.address()?.map(|address| SocketAddr::from((address, AGENT_PORT))),
+            vip_subnet_port: None,
         }))
     }
 
