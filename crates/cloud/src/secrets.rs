@@ -47,7 +47,7 @@ pub trait Secrets: Send + Sync + std::fmt::Debug {
             return Err(SecretError::ContainerType(container.kind));
         }
         let mut payloads: [Option<Payload>; PARTS.len()] = Default::default();
-        let mut forbidden: Option<Forbidden> = None;
+        let mut forbidden = container.forbidden.clone();
         for (part, payload) in PARTS.iter().zip(&mut payloads) {
             let Some(secret) = container.secret(part) else { continue };
             match self.payload_fetch(secret, reader).await {
@@ -174,6 +174,8 @@ pub struct Container {
     pub kind: String,
     /// Name of the part, and where it is.
     pub secrets: Vec<(String, SecretRef)>,
+    /// Who lacks the right to read the container itself, although who asks for it has shown what is in it.
+    pub forbidden: Option<Forbidden>,
 }
 
 impl Container {
@@ -242,7 +244,7 @@ impl SecretError {
     }
 
     pub fn forbidden(user: &str, reference: &SecretRef) -> Self {
-        Self::Forbidden(Forbidden { user: user.to_owned(), references: vec![reference.text.clone()] })
+        Self::Forbidden(Forbidden::new(user, reference))
     }
 }
 
@@ -251,6 +253,12 @@ impl SecretError {
 pub struct Forbidden {
     pub user: String,
     pub references: Vec<String>,
+}
+
+impl Forbidden {
+    pub fn new(user: &str, reference: &SecretRef) -> Self {
+        Self { user: user.to_owned(), references: vec![reference.text.clone()] }
+    }
 }
 
 impl std::fmt::Display for Forbidden {

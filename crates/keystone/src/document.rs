@@ -6,6 +6,8 @@ use serde::Deserialize;
 
 use octavia_cloud::RequestContext;
 
+use super::catalogue::Catalogue;
+
 #[derive(Deserialize)]
 struct Document {
     token: Token,
@@ -25,7 +27,7 @@ struct Token {
     #[serde(default)]
     roles: Vec<Role>,
     #[serde(default)]
-    catalog: Vec<Service>,
+    catalog: Catalogue,
 }
 
 #[derive(Deserialize)]
@@ -54,25 +56,6 @@ struct Role {
     name: String,
 }
 
-#[derive(Deserialize)]
-struct Service {
-    #[serde(rename = "type", default)]
-    kind: String,
-    #[serde(default)]
-    endpoints: Vec<Endpoint>,
-}
-
-#[derive(Deserialize)]
-struct Endpoint {
-    #[serde(default)]
-    interface: String,
-    #[serde(default)]
-    region_id: Option<String>,
-    #[serde(default)]
-    region: Option<String>,
-    url: String,
-}
-
 /// A token, understood.
 #[derive(Debug)]
 pub(super) struct Found {
@@ -83,9 +66,9 @@ pub(super) struct Found {
 /// What of it concerns the service itself.
 #[derive(Debug)]
 pub(super) struct Own {
+    pub(super) user_id: String,
     pub(super) expires_at: Timestamp,
-    /// Keystone's address for us, if its catalogue has one of this interface and region.
-    pub(super) endpoint: Option<String>,
+    pub(super) catalogue: Catalogue,
 }
 
 // What the parser says may repeat the document, so it is not passed on.
@@ -116,13 +99,8 @@ pub(super) fn found(body: &[u8]) -> Result<Found, String> {
     Ok(Found { context, expires_at })
 }
 
-pub(super) fn own(body: &[u8], interface: &str, region: Option<&str>) -> Result<Own, String> {
+pub(super) fn own(body: &[u8]) -> Result<Own, String> {
     let Document { token } = serde_json::from_slice(body).map_err(|_| NOT_A_TOKEN.to_owned())?;
-    let here = |endpoint: &&Endpoint| {
-        let regions = [endpoint.region_id.as_deref(), endpoint.region.as_deref()];
-        endpoint.interface == interface && region.is_none_or(|region| regions.contains(&Some(region)))
-    };
-    let identity = token.catalog.iter().filter(|service| service.kind == "identity");
-    let endpoint = identity.flat_map(|service| &service.endpoints).find(here);
-    Ok(Own { expires_at: time(&token.expires_at)?, endpoint: endpoint.map(|endpoint| endpoint.url.clone()) })
+    let Token { user, expires_at, catalog: catalogue, .. } = token;
+    Ok(Own { user_id: user.id, expires_at: time(&expires_at)?, catalogue })
 }

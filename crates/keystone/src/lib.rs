@@ -3,12 +3,16 @@
 //! A caller's token is shown to Keystone with a token of the service's own, which is got with a password or an
 //! application credential and renewed before it ends and when it is refused. What Keystone says is believed for
 //! [`cache_time`](KeystoneOptions::cache_time), which is how long a token that was taken back may go on working.
+//!
+//! [`ServiceLogin`] is such a login for the services beside it: a token, and where the catalogue has them.
 
 #![forbid(unsafe_code)]
 
 mod cache;
+mod catalogue;
 mod document;
 mod login;
+mod service;
 mod session;
 mod tls;
 
@@ -20,9 +24,12 @@ use jiff::Timestamp;
 use octavia_cloud::{Identity, IdentityError, RequestContext, ServiceContext};
 
 use self::cache::Cache;
+pub use self::catalogue::Wanted;
 pub use self::login::{Login, Named, Scope};
+pub use self::service::ServiceLogin;
 use self::session::Session;
-pub use self::tls::TlsOptions;
+pub use self::session::SessionOptions;
+pub use self::tls::{TlsOptions, client_config};
 
 /// Longer is no token, in bytes. Fernet's have about 250, JSON web tokens about 1,000.
 const TOKEN_MAX: usize = 16 << 10;
@@ -32,20 +39,12 @@ const CACHED_MAX: usize = 10_000;
 /// How to reach Keystone, and how long to believe it: `[keystone_authtoken]`.
 #[derive(Debug, Clone)]
 pub struct KeystoneOptions {
-    /// Where to log in, with or without `/v3`.
-    pub auth_url: String,
+    pub session: SessionOptions,
     /// What refused callers are told.
     pub www_authenticate_uri: String,
-    pub login: Login,
     /// Of Keystone in its own catalogue, where there is one of this kind; else `auth_url` serves.
     pub interface: String,
     pub region: Option<String>,
-    pub tls: TlsOptions,
-    pub connect_timeout: Duration,
-    /// For one request, all in all.
-    pub request_timeout: Duration,
-    /// How often a request is tried again that got no answer.
-    pub retries: u32,
     /// How long a token that was found good is believed; `None` = never, each is shown to Keystone each time.
     pub cache_time: Option<Duration>,
     /// Roles of which a service needs one for its token to count.
@@ -63,6 +62,8 @@ pub struct OpenError(String);
 #[derive(Debug)]
 pub struct Keystone {
     session: Session,
+    /// Itself, in its catalogue.
+    identity: Wanted,
     cache: Mutex<Cache>,
     cache_time: Option<Duration>,
     auth_uri: String,
@@ -77,13 +78,15 @@ impl Keystone {
     ///
     /// If the address is none, or certificates cannot be read.
     pub fn open(options: KeystoneOptions) -> Result<Self, OpenError> {
+        let KeystoneOptions { interface, region, .. } = options;
         Ok(Self {
+            session: Session::open(options.session)?,
+            identity: Wanted { kind: "identity", name: None, interface, region },
             cache: Mutex::new(Cache::new(CACHED_MAX)),
             cache_time: options.cache_time,
-            auth_uri: options.www_authenticate_uri.clone(),
-            service_token_roles: options.service_token_roles.clone(),
+            auth_uri: options.www_authenticate_uri,
+            service_token_roles: options.service_token_roles,
             service_token_roles_required: options.service_token_roles_required,
-            session: Session::open(options)?,
         })
     }
 
@@ -97,7 +100,7 @@ impl Keystone {
         if let Some(context) = cached {
             return Ok(context);
         }
-        let found = match self.session.token_show(token, allow_expired).await {
+        let found = match self.session.token_show(&self.identity, token, allow_expired).await {
             Ok(Some(found)) => found,
             Ok(None) => return Err(IdentityError::InvalidToken),
             Err(trouble) => return Err(IdentityError::Unavailable(trouble)),

@@ -1,13 +1,17 @@
 //! HTTP with Keystone, and the service's own token.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use tokio::sync::Mutex;
 
+use super::OpenError;
+use super::catalogue::{Catalogue, Wanted};
 use super::document::{self, Found};
-use super::{KeystoneOptions, OpenError, tls};
+use super::login::Login;
+use super::tls::{self, TlsOptions};
 
 /// Bytes of an answer at most: one with the catalogue of a large cloud has some hundred thousand.
 const ANSWER_MAX: usize = 4 << 20;
@@ -16,9 +20,25 @@ const RENEW_BEFORE: SignedDuration = SignedDuration::from_secs(60);
 /// Before the first further try; twice that before the next.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 
+/// How to reach a Keystone, and as whom.
+#[derive(Debug, Clone)]
+pub struct SessionOptions {
+    /// The section of `octavia.conf` that says so, for who reads errors.
+    pub section: &'static str,
+    /// Where to log in, with or without `/v3`.
+    pub auth_url: String,
+    pub login: Login,
+    pub tls: TlsOptions,
+    pub connect_timeout: Duration,
+    /// For one request, all in all.
+    pub request_timeout: Duration,
+    /// How often a request is tried again that got no answer.
+    pub retries: u32,
+}
+
 pub(super) struct Session {
     http: reqwest::Client,
-    options: KeystoneOptions,
+    options: SessionOptions,
     /// `…/v3`
     auth_url: String,
     own: Mutex<Own>,
@@ -31,12 +51,12 @@ struct Own {
     failed: Option<(Instant, String)>,
 }
 
-#[derive(Clone, PartialEq, Eq)]
-struct OwnToken {
-    token: String,
+#[derive(Clone)]
+pub(super) struct OwnToken {
+    pub(super) token: String,
+    pub(super) user_id: String,
     expires_at: Timestamp,
-    /// `…/v3`
-    endpoint: String,
+    pub(super) catalogue: Arc<Catalogue>,
 }
 
 impl std::fmt::Debug for Session {
@@ -47,11 +67,11 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    pub(super) fn open(options: KeystoneOptions) -> Result<Self, OpenError> {
+    pub(super) fn open(options: SessionOptions) -> Result<Self, OpenError> {
         let auth_url = versioned(&options.auth_url)
             .ok_or_else(|| OpenError(format!("{:?} is not an http or https URL", options.auth_url)))?;
         let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls::config(&options.tls).map_err(OpenError)?)
+            .tls_backend_preconfigured(tls::client_config(&options.tls).map_err(OpenError)?)
             .connect_timeout(options.connect_timeout)
             .timeout(options.request_timeout)
             // Where a redirect led, the service's password would follow.
@@ -62,11 +82,18 @@ impl Session {
         Ok(Self { http, options, auth_url, own: Mutex::default() })
     }
 
-    /// What Keystone knows of a token, `None` = nothing; the error says why it could not be asked.
-    pub(super) async fn token_show(&self, token: &str, allow_expired: bool) -> Result<Option<Found>, String> {
+    /// What Keystone, at the address that `identity` has in the catalogue, knows of a token, `None` = nothing; the error
+    /// says why it could not be asked.
+    pub(super) async fn token_show(
+        &self,
+        identity: &Wanted,
+        token: &str,
+        allow_expired: bool,
+    ) -> Result<Option<Found>, String> {
         let mut own = self.own_token(None).await?;
         for renewed in [false, true] {
-            let url = format!("{}/auth/tokens", own.endpoint);
+            let endpoint = own.catalogue.endpoint(identity).and_then(versioned);
+            let url = format!("{}/auth/tokens", endpoint.as_ref().unwrap_or(&self.auth_url));
             let mut request = self.http.get(url).query(&[("nocatalog", "1")]);
             if allow_expired {
                 request = request.query(&[("allow_expired", "1")]);
@@ -80,16 +107,16 @@ impl Session {
                 StatusCode::NOT_FOUND => return Ok(None),
                 StatusCode::UNAUTHORIZED if !renewed => {
                     // Taken back, or Keystone has other keys now.
-                    own = self.own_token(Some(&own)).await?;
+                    own = self.own_token(Some(&own.token)).await?;
                 }
                 StatusCode::UNAUTHORIZED => {
                     return Err("it refuses the token it has just given us".to_owned());
                 }
                 StatusCode::FORBIDDEN => {
-                    return Err(
-                        "the user of [keystone_authtoken] may not check tokens: it needs the role service or admin"
-                            .to_owned(),
-                    );
+                    return Err(format!(
+                        "the user of [{}] may not check tokens: it needs the role service or admin",
+                        self.options.section
+                    ));
                 }
                 status => return Err(format!("it answered {status}")),
             }
@@ -98,10 +125,10 @@ impl Session {
     }
 
     /// Our token, and not the refused one. One login at a time: the others wait for what it brings, be it a failure.
-    async fn own_token(&self, refused: Option<&OwnToken>) -> Result<OwnToken, String> {
+    pub(super) async fn own_token(&self, refused: Option<&str>) -> Result<OwnToken, String> {
         let asked = Instant::now();
         let mut own = self.own.lock().await;
-        if let Some(known) = own.token.as_ref().filter(|known| Some(*known) != refused)
+        if let Some(known) = own.token.as_ref().filter(|known| Some(known.token.as_str()) != refused)
             && Timestamp::now() + RENEW_BEFORE < known.expires_at
         {
             return Ok(known.clone());
@@ -123,18 +150,15 @@ impl Session {
         let status = response.status();
         if status != StatusCode::CREATED {
             return Err(match status {
-                StatusCode::UNAUTHORIZED => "it refuses the login of [keystone_authtoken]".to_owned(),
+                StatusCode::UNAUTHORIZED => format!("it refuses the login of [{}]", self.options.section),
                 status => format!("it answered our login with {status}"),
             });
         }
         let token = response.headers().get("x-subject-token").and_then(|token| token.to_str().ok());
         let token = token.ok_or("it answered our login without a token")?.to_owned();
-        let own =
-            document::own(&body(response).await?, &self.options.interface, self.options.region.as_deref())?;
-        let endpoint = own.endpoint.as_deref().and_then(versioned);
-        let endpoint = endpoint.unwrap_or_else(|| self.auth_url.clone());
-        tracing::debug!(endpoint, expires_at = %own.expires_at, "logged in to Keystone");
-        Ok(OwnToken { token, expires_at: own.expires_at, endpoint })
+        let document::Own { user_id, expires_at, catalogue } = document::own(&body(response).await?)?;
+        tracing::debug!(section = self.options.section, %expires_at, "logged in to Keystone");
+        Ok(OwnToken { token, user_id, expires_at, catalogue: Arc::new(catalogue) })
     }
 
     /// Tries again where nothing can have come of it: no connection.

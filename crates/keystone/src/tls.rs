@@ -1,4 +1,4 @@
-//! Whom to believe to be Keystone.
+//! Whom to believe to be Keystone, or a service beside it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,7 +17,10 @@ pub struct TlsOptions {
     pub insecure: bool,
 }
 
-pub(super) fn config(options: &TlsOptions) -> Result<ClientConfig, String> {
+/// # Errors
+///
+/// If certificates cannot be read; in words.
+pub fn client_config(options: &TlsOptions) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

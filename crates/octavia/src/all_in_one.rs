@@ -90,6 +90,7 @@ impl AllInOne {
             NetworkKind::Loopback => cloud.network(),
             NetworkKind::Noop => Arc::new(NoopNetwork),
         };
+        let secrets = settings.secrets.open(&cloud)?;
         let counters = Counters::default();
         let audit = match settings.audit.enabled {
             true => Some(AuditWriter::start(&settings.audit)?),
@@ -119,7 +120,7 @@ impl AllInOne {
         let api = octavia_api::router(ApiState {
             store,
             network,
-            secrets: cloud.secrets(),
+            secrets,
             authentication,
             policy,
             options: Arc::new(settings.api.clone()),
@@ -216,7 +217,7 @@ fn identity(cloud: &LocalCloud, settings: &Settings) -> anyhow::Result<Arc<dyn I
     match &settings.keystone {
         Some(keystone) => {
             tracing::info!(
-                auth_url = keystone.options.auth_url,
+                auth_url = keystone.options.session.auth_url,
                 "tokens are Keystone's; the embedded one's are not taken"
             );
             Ok(Arc::new(keystone.open()?))

@@ -1,6 +1,8 @@
 //! What an `all-in-one` runs with: what `octavia.conf` says, and over it what the command line says.
 
 pub(crate) mod keystone;
+mod login;
+pub(crate) mod secrets;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -16,6 +18,7 @@ use octavia_model::QuotaKind;
 use octavia_store::StoreOptions;
 
 use self::keystone::KeystoneSettings;
+use self::secrets::SecretsSettings;
 use crate::args::{AllInOneOptions, AuthStrategy, NetworkKind, PendingWrites};
 use crate::audit::AuditSettings;
 use crate::metrics::MetricsSettings;
@@ -33,6 +36,7 @@ pub(crate) struct Settings {
     pub(crate) network: NetworkKind,
     /// `None` = the embedded one.
     pub(crate) keystone: Option<KeystoneSettings>,
+    pub(crate) secrets: SecretsSettings,
     pub(crate) policy: PolicySettings,
     pub(crate) api: ApiOptions,
     pub(crate) agent_connect_timeout: Duration,
@@ -76,6 +80,9 @@ impl Settings {
             NetworkKind::Loopback => DataPlane::Built,
             NetworkKind::Noop => DataPlane::Anything,
         };
+        if let (NetworkKind::Noop, SecretsSettings::Vault) = (options.network, &self.secrets) {
+            self.secrets = SecretsSettings::Anything;
+        }
         self.auth_strategy = options.auth_strategy.unwrap_or(self.auth_strategy);
         self.api.pending_writes = match options.pending_writes {
             Some(PendingWrites::Queue) => octavia_api::PendingWrites::Queue,
@@ -107,6 +114,7 @@ impl Reader<'_> {
             auth_strategy: self.auth_strategy(),
             network: NetworkKind::Loopback,
             keystone: keystone::read(self.config, &mut self.problems),
+            secrets: self.secrets(),
             policy: self.policy(),
             api: self.api(),
             agent_connect_timeout: self.fraction(&haproxy_amphora::rest_request_conn_timeout),
@@ -430,16 +438,12 @@ mod tests {
             assert_eq!(problems, [""; 0], "{text}");
             assert_ne!(format!("{settings:?}"), defaults, "{text}");
         }
-        // Those of a Keystone only count together: they are tried beside it.
-        let of_keystone = keystone::tests::OPTIONS;
+        // Those of a Keystone or a Barbican only count together: they are tried beside it.
+        let together = keystone::tests::OPTIONS.len() + secrets::tests::OPTIONS.len();
         let applying = octavia_config::groups()
             .flat_map(|group| group.options)
             .filter(|spec| spec.applies == octavia_config::Applies::Yes);
-        assert_eq!(
-            applying.count(),
-            67 + of_keystone.len(),
-            "an option that applies belongs into the list above"
-        );
+        assert_eq!(applying.count(), 67 + together, "an option that applies belongs into the list above");
     }
 
     #[test]

@@ -34,9 +34,9 @@ impl Default for HttpOptions {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Http {
-    /// Without a slash at its end.
+    /// Without the version, and without a slash at its end.
     base: String,
     host: String,
     port: u16,
@@ -45,7 +45,7 @@ pub(super) struct Http {
     options: HttpOptions,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Tls {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
@@ -79,7 +79,8 @@ impl Http {
             }
             _ => return Err(bad("is neither of http nor of https")),
         };
-        let base = uri.path().trim_end_matches('/').to_owned();
+        let path = uri.path().trim_end_matches('/');
+        let base = path.strip_suffix("/v1").unwrap_or(path).trim_end_matches('/').to_owned();
         Ok(Self { base, host: bare, port: uri.port_u16().unwrap_or(port), tls, options })
     }
 

@@ -18,7 +18,7 @@ use octavia_cloud::{
 use octavia_model::Blame;
 use serde_json::{Value, json};
 
-use crate::kit::Cloud;
+use crate::kit::{self, Cloud, login};
 
 /// The first token, and another when that was refused.
 #[derive(Debug)]
@@ -40,9 +40,9 @@ async fn served(router: Router) -> SocketAddr {
 }
 
 fn client(endpoint: &str, user: &str, token: &str) -> Barbican {
-    let identity = ServiceIdentity { user_id: user.into(), token: token.into() };
+    let identity = ServiceIdentity { user_id: user.into(), token: token.into(), endpoint: None };
     let options = HttpOptions { timeout: Duration::from_secs(5), ..HttpOptions::default() };
-    Barbican::new(endpoint, options, Box::new(Tokens(identity))).unwrap()
+    Barbican::new(Some(endpoint), options, Box::new(Tokens(identity))).unwrap()
 }
 
 #[tokio::test]
@@ -51,64 +51,103 @@ async fn it_does_over_http_what_the_suite_asks() {
     let (admin, demo) = (cloud.token("admin").await, cloud.token("demo").await);
     let context = cloud.local.identity().verify(&demo).await.unwrap();
     let service = cloud.local.identity().verify(&admin).await.unwrap();
+    let owner = another(&cloud, &admin).await;
     let address = served(Router::new().nest_service("/key-manager", cloud.local.secrets_router())).await;
-    let send = async |method: &str, path: &str, body: Value| {
-        let headers = [("x-auth-token", demo.as_str())];
-        let answer =
-            cloud.send(method, &format!("/key-manager/v1/{path}"), &headers, &body.to_string()).await;
-        assert!(answer.status < 300, "{}", answer.body);
+    let send = async |token: &str, method: &str, path: &str, body: Value| {
+        let path = format!("/key-manager/v1/{path}");
+        let answer = cloud.send(method, &path, &[("x-auth-token", token)], &body.to_string()).await;
+        assert!(answer.status < 300, "{method} {path}: {}", answer.body);
         answer.body
     };
-    let allow = async |reference: &str| {
-        let (_, path) = reference.split_once("/v1/").unwrap();
-        let body = json!({"read": {"users": [service.user_id], "project-access": true}});
-        send("PUT", &format!("{path}/acl"), body).await;
-    };
-    let secret = async |payload: Option<&str>, allowed: bool| {
+    let secret = async |token: &str, payload: Option<&str>| {
         let body = match payload {
             Some(text) => json!({"payload": text, "payload_content_type": "text/plain"}),
             None => json!({}),
         };
-        let reference = send("POST", "secrets", body).await["secret_ref"].as_str().unwrap().to_owned();
-        if allowed {
-            allow(&reference).await;
-        }
-        reference
+        send(token, "POST", "secrets", body).await["secret_ref"].as_str().unwrap().to_owned()
+    };
+    let allow = async |reference: &str, user: &str| {
+        let (_, path) = reference.split_once("/v1/").unwrap();
+        send(&owner, "PUT", &format!("{path}/acl"), json!({"read": {"users": [user]}})).await;
     };
     let material = TlsMaterial::new();
-    let certificate = secret(Some(&material.certificate), true).await;
-    let authority = secret(Some(&material.authority), true).await;
-    let container = async |key: &str| {
-        let key = secret(Some(key), true).await;
-        let parts = [("certificate", &certificate), ("private_key", &key), ("intermediates", &authority)];
-        let parts = parts.map(|(name, reference)| json!({"name": name, "secret_ref": reference}));
-        let made = send("POST", "containers", json!({"type": "certificate", "secret_refs": parts})).await;
-        let reference = made["container_ref"].as_str().unwrap().to_owned();
-        allow(&reference).await;
-        reference
+    let certificate = secret(&demo, Some(&material.certificate)).await;
+    let authority = secret(&demo, Some(&material.authority)).await;
+    let container = async |token: &str, parts: &[(&str, &String)]| {
+        let part = |(name, reference): &(&str, &String)| json!({"name": name, "secret_ref": reference});
+        let parts: Vec<_> = parts.iter().map(part).collect();
+        let body = json!({"type": "certificate", "secret_refs": parts});
+        send(token, "POST", "containers", body).await["container_ref"].as_str().unwrap().to_owned()
     };
-    let generic = send("POST", "containers", json!({"type": "generic"})).await;
-    let generic = generic["container_ref"].as_str().unwrap().to_owned();
-    allow(&generic).await;
+    let (key, other_key) =
+        (secret(&demo, Some(&material.private_key)).await, secret(&demo, Some(&material.other_key)).await);
+    let of = |key| [("certificate", &certificate), ("private_key", key), ("intermediates", &authority)];
+    let generic = send(&demo, "POST", "containers", json!({"type": "generic"})).await;
+    // The caller may read it, and may let nobody else.
+    let forbidden = secret(&owner, Some("x")).await;
+    allow(&forbidden, &context.user_id).await;
     let stored = StoredSecrets {
-        generic,
-        everything: secret(Some(&material.everything()), true).await,
-        container: container(&material.private_key).await,
-        mismatched: container(&material.other_key).await,
-        crl: secret(Some(&material.crl), true).await,
-        hollow: secret(None, true).await,
-        forbidden: (secret(Some("x"), false).await, service.user_id.clone()),
-        authority,
+        generic: generic["container_ref"].as_str().unwrap().to_owned(),
+        everything: secret(&demo, Some(&material.everything())).await,
+        container: container(&demo, &of(&key)).await,
+        mismatched: container(&demo, &of(&other_key)).await,
+        crl: secret(&demo, Some(&material.crl)).await,
+        hollow: secret(&demo, None).await,
+        forbidden: (forbidden.clone(), service.user_id.clone()),
+        authority: authority.clone(),
     };
-    let barbican = client(&format!("http://{address}/key-manager/"), &service.user_id, &admin);
-    secrets_suite(&barbican, &stored, Reader::Caller(&context, Some(&demo))).await;
+    let barbican = client(&format!("http://{address}/key-manager/v1/"), &service.user_id, &admin);
+    let caller = Reader::Caller(&context, Some(&demo));
+    let refused = barbican.bundle_fetch(&stored.everything, Reader::Service).await;
+    assert!(matches!(refused, Err(SecretError::Forbidden(_))), "nobody has let the service: {refused:?}");
+    // By the caller's naming it, the service may read it from then on.
+    secrets_suite(&barbican, &stored, caller).await;
     secrets_suite(&barbican, &stored, Reader::Service).await;
+    let (_, path) = stored.everything.split_once("/v1/").unwrap();
+    let list = send(&demo, "GET", &format!("{path}/acl"), Value::Null).await;
+    assert_eq!(
+        (&list["read"]["users"], &list["read"]["project-access"]),
+        (&json!([service.user_id]), &json!(true))
+    );
+
+    // Of a container, everything that its owner has to allow is said at once.
+    let certificate = secret(&owner, Some(&material.certificate)).await;
+    let key = secret(&owner, Some(&material.private_key)).await;
+    let foreign = container(&owner, &[("certificate", &certificate), ("private_key", &key)]).await;
+    for reference in [&certificate, &key, &foreign] {
+        allow(reference, &context.user_id).await;
+    }
+    let Err(SecretError::Forbidden(right)) = barbican.bundle_fetch(&foreign, caller).await else {
+        panic!("nobody has let the service")
+    };
+    // Parts are named as the key manager names them.
+    let ids = |references: &[String]| -> Vec<_> {
+        references.iter().map(|reference| SecretRef::parse(reference).unwrap().id).collect()
+    };
+    assert_eq!((&right.user, ids(&right.references)), (&service.user_id, ids(&[foreign, certificate, key])));
 
     // What the service may read is not everybody's.
-    let stranger = RequestContext { user_id: "stranger".into(), ..context };
+    let stranger = RequestContext { user_id: "stranger".into(), ..context.clone() };
     let refused =
         barbican.bundle_fetch(&stored.everything, Reader::Caller(&stranger, Some("nonsense"))).await;
     assert!(matches!(refused, Err(SecretError::Forbidden(right)) if right.user == "stranger"));
+}
+
+/// The token of a third user, who has a project alone.
+async fn another(cloud: &Cloud, admin: &str) -> String {
+    let send = async |method: &str, path: &str, body: Value| {
+        let path = format!("/identity/v3/{path}");
+        let answer = cloud.send(method, &path, &[("x-auth-token", admin)], &body.to_string()).await;
+        assert!(answer.status < 300, "{method} {path}: {}", answer.body);
+        answer.body
+    };
+    let user = send("POST", "users", json!({"user": {"name": "owner", "password": "p"}})).await;
+    let project = send("POST", "projects", json!({"project": {"name": "owner"}})).await;
+    let roles = send("GET", "roles?name=member", Value::Null).await;
+    let id = |of: &Value| of["id"].as_str().unwrap().to_owned();
+    let (user, project, role) = (id(&user["user"]), id(&project["project"]), id(&roles["roles"][0]));
+    send("PUT", &format!("projects/{project}/users/{user}/roles/{role}"), Value::Null).await;
+    cloud.login(&login("owner", "p", &kit::project("owner"))).await.subject()
 }
 
 const ID: &str = "2b1d9b9e-9b9a-4d5e-8a77-94a5d6a1e1f3";
@@ -153,9 +192,9 @@ async fn trouble_of_the_other_side_is_a_dependencys() {
         ("silent", "in time"),
         ("two\nlines", "cannot be sent"),
     ] {
-        let identity = ServiceIdentity { user_id: "octavia".into(), token: token.into() };
+        let identity = ServiceIdentity { user_id: "octavia".into(), token: token.into(), endpoint: None };
         let options = HttpOptions { timeout: Duration::from_millis(500), ..HttpOptions::default() };
-        let barbican = Barbican::new(&endpoint, options, Box::new(Tokens(identity))).unwrap();
+        let barbican = Barbican::new(Some(&endpoint), options, Box::new(Tokens(identity))).unwrap();
         let error = barbican.payload_fetch(&reference, Reader::Service).await.expect_err(token);
         assert_eq!(error.blame(), Blame::Dependency, "{token}: {error}");
         assert!(error.to_string().contains(words), "{token}: {error}");
@@ -169,8 +208,16 @@ async fn trouble_of_the_other_side_is_a_dependencys() {
         client("http://127.0.0.1:1", "octavia", "t").payload_fetch(&reference, Reader::Service).await;
     assert_eq!(closed.expect_err("nobody listens").blame(), Blame::Dependency);
     for endpoint in ["", "ftp://x/", "/key-manager", "https://x/"] {
-        let identity = ServiceIdentity { user_id: String::new(), token: String::new() };
-        let barbican = Barbican::new(endpoint, HttpOptions::default(), Box::new(Tokens(identity)));
+        let identity = |endpoint: Option<&str>| {
+            let endpoint = endpoint.map(str::to_owned);
+            Box::new(Tokens(ServiceIdentity { user_id: String::new(), token: String::new(), endpoint }))
+        };
+        let barbican = Barbican::new(Some(endpoint), HttpOptions::default(), identity(None));
         assert_eq!(barbican.expect_err(endpoint).blame, Blame::Caller);
+        // Of a catalogue, it is known only when somebody asks.
+        let barbican = Barbican::new(None, HttpOptions::default(), identity(Some(endpoint))).unwrap();
+        let error = barbican.payload_fetch(&reference, Reader::Service).await.expect_err(endpoint);
+        assert_eq!(error.blame(), Blame::Dependency);
+        assert!(error.to_string().contains("no usable address"), "{error}");
     }
 }

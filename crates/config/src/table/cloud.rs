@@ -3,24 +3,24 @@
 options! {
     /// Certificates of users and of amphorae.
     certificates {
-        /// Where certificates of users are: barbican_, castellan_, local_ or noop_cert_manager.
-        cert_manager: String = row::text().default("barbican_cert_manager");
+        /// Where references to certificates lead: barbican_cert_manager to the Barbican that [service_auth] logs in for, without that section to the embedded vault; noop_cert_manager to a made-up certificate where the vault has nothing.
+        cert_manager: String = row::text().default("barbican_cert_manager").applies();
         /// Who issues certificates of amphorae: local_cert_generator.
         cert_generator: String = row::text().default("local_cert_generator");
         /// How Barbican is asked for users' secrets: barbican_acl_auth.
-        barbican_auth: String = row::text().default("barbican_acl_auth");
+        barbican_auth: String = row::text().default("barbican_acl_auth").not_here(ONE_WAY);
         /// Key manager catalog name.
-        service_name: String = row::text();
+        service_name: String = row::text().applies();
         /// Key manager URL override.
-        endpoint: String = row::text();
+        endpoint: String = row::text().applies();
         /// Key manager region.
-        region_name: String = row::text();
+        region_name: String = row::text().applies();
         /// Key manager catalog interface.
-        endpoint_type: String = row::text().default("publicURL");
+        endpoint_type: String = row::text().default("publicURL").applies();
         /// CA for key manager TLS.
-        ca_certificates_file: String = row::text();
+        ca_certificates_file: String = row::text().applies();
         /// Skip key manager TLS verification.
-        insecure: bool = row::flag().default("false");
+        insecure: bool = row::flag().default("false").applies();
         /// Issuing CA cert.
         ca_certificate: String = row::text().default("/etc/ssl/certs/ssl-cert-snakeoil.pem");
         /// Issuing CA key.
@@ -210,15 +210,15 @@ options! {
     /// How controllers log in to other services.
     service_auth open {
         /// Authority that the services' certificates are checked with, PEM.
-        cafile: String = row::text();
+        cafile: String = row::text().applies();
         /// Client certificate, PEM.
         certfile: String = row::text();
         /// Key of the client certificate, PEM.
         keyfile: String = row::text();
         /// Do not check certificates.
-        insecure: bool = row::flag().default("false");
+        insecure: bool = row::flag().default("false").applies();
         /// Seconds a request may take.
-        timeout: f64 = row::float();
+        timeout: f64 = row::float().applies();
         /// Measure how long each request takes.
         collect_timing: bool = row::flag().default("false").not_here(NO_PYTHON);
         /// Log requests, bodies and answers each under a name of its own.
@@ -227,26 +227,26 @@ options! {
         tls_ciphers: String = row::text();
         /// Lowest TLS version for requests.
         tls_min_version: String = row::choice(&["1.2", "1.3"]);
-        /// How to log in: name of a keystoneauth plug-in, such as password.
-        auth_type: String = row::text().formerly(&[("service_auth", "auth_plugin")]);
-        /// Another section from which to take what is needed to log in.
-        auth_section: String = row::text();
+        /// How to log in: password, v3password or v3applicationcredential; by what is given below if unset.
+        auth_type: String = row::text().formerly(&[("service_auth", "auth_plugin")]).applies();
+        /// Another section from which to take what is needed to log in, such as keystone_authtoken.
+        auth_section: String = row::text().applies();
         /// Address of Keystone.
-        auth_url: String = row::text();
+        auth_url: String = row::text().applies();
         /// Scope of the token: all, for the whole system.
-        system_scope: String = row::text();
+        system_scope: String = row::text().applies();
         /// Scope of the token: a domain's id.
         domain_id: String = row::text();
         /// Scope of the token: a domain's name.
         domain_name: String = row::text();
         /// Scope of the token: a project's id.
-        project_id: String = row::text().formerly(&[("service_auth", "tenant-id"), ("service_auth", "tenant_id")]);
+        project_id: String = row::text().formerly(&[("service_auth", "tenant-id"), ("service_auth", "tenant_id")]).applies();
         /// Scope of the token: a project's name.
-        project_name: String = row::text().formerly(&[("service_auth", "tenant-name"), ("service_auth", "tenant_name")]);
+        project_name: String = row::text().formerly(&[("service_auth", "tenant-name"), ("service_auth", "tenant_name")]).applies();
         /// Id of the project's domain.
-        project_domain_id: String = row::text();
+        project_domain_id: String = row::text().applies();
         /// Name of the project's domain.
-        project_domain_name: String = row::text();
+        project_domain_name: String = row::text().applies();
         /// Id of a trust to use.
         trust_id: String = row::text();
         /// Id of the domain of user and project, if they name none.
@@ -254,14 +254,20 @@ options! {
         /// Name of the domain of user and project, if they name none.
         default_domain_name: String = row::text();
         /// Id of the user to log in as.
-        user_id: String = row::text();
+        user_id: String = row::text().applies();
         /// Name of the user to log in as.
-        username: String = row::text().formerly(&[("service_auth", "user-name"), ("service_auth", "user_name")]);
+        username: String = row::text().formerly(&[("service_auth", "user-name"), ("service_auth", "user_name")]).applies();
         /// Id of the user's domain.
-        user_domain_id: String = row::text();
+        user_domain_id: String = row::text().applies();
         /// Name of the user's domain.
-        user_domain_name: String = row::text();
+        user_domain_name: String = row::text().applies();
         /// Password of the user.
-        password: String = row::text().secret();
+        password: String = row::text().secret().applies();
+        /// An application credential, by id.
+        application_credential_id: String = row::text().applies();
+        /// An application credential, by name; its user has to be named, too.
+        application_credential_name: String = row::text().applies();
+        /// The application credential's secret.
+        application_credential_secret: String = row::text().secret().applies();
     }
 }

@@ -68,7 +68,7 @@ options! {
         /// How to log in: password, v3password or v3applicationcredential; by what is given below if unset.
         auth_type: String = row::text().formerly(&[("keystone_authtoken", "auth_plugin")]).applies();
         /// Another section from which to take what is needed to log in.
-        auth_section: String = row::text();
+        auth_section: String = row::text().applies();
         /// Address of Keystone to log in at, with or without /v3; without it, www_authenticate_uri.
         auth_url: String = row::text().applies();
         /// The service's user, by name.

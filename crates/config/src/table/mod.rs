@@ -95,6 +95,8 @@ mod reason {
     pub(super) const NO_PYTHON: &str = "it is about the original's Python libraries";
     pub(super) const NO_QUEUE: &str = "no messages go between controllers: work is found in the database";
     pub(super) const ONE_PROCESS: &str = "work is done by tasks of one process";
+    pub(super) const ONE_WAY: &str =
+        "Barbican is always asked in this way: by the access control lists of the secrets";
     pub(super) const OWN_AGENT: &str = "the agent is a part of this program";
     pub(super) const OWN_DATABASE: &str = "it is about the original's database library";
     pub(super) const OWN_MAP: &str = "the table of endpoints says what is recorded, and as what";

@@ -11,9 +11,11 @@ use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 use jiff::{SignedDuration, Timestamp};
 use octavia_cloud::local::IDENTITY_PATH;
-use octavia_cloud::{Identity, IdentityError, RequestContext, suite};
-use octavia_keystone::{Keystone, KeystoneOptions, Login, Named, Scope, TlsOptions};
-use octavia_model::ProjectId;
+use octavia_cloud::{Identity, IdentityError, RequestContext, ServiceTokens, suite};
+use octavia_keystone::{
+    Keystone, KeystoneOptions, Login, Named, Scope, ServiceLogin, SessionOptions, TlsOptions, Wanted,
+};
+use octavia_model::{Blame, ProjectId};
 use serde_json::{Value, json};
 
 use crate::kit::{Cloud, login, project};
@@ -34,20 +36,23 @@ async fn served(cloud: &Cloud) -> String {
 fn options(url: &str, user: &str, password: &str) -> KeystoneOptions {
     let name = |name: &str| Named::Name(name.to_owned());
     KeystoneOptions {
-        auth_url: url.to_owned(),
-        www_authenticate_uri: "https://keystone.test/v3".to_owned(),
-        login: Login::Password {
-            user: name(user),
-            domain: Some(name("Default")),
-            password: password.to_owned(),
-            scope: Scope::Project { project: name("admin"), domain: Some(name("Default")) },
+        session: SessionOptions {
+            section: "keystone_authtoken",
+            auth_url: url.to_owned(),
+            login: Login::Password {
+                user: name(user),
+                domain: Some(name("Default")),
+                password: password.to_owned(),
+                scope: Scope::Project { project: name("admin"), domain: Some(name("Default")) },
+            },
+            tls: TlsOptions::default(),
+            connect_timeout: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(20),
+            retries: 0,
         },
+        www_authenticate_uri: "https://keystone.test/v3".to_owned(),
         interface: "internal".to_owned(),
         region: None,
-        tls: TlsOptions::default(),
-        connect_timeout: Duration::from_secs(5),
-        request_timeout: Duration::from_secs(20),
-        retries: 0,
         cache_time: Some(Duration::from_secs(300)),
         service_token_roles: vec!["service".to_owned()],
         service_token_roles_required: true,
@@ -98,7 +103,7 @@ async fn who_may_not_check_tokens_is_no_judge_of_them() {
     let cloud = Cloud::new();
     let url = format!("{}/identity", served(&cloud).await);
     let mut options = options(&url, "demo", &cloud.password("demo"));
-    if let Login::Password { scope, .. } = &mut options.login {
+    if let Login::Password { scope, .. } = &mut options.session.login {
         *scope = Scope::Project {
             project: Named::Name("demo".to_owned()),
             domain: Some(Named::Id("default".to_owned())),
@@ -288,7 +293,8 @@ async fn no_fault_of_keystone_refuses_a_caller() {
     for (at_login, fault, wanted) in cases {
         let silent = fault == Fault::Silent;
         let limit = if silent { Duration::from_millis(200) } else { Duration::from_secs(20) };
-        let options = KeystoneOptions { request_timeout: limit, ..options(&url, "octavia", "p4ss") };
+        let mut options = options(&url, "octavia", "p4ss");
+        options.session.request_timeout = limit;
         let keystone = Keystone::open(options).unwrap();
         fake.set(at_login, fault.clone());
         let error = keystone.verify("good").await.expect_err(wanted);
@@ -307,8 +313,9 @@ async fn no_fault_of_keystone_refuses_a_caller() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         format!("http://{}", listener.local_addr().unwrap())
     };
-    let keystone =
-        Keystone::open(KeystoneOptions { retries: 1, ..options(&closed, "octavia", "p") }).unwrap();
+    let mut options = options(&closed, "octavia", "p");
+    options.session.retries = 1;
+    let keystone = Keystone::open(options).unwrap();
     assert!(matches!(keystone.verify("good").await, Err(IdentityError::Unavailable(_))));
 }
 
@@ -348,7 +355,8 @@ async fn a_silent_keystone_does_not_make_callers_queue() {
     let (fake, url) = Fake::start().await;
     fake.set(true, Fault::Silent);
     let limit = Duration::from_secs(1);
-    let options = KeystoneOptions { request_timeout: limit, ..options(&url, "octavia", "p") };
+    let mut options = options(&url, "octavia", "p");
+    options.session.request_timeout = limit;
     let keystone = Arc::new(Keystone::open(options).unwrap());
     let started = Instant::now();
     let calls: Vec<_> = (0..30)
@@ -428,11 +436,41 @@ async fn services_come_with_a_token_of_their_own() {
     assert_eq!(keystone.verify("expired").await, Err(IdentityError::InvalidToken));
 }
 
+/// A token and an address for the services beside Keystone, by the same rules.
+#[tokio::test]
+async fn the_service_logs_in_for_others() {
+    let wanted = |kind| Wanted { kind, name: None, interface: "publicURL".to_owned(), region: None };
+    let cloud = Cloud::new();
+    let url = format!("{}/identity", served(&cloud).await);
+    let session = options(&url, "admin", &cloud.password("admin")).session;
+    let identity =
+        ServiceLogin::open(session, wanted("key-manager")).unwrap().service_identity(None).await.unwrap();
+    let admin = cloud.local.identity().verify(&identity.token).await.unwrap();
+    assert_eq!(identity.user_id, admin.user_id);
+    assert!(identity.endpoint.unwrap().ends_with("/key-manager"));
+
+    let (fake, url) = Fake::start().await;
+    let login = ServiceLogin::open(options(&url, "octavia", "p4ss").session, wanted("key-manager")).unwrap();
+    let first = login.service_identity(None).await.unwrap();
+    assert_eq!((first.user_id.as_str(), first.endpoint), ("octavia", None), "a catalogue without it");
+    for (stale, wanted) in
+        [(None, "own-1"), (Some("own-0"), "own-1"), (Some("own-1"), "own-2"), (None, "own-2")]
+    {
+        assert_eq!(login.service_identity(stale).await.unwrap().token, wanted, "{stale:?}");
+    }
+    fake.set(true, Fault::Status(401));
+    let error = login.service_identity(Some("own-2")).await.unwrap_err();
+    assert_eq!(error.blame, Blame::Dependency);
+    assert_eq!(error.message, "Keystone gives the load balancer service no token");
+    assert!(!format!("{login:?}").contains("p4ss"));
+}
+
 #[tokio::test]
 async fn what_cannot_work_is_said_at_once() {
     let missing = TlsOptions { cafile: Some("/nowhere/ca.pem".into()), insecure: false };
     let url = "https://keystone.test";
-    let with_ca = KeystoneOptions { tls: missing, ..options(url, "octavia", "p") };
+    let mut with_ca = options(url, "octavia", "p");
+    with_ca.session.tls = missing;
     assert!(Keystone::open(with_ca).unwrap_err().to_string().contains("/nowhere/ca.pem"));
     let error = Keystone::open(options("keystone", "octavia", "p")).unwrap_err();
     assert_eq!(error.to_string(), "\"keystone\" is not an http or https URL");

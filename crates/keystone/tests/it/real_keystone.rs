@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use octavia_cloud::{Identity, IdentityError, suite};
-use octavia_keystone::{Keystone, KeystoneOptions, Login, Named, Scope, TlsOptions};
+use octavia_keystone::{Keystone, KeystoneOptions, Login, Named, Scope, SessionOptions, TlsOptions};
 use serde_json::{Value, json};
 
 /// Keystone's own API, as its administrator and its users use it.
@@ -79,16 +79,19 @@ impl Cloud {
 
     fn options(&self, login: Login) -> KeystoneOptions {
         KeystoneOptions {
-            // Without its version, as many a configuration has it.
-            auth_url: self.url.trim_end_matches("/v3").to_owned(),
+            session: SessionOptions {
+                section: "keystone_authtoken",
+                // Without its version, as many a configuration has it.
+                auth_url: self.url.trim_end_matches("/v3").to_owned(),
+                login,
+                tls: TlsOptions::default(),
+                connect_timeout: Duration::from_secs(10),
+                request_timeout: Duration::from_secs(30),
+                retries: 3,
+            },
             www_authenticate_uri: self.url.clone(),
-            login,
             interface: "internal".to_owned(),
             region: Some("RegionOne".to_owned()),
-            tls: TlsOptions::default(),
-            connect_timeout: Duration::from_secs(10),
-            request_timeout: Duration::from_secs(30),
-            retries: 3,
             cache_time: None,
             service_token_roles: vec!["service".to_owned()],
             service_token_roles_required: true,

@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use octavia_config::option::keystone_authtoken as option;
-use octavia_config::{Config, Opt, Origin, Problem, Severity};
-use octavia_keystone::{Keystone, KeystoneOptions, Login, Named, Scope, TlsOptions};
+use octavia_config::{Config, Opt, Problem};
+use octavia_keystone::{Keystone, KeystoneOptions, SessionOptions};
 
-/// Where nothing else is said: a connection, and one request all in all.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+use super::login::{CONNECT_TIMEOUT, KEYSTONE_AUTHTOKEN, LoginReader, REQUEST_TIMEOUT};
 
 #[derive(Debug, Clone)]
 pub(crate) struct KeystoneSettings {
@@ -24,20 +22,11 @@ impl KeystoneSettings {
 
 /// `None` = the section says nothing of where Keystone is, nor how to log in.
 pub(crate) fn read(config: &Config, problems: &mut Vec<Problem>) -> Option<KeystoneSettings> {
-    let begins = [
-        &option::auth_url,
-        &option::www_authenticate_uri,
-        &option::auth_type,
-        &option::username,
-        &option::user_id,
-        &option::application_credential_id,
-        &option::application_credential_name,
-    ];
-    if begins.iter().all(|option| config.given(option).is_none()) {
+    let reader = LoginReader::new(config, &KEYSTONE_AUTHTOKEN);
+    if !reader.begun() && config.given(&option::www_authenticate_uri).is_none() {
         return None;
     }
-    let reader = Reader { config };
-    match reader.options() {
+    match options(config, &reader) {
         Ok(options) => Some(KeystoneSettings { options }),
         Err(problem) => {
             problems.push(problem);
@@ -46,125 +35,37 @@ pub(crate) fn read(config: &Config, problems: &mut Vec<Problem>) -> Option<Keyst
     }
 }
 
-struct Reader<'a> {
-    config: &'a Config,
-}
-
-impl Reader<'_> {
-    fn text(&self, option: &Opt<String>) -> Option<String> {
-        self.config.all_in_one(option).filter(|text| !text.is_empty())
-    }
-
-    /// What is written by id or by name; the id wins.
-    fn named(&self, id: &Opt<String>, name: &Opt<String>) -> Option<Named> {
-        self.text(id).map(Named::Id).or_else(|| self.text(name).map(Named::Name))
-    }
-
-    fn problem<T>(&self, option: &Opt<T>, what: &str) -> Problem {
-        // An option that is missing has no line: the section's first one stands for it.
-        let (file, line) = match self.config.origin(option) {
-            Origin::File { name, line } => (name.clone(), Some(*line)),
-            Origin::Default => ("default".to_owned(), None),
-        };
-        Problem {
-            severity: Severity::Error,
-            file,
-            line,
-            section: Some(option.spec.group.to_owned()),
-            option: Some(option.spec.name.to_owned()),
-            what: what.to_owned(),
-        }
-    }
-
-    fn options(&self) -> Result<KeystoneOptions, Problem> {
-        let auth_url = self.text(&option::auth_url);
-        let www = self.text(&option::www_authenticate_uri);
-        let missing = || {
-            self.problem(&option::auth_url, "it is needed: where Keystone is, such as https://keystone:5000")
-        };
-        let auth_url = auth_url.or_else(|| www.clone()).ok_or_else(missing)?;
-        if !(auth_url.starts_with("http://") || auth_url.starts_with("https://")) {
-            return Err(self.problem(&option::auth_url, "not a URL; allowed: http://… or https://…"));
-        }
-        let seconds = |seconds: i64| Duration::from_secs(seconds.unsigned_abs());
-        let number = |option: &Opt<i64>| self.config.all_in_one(option);
-        let cache_time = number(&option::token_cache_time).filter(|seconds| *seconds >= 0).map(seconds);
-        Ok(KeystoneOptions {
-            www_authenticate_uri: www.unwrap_or_else(|| auth_url.clone()),
-            login: self.login()?,
+fn options(config: &Config, reader: &LoginReader<'_>) -> Result<KeystoneOptions, Problem> {
+    let www = reader.text(&option::www_authenticate_uri);
+    let auth_url = reader.auth_url(www.as_deref())?;
+    let seconds = |seconds: i64| Duration::from_secs(seconds.unsigned_abs());
+    let number = |option: &Opt<i64>| config.all_in_one(option);
+    let retries = number(&option::http_request_max_retries).and_then(|retries| u32::try_from(retries).ok());
+    Ok(KeystoneOptions {
+        www_authenticate_uri: www.unwrap_or_else(|| auth_url.clone()),
+        session: SessionOptions {
+            section: KEYSTONE_AUTHTOKEN.name,
             auth_url,
-            interface: self.text(&option::interface).unwrap_or_default(),
-            region: self.text(&option::region_name),
-            tls: TlsOptions {
-                cafile: self.text(&option::cafile).map(Into::into),
-                insecure: self.config.all_in_one(&option::insecure).unwrap_or_default(),
-            },
+            login: reader.login()?,
+            tls: reader.tls(),
             connect_timeout: number(&option::http_connect_timeout).map_or(CONNECT_TIMEOUT, seconds),
             request_timeout: REQUEST_TIMEOUT,
-            retries: number(&option::http_request_max_retries)
-                .and_then(|retries| u32::try_from(retries).ok())
-                .unwrap_or_default(),
-            cache_time,
-            service_token_roles: self.config.all_in_one(&option::service_token_roles).unwrap_or_default(),
-            service_token_roles_required: self
-                .config
-                .all_in_one(&option::service_token_roles_required)
-                .unwrap_or(true),
-        })
-    }
-
-    fn login(&self) -> Result<Login, Problem> {
-        let credential = self.named(&option::application_credential_id, &option::application_credential_name);
-        let user = self.named(&option::user_id, &option::username);
-        let domain = self.named(&option::user_domain_id, &option::user_domain_name);
-        let by_credential = match self.text(&option::auth_type).as_deref() {
-            Some("password" | "v3password") => false,
-            Some("v3applicationcredential") => true,
-            Some(_) => {
-                let what =
-                    "no such way to log in here; allowed: password, v3password, v3applicationcredential";
-                return Err(self.problem(&option::auth_type, what));
-            }
-            None => credential.is_some(),
-        };
-        let needed = |option| self.problem(option, "it is needed to log in to Keystone");
-        if by_credential {
-            let credential = credential.ok_or_else(|| needed(&option::application_credential_id))?;
-            let secret = self.text(&option::application_credential_secret);
-            let secret = secret.ok_or_else(|| needed(&option::application_credential_secret))?;
-            let user = match (&credential, user) {
-                (Named::Id(_), _) => None,
-                (Named::Name(_), user) => Some((user.ok_or_else(|| needed(&option::username))?, domain)),
-            };
-            return Ok(Login::ApplicationCredential { credential, user, secret });
-        }
-        let user = user.ok_or_else(|| needed(&option::username))?;
-        let password = self.text(&option::password).ok_or_else(|| needed(&option::password))?;
-        if matches!(user, Named::Name(_)) && domain.is_none() {
-            return Err(self
-                .problem(&option::user_domain_name, "it is needed: a user's name is good within a domain"));
-        }
-        let scope = match self.text(&option::system_scope).as_deref() {
-            Some("all") => Scope::System,
-            Some(_) => return Err(self.problem(&option::system_scope, "no such scope; allowed: all")),
-            None => {
-                let project = self.named(&option::project_id, &option::project_name);
-                let project = project.ok_or_else(|| needed(&option::project_name))?;
-                let domain = self.named(&option::project_domain_id, &option::project_domain_name);
-                if matches!(project, Named::Name(_)) && domain.is_none() {
-                    let what = "it is needed: a project's name is good within a domain";
-                    return Err(self.problem(&option::project_domain_name, what));
-                }
-                Scope::Project { project, domain }
-            }
-        };
-        Ok(Login::Password { user, domain, password, scope })
-    }
+            retries: retries.unwrap_or_default(),
+        },
+        interface: reader.text(&option::interface).unwrap_or_default(),
+        region: reader.text(&option::region_name),
+        cache_time: number(&option::token_cache_time).filter(|seconds| *seconds >= 0).map(seconds),
+        service_token_roles: config.all_in_one(&option::service_token_roles).unwrap_or_default(),
+        service_token_roles_required: config
+            .all_in_one(&option::service_token_roles_required)
+            .unwrap_or(true),
+    })
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use octavia_config::Source;
+    use octavia_keystone::Login;
 
     use super::*;
 
@@ -201,6 +102,11 @@ pub(super) mod tests {
         ("application_credential_id", "i\napplication_credential_secret=s"),
         ("application_credential_name", "n\napplication_credential_secret=s"),
         ("application_credential_secret", "s\napplication_credential_id=i"),
+        (
+            "auth_section",
+            "service_auth\n[service_auth]\nauth_url=http://k\nauth_type=v3applicationcredential\n\
+          application_credential_id=i\napplication_credential_secret=s",
+        ),
     ];
 
     fn settings(section: &str) -> (Option<KeystoneSettings>, Vec<String>) {
@@ -216,7 +122,7 @@ pub(super) mod tests {
     fn every_option_that_applies_has_an_effect() {
         let with_login = |settings: Option<KeystoneSettings>| {
             let settings = settings.unwrap();
-            let secret = match &settings.options.login {
+            let secret = match &settings.options.session.login {
                 Login::Password { password, .. } => password.clone(),
                 Login::ApplicationCredential { secret, .. } => secret.clone(),
             };
@@ -265,6 +171,10 @@ pub(super) mod tests {
                 "f:8: error: [keystone_authtoken] system_scope: no such scope",
             ),
             (
+                format!("{BASE}auth_section = neutron"),
+                "f:8: error: [keystone_authtoken] auth_section: no such section to log in with",
+            ),
+            (
                 "auth_url = http://k\nauth_type = v3applicationcredential".to_owned(),
                 "default: error: [keystone_authtoken] application_credential_id: it is needed",
             ),
@@ -280,6 +190,6 @@ pub(super) mod tests {
         }
         // The address that callers are told serves as well.
         let only = without("auth_url") + "www_authenticate_uri = http://w\n";
-        assert_eq!(settings(&only).0.unwrap().options.auth_url, "http://w");
+        assert_eq!(settings(&only).0.unwrap().options.session.auth_url, "http://w");
     }
 }

@@ -178,7 +178,8 @@ impl Secrets for LocalSecrets {
             let text = format!("{base}/secrets/{id}");
             (name.clone().unwrap_or_default(), SecretRef { kind: RefKind::Secret, id: *id, text })
         };
-        Ok(Container { kind: found.kind.clone(), secrets: found.secrets.iter().map(part).collect() })
+        let secrets = found.secrets.iter().map(part).collect();
+        Ok(Container { kind: found.kind.clone(), secrets, forbidden: None })
     }
 
     async fn consumer_register(&self, used: &SecretRef, consumer: Consumer) -> Result<(), SecretError> {
