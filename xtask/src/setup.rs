@@ -108,6 +108,10 @@ pub(crate) fn environment(venv: &Path, requirements: &Path, what: &str) -> Resul
     if std::fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) {
         return Ok(());
     }
+    // Making it anew empties it, and what a link leads to is somebody else's.
+    if venv.is_symlink() {
+        bail!("{} is a link to an environment that does not fit {}", venv.display(), requirements.display());
+    }
     eprintln!("xtask: installing {what} into {} (once)", venv.display());
     run_quietly(Command::new("python3").args(["-m", "venv", "--clear"]).arg(venv))?;
     pip(venv, requirements).with_context(|| what.to_owned())?;

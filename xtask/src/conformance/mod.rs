@@ -1,7 +1,9 @@
 //! Parts of ours beside the real thing, and other people's tests of the API: what takes a long installation.
 
+mod barbican;
 mod keystone;
 mod schemathesis;
+mod services;
 mod tempest;
 mod verdict;
 
@@ -9,8 +11,10 @@ use anyhow::Result;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Conformance {
-    /// Tokens of a real Keystone, installed into target/keystone and started on loopback
+    /// Tokens of a real Keystone, installed into target/services and started on loopback
     Keystone,
+    /// Certificates in a real Barbican, beside such a Keystone
+    Barbican(barbican::Arguments),
     /// The API tests of octavia-tempest-plugin against the embedded cloud, with a network where everything is there
     Tempest(tempest::Arguments),
     /// Requests made up out of the API's description, against the embedded cloud with such a network
@@ -20,6 +24,7 @@ pub(crate) enum Conformance {
 pub(crate) fn run(suite: &Conformance) -> Result<()> {
     match suite {
         Conformance::Keystone => keystone::run(),
+        Conformance::Barbican(arguments) => barbican::run(arguments),
         Conformance::Tempest(arguments) => tempest::run(arguments),
         Conformance::Schemathesis(arguments) => schemathesis::run(arguments),
     }
