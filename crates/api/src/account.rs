@@ -37,6 +37,8 @@ pub(crate) struct Account {
     pub(crate) endpoint: Option<(&'static Endpoint, Vec<String>)>,
     pub(crate) caller: Option<RequestContext>,
     pub(crate) trail: Trail,
+    /// A dry run: it writes nothing, so it is recorded as little as a read.
+    rehearses: bool,
     pub(crate) answer: Option<Value>,
     pub(crate) reason: Option<String>,
     /// `None` = no answer was come to.
@@ -68,13 +70,23 @@ impl Account {
             endpoint: None,
             caller: None,
             trail: if recorded { Trail::on() } else { Trail::default() },
+            rehearses: false,
             answer: None,
             reason: None,
             status: None,
         }
     }
 
+    /// The request is a dry run: the trail is for its answer.
+    pub(crate) fn rehearse(&mut self) {
+        self.rehearses = true;
+        self.trail = Trail::on();
+    }
+
     fn record(&self, status: StatusCode) {
+        if self.rehearses {
+            return;
+        }
         let Some(sink) = self.state.audit.sink_for(&self.method) else { return };
         let event = Event {
             at: self.at,

@@ -14,6 +14,7 @@ use crate::endpoint::Endpoint;
 use crate::fault::Fault;
 use crate::policy::Caller;
 use crate::query::Query;
+use crate::rehearsal::Rehearsal;
 use crate::secrets::Token;
 use crate::{ApiState, policy, view};
 
@@ -31,6 +32,7 @@ pub(crate) struct Call {
     pub(crate) url: String,
     /// What the record of a write will tell of it.
     pub(crate) trail: Trail,
+    pub(crate) rehearsal: Rehearsal,
 }
 
 #[derive(Debug)]

@@ -25,11 +25,13 @@ mod options;
 mod page;
 mod policy;
 mod query;
+mod rehearsal;
 mod request;
 mod rules;
 mod secrets;
 mod server;
 mod storage;
+mod validator;
 mod view;
 mod vip;
 

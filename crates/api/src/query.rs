@@ -62,6 +62,21 @@ impl Query {
         self.first(key).is_some_and(is_true)
     }
 
+    /// Takes a flag of ours out of the query: absent is no, and so much hangs on it that a word which is neither yes nor
+    /// no is refused.
+    pub(crate) fn take_flag(&mut self, key: &'static str) -> Result<bool, Fault> {
+        let (taken, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.pairs).into_iter().partition(|(name, _)| name == key);
+        self.pairs = rest;
+        let words: Vec<String> = taken.into_iter().map(|(_, word)| word).collect();
+        match words.as_slice() {
+            [] => Ok(false),
+            [word] if is_true(word) => Ok(true),
+            [word] if is_false(word) => Ok(false),
+            _ => Err(Fault::InvalidOption { value: words.join(","), option: key.to_owned() }),
+        }
+    }
+
     /// The attributes to show; none named = all.
     pub(crate) fn fields(&self, options: &ApiOptions) -> Vec<String> {
         if !options.allow_field_selection {
@@ -186,6 +201,10 @@ pub(crate) fn is_true(text: &str) -> bool {
     matches!(text.trim().to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on" | "t" | "y")
 }
 
+fn is_false(text: &str) -> bool {
+    matches!(text.trim().to_ascii_lowercase().as_str(), "false" | "0" | "no" | "off" | "f" | "n")
+}
+
 fn sort_part(part: &str) -> Result<SortKey, Fault> {
     let mut pieces = part.split(':');
     let key = pieces.next().unwrap_or_default().trim().to_owned();
@@ -259,6 +278,29 @@ mod tests {
         let unlimited = ApiOptions { pagination_max_limit: None, ..ApiOptions::default() };
         assert_eq!(query("limit=0").limit(&unlimited), Ok(None));
         assert_eq!(query("limit=7").limit(&unlimited), Ok(Some(7)));
+    }
+
+    #[test]
+    fn flags_that_must_be_clear() {
+        let wrong =
+            |value: &str| Err(Fault::InvalidOption { value: value.to_owned(), option: "dry_run".to_owned() });
+        for (text, expected) in [
+            ("", Ok(false)),
+            ("cascade=true", Ok(false)),
+            ("dry_run=true", Ok(true)),
+            ("cascade=true&dry_run=True", Ok(true)),
+            ("dry_run=1", Ok(true)),
+            ("dry_run=false", Ok(false)),
+            ("dry_run=No", Ok(false)),
+            ("dry_run=", wrong("")),
+            ("dry_run", wrong("")),
+            ("dry_run=maybe", wrong("maybe")),
+            ("dry_run=true&dry_run=false", wrong("true,false")),
+        ] {
+            let mut query = query(text);
+            assert_eq!(query.take_flag("dry_run"), expected, "{text}");
+            assert_eq!(query.only(&["cascade"]), Ok(()), "{text}: it is gone");
+        }
     }
 
     #[test]

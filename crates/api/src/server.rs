@@ -8,6 +8,7 @@ use axum::extract::{OriginalUri, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use octavia_store::Behalf;
 use tracing::Instrument;
 
 use crate::account::{self, Account, global_request_id};
@@ -17,7 +18,9 @@ use crate::fault::Fault;
 use crate::forwarded::{Approach, Peer};
 use crate::healthcheck::Healthcheck;
 use crate::query::Query;
+use crate::rehearsal::{self, Rehearsal};
 use crate::secrets::Token;
+use crate::validator::{self, Audience};
 use crate::view::version::VersionsView;
 use crate::{ApiState, audit, cors, handler, openapi};
 
@@ -111,7 +114,7 @@ async fn answer(
     url: String,
     body: axum::body::Body,
 ) -> Result<Response, Fault> {
-    let Server { state, healthcheck } = server;
+    let Server { mut state, healthcheck } = server;
     if parts.method == Method::OPTIONS {
         account.label = account::PREFLIGHT;
         return Ok(StatusCode::OK.into_response());
@@ -134,7 +137,7 @@ async fn answer(
     }
     if path == openapi::PATH {
         check_accept(&parts.headers)?;
-        return openapi::answer(&parts.method);
+        return openapi::answer(&parts);
     }
     let caller = if endpoint::is_public(path) {
         None
@@ -150,9 +153,16 @@ async fn answer(
             return Ok(axum::Json(VersionsView::new(&url)).into_response());
         }
     };
-    let query = Query::parse(&parts.uri);
-    if parts.method == Method::GET {
+    let mut query = Query::parse(&parts.uri);
+    let rehearses = if parts.method == Method::GET {
         query.check_syntax(&state.options)?;
+        false
+    } else {
+        query.take_flag("dry_run")?
+    };
+    if rehearses {
+        account.rehearse();
+        state.store = state.store.on_behalf(Behalf { rehearses });
     }
     let limit = state.options.max_body;
     let bytes = tokio::time::timeout(state.options.body_timeout, axum::body::to_bytes(body, limit));
@@ -164,14 +174,27 @@ async fn answer(
     let token = parts.headers.get("x-auth-token").and_then(|token| token.to_str().ok());
     let token = token.map(|token| Token(token.trim().to_owned()));
     let trail = account.trail.clone();
-    let call = Call { state, endpoint, parameters, caller, token, query, body, url, trail };
+    let rehearsal = Rehearsal::new(rehearses);
+    let call = Call { state, endpoint, parameters, caller, token, query, body, url, trail, rehearsal };
     let answer = handler::dispatch(&call).await?;
+    if rehearses {
+        return Ok(rehearsal::told(&call, &answer).await?.into_response());
+    }
     if let Answer::Json(_, document) = &answer
         && account.trail.is_on()
     {
         account.answer = Some(document.clone());
     }
-    Ok(answer.into_response())
+    match answer {
+        Answer::Json(StatusCode::OK, document) if parts.method == Method::GET => {
+            let body = serde_json::to_vec(&document).map_err(|error| {
+                tracing::error!(%error, "an answer cannot be written");
+                Fault::Internal
+            })?;
+            Ok(validator::answer(&parts.headers, body.into(), Audience::Caller))
+        }
+        answer => Ok(answer.into_response()),
+    }
 }
 
 /// Only JSON is answered: some range of the Accept header must allow it.

@@ -13,6 +13,7 @@ use octavia_store::{
 use crate::call::Call;
 use crate::fault::Fault;
 use crate::query::ListArguments;
+use crate::rehearsal::Wish;
 use crate::rules;
 
 impl Call {
@@ -201,7 +202,10 @@ impl Call {
         refused: impl Fn(ProvisioningStatus) -> Fault,
     ) -> Result<(), Fault> {
         match self.state.store.lb_failover(id, statuses, which).await {
-            Ok(()) => Ok(()),
+            Ok(graph) => {
+                self.rehearsal.note(Some(&graph), &graph, Wish::Replace(which));
+                Ok(())
+            }
             Err(ChangeError::NotFound) => Err(Fault::not_found("Load Balancer", id)),
             Err(ChangeError::Refused(status)) => Err(refused(status)),
             Err(ChangeError::Store(error)) => Err(error.into()),
@@ -252,6 +256,7 @@ impl Call {
         span.record("lb", tracing::field::display(after.load_balancer.id));
         span.record("generation", after.load_balancer.generation);
         self.trail.tree(before, after);
+        self.rehearsal.note(before, after, Wish::Nothing);
     }
 
     /// The query of a list below one object: whose that is was looked at, so `project_id` is one more filter.

@@ -5,12 +5,15 @@
 //! - [`rollup`]: what a heartbeat means for operating statuses.
 //! - [`Sequence`]: which heartbeats are news; [`own_fault`]: whose fault their absence is.
 //! - [`backoff`]: when to try again.
+//! - [`forecast`] and [`impacts`]: what a change would lead to, for people.
 
 #![forbid(unsafe_code)]
 
 mod backoff;
 mod codes;
 mod compile;
+mod forecast;
+mod impact;
 mod planner;
 mod reason;
 mod rollup;
@@ -23,6 +26,8 @@ mod world;
 pub use backoff::{BACKOFF_MAX, backoff, jittered};
 pub use codes::{BadCodes, expected_codes};
 pub use compile::compile;
+pub use forecast::{Forecast, forecast};
+pub use impact::{Affected, Effect, Impact, impacts};
 pub use planner::{Plan, PlanOptions, Waiting, agent_lacks_proxy, plan};
 pub use rollup::{StatusChange, StatusChanges, is_lifeless, lacks_proxy, rollup, rollup_silent};
 pub use sequence::{News, Sequence, may_follow};

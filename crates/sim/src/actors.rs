@@ -144,7 +144,7 @@ async fn operator_asks(store: &Store, lb: LoadBalancerId, wish: &Wish) -> String
         (!rows.is_empty()).then(|| rows[at % rows.len()].id)
     };
     let failover = async |statuses, which| match store.lb_failover(lb, statuses, which).await {
-        Ok(()) => "accepted".to_owned(),
+        Ok(_) => "accepted".to_owned(),
         Err(error) => error.to_string(),
     };
     match wish {
@@ -157,7 +157,7 @@ async fn operator_asks(store: &Store, lb: LoadBalancerId, wish: &Wish) -> String
         },
         Wish::AmphoraRefresh(at) => match amphora(*at).await {
             Some(id) => match store.amphora_refresh(id).await {
-                Ok(()) => "accepted".to_owned(),
+                Ok(_) => "accepted".to_owned(),
                 Err(error) => error.to_string(),
             },
             None => "no amphora".to_owned(),

@@ -11,7 +11,6 @@ use crate::entity::load_balancer;
 use crate::failover::{Which, amphorae_mark};
 use crate::fetch::{graph_load, root_lock};
 use crate::options::Call;
-use crate::quota::quota_take;
 use crate::retry::framed;
 use crate::write::{children_write, outbox_write, root_write};
 use crate::{ChangeError, Claim, Duplicate, Store, StoreError};
@@ -61,7 +60,7 @@ impl Store {
         };
         let tx = self.begin_write().await?;
         if let Some(defaults) = limited {
-            quota_take(&tx, project, &Demand::of_tree(graph), defaults).await?;
+            self.quota_take(&tx, project, &Demand::of_tree(graph), defaults).await?;
         }
         catalogue::hold(&tx, &graph.load_balancer).await?;
         let now = self.clock(&tx).await?;
@@ -89,7 +88,7 @@ impl Store {
             .map_err(|error| StoreError::of_insert(error, Duplicate::LoadBalancer))?;
         children_write(&tx, &graph, &everything(&graph)).await?;
         outbox_write(&tx, lb, "create.start", codec::micros(now)).await?;
-        tx.commit().await?;
+        self.conclude(tx).await?;
         Ok(graph)
     }
 
@@ -150,7 +149,7 @@ impl Store {
         let mut loaded = None;
         if let Some(claim) = claim {
             let graph = loaded.insert(graph_load(&tx, &root).await?);
-            quota_take(&tx, claim.project, &(claim.demand)(graph), claim.defaults).await?;
+            self.quota_take(&tx, claim.project, &(claim.demand)(graph), claim.defaults).await?;
         }
         let status = Decode("load_balancer").parse("provisioning_status", &root.provisioning_status)?;
         let deletes = accept.root_status_after == Some(ProvisioningStatus::PendingDelete);
@@ -215,7 +214,7 @@ impl Store {
         }
         let event = if deletes { "delete.start" } else { "update.start" };
         outbox_write(&tx, &after.load_balancer, event, now).await?;
-        tx.commit().await?;
+        self.conclude(tx).await?;
         Ok((answer, after, true))
     }
 }

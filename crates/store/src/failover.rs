@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use octavia_model::{AmphoraId, AmphoraStatus, LoadBalancerId, ProvisioningStatus};
+use octavia_model::{AmphoraId, AmphoraStatus, LoadBalancerGraph, LoadBalancerId, ProvisioningStatus};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, ExprTrait, QueryFilter};
 
@@ -49,18 +49,19 @@ impl Conflicting for AmphoraError {
 impl Store {
     /// Asks that amphorae of the load balancer be replaced: they are marked, the load balancer becomes
     /// `PENDING_UPDATE` and its generation moves, in one transaction. Its provisioning status must be one of
-    /// `statuses`.
+    /// `statuses`. The answer holds the graph as stored.
     pub async fn lb_failover(
         &self,
         id: LoadBalancerId,
         statuses: &'static [ProvisioningStatus],
         which: Which,
-    ) -> Result<(), ChangeError<Infallible>> {
+    ) -> Result<LoadBalancerGraph, ChangeError<Infallible>> {
         let accept = Accept { statuses, root_status_after: Some(ProvisioningStatus::PendingUpdate) };
         let call = Call::of_lb("lb_failover", id);
-        framed!(self, call, self.lb_change_once(id, accept, None, Some(which), &mut |_| Ok(())))?;
+        let ((), graph, _) =
+            framed!(self, call, self.lb_change_once(id, accept, None, Some(which), &mut |_| Ok(())))?;
         self.signal_work();
-        Ok(())
+        Ok(graph)
     }
 
     /// Asks that the amphora's spec be pushed again, under the first lease that is taken from now on. No status
@@ -82,7 +83,7 @@ impl Store {
             .exec(&tx)
             .await?;
         self.root_wake(&tx, parent).await?;
-        Ok(tx.commit().await?)
+        Ok(self.conclude(tx).await?)
     }
 
     /// Asks that an amphora in `ERROR` be removed: it becomes `PENDING_DELETE`. One of no load balancer, for which no
@@ -115,7 +116,7 @@ impl Store {
         if let Some(parent) = parent {
             self.root_wake(&tx, parent).await?;
         }
-        Ok(tx.commit().await?)
+        Ok(self.conclude(tx).await?)
     }
 
     async fn amphora_parent(&self, id: AmphoraId) -> Result<Option<LoadBalancerId>, AmphoraError> {

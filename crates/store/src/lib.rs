@@ -5,7 +5,8 @@
 //! two writers of one load balancer come one after the other.
 //!
 //! - The **API** writes desired state with [`Store::lb_create`] and [`Store::lb_change`]; it hands in pure functions
-//!   over [`octavia_model::LoadBalancerGraph`] and no SQL.
+//!   over [`octavia_model::LoadBalancerGraph`] and no SQL. What a request asks of its writes beside that is its
+//!   [`Behalf`].
 //! - **Operators** write the catalogue through the API: flavors, availability zones and their profiles.
 //! - **Workers** take a [`Lease`] and write under its epoch; a late worker's writes change nothing.
 //! - The **health manager** writes operating statuses and statistics with [`Store::heartbeat_apply`], never a
@@ -16,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod amphora;
+mod behalf;
 mod catalogue;
 mod census;
 mod change;
@@ -42,6 +44,7 @@ mod store;
 mod vip;
 mod write;
 
+pub use behalf::Behalf;
 pub use catalogue::{AvailabilityZoneChange, CatalogueError, FlavorChange, ProfileChange};
 pub use census::Census;
 pub use change::Accept;

@@ -92,12 +92,17 @@ impl Store {
         project: &ProjectId,
         change: &impl Fn(&mut OwnLimits),
     ) -> Result<OwnLimits, StoreError> {
-        self.record_ensure(project).await?;
+        if !self.behalf.rehearses {
+            record_ensure(self.writer(), project).await?;
+        }
         let tx = self.begin_write().await?;
+        if self.behalf.rehearses {
+            record_ensure(&tx, project).await?;
+        }
         let mut limits = record_lock(&tx, project).await?;
         change(&mut limits);
         limits_write(&tx, project, &limits).await?;
-        tx.commit().await?;
+        self.conclude(tx).await?;
         Ok(limits)
     }
 
@@ -110,7 +115,9 @@ impl Store {
         if !storable(project.as_str()) {
             return Ok(false);
         }
-        let written = limits_write(self.writer(), project, &OwnLimits::default()).await?;
+        let tx = self.begin_write().await?;
+        let written = limits_write(&tx, project, &OwnLimits::default()).await?;
+        self.conclude(tx).await?;
         Ok(written > 0)
     }
 
@@ -144,7 +151,9 @@ impl Store {
         let own = match self.quota_fetch_once(project).await? {
             Some(own) => own,
             None => {
-                self.record_ensure(project).await?;
+                if !self.behalf.rehearses {
+                    record_ensure(self.writer(), project).await?;
+                }
                 OwnLimits::default()
             }
         };
@@ -152,28 +161,35 @@ impl Store {
         Ok(QuotaKind::ALL.iter().any(|kind| !limits.get(*kind).is_unlimited()))
     }
 
-    /// A statement of its own: were the record part of a transaction that is taken back, those that wait to insert the
-    /// same one would meet in a deadlock on MariaDB.
-    async fn record_ensure(&self, project: &ProjectId) -> Result<(), StoreError> {
-        let row = Model { project_id: project.to_string(), ..Model::default() };
-        Entity::insert(row.into_active_model())
-            .on_conflict(OnConflict::column(Column::ProjectId).update_column(Column::ProjectId).to_owned())
-            .exec_without_returning(self.writer())
-            .await?;
-        Ok(())
+    /// Refuses if the project would have too much of something. From here to the end of the transaction nobody else
+    /// creates anything for a project with limits.
+    pub(crate) async fn quota_take(
+        &self,
+        tx: &DatabaseTransaction,
+        project: &ProjectId,
+        demand: &Demand,
+        defaults: &Quota<Limit>,
+    ) -> Result<(), StoreError> {
+        let own = if self.behalf.rehearses {
+            // There may be no record to hold, and nobody has to be kept out.
+            let row = Entity::find_by_id(project.as_str()).one(tx).await?;
+            row.as_ref().map(OwnLimits::try_from).transpose()?.unwrap_or_default()
+        } else {
+            record_lock(tx, project).await?
+        };
+        fits(tx, project, demand, &own.or(defaults)).await
     }
 }
 
-/// Refuses if the project would have too much of something. From here to the end of the transaction nobody else
-/// creates anything for a project with limits.
-pub(crate) async fn quota_take(
-    tx: &DatabaseTransaction,
-    project: &ProjectId,
-    demand: &Demand,
-    defaults: &Quota<Limit>,
-) -> Result<(), StoreError> {
-    let own = record_lock(tx, project).await?;
-    fits(tx, project, demand, &own.or(defaults)).await
+/// A statement of its own, but in a rehearsal: were the record part of a transaction that is taken back, those that wait
+/// to insert the same one would meet in a deadlock on MariaDB.
+async fn record_ensure(db: &impl ConnectionTrait, project: &ProjectId) -> Result<(), StoreError> {
+    let row = Model { project_id: project.to_string(), ..Model::default() };
+    Entity::insert(row.into_active_model())
+        .on_conflict(OnConflict::column(Column::ProjectId).update_column(Column::ProjectId).to_owned())
+        .exec_without_returning(db)
+        .await?;
+    Ok(())
 }
 
 /// Takes the project's row, found by key alone.

@@ -12,7 +12,7 @@ use sea_orm::{
 use tokio::sync::Notify;
 
 use crate::entity::codec;
-use crate::{Call, StoreError, StoreOptions, migration};
+use crate::{Behalf, Call, StoreError, StoreOptions, migration};
 
 /// Cheap to clone; clones share connections.
 #[derive(Debug, Clone)]
@@ -23,6 +23,7 @@ pub struct Store {
     read: DatabaseConnection,
     pub(crate) options: Arc<StoreOptions>,
     signal: Arc<Notify>,
+    pub(crate) behalf: Behalf,
 }
 
 impl Store {
@@ -40,7 +41,13 @@ impl Store {
             // Not the URL itself: it may hold a password.
             return Err(StoreError::Url("begins with none of sqlite:, postgres:, mysql:".to_owned()));
         };
-        Ok(Self { write, read, options: Arc::new(options), signal: Arc::default() })
+        Ok(Self {
+            write,
+            read,
+            options: Arc::new(options),
+            signal: Arc::default(),
+            behalf: Behalf::default(),
+        })
     }
 
     /// Brings the schema to this version's, from nothing or from any earlier one.
@@ -87,7 +94,9 @@ impl Store {
 
     /// Tells workers of this process that something is due.
     pub(crate) fn signal_work(&self) {
-        self.signal.notify_one();
+        if !self.behalf.rehearses {
+            self.signal.notify_one();
+        }
     }
 
     pub(crate) fn backend(&self) -> DbBackend {

@@ -199,6 +199,11 @@ fn collection(endpoint: &Endpoint) -> Option<(usize, &'static str)> {
     segments.filter_map(|(place, segment)| Some((place, kind_of(segment)?))).last()
 }
 
+/// What an endpoint is about: its kind, and its id, unless that is still to be made.
+pub(crate) fn target<'a>(endpoint: &Endpoint, parameters: &'a [String]) -> (&'static str, Option<&'a str>) {
+    (collection(endpoint).map_or("unknown", |(_, kind)| kind), target_id(endpoint, parameters))
+}
+
 /// The id in the path of what is in the last collection.
 fn target_id<'a>(endpoint: &Endpoint, parameters: &'a [String]) -> Option<&'a str> {
     let (place, _) = collection(endpoint)?;

@@ -42,6 +42,8 @@ struct Notes {
     trees: Option<(Objects, Objects)>,
     /// As it was, of a write to anything else.
     before: Option<Value>,
+    /// As it is now, if the answer does not show it.
+    after: Option<Value>,
     project: Option<String>,
 }
 
@@ -67,6 +69,11 @@ impl Trail {
         self.note(|notes| notes.before = Some(view::render(shown, &[])));
     }
 
+    /// What is there after a write that answers nothing.
+    pub(crate) fn after(&self, shown: &impl serde::Serialize) {
+        self.note(|notes| notes.after = Some(view::render(shown, &[])));
+    }
+
     fn note(&self, note: impl FnOnce(&mut Notes)) {
         if let Some(notes) = &self.0 {
             note(&mut notes.lock().unwrap_or_else(PoisonError::into_inner));
@@ -82,17 +89,39 @@ impl Trail {
     /// The changes of a write that succeeded, and how many more there are. Of what is no load balancer's, the answer
     /// shows how it is now.
     pub(crate) fn changes(&self, kind: &'static str, answer: Option<&Value>) -> (Vec<Value>, usize) {
-        let Some(notes) = &self.0 else { return (vec![], 0) };
+        let all = self.differences(kind, answer, Some(VALUE_MAX));
+        let (count, mut bytes) = (all.len(), 0);
+        let fits = |change: &Value| {
+            bytes += change.to_string().len();
+            bytes <= BYTES_MAX
+        };
+        let shown: Vec<Value> = all.into_iter().take(CHANGES_MAX).take_while(fits).collect();
+        let left_out = count - shown.len();
+        (shown, left_out)
+    }
+
+    /// As [`Trail::changes`], all of them, with whole values.
+    pub(crate) fn all_changes(&self, kind: &'static str, answer: Option<&Value>) -> Vec<Value> {
+        self.differences(kind, answer, None)
+    }
+
+    fn differences(
+        &self,
+        kind: &'static str,
+        answer: Option<&Value>,
+        value_max: Option<usize>,
+    ) -> Vec<Value> {
+        let Some(notes) = &self.0 else { return vec![] };
         let notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((before, after)) = &notes.trees {
-            return differences(before, after);
+            return differences(before, after, value_max);
         }
         let one = |value: Option<&Value>| -> Objects {
             let attributes = value.and_then(Value::as_object).cloned();
             attributes.map(|attributes| ((kind, String::new()), attributes)).into_iter().collect()
         };
-        let after = answer.and_then(Value::as_object).and_then(|document| document.values().next());
-        differences(&one(notes.before.as_ref()), &one(after))
+        let answered = answer.and_then(Value::as_object).and_then(|document| document.values().next());
+        differences(&one(notes.before.as_ref()), &one(notes.after.as_ref().or(answered)), value_max)
     }
 }
 
@@ -114,6 +143,14 @@ fn objects(graph: &LoadBalancerGraph) -> Objects {
 /// What is whole below an object is an object of its own; what is only named there tells of itself elsewhere.
 fn collect(kind: &'static str, value: Value, found: &mut Objects) {
     let Value::Object(mut object) = value else { return };
+    let leaves = is_leaving(&object);
+    let collect_child = |kind, mut child: Value, found: &mut Objects| {
+        // What is below it goes with it, whatever its own status says.
+        if leaves && let Value::Object(child) = &mut child {
+            child.insert("provisioning_status".to_owned(), "PENDING_DELETE".into());
+        }
+        collect(kind, child, found);
+    };
     for (key, kind) in [
         ("listeners", "listener"),
         ("pools", "pool"),
@@ -124,29 +161,31 @@ fn collect(kind: &'static str, value: Value, found: &mut Objects) {
     ] {
         match object.remove(key) {
             Some(Value::Array(children)) => {
-                children.into_iter().for_each(|child| collect(kind, child, found));
+                children.into_iter().for_each(|child| collect_child(kind, child, found));
             }
-            Some(child) => collect(kind, child, found),
+            Some(child) => collect_child(kind, child, found),
             None => {}
         }
     }
     let id = object.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-    if object.len() > 1 {
+    // One that has more than its id and a status is whole.
+    if object.len() > if leaves { 2 } else { 1 } {
         found.insert((kind, id), object);
     }
 }
 
-fn differences(before: &Objects, after: &Objects) -> (Vec<Value>, usize) {
-    let is_leaving = |object: &Map<String, Value>| {
-        let status = object.get("provisioning_status").and_then(Value::as_str);
-        matches!(status, Some("PENDING_DELETE" | "DELETED"))
-    };
+fn is_leaving(object: &Map<String, Value>) -> bool {
+    let status = object.get("provisioning_status").and_then(Value::as_str);
+    matches!(status, Some("PENDING_DELETE" | "DELETED"))
+}
+
+/// Values longer than `value_max` bytes are left out.
+fn differences(before: &Objects, after: &Objects, value_max: Option<usize>) -> Vec<Value> {
     let lives = |object: &&Map<String, Value>| !is_leaving(object);
     let mut keys: Vec<_> = before.keys().chain(after.keys()).collect();
     keys.sort();
     keys.dedup();
-    let all: Vec<Value> = keys
-        .into_iter()
+    keys.into_iter()
         .filter_map(|key| {
             let (old, new) = (before.get(key).filter(lives), after.get(key).filter(lives));
             let word = match (old, new) {
@@ -155,7 +194,7 @@ fn differences(before: &Objects, after: &Objects) -> (Vec<Value>, usize) {
                 (Some(_), Some(_)) => "updated",
                 (None, None) => return None,
             };
-            let attributes = attributes(old, new);
+            let attributes = attributes(old, new, value_max);
             if attributes.is_empty() && word == "updated" {
                 return None;
             }
@@ -165,18 +204,14 @@ fn differences(before: &Objects, after: &Objects) -> (Vec<Value>, usize) {
             }
             Some(change)
         })
-        .collect();
-    let (count, mut bytes) = (all.len(), 0);
-    let fits = |change: &Value| {
-        bytes += change.to_string().len();
-        bytes <= BYTES_MAX
-    };
-    let shown: Vec<Value> = all.into_iter().take(CHANGES_MAX).take_while(fits).collect();
-    let left_out = count - shown.len();
-    (shown, left_out)
+        .collect()
 }
 
-fn attributes(old: Option<&Map<String, Value>>, new: Option<&Map<String, Value>>) -> Map<String, Value> {
+fn attributes(
+    old: Option<&Map<String, Value>>,
+    new: Option<&Map<String, Value>>,
+    value_max: Option<usize>,
+) -> Map<String, Value> {
     let names = [old, new].into_iter().flatten().flat_map(Map::keys);
     let mut found = Map::new();
     for name in names.filter(|name| !LEFT_OUT.contains(&name.as_str())) {
@@ -190,7 +225,7 @@ fn attributes(old: Option<&Map<String, Value>>, new: Option<&Map<String, Value>>
         let mut change = Map::new();
         for (side, value) in [("before", old), ("after", new)] {
             if let Some(value) = value {
-                change.insert(side.to_owned(), shown(name, value));
+                change.insert(side.to_owned(), shown(name, value, value_max));
             }
         }
         found.insert(name.clone(), change.into());
@@ -198,12 +233,13 @@ fn attributes(old: Option<&Map<String, Value>>, new: Option<&Map<String, Value>>
     found
 }
 
-fn shown(name: &str, value: Value) -> Value {
+fn shown(name: &str, value: Value, max: Option<usize>) -> Value {
     if SECRETS.iter().any(|secret| name.contains(secret)) {
         return "<secret>".into();
     }
+    let Some(max) = max else { return value };
     let length = value.to_string().len();
-    if length > VALUE_MAX { format!("<{length} bytes>").into() } else { value }
+    if length > max { format!("<{length} bytes>").into() } else { value }
 }
 
 #[cfg(test)]
@@ -214,6 +250,13 @@ mod tests {
         let mut found = Objects::new();
         collect("loadbalancer", value, &mut found);
         found
+    }
+
+    /// What a record has of a tree that is new.
+    fn bounded(tree: Objects) -> (Vec<Value>, usize) {
+        let trail = Trail::on();
+        trail.note(|notes| notes.trees = Some((Objects::new(), tree)));
+        trail.changes("loadbalancer", None)
     }
 
     #[test]
@@ -233,8 +276,7 @@ mod tests {
                 member("q", 3, "PENDING_CREATE"),
             ],
         ));
-        let (changes, left_out) = differences(&before, &after);
-        assert_eq!(left_out, 0);
+        let changes = differences(&before, &after, None);
         assert_eq!(
             Value::from(changes),
             json!([
@@ -245,7 +287,7 @@ mod tests {
                 { "type": "member", "id": "q", "change": "created", "attributes": { "weight": { "after": 3 } } },
             ])
         );
-        assert_eq!(differences(&before, &before).0, [Value::Null; 0]);
+        assert_eq!(differences(&before, &before, None), [Value::Null; 0]);
     }
 
     #[test]
@@ -254,14 +296,16 @@ mod tests {
             let members: Vec<_> = (0..count).map(|n| json!({ "id": format!("{n}"), "weight": 1 })).collect();
             tree(json!({ "id": "l", "members": members }))
         };
-        let (changes, left_out) = differences(&Objects::new(), &many(CHANGES_MAX + 7));
+        let (changes, left_out) = bounded(many(CHANGES_MAX + 7));
         assert_eq!((changes.len(), left_out), (CHANGES_MAX, 7));
         let name = "x".repeat(VALUE_MAX - 10);
         let huge: Vec<_> = (0..90).map(|n| json!({ "id": format!("{n}"), "name": name })).collect();
-        let (changes, left_out) = differences(&Objects::new(), &tree(json!({ "id": "l", "members": huge })));
+        let (changes, left_out) = bounded(tree(json!({ "id": "l", "members": huge })));
         assert_eq!(changes.len() + left_out, 90);
         assert!(left_out > 0 && Value::from(changes).to_string().len() <= BYTES_MAX + 100);
-        assert_eq!(shown("name", "x".repeat(VALUE_MAX).into()), json!("<1026 bytes>"));
-        assert_eq!(shown("client_secret_ref", "QzX7".into()), json!("<secret>"));
+        assert_eq!(shown("name", "x".repeat(VALUE_MAX).into(), Some(VALUE_MAX)), json!("<1026 bytes>"));
+        for max in [None, Some(VALUE_MAX)] {
+            assert_eq!(shown("client_secret_ref", "QzX7".into(), max), json!("<secret>"));
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! Amphorae, for administrators.
 
 use http::StatusCode;
-use octavia_model::{Amphora, AmphoraId, LoadBalancerId, ProvisioningStatus};
+use octavia_model::{Amphora, AmphoraId, LoadBalancerGraph, ProvisioningStatus};
 use octavia_store::{AmphoraError, Which};
 
 use crate::call::{Answer, Call};
 use crate::fault::Fault;
 use crate::page::Page;
+use crate::rehearsal::Wish;
 use crate::storage::lb_immutable;
 use crate::view;
 use crate::view::amphora::AmphoraView;
@@ -48,20 +49,27 @@ pub(super) async fn delete(call: &Call) -> Result<Answer, Fault> {
     call.query.only(&[])?;
     let amphora = of_path(call).await?;
     call.authorize_own()?;
+    call.trail.before(&AmphoraView::one(&amphora));
+    if let (true, Some(home)) = (call.rehearsal.is_on(), amphora.load_balancer_id) {
+        let graph = call.load_balancer(home).await?;
+        call.rehearsal.note(Some(&graph), &graph, Wish::Remove(amphora.id));
+    }
     call.state.store.amphora_discard(amphora.id).await.map_err(|error| fault(error, amphora.id))?;
     Ok(Answer::Empty(StatusCode::NO_CONTENT))
 }
 
 pub(super) async fn configure(call: &Call) -> Result<Answer, Fault> {
     call.query.only(&[])?;
-    let (amphora, _) = at_work(call).await?;
+    let (amphora, graph) = at_work(call).await?;
+    call.rehearsal.note(Some(&graph), &graph, Wish::Refresh(amphora));
     call.state.store.amphora_refresh(amphora).await.map_err(|error| fault(error, amphora))?;
     Ok(Answer::Empty(StatusCode::ACCEPTED))
 }
 
 pub(super) async fn failover(call: &Call) -> Result<Answer, Fault> {
     call.query.only(&[])?;
-    let (amphora, home) = at_work(call).await?;
+    let (amphora, graph) = at_work(call).await?;
+    let home = graph.load_balancer.id;
     let refused = |_| lb_immutable(home);
     call.failover(home, &[ProvisioningStatus::Active], Which::One(amphora), refused).await?;
     Ok(Answer::Empty(StatusCode::ACCEPTED))
@@ -74,7 +82,7 @@ async fn of_path(call: &Call) -> Result<Amphora, Fault> {
 
 /// The amphora of the path and its load balancer, of whose project callers are checked. Of no load balancer, it is not
 /// found.
-async fn at_work(call: &Call) -> Result<(AmphoraId, LoadBalancerId), Fault> {
+async fn at_work(call: &Call) -> Result<(AmphoraId, LoadBalancerGraph), Fault> {
     let amphora = of_path(call).await?;
     let Some(home) = amphora.load_balancer_id else {
         call.authorize_own()?;
@@ -82,7 +90,7 @@ async fn at_work(call: &Call) -> Result<(AmphoraId, LoadBalancerId), Fault> {
     };
     let graph = call.load_balancer(home).await?;
     call.authorize(&graph.load_balancer.project_id)?;
-    Ok((amphora.id, home))
+    Ok((amphora.id, graph))
 }
 
 fn fault(error: AmphoraError, id: AmphoraId) -> Fault {

@@ -1,11 +1,13 @@
 //! Load balancers.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use http::StatusCode;
 use octavia_cloud::VipRequest;
 use octavia_model::{
     Demand, LoadBalancerGraph, LoadBalancerId, ProjectId, ProvisioningStatus, QuotaKind, Vip,
 };
-use octavia_store::{OperationPage, Which};
+use octavia_store::{ListQuery, OperationPage, Which};
 
 use crate::body::Sent;
 use crate::call::{Answer, Call};
@@ -52,9 +54,12 @@ pub(super) async fn create(call: &Call) -> Result<Answer, Fault> {
         policy::enforce("loadbalancer:post:vip_sg_ids", &call.caller, Some(&project))?;
     }
     let (graph, place) = plan_tree(call, body, project).await?;
+    if call.rehearsal.is_on() {
+        return rehearse(call, graph, &place).await;
+    }
     let id = graph.load_balancer.id;
     match insert(call, graph, &place).await {
-        Ok(graph) => Ok(Answer::one(StatusCode::CREATED, ROOT, &LoadBalancerView::graph(&graph))),
+        Ok(graph) => Ok(created(&graph)),
         Err(fault) => {
             give_back(call, id).await;
             Err(fault)
@@ -170,6 +175,33 @@ async fn insert(
     let graph = call.state.store.lb_create_within(&graph, call.quota()).await?;
     call.written(None, &graph);
     Ok(graph)
+}
+
+/// As [`insert`], without an address: the network gives none without taking it. One that was chosen is looked for among
+/// those of load balancers.
+async fn rehearse(call: &Call, mut graph: LoadBalancerGraph, place: &VipPlace) -> Result<Answer, Fault> {
+    let vip = &mut graph.load_balancer.vip;
+    match place.address {
+        Some(address) if place.port_id.is_none() => {
+            let wanted =
+                [("vip_address", address.to_string()), ("vip_network_id", vip.network_id.to_string())];
+            let filters = wanted.into_iter().map(|(key, value)| (key.to_owned(), vec![value])).collect();
+            let query = ListQuery { filters, limit: Some(1), ..ListQuery::default() };
+            if !call.state.store.lb_list(&query).await?.items.is_empty() {
+                return Err(Fault::VipInUse(format!("{address} is another load balancer's.")));
+            }
+        }
+        Some(_) => {}
+        None if vip.address.is_ipv4() => vip.address = Ipv4Addr::UNSPECIFIED.into(),
+        None => vip.address = Ipv6Addr::UNSPECIFIED.into(),
+    }
+    let graph = call.state.store.lb_create_within(&graph, call.quota()).await?;
+    call.written(None, &graph);
+    Ok(created(&graph))
+}
+
+fn created(graph: &LoadBalancerGraph) -> Answer {
+    Answer::one(StatusCode::CREATED, ROOT, &LoadBalancerView::graph(graph))
 }
 
 /// After a failed create the address goes back, unless the tree may have been stored after all.

@@ -56,6 +56,7 @@ pub(super) async fn delete(call: &Call) -> Result<Answer, Fault> {
     call.authorize(&project)?;
     note_before(call, &project).await?;
     if call.state.store.quota_reset(&project).await? {
+        call.trail.after(&QuotaView::new(&project, &call.state.options.default_quota));
         Ok(Answer::Empty(StatusCode::ACCEPTED))
     } else {
         Err(Fault::not_found("Quotas", project))

@@ -19,7 +19,9 @@ number. UUIDs may have capital letters or lack their dashes. Answers have the fo
 - Texts may not contain NUL. Attributes that are not known are refused.
 - An update changes what it names. Null resets an attribute where this document allows it.
 - Most changes are under way when they are answered: `provisioning_status` says when they are in force.
-- Every answer has the header `x-openstack-request-id`, by which the log of the service can be searched.";
+- Every answer has the header `x-openstack-request-id`, by which the log of the service can be searched.
+- Every answer to GET has an `ETag`; who sends it in `If-None-Match` gets 304 while nothing has changed.
+- Every write takes `dry_run=true`: it is checked in full, nothing is stored, and the answer says what it would do.";
 
 /// The whole document, keys in alphabetical order.
 pub(super) fn document() -> Value {
@@ -59,6 +61,20 @@ pub(super) fn document() -> Value {
                 "RequestId": {
                     "description": "The id of the request.",
                     "schema": { "type": "string", "pattern": "^req-" },
+                },
+                "ETag": {
+                    "description": "A tag of this very answer, for `If-None-Match`.",
+                    "schema": { "type": "string", "pattern": "^\"[!#-~]+\"$" },
+                },
+            },
+            "parameters": {
+                "DryRun": flag("dry_run", "Whether nothing is to be stored: the answer says what the request would do."),
+                "IfNoneMatch": {
+                    "name": "If-None-Match",
+                    "in": "header",
+                    "description": "Tags of answers that the caller has: if the answer is one of them, it is 304 without a body. `*` = any.",
+                    "schema": { "type": "string" },
+                    "example": "\"2a-0123456789abcdef\"",
                 },
             },
             "securitySchemes": {
@@ -143,6 +159,31 @@ fn response(description: &str, schema: Option<Value>) -> Value {
     response
 }
 
+/// Of what a GET answers: it has a tag, and is not sent to whom has it.
+fn tagged(answers: &mut Map<String, Value>) {
+    let tag = || json!({ "$ref": "#/components/headers/ETag" });
+    if let Some(success) = answers.get_mut("200") {
+        success["headers"]["etag"] = tag();
+    }
+    let mut unchanged = response("The caller has this answer already.", None);
+    unchanged["headers"]["etag"] = tag();
+    answers.insert("304".to_owned(), unchanged);
+}
+
+/// Of what a write answers: a dry run is always 200.
+fn rehearsed(answers: &mut Map<String, Value>) {
+    let told = under("dry_run", reference("DryRun"));
+    match answers.get_mut("200") {
+        Some(success) => {
+            let schema = &mut success["content"]["application/json"]["schema"];
+            *schema = json!({ "anyOf": [schema.take(), told] });
+        }
+        None => {
+            answers.insert("200".to_owned(), response("What it would do: this was a dry run.", Some(told)));
+        }
+    }
+}
+
 fn operation(description: &Description) -> Value {
     let resource = description.resource;
     let mut operation = json!({
@@ -206,6 +247,11 @@ fn answers(description: &Description) -> Value {
         };
         answers.insert(status.to_string(), response);
     }
+    if description.method == "GET" {
+        tagged(&mut answers);
+    } else {
+        rehearsed(&mut answers);
+    }
     Value::Object(answers)
 }
 
@@ -264,6 +310,11 @@ fn parameters(description: &Description) -> Vec<Value> {
             "description": "An attribute to show; may be repeated. None = all.",
             "schema": array(json!({ "type": "string", "enum": names })),
         }));
+    }
+    if description.method == "GET" {
+        parameters.push(json!({ "$ref": "#/components/parameters/IfNoneMatch" }));
+    } else {
+        parameters.push(json!({ "$ref": "#/components/parameters/DryRun" }));
     }
     parameters
 }
@@ -381,5 +432,11 @@ fn root_operation() -> Value {
 }
 
 fn own_operation() -> Value {
-    plain_operation("openapi_show", "Show this document", &json!({ "type": "object" }), true)
+    let mut operation =
+        plain_operation("openapi_show", "Show this document", &json!({ "type": "object" }), true);
+    operation["parameters"] = json!([{ "$ref": "#/components/parameters/IfNoneMatch" }]);
+    if let Some(answers) = operation["responses"].as_object_mut() {
+        tagged(answers);
+    }
+    operation
 }

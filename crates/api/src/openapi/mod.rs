@@ -19,21 +19,22 @@ mod tests;
 
 use std::sync::LazyLock;
 
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderValue, Method, header};
+use http::Method;
+use http::request::Parts;
 
 use crate::fault::Fault;
+use crate::validator::{self, Audience};
 
 /// Where the document is; nobody needs a token for it.
 pub(crate) const PATH: &str = "/openapi.json";
 
 static TEXT: LazyLock<Bytes> = LazyLock::new(|| document::document().to_string().into());
 
-pub(crate) fn answer(method: &Method) -> Result<Response, Fault> {
-    if method != Method::GET {
+pub(crate) fn answer(parts: &Parts) -> Result<Response, Fault> {
+    if parts.method != Method::GET {
         return Err(Fault::MethodNotAllowed { allow: Method::GET.to_string() });
     }
-    let kind = HeaderValue::from_static("application/json");
-    Ok(([(header::CONTENT_TYPE, kind)], TEXT.clone()).into_response())
+    Ok(validator::answer(&parts.headers, TEXT.clone(), Audience::Everybody))
 }

@@ -1,6 +1,7 @@
 //! Schemas that belong to no one resource: errors, links, statistics, the status tree, versions.
 
 use octavia_model::{HealthMonitorType, OperatingStatus, ProvisioningStatus};
+use octavia_plan::Effect;
 use serde_json::{Map, Value, json};
 
 use super::schema::{array, reference};
@@ -22,6 +23,7 @@ pub(super) fn schemas() -> Map<String, Value> {
             statistics(&["id", "listener_id", "loadbalancer_id"], "Of one listener on one amphora."),
         ),
         ("StatusTree", status_tree()),
+        ("DryRun", dry_run()),
         ("Versions", versions()),
     ];
     rows.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
@@ -130,6 +132,54 @@ fn node(more: &[(&str, Value)], description: &str) -> Value {
     node["properties"]["status_reason"] =
         json!({ "type": "string", "description": "Why a status is not good, and what helps." });
     node
+}
+
+fn dry_run() -> Value {
+    let text = || json!({ "type": "string" });
+    let id = json!({ "type": ["string", "null"], "description": "`new-…` = it would get one; null = it has none." });
+    let mut attribute = json!({ "type": "object", "properties": { "before": {}, "after": {} } });
+    attribute["description"] = json!("Absent = nothing; null = known only when it is made.");
+    let change = whole(
+        &[
+            ("type", text()),
+            ("id", id),
+            ("change", json!({ "type": "string", "enum": ["created", "updated", "deleted"] })),
+            ("attributes", json!({ "type": "object", "additionalProperties": attribute })),
+        ],
+        "What would become of one object.",
+    );
+    let effect = whole(
+        &[
+            ("effect", json!({ "type": "string", "enum": Effect::WORDS })),
+            ("type", json!({ "type": "string", "enum": ["listener", "member", "amphora"] })),
+            ("id", text()),
+            ("text", text()),
+        ],
+        "What connections would see.",
+    );
+    let step = whole(
+        &[
+            ("kind", json!({ "type": "string", "description": "As in the list of operations." })),
+            ("amphora_id", json!({ "type": ["string", "null"] })),
+            ("text", text()),
+        ],
+        "What a worker would do if nothing goes wrong.",
+    );
+    let flag = |text: &str| json!({ "type": "boolean", "description": text });
+    whole(
+        &[
+            ("status", json!({ "type": "integer", "description": "What the write would be answered with." })),
+            ("changes", array(change)),
+            ("cuts_connections", flag("Whether open connections would end in the middle.")),
+            (
+                "refuses_connections",
+                flag("Whether clients could no longer connect, or nobody would serve them."),
+            ),
+            ("traffic", array(effect)),
+            ("steps", array(step)),
+        ],
+        "What a write would do.",
+    )
 }
 
 fn versions() -> Value {

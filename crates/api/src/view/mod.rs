@@ -14,6 +14,7 @@ pub(crate) mod operation;
 pub(crate) mod pool;
 pub(crate) mod provider;
 pub(crate) mod quota;
+pub(crate) mod rehearsal;
 pub(crate) mod stats;
 pub(crate) mod status_tree;
 pub(crate) mod version;

@@ -5,6 +5,7 @@
 mod compile;
 mod converge;
 mod fixture;
+mod forecast;
 mod layer7;
 mod rollup;
 mod scenario;

@@ -112,9 +112,9 @@ impl Store {
         E::Model: IntoActiveModel<A>,
         A: ActiveModelTrait<Entity = E> + ActiveModelBehavior + Send,
     {
-        let inserted = E::insert(row.into_active_model().reset_all()).exec_without_returning(self.writer());
-        match inserted.await {
-            Ok(_) => Ok(()),
+        let tx = self.begin_write().await?;
+        match E::insert(row.into_active_model().reset_all()).exec_without_returning(&tx).await {
+            Ok(_) => Ok(self.conclude(tx).await?),
             Err(error) if is_dangling(&error) => Err(CatalogueError::NoProfile),
             Err(error) => Err(StoreError::of_insert(error, key).into()),
         }
@@ -129,7 +129,7 @@ impl Store {
         locked::<E>(&tx, key).await?;
         E::users(key).none(&tx).await?;
         E::delete_many().filter(E::KEY.eq(key)).exec(&tx).await?;
-        Ok(tx.commit().await?)
+        Ok(self.conclude(tx).await?)
     }
 
     /// Writes the columns that are set; the row comes back as it is afterwards.
@@ -154,7 +154,7 @@ impl Store {
         let written = E::update_many().set(row).filter(E::KEY.eq(key)).exec(&tx).await;
         written.map_err(|error| StoreError::of_insert(error, unique))?;
         let row = locked::<E>(&tx, key).await?;
-        tx.commit().await?;
+        self.conclude(tx).await?;
         Ok(T::try_from(row)?)
     }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the runner shows it for failed tests")]
 
+mod behalf;
 mod catalogue;
 mod census;
 mod change;

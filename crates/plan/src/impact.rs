@@ -1,0 +1,149 @@
+//! What a change means for traffic: which connections are cut, refused, drained. True for the proxy and agent of this
+//! repository (`crates/proxy/LIFECYCLE.md`, "Changes"), whatever they are told.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use octavia_model::{Amphora, AmphoraId, AmphoraStatus, ListenerId, LoadBalancerGraph, MemberId};
+use octavia_wire::{AmphoraSpec, ListenerSpec, MemberSpec};
+
+use crate::compile::compile;
+use crate::step::Step;
+
+/// What happens to connections of one object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Those that are open end in the middle.
+    Cut,
+    /// Nobody can connect any more.
+    Refused,
+    /// Clients can connect, but nobody serves them.
+    Unserved,
+    /// Nothing new comes; what is under way goes on to its end.
+    Drained,
+    /// Clients can connect from now on.
+    Opened,
+}
+
+impl Effect {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cut => "cut",
+            Self::Refused => "refused",
+            Self::Unserved => "unserved",
+            Self::Drained => "drained",
+            Self::Opened => "opened",
+        }
+    }
+
+    pub const WORDS: [&'static str; 5] = ["cut", "refused", "unserved", "drained", "opened"];
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Affected {
+    Listener(ListenerId),
+    Member(MemberId),
+    Amphora(AmphoraId),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Impact {
+    pub effect: Effect,
+    pub affected: Affected,
+    /// A sentence for people.
+    pub text: &'static str,
+}
+
+/// What becomes of traffic on the way from `before` (`None` = nothing is there) to `after`, if the worker takes these
+/// steps. `amphorae` are those that are there now.
+pub fn impacts(
+    before: Option<&LoadBalancerGraph>,
+    after: &LoadBalancerGraph,
+    amphorae: &[Amphora],
+    steps: &[Step],
+) -> Vec<Impact> {
+    let spec = |graph: &LoadBalancerGraph| compile(graph, AmphoraId::nil(), 0);
+    let (old, new) = (before.map(spec), spec(after));
+    let gone = after.load_balancer.statuses.provisioning.is_leaving();
+    let mut impacts = cuts(old.as_ref(), amphorae, steps);
+    impacts.extend(listeners(old.as_ref(), &new, gone));
+    if let Some(old) = old.filter(|_| !gone) {
+        impacts.extend(drained(&old, &new));
+    }
+    impacts
+}
+
+/// Connections live in the proxy of one amphora, and end with it.
+fn cuts(old: Option<&AmphoraSpec>, amphorae: &[Amphora], steps: &[Step]) -> Vec<Impact> {
+    let listens = old.is_some_and(|spec| !spec.listeners.is_empty());
+    let ended = steps.iter().filter_map(|step| match step {
+        Step::AmphoraDelete { amphora } => Some(*amphora),
+        _ => None,
+    });
+    let carries = |id: &AmphoraId| {
+        let row = amphorae.iter().find(|row| row.id == *id);
+        row.is_some_and(|row| row.status == AmphoraStatus::Allocated)
+    };
+    let cut = |id| Impact {
+        effect: Effect::Cut,
+        affected: Affected::Amphora(id),
+        text: "Its server ends, and with it every connection through it.",
+    };
+    ended.filter(|_| listens).filter(carries).map(cut).collect()
+}
+
+fn listeners(old: Option<&AmphoraSpec>, new: &AmphoraSpec, gone: bool) -> Vec<Impact> {
+    let of = |spec: &AmphoraSpec| -> BTreeMap<ListenerId, bool> {
+        spec.listeners.iter().map(|listener| (listener.id, is_served(spec, listener))).collect()
+    };
+    let (old, new) = (old.map(of).unwrap_or_default(), of(new));
+    let mut impacts = vec![];
+    let mut add = |id: &ListenerId, effect, text| {
+        impacts.push(Impact { effect, affected: Affected::Listener(*id), text });
+    };
+    for (id, was_served) in &old {
+        match new.get(id) {
+            None if gone => add(id, Effect::Refused, "New connections are refused."),
+            None => add(
+                id,
+                Effect::Refused,
+                "New connections are refused, and idle ones end; requests and TCP connections under way go on to \
+                 their end.",
+            ),
+            Some(false) if *was_served => add(
+                id,
+                Effect::Unserved,
+                "No member is left that takes traffic: HTTP requests are answered 503, TCP connections closed.",
+            ),
+            Some(_) => {}
+        }
+    }
+    for id in new.keys().filter(|id| !old.contains_key(id)) {
+        add(id, Effect::Opened, "It accepts connections.");
+    }
+    impacts
+}
+
+/// Whether any pool that the listener can reach has a member that takes traffic.
+fn is_served(spec: &AmphoraSpec, listener: &ListenerSpec) -> bool {
+    let pools: BTreeSet<_> = listener.pools().collect();
+    let reachable = spec.pools.iter().filter(|pool| pools.contains(&pool.id));
+    reachable.flat_map(|pool| &pool.members).any(takes_traffic)
+}
+
+const fn takes_traffic(member: &MemberSpec) -> bool {
+    member.enabled && member.weight > 0
+}
+
+fn drained(old: &AmphoraSpec, new: &AmphoraSpec) -> Vec<Impact> {
+    // The same member at another address is another one to the proxy.
+    let of = |spec: &AmphoraSpec| -> BTreeSet<_> {
+        let members = spec.pools.iter().flat_map(|pool| &pool.members).filter(|member| takes_traffic(member));
+        members.map(|member| (member.id, member.address, member.port)).collect()
+    };
+    let drained = |id| Impact {
+        effect: Effect::Drained,
+        affected: Affected::Member(id),
+        text: "It gets nothing new; what is under way with it goes on to its end.",
+    };
+    of(old).difference(&of(new)).map(|(id, ..)| drained(*id)).collect()
+}

@@ -1,0 +1,33 @@
+//! On whose behalf the store is written: what a request asks of its writes beside what it writes.
+
+use sea_orm::DatabaseTransaction;
+
+use crate::{Store, StoreError};
+
+/// What holds for all writes of one request. Meant for what the API writes, not for workers, whose writes follow a lease.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Behalf {
+    /// Writes are *rehearsed*: every statement is run, so that every key, lock and quota has its say, and then all of
+    /// it is taken back. Answers are those of the write; nobody is woken.
+    pub rehearses: bool,
+}
+
+impl Store {
+    /// The same store for the writes of one request.
+    #[must_use]
+    pub fn on_behalf(&self, behalf: Behalf) -> Self {
+        let mut store = self.clone();
+        store.behalf = behalf;
+        store
+    }
+
+    /// Ends a transaction of a request.
+    pub(crate) async fn conclude(&self, tx: DatabaseTransaction) -> Result<(), StoreError> {
+        if self.behalf.rehearses {
+            tx.rollback().await?
+        } else {
+            tx.commit().await?
+        }
+        Ok(())
+    }
+}
