@@ -1,6 +1,7 @@
 //! Benchmarks: printed for people, written to `target/bench` for machines. Nothing here is a timed test; `--check`
 //! makes a run fail when a bound of the performance specification is broken.
 
+mod api;
 mod create;
 mod http;
 mod numbers;
@@ -16,6 +17,8 @@ use crate::shell::{cargo, run, target_dir};
 pub(crate) enum Bench {
     /// CPU time per request of the data plane beside HAProxy, in one interleaved run
     Http(http::Arguments),
+    /// Speed and memory of the API server, or of any endpoint of Octavia's API
+    Api(api::Arguments),
     /// Time from POST of a fully populated load balancer to its first answer, and memory per load balancer
     Create(create::Arguments),
 }
@@ -23,6 +26,7 @@ pub(crate) enum Bench {
 pub(crate) fn run_one(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Http(arguments) => http::run(arguments),
+        Bench::Api(arguments) => api::run(arguments),
         Bench::Create(arguments) => create::run(arguments),
     }
 }

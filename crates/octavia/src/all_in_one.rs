@@ -313,7 +313,11 @@ async fn start_controller(
         orphan_age: SignedDuration::from_secs(30),
         ..HousekeepingOptions::default()
     };
-    let options = ControllerOptions { worker: Some(worker), health, housekeeping: Some(housekeeping) };
+    let options = if settings.controller {
+        ControllerOptions { worker: Some(worker), health, housekeeping: Some(housekeeping) }
+    } else {
+        ControllerOptions::default()
+    };
     Ok(Controller::start(parts, options))
 }
 

@@ -74,6 +74,9 @@ pub(crate) struct AllInOneOptions {
     /// Whether writes are accepted while a load balancer is PENDING_CREATE or PENDING_UPDATE [default: queue]
     #[arg(long, value_enum)]
     pub(crate) pending_writes: Option<PendingWrites>,
+    /// Take and store requests only: nothing is built, watched or cleaned up until a start without this
+    #[arg(long)]
+    pub(crate) no_controller: bool,
     #[command(flatten)]
     pub(crate) config: ConfigFiles,
     #[command(flatten)]

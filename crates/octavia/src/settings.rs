@@ -34,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) store: StoreOptions,
     pub(crate) auth_strategy: AuthStrategy,
     pub(crate) network: NetworkKind,
+    /// Whether worker, health manager and housekeeping run.
+    pub(crate) controller: bool,
     /// `None` = the embedded one.
     pub(crate) keystone: Option<KeystoneSettings>,
     pub(crate) secrets: SecretsSettings,
@@ -76,6 +78,7 @@ impl Settings {
         self.bind = options.bind.unwrap_or(self.bind);
         self.database = options.database.clone().or(self.database);
         self.network = options.network;
+        self.controller = !options.no_controller;
         self.api.data_plane = match options.network {
             NetworkKind::Loopback => DataPlane::Built,
             NetworkKind::Noop => DataPlane::Anything,
@@ -113,6 +116,7 @@ impl Reader<'_> {
             },
             auth_strategy: self.auth_strategy(),
             network: NetworkKind::Loopback,
+            controller: true,
             keystone: keystone::read(self.config, &mut self.problems),
             secrets: self.secrets(),
             policy: self.policy(),

@@ -1,7 +1,6 @@
 //! On whose behalf the store is written: what a request asks of its writes beside what it writes.
 
-use sea_orm::DatabaseTransaction;
-
+use crate::group::WriteTransaction;
 use crate::{Store, StoreError};
 
 /// What holds for all writes of one request. Meant for what the API writes, not for workers, whose writes follow a lease.
@@ -22,7 +21,7 @@ impl Store {
     }
 
     /// Ends a transaction of a request.
-    pub(crate) async fn conclude(&self, tx: DatabaseTransaction) -> Result<(), StoreError> {
+    pub(crate) async fn conclude(&self, tx: WriteTransaction) -> Result<(), StoreError> {
         if self.behalf.rehearses {
             tx.rollback().await?
         } else {

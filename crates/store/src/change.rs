@@ -12,7 +12,7 @@ use crate::failover::{Which, amphorae_mark};
 use crate::fetch::{graph_load, root_lock};
 use crate::options::Call;
 use crate::retry::framed;
-use crate::write::{children_write, outbox_write, root_write};
+use crate::write::{children_write, outbox_write, root_row, root_write};
 use crate::{ChangeError, Claim, Duplicate, Store, StoreError};
 
 /// What [`Store::lb_change`] needs of the load balancer, and makes of it.
@@ -69,20 +69,7 @@ impl Store {
         graph.load_balancer.applied_generation = 0;
         stamp_all(&mut graph, now);
         let lb = &graph.load_balancer;
-        let row = load_balancer::ActiveModel {
-            id: Set(codec::id(lb.id)),
-            deleting: Set(false),
-            pending_since: Set(lb.statuses.provisioning.is_pending().then(|| codec::micros(now))),
-            next_attempt_at: Set(Some(codec::micros(now))),
-            attempts: Set(0),
-            last_error: Set(None),
-            lease_owner: Set(None),
-            lease_until: Set(None),
-            lease_epoch: Set(0),
-            wakes: Set(0),
-            ..load_balancer::desired_columns(lb)
-        };
-        load_balancer::Entity::insert(row)
+        load_balancer::Entity::insert(root_row(lb, codec::micros(now)))
             .exec_without_returning(&tx)
             .await
             .map_err(|error| StoreError::of_insert(error, Duplicate::LoadBalancer))?;

@@ -132,6 +132,18 @@ pub(crate) fn everything(graph: &LoadBalancerGraph) -> Difference<'_> {
     }
 }
 
+impl<'a> Difference<'a> {
+    /// The children that both differences insert, as one: of graphs that are new.
+    pub(crate) fn insert_too(&mut self, other: Difference<'a>) {
+        self.listeners.inserted.extend(other.listeners.inserted);
+        self.pools.inserted.extend(other.pools.inserted);
+        self.members.inserted.extend(other.members.inserted);
+        self.health_monitors.inserted.extend(other.health_monitors.inserted);
+        self.l7policies.inserted.extend(other.l7policies.inserted);
+        self.l7rules.inserted.extend(other.l7rules.inserted);
+    }
+}
+
 fn changes<'a, T: Child>(before: &[T], after: &'a [T]) -> Changes<'a, T> {
     let mut changes = Changes {
         inserted: vec![],

@@ -18,6 +18,7 @@ use crate::entity::{
     tag, vip_security_group,
 };
 use crate::fetch::{graph_load, root_lock};
+use crate::group::WriteTransaction;
 use crate::lease::fence;
 use crate::options::Call;
 use crate::retry::framed;
@@ -110,7 +111,7 @@ impl Store {
     /// Writes what became of a generation, and commits. Without a difference, nothing is written.
     async fn outcome_write(
         &self,
-        tx: DatabaseTransaction,
+        tx: WriteTransaction,
         root: &load_balancer::Model,
         before: &LoadBalancerGraph,
         mut after: LoadBalancerGraph,

@@ -12,6 +12,7 @@ use sea_orm::{
 use tokio::sync::Notify;
 
 use crate::entity::codec;
+use crate::group::{WriteTransaction, Writers};
 use crate::{Behalf, Call, StoreError, StoreOptions, migration};
 
 /// Cheap to clone; clones share connections.
@@ -19,6 +20,8 @@ use crate::{Behalf, Call, StoreError, StoreOptions, migration};
 pub struct Store {
     /// Sessions whose transactions see each statement's newest rows, and lock them. SQLite: one connection.
     write: DatabaseConnection,
+    /// Who writes there, where commits are shared: SQLite in a file.
+    writers: Option<Writers>,
     /// Sessions whose transactions see one moment.
     read: DatabaseConnection,
     pub(crate) options: Arc<StoreOptions>,
@@ -41,8 +44,11 @@ impl Store {
             // Not the URL itself: it may hold a password.
             return Err(StoreError::Url("begins with none of sqlite:, postgres:, mysql:".to_owned()));
         };
+        let in_file = url.starts_with("sqlite:") && !in_memory(url);
+        let writers = in_file.then(Writers::default);
         Ok(Self {
             write,
+            writers,
             read,
             options: Arc::new(options),
             signal: Arc::default(),
@@ -115,10 +121,13 @@ impl Store {
 
     /// A transaction that writes; on SQLite it holds the write lock from its beginning, so it never fails half-way
     /// for want of it.
-    pub(crate) async fn begin_write(&self) -> Result<DatabaseTransaction, DbErr> {
+    pub(crate) async fn begin_write(&self) -> Result<WriteTransaction, DbErr> {
+        if let Some(writers) = &self.writers {
+            return writers.begin(&self.write).await;
+        }
         let immediate = (self.backend() == DbBackend::Sqlite).then_some(SqliteTransactionMode::Immediate);
         let options = TransactionOptions { sqlite_transaction_mode: immediate, ..Default::default() };
-        self.write.begin_with_options(options).await
+        Ok(WriteTransaction::alone(self.write.begin_with_options(options).await?))
     }
 
     /// A transaction that reads one moment.
@@ -186,13 +195,17 @@ fn connect_options(url: &str, options: &StoreOptions) -> ConnectOptions {
     connect
 }
 
+fn in_memory(url: &str) -> bool {
+    url.contains(":memory:") || url.contains("mode=memory")
+}
+
 async fn sqlite(
     url: &str,
     options: &StoreOptions,
 ) -> Result<(DatabaseConnection, DatabaseConnection), StoreError> {
     use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 
-    let in_memory = url.contains(":memory:") || url.contains("mode=memory");
+    let in_memory = in_memory(url);
     let timeout = options.timeout;
     let connection = |connections: u32| {
         let mut connect = connect_options(url, options);

@@ -1,6 +1,6 @@
 //! Writes a difference: few statements, in an order that no foreign key minds.
 
-use octavia_model::{LoadBalancer, LoadBalancerGraph, LoadBalancerId};
+use octavia_model::{LoadBalancer, LoadBalancerGraph, LoadBalancerId, ProvisioningStatus};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
@@ -24,6 +24,15 @@ pub(crate) async fn children_write(
     graph: &LoadBalancerGraph,
     difference: &Difference<'_>,
 ) -> Result<(), StoreError> {
+    tables_write(tx, difference).await?;
+    indexes_write(tx, &graph.load_balancer, difference).await
+}
+
+/// Applies the difference to the children's tables, of one load balancer or of many.
+pub(crate) async fn tables_write(
+    tx: &DatabaseTransaction,
+    difference: &Difference<'_>,
+) -> Result<(), StoreError> {
     let Difference { listeners, pools, members, health_monitors, l7policies, l7rules, .. } = difference;
     delete::<l7rule::Entity, _>(tx, l7rule::Column::Id, &l7rules.deleted).await?;
     delete::<l7policy::Entity, _>(tx, l7policy::Column::Id, &l7policies.deleted).await?;
@@ -44,8 +53,7 @@ pub(crate) async fn children_write(
         Duplicate::HealthMonitor,
     )
     .await?;
-    kind_write::<l7rule::Entity, _, l7rule::Model>(tx, l7rules, Duplicate::L7Rule).await?;
-    indexes_write(tx, &graph.load_balancer, difference).await
+    kind_write::<l7rule::Entity, _, l7rule::Model>(tx, l7rules, Duplicate::L7Rule).await
 }
 
 async fn delete<E, I>(tx: &DatabaseTransaction, key: E::Column, ids: &[I]) -> Result<(), StoreError>
@@ -133,64 +141,76 @@ async fn indexes_write(
     difference: &Difference<'_>,
 ) -> Result<(), StoreError> {
     let mut tags = TagWrites::default();
-    if difference.root_retagged {
-        tags.replace(lb.id, &lb.tags);
-    }
-    tags.collect(&difference.listeners);
-    tags.collect(&difference.pools);
-    tags.collect(&difference.members);
-    tags.collect(&difference.health_monitors);
-    tags.collect(&difference.l7policies);
-    tags.collect(&difference.l7rules);
-    delete::<tag::Entity, _>(tx, tag::Column::ResourceId, &tags.stale).await?;
-    let load_balancer_id = codec::id(lb.id);
-    let rows: Vec<_> = tags
-        .fresh
-        .into_iter()
-        .map(|(resource_id, tag)| tag::ActiveModel {
-            resource_id: Set(resource_id),
-            tag: Set(tag),
-            load_balancer_id: Set(load_balancer_id.clone()),
-        })
-        .collect();
-    for rows in rows.chunks(CHUNK) {
-        tag::Entity::insert_many(rows.to_vec()).exec_without_returning(tx).await?;
-    }
+    tags.collect_all(lb, difference);
+    tags.write(tx).await?;
     if difference.root_regrouped {
         delete::<vip_security_group::Entity, _>(tx, vip_security_group::Column::LoadBalancerId, &[lb.id])
             .await?;
-        let groups: std::collections::BTreeSet<_> = lb.vip.sg_ids.iter().map(ToString::to_string).collect();
-        let rows = groups.into_iter().map(|sg_id| vip_security_group::ActiveModel {
-            load_balancer_id: Set(load_balancer_id.clone()),
-            sg_id: Set(sg_id),
-        });
-        let rows: Vec<_> = rows.collect();
-        if !rows.is_empty() {
-            vip_security_group::Entity::insert_many(rows).exec_without_returning(tx).await?;
-        }
+        groups_insert(tx, lb).await?;
     }
     Ok(())
 }
 
-/// Resources whose index entries go, and entries that come.
+/// The load balancer's entries in the index of security groups.
+pub(crate) async fn groups_insert(tx: &DatabaseTransaction, lb: &LoadBalancer) -> Result<(), StoreError> {
+    let load_balancer_id = codec::id(lb.id);
+    let groups: std::collections::BTreeSet<_> = lb.vip.sg_ids.iter().map(ToString::to_string).collect();
+    let rows = groups.into_iter().map(|sg_id| vip_security_group::ActiveModel {
+        load_balancer_id: Set(load_balancer_id.clone()),
+        sg_id: Set(sg_id),
+    });
+    let rows: Vec<_> = rows.collect();
+    if !rows.is_empty() {
+        vip_security_group::Entity::insert_many(rows).exec_without_returning(tx).await?;
+    }
+    Ok(())
+}
+
+/// Resources whose index entries go, and entries that come: resource, tag, load balancer.
 #[derive(Default)]
-struct TagWrites {
+pub(crate) struct TagWrites {
     stale: Vec<String>,
-    fresh: std::collections::BTreeSet<(String, String)>,
+    fresh: std::collections::BTreeSet<(String, String, String)>,
 }
 
 impl TagWrites {
-    fn replace(&mut self, id: impl std::fmt::Display, tags: &[String]) {
-        let id = id.to_string();
-        self.fresh.extend(tags.iter().map(|tag| (id.clone(), tag.clone())));
+    pub(crate) fn collect_all(&mut self, lb: &LoadBalancer, difference: &Difference<'_>) {
+        if difference.root_retagged {
+            self.replace(lb, lb.id, &lb.tags);
+        }
+        self.collect(lb, &difference.listeners);
+        self.collect(lb, &difference.pools);
+        self.collect(lb, &difference.members);
+        self.collect(lb, &difference.health_monitors);
+        self.collect(lb, &difference.l7policies);
+        self.collect(lb, &difference.l7rules);
+    }
+
+    fn replace(&mut self, lb: &LoadBalancer, id: impl std::fmt::Display, tags: &[String]) {
+        let (id, lb) = (id.to_string(), codec::id(lb.id));
+        self.fresh.extend(tags.iter().map(|tag| (id.clone(), tag.clone(), lb.clone())));
         self.stale.push(id);
     }
 
-    fn collect<T: Child>(&mut self, changes: &Changes<'_, T>) {
+    fn collect<T: Child>(&mut self, lb: &LoadBalancer, changes: &Changes<'_, T>) {
         for child in &changes.retagged {
-            self.replace(child.id(), child.tags());
+            self.replace(lb, child.id(), child.tags());
         }
         self.stale.extend(changes.untagged.iter().map(T::Id::to_string));
+    }
+
+    pub(crate) async fn write(self, tx: &DatabaseTransaction) -> Result<(), StoreError> {
+        delete::<tag::Entity, _>(tx, tag::Column::ResourceId, &self.stale).await?;
+        let rows = self.fresh.into_iter().map(|(resource_id, tag, load_balancer_id)| tag::ActiveModel {
+            resource_id: Set(resource_id),
+            tag: Set(tag),
+            load_balancer_id: Set(load_balancer_id),
+        });
+        let rows: Vec<_> = rows.collect();
+        for rows in rows.chunks(CHUNK) {
+            tag::Entity::insert_many(rows.to_vec()).exec_without_returning(tx).await?;
+        }
+        Ok(())
     }
 }
 
@@ -211,6 +231,23 @@ pub(crate) async fn outbox_write(
     };
     outbox::Entity::insert(row).exec_without_returning(db).await?;
     Ok(())
+}
+
+/// The row of a new load balancer, due at once.
+pub(crate) fn root_row(lb: &LoadBalancer, now: i64) -> load_balancer::ActiveModel {
+    load_balancer::ActiveModel {
+        id: Set(codec::id(lb.id)),
+        deleting: Set(lb.statuses.provisioning == ProvisioningStatus::PendingDelete),
+        pending_since: Set(lb.statuses.provisioning.is_pending().then_some(now)),
+        next_attempt_at: Set(Some(now)),
+        attempts: Set(0),
+        last_error: Set(None),
+        lease_owner: Set(None),
+        lease_until: Set(None),
+        lease_epoch: Set(0),
+        wakes: Set(0),
+        ..load_balancer::desired_columns(lb)
+    }
 }
 
 /// Writes columns of the root's row.

@@ -17,7 +17,7 @@ pub mod tree;
 pub mod wait;
 
 pub use histogram::Histogram;
-pub use load::{Expect, FailureKind, LoadHandle, LoadPlan, LoadReport, Mode, Pace};
+pub use load::{Expect, FailureKind, LoadHandle, LoadPlan, LoadReport, Mode, Pace, Script};
 pub use origin::{EchoOrigin, Origin};
 pub use product::{AllInOne, AllInOneOptions};
 pub use rest::Rest;

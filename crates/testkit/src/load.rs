@@ -40,11 +40,29 @@ pub struct Expect {
     pub body: Option<Bytes>,
 }
 
+/// Whole requests, heads and bodies, by their number in the run (from 0).
+#[derive(Clone)]
+pub struct Script(Arc<dyn Fn(u64) -> Bytes + Send + Sync>);
+
+impl Script {
+    pub fn new(request: impl Fn(u64) -> Bytes + Send + Sync + 'static) -> Self {
+        Self(Arc::new(request))
+    }
+}
+
+impl std::fmt::Debug for Script {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Script")
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct LoadPlan {
     pub target: SocketAddr,
     pub host: String,
     pub path: String,
+    /// What is sent instead of `GET path`; it says itself whether connections are kept.
+    pub script: Option<Script>,
     pub mode: Mode,
     pub pace: Pace,
     pub connections: usize,
@@ -64,6 +82,7 @@ impl LoadPlan {
             target,
             host: target.to_string(),
             path: format!("/bytes/{length}"),
+            script: None,
             mode,
             pace: Pace::Closed,
             connections,
@@ -72,6 +91,12 @@ impl LoadPlan {
             duration: Duration::from_secs(600),
             requests: u64::MAX,
         }
+    }
+
+    /// `connections`, kept, in a closed loop over what `script` says; each answer has this status.
+    pub fn script(target: SocketAddr, connections: usize, status: u16, script: Script) -> Self {
+        let expect = Expect { status, body: None };
+        Self { script: Some(script), expect, ..Self::bytes(target, Mode::KeepAlive, connections, 0) }
     }
 
     #[must_use]
@@ -142,6 +167,7 @@ pub struct LoadReport {
     pub failures: BTreeMap<FailureKind, u64>,
     /// The first of them.
     pub examples: Vec<Failure>,
+    /// Of good responses, from when their requests were sent; under a rate, from when they were due.
     pub latency: Histogram,
     /// Good responses by the origin that gave them.
     pub members: BTreeMap<String, u64>,
@@ -254,8 +280,8 @@ struct Shared {
 }
 
 impl Shared {
-    /// When the next request shall go out; `None` = no more requests.
-    fn next_start(&self) -> Option<Instant> {
+    /// The next request's number, and when it shall go out; `None` = no more requests.
+    fn next_start(&self) -> Option<(u64, Instant)> {
         if self.stop.load(Ordering::Relaxed) || self.started.elapsed() >= self.plan.duration {
             return None;
         }
@@ -263,14 +289,15 @@ impl Shared {
         if ticket >= self.plan.requests {
             return None;
         }
-        match self.plan.pace {
+        let at = match self.plan.pace {
             Pace::Closed => Some(self.started),
             Pace::Rate(per_second) => {
                 #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
                 let after = Duration::from_secs_f64(ticket as f64 / per_second.max(0.001));
                 (after < self.plan.duration).then(|| self.started + after)
             }
-        }
+        };
+        Some((ticket, at?))
     }
 
     fn record(&self, took: Duration, outcome: Result<Good, (FailureKind, String)>) {

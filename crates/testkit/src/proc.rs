@@ -122,6 +122,14 @@ pub fn memory(pid: i32) -> Result<Memory> {
     Ok(memory)
 }
 
+/// The most resident memory it ever had, in bytes.
+pub fn memory_peak(pid: i32) -> Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    let kib: u64 = line.trim().trim_end_matches(" kB").trim().parse()?;
+    Ok(kib << 10)
+}
+
 /// IPv4 TCP sockets in LISTEN, by inode.
 fn listening_inodes() -> BTreeMap<u64, SocketAddr> {
     let text = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();

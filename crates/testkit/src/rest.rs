@@ -30,7 +30,8 @@ impl Answer {
 #[derive(Debug)]
 pub struct Rest {
     http: reqwest::Client,
-    login: Login,
+    /// `None` = the token was given, and there is no other.
+    login: Option<Login>,
     session: Mutex<Session>,
 }
 
@@ -79,12 +80,25 @@ impl Rest {
         let login = Login { auth_url: format!("{auth_url}/v3"), body };
         let http = client()?;
         let session = login.session(&http).await?;
-        Ok(Self { http, login, session: Mutex::new(session) })
+        Ok(Self { http, login: Some(login), session: Mutex::new(session) })
+    }
+
+    /// With a token got elsewhere (empty where none is asked for), for an endpoint without version, such as
+    /// `http://127.0.0.1:9876`.
+    pub fn with_token(endpoint: &str, token: &str) -> Result<Self> {
+        let load_balancer = format!("{}/v2.0", endpoint.trim_end_matches('/'));
+        let session = Session { token: token.to_owned(), load_balancer, network: String::new() };
+        Ok(Self { http: client()?, login: None, session: Mutex::new(session) })
     }
 
     /// The token in use.
     pub fn token(&self) -> String {
         lock(&self.session).token.clone()
+    }
+
+    /// Where the load-balancing API is, with its version.
+    pub fn endpoint(&self) -> String {
+        lock(&self.session).load_balancer.clone()
     }
 
     /// Calls the load-balancing API: `path` begins with `/lbaas` or `/octavia`. A 401 is answered by one new login.
@@ -109,10 +123,10 @@ impl Rest {
     ) -> Result<Answer> {
         let session = lock(&self.session).clone();
         let answer = self.send(&method, &url(&session), &session.token, body).await?;
-        if answer.status != 401 {
+        let Some(login) = self.login.as_ref().filter(|_| answer.status == 401) else {
             return Ok(answer);
-        }
-        let session = self.login.session(&self.http).await?;
+        };
+        let session = login.session(&self.http).await?;
         *lock(&self.session) = session.clone();
         self.send(&method, &url(&session), &session.token, body).await
     }

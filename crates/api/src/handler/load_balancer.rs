@@ -220,9 +220,11 @@ async fn give_back(call: &Call, id: LoadBalancerId) {
 }
 
 pub(super) async fn show(call: &Call) -> Result<Answer, Fault> {
-    let graph = call.load_balancer_of_path().await?;
-    call.authorize(&graph.load_balancer.project_id)?;
-    Ok(Answer::selected(StatusCode::OK, ROOT, &LoadBalancerView::one(&graph), &call.fields()))
+    let id = call.id(0, "Load Balancer")?;
+    let item = call.state.store.lb_show(id).await?.ok_or_else(|| Fault::not_found("Load Balancer", id))?;
+    call.authorize(&item.load_balancer.project_id)?;
+    let view = LoadBalancerView::one(&item.load_balancer, item.listeners, item.pools);
+    Ok(Answer::selected(StatusCode::OK, ROOT, &view, &call.fields()))
 }
 
 pub(super) async fn update(call: &Call) -> Result<Answer, Fault> {

@@ -51,13 +51,14 @@ impl LoadBalancerView {
         Self::new(load_balancer, Children::Ids(IdRef::all(listeners)), Children::Ids(IdRef::all(pools)))
     }
 
-    pub(crate) fn one(graph: &LoadBalancerGraph) -> Self {
-        let mut view = Self::flat(
-            &graph.load_balancer,
-            graph.listeners.iter().map(|listener| listener.id),
-            graph.pools.iter().map(|pool| pool.id),
-        );
-        view.statuses.with_reason(&graph.load_balancer.statuses);
+    /// As [`Self::flat`], with the reason of its status.
+    pub(crate) fn one(
+        load_balancer: &LoadBalancer,
+        listeners: impl IntoIterator<Item = ListenerId>,
+        pools: impl IntoIterator<Item = PoolId>,
+    ) -> Self {
+        let mut view = Self::flat(load_balancer, listeners, pools);
+        view.statuses.with_reason(&load_balancer.statuses);
         view
     }
 

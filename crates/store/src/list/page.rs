@@ -96,21 +96,34 @@ fn value(row: &QueryResult, key: &Key) -> Result<Option<Value>, ListError> {
 /// Rows strictly beyond the last one seen: equal in the first keys, beyond in the next, for every number of first keys.
 fn beyond(order: &[(&'static Key, Direction)], last: &[Option<Value>], reverse: bool) -> Condition {
     let mut any = Condition::any();
+    let mut all = Condition::all();
+    if let (Some((key, direction)), Some(Some(value))) = (order.first(), last.first())
+        && order.len() > 1
+    {
+        // Says nothing new, but in a form that databases begin at in an index.
+        let upwards = (*direction == Direction::Ascending) != reverse;
+        let column = Expr::col(key.column);
+        if upwards {
+            all = all.add(column.gte(value.clone()));
+        } else if !key.nullable {
+            all = all.add(column.lte(value.clone()));
+        }
+    }
     for at in 0..order.len() {
         let (key, direction) = order[at];
         let upwards = (direction == Direction::Ascending) != reverse;
         let Some(step) = step(key, last[at].as_ref(), upwards) else { continue };
-        let mut all = Condition::all();
+        let mut equal = Condition::all();
         for ((key, _), value) in order[..at].iter().zip(last) {
             let column = Expr::col(key.column);
-            all = all.add(match value {
+            equal = equal.add(match value {
                 Some(value) => column.eq(value.clone()),
                 None => column.is_null(),
             });
         }
-        any = any.add(all.add(step));
+        any = any.add(equal.add(step));
     }
-    any
+    all.add(any)
 }
 
 /// Greater, or less, than the value, where null is less than any; `None` when nothing is.

@@ -1,7 +1,7 @@
 //! Desired state: what is written comes back, and only under its conditions.
 
 use octavia_model::*;
-use octavia_store::{Accept, ChangeError, Duplicate, Store, StoreError};
+use octavia_store::{Accept, ChangeError, Duplicate, ListQuery, Store, StoreError, TagFilter};
 
 use crate::databases::on_all;
 use crate::sample;
@@ -29,6 +29,66 @@ async fn every_attribute_comes_back() {
             assert_eq!(without_times(fetched), without_times(expected));
         }
         assert_eq!(store.lb_fetch(LoadBalancerId::new_v4()).await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_load_balancer_is_shown_as_lists_show_it() {
+    on_all(|store| async move {
+        for graph in
+            [sample::small(), sample::maximal(), LoadBalancerGraph::new(sample::load_balancer("p", ""))]
+        {
+            let id = sample::create(&store, &graph).await.load_balancer.id;
+            let more = change(&store, id, |graph| {
+                graph.pools.extend([sample::pool(&graph.load_balancer), sample::pool(&graph.load_balancer)]);
+                graph.listeners.push(sample::listener(&graph.load_balancer, 81));
+            })
+            .await;
+            let shown = store.lb_show(id).await.unwrap().unwrap();
+            let query =
+                ListQuery { filters: vec![("id".to_owned(), vec![id.to_string()])], ..ListQuery::default() };
+            assert_eq!(store.lb_list(&query).await.unwrap().items, std::slice::from_ref(&shown));
+            assert_eq!(shown.load_balancer, more.load_balancer);
+            assert_eq!(shown.pools, more.pools.iter().map(|pool| pool.id).collect::<Vec<_>>());
+        }
+        assert_eq!(store.lb_show(LoadBalancerId::new_v4()).await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn imported_load_balancers_are_as_they_were() {
+    on_all(|store| async move {
+        let mut graphs = vec![];
+        for graph in [sample::small(), sample::maximal()] {
+            let id = sample::create(&store, &graph).await.load_balancer.id;
+            let mut graph = change(&store, id, |graph| graph.load_balancer.name = "changed".to_owned()).await;
+            graph.load_balancer.applied_generation = 1;
+            graphs.push(graph);
+        }
+        let tagged = ListQuery {
+            tags: TagFilter { tags: vec!["ü".to_owned()], ..TagFilter::default() },
+            ..ListQuery::default()
+        };
+        let before = store.pool_list(&tagged).await.unwrap();
+        assert_eq!(before.items.len(), 1);
+        let zone = graphs[1].load_balancer.availability_zone.take();
+        let flavor = graphs[1].load_balancer.flavor_id.take();
+        assert!(zone.is_some() && flavor.is_some(), "they are kept elsewhere");
+
+        store.clear().await.unwrap();
+        let twice = [graphs.clone(), graphs.clone()].concat();
+        let error = store.lb_import(&twice).await.unwrap_err();
+        assert!(matches!(error, StoreError::Duplicate(Duplicate::LoadBalancer)), "{error}");
+        store.lb_import(&graphs).await.unwrap();
+        for graph in &graphs {
+            let id = graph.load_balancer.id;
+            assert_eq!(store.lb_fetch(id).await.unwrap().as_ref(), Some(graph));
+            assert!(store.work_due(10).await.unwrap().contains(&id));
+        }
+        assert_eq!(store.pool_list(&tagged).await.unwrap(), before);
+        store.lb_import(&[]).await.unwrap();
     })
     .await;
 }

@@ -17,12 +17,25 @@ async fn open(url: &str) -> Store {
     store
 }
 
-/// Not a test by itself: the process that gets killed. Says each generation after its commit.
+/// Who writes at the same time as the one whose generations are counted.
+const OTHERS: usize = 8;
+
+/// Not a test by itself: the process that gets killed. Says each generation, and each load balancer of the others,
+/// after its commit.
 #[tokio::test]
 #[ignore = "run by the test below"]
 async fn victim() {
     let Ok(url) = std::env::var(URL) else { return };
     let store = open(&url).await;
+    for _ in 0..OTHERS {
+        let store = store.clone();
+        tokio::spawn(async move {
+            loop {
+                let stored = store.lb_create(&sample::small()).await.unwrap();
+                println!("\nstored {}", stored.load_balancer.id);
+            }
+        });
+    }
     let id = store.lb_create(&sample::small()).await.unwrap().load_balancer.id;
     for round in 0..u16::MAX {
         let add = |graph: &mut LoadBalancerGraph| {
@@ -47,12 +60,26 @@ async fn what_was_said_to_be_stored_is_stored() {
             .spawn()
             .unwrap();
         let lines = BufReader::new(victim.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let said: Vec<String> = lines.filter(|line| line.starts_with("generation")).take(commits).collect();
+        let (mut said, mut others) = (vec![], vec![]);
+        for line in lines {
+            if line.starts_with("generation") {
+                said.push(line);
+            } else if let Some(id) = line.strip_prefix("stored ") {
+                others.push(id.parse().unwrap());
+            }
+            if said.len() >= commits && others.len() >= OTHERS {
+                break;
+            }
+        }
         victim.kill().unwrap();
         victim.wait().unwrap();
+        let store = open(&url).await;
+        for id in others {
+            assert!(store.lb_fetch(id).await.unwrap().is_some(), "{id} is lost");
+        }
         let last: Vec<_> = said.last().unwrap().split(' ').collect();
         let (id, generation) = (last[1].parse().unwrap(), last[2].parse::<u64>().unwrap());
-        let graph = open(&url).await.lb_fetch(id).await.unwrap().unwrap();
+        let graph = store.lb_fetch(id).await.unwrap().unwrap();
         assert!(graph.load_balancer.generation >= generation);
         assert_eq!(graph.load_balancer.generation, graph.listeners.len() as u64, "whole changes only");
     }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::{Expect, FailureKind, Good, LoadPlan, Mode, Shared};
+use super::{Expect, FailureKind, Good, LoadPlan, Mode, Pace, Shared};
 use crate::origin::{ID_HEADER, lock};
 
 /// A response head larger than this, in bytes, is malformed.
@@ -16,12 +16,14 @@ const HEAD_MAX: usize = 64 << 10;
 type Failed = (FailureKind, String);
 
 pub(super) async fn run(shared: Arc<Shared>) {
-    let request = request_text(&shared.plan);
+    let plain = bytes::Bytes::from(request_text(&shared.plan));
     let mut buffer = Vec::with_capacity(128 << 10);
     let mut open: Option<TcpStream> = None;
-    while let Some(start) = shared.next_start() {
-        tokio::time::sleep_until(start.into()).await;
-        let start = Instant::now();
+    while let Some((number, due)) = shared.next_start() {
+        tokio::time::sleep_until(due.into()).await;
+        // A late request is late for whoever waits for it, too.
+        let start = if shared.plan.pace == Pace::Closed { Instant::now() } else { due };
+        let request = shared.plan.script.as_ref().map_or_else(|| plain.clone(), |script| (script.0)(number));
         let work = exchange(&shared, &request, &mut open, &mut buffer);
         let outcome = match tokio::time::timeout(shared.plan.timeout, work).await {
             Ok(outcome) => outcome,
