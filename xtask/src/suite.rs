@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::conformance;
 use crate::setup;
 use crate::shell::{cargo, run};
 
@@ -16,6 +17,7 @@ pub(crate) fn run_all(nextest: &[String]) -> Result<()> {
         run(cargo().args(["nextest", "run", "-p", "octavia-sim", "--test", "it", "--features", feature]))?;
     }
     run(cargo().args(["test", "--quiet", "--workspace", "--doc"]))?;
+    conformance::run_in_ci()?;
     // Last, so that the output ends with the runner's summary. End-to-end tests run alone, see .config/nextest.toml.
     run(cargo()
         .args(["nextest", "run", "--workspace"])

@@ -92,8 +92,8 @@ pub(super) enum Kind {
 pub(super) enum Filters {
     /// The keys the store has columns for.
     Stored(Keys),
-    /// Those of a resource that the store does not list yet.
-    Named(&'static [&'static str]),
+    /// None, but pages.
+    Nothing,
     /// Only `name` and `description`, and no pages.
     Words,
     /// `project_id`, and pages.
@@ -131,7 +131,7 @@ impl Resource {
     pub(super) fn filter_keys(&self) -> Vec<&'static str> {
         match self.filters {
             Filters::Stored(keys) => keys.keys().collect(),
-            Filters::Named(keys) => keys.to_vec(),
+            Filters::Nothing => vec![],
             Filters::Words => vec!["name", "description"],
             Filters::Project => vec!["project_id"],
         }
@@ -141,8 +141,7 @@ impl Resource {
     pub(super) fn sort_keys(&self) -> Vec<&'static str> {
         match self.filters {
             Filters::Stored(keys) => keys.sort_keys().collect(),
-            Filters::Named(keys) => keys.to_vec(),
-            Filters::Words => vec![],
+            Filters::Nothing | Filters::Words => vec![],
             Filters::Project => Keys::Quota.sort_keys().collect(),
         }
     }

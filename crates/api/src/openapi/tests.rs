@@ -17,6 +17,8 @@ use crate::request::Call;
 use crate::request::availability_zone::{self, AvailabilityZoneBody};
 use crate::request::flavor::{self, FlavorBody};
 use crate::request::health_monitor::{self, HealthMonitorBody};
+use crate::request::l7policy::{self, L7PolicyBody};
+use crate::request::l7rule::{self, L7RuleBody};
 use crate::request::listener::{self, ListenerBody};
 use crate::request::load_balancer::{self, LoadBalancerBody};
 use crate::request::member::{self, MemberBody};
@@ -64,6 +66,12 @@ const BODIES: &[(&Resource, Form, &[&str])] = &[
     (&HEALTH_MONITOR, Form::Create, health_monitor::CREATE),
     (&HEALTH_MONITOR, Form::Update, health_monitor::UPDATE),
     (&HEALTH_MONITOR, Form::Nested, health_monitor::NESTED),
+    (&L7_POLICY, Form::Create, l7policy::CREATE),
+    (&L7_POLICY, Form::Update, l7policy::UPDATE),
+    (&L7_POLICY, Form::Nested, l7policy::NESTED),
+    (&L7_RULE, Form::Create, l7rule::CREATE),
+    (&L7_RULE, Form::Update, l7rule::UPDATE),
+    (&L7_RULE, Form::Nested, l7rule::NESTED),
     (&QUOTA, Form::Update, quota::KEYS),
     (&FLAVOR, Form::Create, flavor::CREATE),
     (&FLAVOR, Form::Update, flavor::UPDATE),
@@ -99,6 +107,11 @@ fn sent(resource: &Resource, form: Form) -> Vec<&'static Attribute> {
 
 /// What the decoder says of a body's inside.
 fn decode(resource: &Resource, form: Form, inside: &Value) -> Result<(), Fault> {
+    let in_listener = |more: Value| {
+        let mut listener = json!({ "protocol": "HTTP", "protocol_port": 80 });
+        listener.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        ("LoadBalancer", "loadbalancer", json!({ "listeners": [listener] }), Call::Create)
+    };
     // What is nested is read with the load balancer it is in.
     let (schema, root, inside, call) = match (resource.schema, form) {
         (name, Form::Create) => (name, resource.root, inside.clone(), Call::Create),
@@ -111,6 +124,8 @@ fn decode(resource: &Resource, form: Form, inside: &Value) -> Result<(), Fault> 
         ("HealthMonitor", _) => {
             ("LoadBalancer", "loadbalancer", json!({ "pools": [{ "healthmonitor": inside }] }), Call::Create)
         }
+        ("L7Policy", _) => in_listener(json!({ "l7policies": [inside] })),
+        ("L7Rule", _) => in_listener(json!({ "l7policies": [{ "action": "REJECT", "rules": [inside] }] })),
         (other, _) => panic!("{other} is not nested"),
     };
     let bytes = json!({ root: inside }).to_string();
@@ -121,6 +136,8 @@ fn decode(resource: &Resource, form: Form, inside: &Value) -> Result<(), Fault> 
         "Pool" => PoolBody::decode(&document, call).map(drop),
         "Member" => MemberBody::decode(&document, call).map(drop),
         "HealthMonitor" => HealthMonitorBody::decode(&document, call).map(drop),
+        "L7Policy" => L7PolicyBody::decode(&document, call).map(drop),
+        "L7Rule" => L7RuleBody::decode(&document, call).map(drop),
         "Quota" => QuotaBody::decode(bytes.as_bytes()).map(drop),
         "Flavor" => FlavorBody::decode(&document, call).map(drop),
         "FlavorProfile" => ProfileBody::decode(&document, ProfileKind::Flavor, call).map(drop),
@@ -189,6 +206,10 @@ const REFUSED_LATER: &[(&str, &str)] = &[
     ("HealthMonitorUpdate", "delay"),
     ("HealthMonitorUpdate", "timeout"),
     ("HealthMonitorUpdate", "max_retries"),
+    ("L7PolicyUpdate", "action"),
+    ("L7RuleUpdate", "type"),
+    ("L7RuleUpdate", "compare_type"),
+    ("L7RuleUpdate", "value"),
     ("FlavorProfileUpdate", "name"),
     ("FlavorProfileUpdate", "provider_name"),
     ("FlavorProfileUpdate", "flavor_data"),
@@ -204,8 +225,10 @@ fn is_beside_the_schema(attribute: &Attribute, value: &Value) -> bool {
         Kind::Integer(..) | Kind::HttpVersion => value.is_string() || value.is_f64(),
         // No format of JSON Schema is a network.
         Kind::Cidrs => value.is_array(),
-        // What is in the list is not read yet.
-        _ => attribute.name == "l7policies" && value.as_array().is_some_and(|list| !list.is_empty()),
+        Kind::OneOf(_) => value.is_string() || value.is_f64(),
+        // That an L7 rule's value is empty is seen when the rule is looked at as a whole.
+        Kind::Pattern(..) => attribute.name == "value" && value == "",
+        _ => false,
     }
 }
 

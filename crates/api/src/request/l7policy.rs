@@ -28,8 +28,8 @@ macro_rules! keys {
     };
 }
 
-const UPDATE: &[&str] = keys!("redirect_pool_id");
-const CREATE: &[&str] = keys!("redirect_pool_id", "listener_id", "project_id", "tenant_id");
+pub(crate) const UPDATE: &[&str] = keys!("redirect_pool_id");
+pub(crate) const CREATE: &[&str] = keys!("redirect_pool_id", "listener_id", "project_id", "tenant_id");
 pub(crate) const NESTED: &[&str] = keys!("redirect_pool", "rules");
 
 #[derive(Debug, Default)]

@@ -16,8 +16,8 @@ macro_rules! keys {
 }
 
 pub(crate) const NESTED: &[&str] = keys!();
-const UPDATE: &[&str] = keys!();
-const CREATE: &[&str] = keys!("project_id", "tenant_id");
+pub(crate) const UPDATE: &[&str] = keys!();
+pub(crate) const CREATE: &[&str] = keys!("project_id", "tenant_id");
 
 #[derive(Debug, Default)]
 pub(crate) struct L7RuleBody {

@@ -136,6 +136,9 @@ impl ListenerBody {
         if call != Call::Update {
             body.protocol.required("protocol")?;
             body.protocol_port.required("protocol_port")?;
+            if body.client_authentication.is_null() {
+                body.client_authentication.required("client_authentication")?;
+            }
         }
         if call == Call::Create {
             body.load_balancer_id.required("loadbalancer_id")?;

@@ -102,7 +102,7 @@ pub(crate) fn create(
             tcp_inspect: body.timeouts.tcp_inspect.or(Timeouts::DEFAULT.tcp_inspect),
         },
         allowed_cidrs: (!allowed_cidrs.is_empty()).then_some(allowed_cidrs),
-        tls: tls::create(&body.tls),
+        tls: tls::create(&body.tls, protocol == ListenerProtocol::TerminatedHttps),
         default_tls_container_ref: body.default_tls_container_ref.get().cloned(),
         sni_container_refs: body.sni_container_refs.get().cloned().unwrap_or_default(),
         client_ca_tls_container_ref: body.client_ca_tls_container_ref.get().cloned(),
@@ -268,10 +268,7 @@ fn create_tls(protocol: ListenerProtocol, body: &ListenerBody, options: &ApiOpti
             "A TERMINATED_HTTPS listener needs default_tls_container_ref or sni_container_refs.",
         ));
     }
-    if !client_ca
-        && body.client_authentication.map(Some).or_null(Some(ClientAuthentication::None), None)
-            != Some(ClientAuthentication::None)
-    {
+    if !client_ca && body.client_authentication.or(ClientAuthentication::None) != ClientAuthentication::None {
         return Err(client_authentication_needs_ca());
     }
     if client_crl && !client_ca {

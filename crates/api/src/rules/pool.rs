@@ -53,7 +53,7 @@ pub(crate) fn create(
         tls_container_ref: body.tls_container_ref.get().cloned(),
         ca_tls_container_ref: body.ca_tls_container_ref.get().cloned(),
         crl_container_ref: body.crl_container_ref.get().cloned(),
-        tls: tls::create(&body.tls),
+        tls: tls::create(&body.tls, body.tls_enabled.or(false)),
         tags: new_tags(body.tags.get(), Fault::AlreadyExists)?,
         created_at: BY_STORE,
         updated_at: None,

@@ -51,11 +51,12 @@ fn is_cipher_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-+!:@=_.".contains(&byte)
 }
 
-pub(super) fn create(body: &TlsBody) -> Tls {
+/// `spoken`: what was not sent has its default, as TLS needs all three.
+pub(super) fn create(body: &TlsBody, spoken: bool) -> Tls {
     Tls {
-        ciphers: body.ciphers.get().cloned(),
-        versions: body.versions.get().cloned(),
-        alpn_protocols: body.alpn_protocols.get().cloned(),
+        ciphers: body.ciphers.get().cloned().or(spoken.then(|| DEFAULT_CIPHERS.to_owned())),
+        versions: body.versions.get().cloned().or(spoken.then(default_versions)),
+        alpn_protocols: body.alpn_protocols.get().cloned().or(spoken.then(default_alpn)),
     }
 }
 

@@ -1,8 +1,11 @@
 //! The API as its clients see it, over a real store in memory and a small network and identity of the tests' own.
 
+mod accepted;
 mod audit;
 mod authorization;
+mod cases;
 mod catalogue;
+mod complete;
 mod create;
 mod dry_run;
 mod failover;

@@ -12,7 +12,9 @@ use async_trait::async_trait;
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, Request, StatusCode};
-use octavia_api::{ApiMetrics, ApiOptions, ApiState, Audit, Authentication, PendingWrites, Policy};
+use octavia_api::{
+    ApiMetrics, ApiOptions, ApiState, Audit, Authentication, DataPlane, PendingWrites, Policy,
+};
 use octavia_cloud::{
     CloudError, Identity, IdentityError, Network, NetworkInfo, PortInfo, RequestContext, SubnetInfo, VipPort,
     VipRequest,
@@ -36,6 +38,7 @@ pub(crate) const PORT: &str = "33333333-3333-4333-8333-333333333331";
 pub(crate) const BOUND_PORT: &str = "33333333-3333-4333-8333-333333333332";
 pub(crate) const WIDE_PORT: &str = "33333333-3333-4333-8333-333333333333";
 pub(crate) const GROUP: &str = "44444444-4444-4444-8444-444444444444";
+pub(crate) const QOS_POLICY: &str = "66666666-6666-4666-8666-666666666666";
 pub(crate) const ABSENT: &str = "99999999-9999-4999-8999-999999999999";
 
 fn id<T: std::str::FromStr>(text: &str) -> T
@@ -106,8 +109,8 @@ impl Network for FakeNetwork {
         Ok(wanted == id(GROUP))
     }
 
-    async fn qos_policy_exists(&self, _: uuid::Uuid) -> Result<bool, CloudError> {
-        Ok(false)
+    async fn qos_policy_exists(&self, wanted: uuid::Uuid) -> Result<bool, CloudError> {
+        Ok(wanted == id::<uuid::Uuid>(QOS_POLICY))
     }
 
     async fn vip_ensure(&self, request: &VipRequest) -> Result<VipPort, CloudError> {
@@ -217,6 +220,11 @@ impl World {
 
     pub(crate) async fn rejecting() -> Self {
         Self::with(ApiOptions { pending_writes: PendingWrites::Reject, ..ApiOptions::default() }).await
+    }
+
+    /// One where nothing is refused because our data plane does not do it.
+    pub(crate) async fn of_anything() -> Self {
+        Self::with(ApiOptions { data_plane: DataPlane::Anything, ..ApiOptions::default() }).await
     }
 
     pub(crate) async fn with(options: ApiOptions) -> Self {

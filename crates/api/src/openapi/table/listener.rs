@@ -47,7 +47,7 @@ pub(in crate::openapi) const LISTENER: Resource = Resource {
         "default_tls_container_ref", Text(TEXT), May May May Null, 0, "The certificate and key it terminates TLS with.";
         "sni_container_refs", Texts(128), May May May Yes, 0, "More certificates with keys, chosen by the name a client asks for.";
         "client_ca_tls_container_ref", Text(TEXT), May May May Null, 8, "The authorities that clients' certificates may be of.";
-        "client_authentication", Word(ClientAuthentication::WORDS), May May May Yes, 8, "Whether clients show a certificate.";
+        "client_authentication", Word(ClientAuthentication::WORDS), Set Set May Yes, 8, "Whether clients show a certificate.";
         "client_crl_container_ref", Text(TEXT), May May May Null, 8, "Certificates of clients that are revoked.";
         "timeout_client_data", Integer(0, TIMEOUT_MAX), May May May Yes, 1, "Milliseconds a client may be silent.";
         "timeout_member_connect", Integer(0, TIMEOUT_MAX), May May May Yes, 1, "Milliseconds a connection to a member may take.";

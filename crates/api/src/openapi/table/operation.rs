@@ -9,7 +9,7 @@ pub(in crate::openapi) const OPERATION: Resource = Resource {
     root: "operation",
     list: "operations",
     links: Some("operations_links"),
-    filters: Filters::Named(&[]),
+    filters: Filters::Nothing,
     one_of: &[],
     about: "What a worker did or is doing for a load balancer. Not in the original.",
     examples: &[
