@@ -177,8 +177,10 @@ impl Story {
         self.client_authority(&hers, &bundle)?;
 
         // What is somebody else's takes what the answers say, no more and no less.
-        for (what, reference) in [("a secret of another project", self.bundle()?), ("a container", container)]
-        {
+        for (what, reference) in [
+            ("a secret of another project", self.bundle()?),
+            ("a container of another project", self.container(PASSPHRASE)?),
+        ] {
             for user in ["bob", "octavia"] {
                 let id = self.user_id(user)?;
                 let said = self.refused(what, "bob", &his, &reference, &format!("--user {id}"))?;

@@ -11,14 +11,24 @@ use super::verdict::Verdict;
 use crate::setup;
 use crate::shell::{root, run_quietly, target_dir};
 
+const ALL: &str = "^octavia_tempest_plugin.tests.api.v2";
+/// Who runs what, as regular expressions of Python's: left to chance, one worker gets two of the long classes, and the
+/// others wait for it. The last gets whatever there is besides.
+const SHARES: [&str; 4] = [
+    r"\.HealthMonitorAPITest\.",
+    r"\.MemberAPITest1\.",
+    r"\.(PoolAPITest|L7PolicyAPITest|LoadBalancerAPITest)\.",
+    r"^(?!.*\.(HealthMonitorAPITest|MemberAPITest1|PoolAPITest|L7PolicyAPITest|LoadBalancerAPITest)\.)",
+];
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Only tests whose name matches this regular expression of Python's
-    #[arg(long, default_value = "^octavia_tempest_plugin.tests.api.v2")]
+    #[arg(long, default_value = ALL)]
     regex: String,
-    /// Tests at a time
-    #[arg(long, default_value_t = 2)]
-    concurrency: u32,
+    /// Tests at a time, classes spread by chance; by default they are shared out by how long they take
+    #[arg(long)]
+    concurrency: Option<u32>,
     /// Which roles the tests use: Keystone's own, or those of load balancing, which alone give nothing by default
     #[arg(long, value_enum, default_value_t = Roles::Default)]
     roles: Roles,
@@ -65,11 +75,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let started = Instant::now();
     let program = venv.join("bin/tempest");
     let config = workspace.join("etc/tempest.conf");
-    let output = Command::new(&program)
-        .current_dir(&workspace)
-        .args(["run", "--config-file"])
-        .arg(&config)
-        .args(["--regex", &arguments.regex, "--concurrency", &arguments.concurrency.to_string()])
+    let mut command = Command::new(&program);
+    command.current_dir(&workspace).args(["run", "--config-file"]).arg(&config);
+    command.args(["--regex", &arguments.regex]);
+    match arguments.concurrency {
+        Some(concurrency) => command.args(["--concurrency", &concurrency.to_string()]),
+        None => command.arg("--worker-file").arg(shares(&workspace)?),
+    };
+    let output = command
         .env("PYTHONWARNINGS", "ignore")
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
@@ -100,6 +113,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         bail!("tempest is not content");
     }
     Ok(())
+}
+
+/// [`SHARES`] as stestr reads them.
+fn shares(workspace: &Path) -> Result<PathBuf> {
+    let path = workspace.join("etc/workers.yaml");
+    let workers: String = SHARES.iter().map(|share| format!("- worker:\n  - '{share}'\n")).collect();
+    std::fs::write(&path, workers)?;
+    Ok(path)
 }
 
 /// A workspace as `tempest init` makes it, with nothing of this machine in it.
