@@ -212,7 +212,7 @@ impl Story {
         let bundle = self.bundle()?;
         let hers = self.load_balancer("alice")?;
         drop(barbican);
-        self.refused("no Barbican", "alice", &hers, &bundle, "the key manager could not be reached").map(drop)
+        self.refused("no Barbican", "alice", &hers, &bundle, "The key manager could not be asked").map(drop)
     }
 
     fn load_balancer(&mut self, user: &str) -> Result<String> {

@@ -213,7 +213,7 @@ pub(super) mod tests {
             ),
             (
                 format!("{BASE}auth_section = neutron"),
-                "f:9: error: [service_auth] auth_section: no such section to log in with",
+                "f:8: error: [service_auth] auth_section: no such section to log in with",
             ),
             (
                 format!("{BASE}auth_section = keystone_authtoken"),
@@ -221,7 +221,7 @@ pub(super) mod tests {
             ),
             (
                 format!("{BASE}[certificates]\nendpoint = b:9311"),
-                "f:10: error: [certificates] endpoint: not a URL",
+                "f:9: error: [certificates] endpoint: not a URL",
             ),
         ] {
             let (_, problems) = read(&text);
