@@ -3,7 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
-use newtype_uuid::{TypedUuid, TypedUuidKind};
+use newtype_uuid::{GenericUuid, TypedUuid, TypedUuidKind};
 use octavia_model::ProjectId;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -33,6 +33,8 @@ pub(crate) struct Call {
     /// What the record of a write will tell of it.
     pub(crate) trail: Trail,
     pub(crate) rehearsal: Rehearsal,
+    /// The id that what the request makes is to have; `None` = any.
+    pub(crate) made: Option<uuid::Uuid>,
 }
 
 #[derive(Debug)]
@@ -69,6 +71,11 @@ impl Call {
     /// The parsed body, under the name messages call it by.
     pub(crate) fn document(&self, argument: &'static str) -> Result<Document, Fault> {
         Document::parse(argument, &self.body.bytes)
+    }
+
+    /// The id of what the request makes.
+    pub(crate) fn new_id<K: TypedUuidKind>(&self) -> TypedUuid<K> {
+        TypedUuid::from_untyped_uuid(self.made.unwrap_or_else(uuid::Uuid::new_v4))
     }
 
     pub(crate) fn parameter(&self, index: usize) -> &str {

@@ -22,6 +22,8 @@ pub(crate) enum Fault {
     MissingArgument(&'static str),
     #[error("Form-encoded bodies are not accepted; send JSON.")]
     FormBody,
+    #[error("Idempotency-Key must be one text of 1 to 255 printable ASCII characters.")]
+    IdempotencyKey,
     // ---- 400: the query
     #[error("Unknown argument: \"{0}\"")]
     UnknownArgument(String),
@@ -112,13 +114,17 @@ pub(crate) enum Fault {
     InUse { object: &'static str, id: String },
     #[error("The VIP IP address is already in use: {0}")]
     VipInUse(String),
-    // ---- 408, 413, 415
+    #[error("The first request with this Idempotency-Key is under way; try again.")]
+    KeyUnderWay,
+    // ---- 408, 413, 415, 422
     #[error("The request body did not arrive in time.")]
     TooSlow,
     #[error("The request body is larger than {0} bytes.")]
     TooLarge(usize),
     #[error("Unknown mimetype: {0}")]
     ContentType(String),
+    #[error("This Idempotency-Key was used for another request.")]
+    KeyReused,
     // ---- 5xx
     #[error("An unknown error happened; the log of the service has the details under this request id.")]
     Internal,
@@ -177,6 +183,7 @@ impl Fault {
             | Self::Json
             | Self::MissingArgument(_)
             | Self::FormBody
+            | Self::IdempotencyKey
             | Self::UnknownArgument(_)
             | Self::Filter
             | Self::SortKey(_)
@@ -214,7 +221,9 @@ impl Fault {
             | Self::AlreadyExists
             | Self::NameTaken { .. }
             | Self::InUse { .. }
-            | Self::VipInUse(_) => StatusCode::CONFLICT,
+            | Self::VipInUse(_)
+            | Self::KeyUnderWay => StatusCode::CONFLICT,
+            Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -294,6 +303,7 @@ impl IntoResponse for Fault {
                 Some((header::WWW_AUTHENTICATE, format!("Keystone uri=\"{auth_uri}\"")))
             }
             Self::MethodNotAllowed { allow } => Some((header::ALLOW, allow.clone())),
+            Self::KeyUnderWay => Some((header::RETRY_AFTER, "1".to_owned())),
             _ => None,
         };
         if let Some((name, value)) = extra

@@ -18,6 +18,7 @@ mod fault;
 mod forwarded;
 mod handler;
 mod healthcheck;
+mod idempotency;
 mod metrics;
 mod offer;
 mod openapi;

@@ -49,6 +49,8 @@ pub struct ApiOptions {
     pub max_body: usize,
     /// How long a body may take to arrive; a slower one is refused with 408.
     pub body_timeout: Duration,
+    /// How long an `Idempotency-Key` holds.
+    pub key_lifetime: Duration,
 }
 
 /// What amphorae can be asked to do.
@@ -87,6 +89,7 @@ impl Default for ApiOptions {
             healthcheck: HealthcheckOptions::default(),
             max_body: 114_688,
             body_timeout: Duration::from_secs(30),
+            key_lifetime: Duration::from_secs(24 * 3600),
         }
     }
 }

@@ -8,7 +8,7 @@ use axum::extract::{OriginalUri, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use octavia_store::Behalf;
+use octavia_store::{Behalf, Receipt};
 use tracing::Instrument;
 
 use crate::account::{self, Account, global_request_id};
@@ -17,6 +17,7 @@ use crate::endpoint::{self, Target};
 use crate::fault::Fault;
 use crate::forwarded::{Approach, Peer};
 use crate::healthcheck::Healthcheck;
+use crate::idempotency::{self, UnderWay};
 use crate::query::Query;
 use crate::rehearsal::{self, Rehearsal};
 use crate::secrets::Token;
@@ -32,6 +33,7 @@ struct Server {
     state: ApiState,
     /// `None` = there is none.
     healthcheck: Option<Arc<Healthcheck>>,
+    under_way: UnderWay,
 }
 
 /// The whole API, at `/` and, as many clouds have it, below `/load-balancer`. It may be nested elsewhere as well:
@@ -40,7 +42,7 @@ pub fn router(state: ApiState) -> Router {
     let options = &state.options.healthcheck;
     let healthcheck =
         options.enabled.then(|| Arc::new(Healthcheck::new(options.clone(), state.store.clone())));
-    Router::new().fallback(serve).with_state(Server { state, healthcheck })
+    Router::new().fallback(serve).with_state(Server { state, healthcheck, under_way: UnderWay::default() })
 }
 
 async fn serve(
@@ -114,7 +116,7 @@ async fn answer(
     url: String,
     body: axum::body::Body,
 ) -> Result<Response, Fault> {
-    let Server { mut state, healthcheck } = server;
+    let Server { mut state, healthcheck, under_way } = server;
     if parts.method == Method::OPTIONS {
         account.label = account::PREFLIGHT;
         return Ok(StatusCode::OK.into_response());
@@ -162,7 +164,7 @@ async fn answer(
     };
     if rehearses {
         account.rehearse();
-        state.store = state.store.on_behalf(Behalf { rehearses });
+        state.store = state.store.on_behalf(Behalf { rehearses, ..Behalf::default() });
     }
     let limit = state.options.max_body;
     let bytes = tokio::time::timeout(state.options.body_timeout, axum::body::to_bytes(body, limit));
@@ -175,16 +177,20 @@ async fn answer(
     let token = token.map(|token| Token(token.trim().to_owned()));
     let trail = account.trail.clone();
     let rehearsal = Rehearsal::new(rehearses);
-    let call = Call { state, endpoint, parameters, caller, token, query, body, url, trail, rehearsal };
+    let made = None;
+    let mut call =
+        Call { state, endpoint, parameters, caller, token, query, body, url, trail, rehearsal, made };
+    if parts.method == Method::POST
+        && !rehearses
+        && let Some(key) = idempotency::key(&parts.headers)?
+    {
+        return once(&mut call, key, &under_way, account).await;
+    }
     let answer = handler::dispatch(&call).await?;
     if rehearses {
         return Ok(rehearsal::told(&call, &answer).await?.into_response());
     }
-    if let Answer::Json(_, document) = &answer
-        && account.trail.is_on()
-    {
-        account.answer = Some(document.clone());
-    }
+    note(account, &answer);
     match answer {
         Answer::Json(StatusCode::OK, document) if parts.method == Method::GET => {
             let body = serde_json::to_vec(&document).map_err(|error| {
@@ -195,6 +201,60 @@ async fn answer(
         }
         answer => Ok(answer.into_response()),
     }
+}
+
+/// For the record, if there will be one.
+fn note(account: &mut Account, answer: &Answer) {
+    if let Answer::Json(_, document) = answer
+        && account.trail.is_on()
+    {
+        account.answer = Some(document.clone());
+    }
+}
+
+/// Makes what a POST with a key asks for, unless an earlier one has.
+async fn once(
+    call: &mut Call,
+    key: String,
+    under_way: &UnderWay,
+    account: &mut Account,
+) -> Result<Response, Fault> {
+    let receipt = idempotency::receipt(key, &call.caller, call.endpoint, &call.parameters, &call.body.bytes);
+    let _turn = under_way.enter(&receipt)?;
+    if let Some(first) = earlier(call, &receipt).await? {
+        return replayed(call, &first).await;
+    }
+    call.made = receipt.made.parse().ok();
+    let receipt = Arc::new(receipt);
+    let behalf = Behalf { receipt: Some(receipt.clone()), ..Behalf::default() };
+    call.state.store = call.state.store.on_behalf(behalf);
+    match handler::dispatch(call).await {
+        Ok(answer) => {
+            note(account, &answer);
+            Ok(answer.into_response())
+        }
+        // Another controller was faster, and is through: nothing was made here.
+        Err(fault @ Fault::KeyUnderWay) => match earlier(call, &receipt).await? {
+            Some(first) => replayed(call, &first).await,
+            None => Err(fault),
+        },
+        Err(fault) => Err(fault),
+    }
+}
+
+/// The receipt of the first request with this key, if it was the same request.
+async fn earlier(call: &Call, receipt: &Receipt) -> Result<Option<Receipt>, Fault> {
+    let lifetime = call.state.options.key_lifetime;
+    match call.state.store.receipt_fetch(&receipt.owner, &receipt.key, lifetime).await? {
+        Some(first) if first.fingerprint != receipt.fingerprint => Err(Fault::KeyReused),
+        first => Ok(first),
+    }
+}
+
+async fn replayed(call: &Call, first: &Receipt) -> Result<Response, Fault> {
+    let mut response = handler::replay(call, &first.made).await?.into_response();
+    response.headers_mut().insert(idempotency::REPLAYED, HeaderValue::from_static("true"));
+    Ok(response)
 }
 
 /// Only JSON is answered: some range of the Accept header must allow it.

@@ -57,12 +57,15 @@ impl Call {
 
     pub(crate) async fn health_monitor_of_path(&self) -> Result<(LoadBalancerGraph, HealthMonitorId), Fault> {
         let id = self.id(0, "Health Monitor")?;
+        Ok((self.health_monitor_home(id).await?, id))
+    }
+
+    /// The tree a health monitor belongs to.
+    pub(crate) async fn health_monitor_home(&self, id: HealthMonitorId) -> Result<LoadBalancerGraph, Fault> {
         let home = self.state.store.health_monitor_parent(id).await?;
         let graph = self.home(home).await?;
-        match graph {
-            Some(graph) if rules::health_monitor::find(&graph, id).is_ok() => Ok((graph, id)),
-            _ => Err(Fault::not_found("Health Monitor", id)),
-        }
+        let graph = graph.filter(|graph| rules::health_monitor::find(graph, id).is_ok());
+        graph.ok_or_else(|| Fault::not_found("Health Monitor", id))
     }
 
     pub(crate) async fn l7policy_of_path(&self) -> Result<(LoadBalancerGraph, L7PolicyId), Fault> {
@@ -80,9 +83,18 @@ impl Call {
         resource: &'static str,
     ) -> Result<(LoadBalancerGraph, L7PolicyId), Fault> {
         let id = self.id(0, resource)?;
+        Ok((self.l7policy_home(id, resource).await?, id))
+    }
+
+    /// The tree an L7 policy belongs to; `resource` is what it is called where it is missing.
+    pub(crate) async fn l7policy_home(
+        &self,
+        id: L7PolicyId,
+        resource: &'static str,
+    ) -> Result<LoadBalancerGraph, Fault> {
         let home = self.state.store.l7policy_parent(id).await?;
         let graph = self.home(home).await?.filter(|graph| graph.l7policy(id).is_some());
-        Ok((graph.ok_or_else(|| Fault::not_found(resource, id))?, id))
+        graph.ok_or_else(|| Fault::not_found(resource, id))
     }
 
     async fn home(&self, home: Option<LoadBalancerId>) -> Result<Option<LoadBalancerGraph>, Fault> {
@@ -320,6 +332,7 @@ impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Duplicate(Duplicate::HealthMonitor) => Self::DuplicateHealthMonitor,
+            StoreError::Duplicate(Duplicate::Receipt) => Self::KeyUnderWay,
             StoreError::Duplicate(_) => Self::AlreadyExists,
             StoreError::QuotaMet(kind) => Self::Quota(kind),
             StoreError::Missing(Missing::Flavor) => Self::unknown_flavor(),

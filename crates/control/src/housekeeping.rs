@@ -28,7 +28,7 @@ struct Seen {
 /// What one sweep removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Rows purged, and entries of ledger and outbox trimmed.
+    /// Rows purged, receipts among them, and entries of ledger and outbox trimmed.
     pub rows: u64,
     /// Load balancers that had been pending for too long, and are `ERROR` now.
     pub expired: Vec<LoadBalancerId>,
@@ -80,6 +80,11 @@ impl Housekeeping {
         match self.parts.store.records_trim(ledger, outbox).await {
             Ok(rows) => swept.rows += rows,
             Err(error) => tracing::warn!(%error, "could not trim ledger and outbox"),
+        }
+        let (oldest, most) = (now - self.options.receipt_age, self.options.receipts_max);
+        match self.parts.store.receipts_purge(oldest, most).await {
+            Ok(rows) => swept.rows += rows,
+            Err(error) => tracing::warn!(%error, "could not purge receipts"),
         }
         match self.parts.store.pending_expire(now - self.options.max_pending).await {
             Ok(expired) => swept.expired = expired,

@@ -113,6 +113,10 @@ pub struct HousekeepingOptions {
     pub expiry_age: SignedDuration,
     /// How many steps of each load balancer the ledger keeps, about.
     pub ledger_max: u64,
+    /// How long receipts of requests with an `Idempotency-Key` are kept.
+    pub receipt_age: SignedDuration,
+    /// How many of them each project has, about; the oldest go.
+    pub receipts_max: u64,
     /// How many entries wait in the outbox, about; the oldest go unsaid.
     pub outbox_max: u64,
     /// How long something outside has to be without a row, in every look at it, before it is removed.
@@ -126,6 +130,8 @@ impl Default for HousekeepingOptions {
             max_pending: PlanOptions::default().max_pending,
             expiry_age: SignedDuration::from_hours(7 * 24),
             ledger_max: 1_000,
+            receipt_age: SignedDuration::from_hours(24),
+            receipts_max: 10_000,
             outbox_max: 100_000,
             orphan_age: SignedDuration::from_mins(5),
         }

@@ -310,6 +310,7 @@ async fn start_controller(
     let housekeeping = HousekeepingOptions {
         interval: settings.cleanup_interval,
         expiry_age: settings.expiry_age,
+        receipt_age: SignedDuration::try_from(settings.api.key_lifetime).unwrap_or(SignedDuration::MAX),
         orphan_age: SignedDuration::from_secs(30),
         ..HousekeepingOptions::default()
     };

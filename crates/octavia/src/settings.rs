@@ -194,6 +194,7 @@ impl Reader<'_> {
             max_body: usize::try_from(self.number(&oslo_middleware::max_request_body_size))
                 .unwrap_or(defaults.max_body),
             body_timeout: defaults.body_timeout,
+            key_lifetime: self.seconds(&api_settings::idempotency_key_lifetime),
         }
     }
 
@@ -435,6 +436,7 @@ mod tests {
             "[metrics]\nbind_host = ::1",
             "[metrics]\nbind_port = 7",
             "[metrics]\nrefresh_interval = 7",
+            "[api_settings]\nidempotency_key_lifetime = 7",
             "[quotas]\ndefault_l7policy_quota = 7",
             "[quotas]\ndefault_l7rule_quota = 7",
         ] {
@@ -447,7 +449,7 @@ mod tests {
         let applying = octavia_config::groups()
             .flat_map(|group| group.options)
             .filter(|spec| spec.applies == octavia_config::Applies::Yes);
-        assert_eq!(applying.count(), 67 + together, "an option that applies belongs into the list above");
+        assert_eq!(applying.count(), 68 + together, "an option that applies belongs into the list above");
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! On whose behalf the store is written: what a request asks of its writes beside what it writes.
 
+use std::sync::Arc;
+
 use crate::group::WriteTransaction;
-use crate::{Store, StoreError};
+use crate::{Receipt, Store, StoreError};
 
 /// What holds for all writes of one request. Meant for what the API writes, not for workers, whose writes follow a lease.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -9,6 +11,8 @@ pub struct Behalf {
     /// Writes are *rehearsed*: every statement is run, so that every key, lock and quota has its say, and then all of
     /// it is taken back. Answers are those of the write; nobody is woken.
     pub rehearses: bool,
+    /// Stored with what the request makes.
+    pub receipt: Option<Arc<Receipt>>,
 }
 
 impl Store {
@@ -23,10 +27,11 @@ impl Store {
     /// Ends a transaction of a request.
     pub(crate) async fn conclude(&self, tx: WriteTransaction) -> Result<(), StoreError> {
         if self.behalf.rehearses {
-            tx.rollback().await?
-        } else {
-            tx.commit().await?
+            return Ok(tx.rollback().await?);
         }
-        Ok(())
+        if let Some(receipt) = &self.behalf.receipt {
+            self.receipt_write(&tx, receipt).await?;
+        }
+        Ok(tx.commit().await?)
     }
 }

@@ -23,6 +23,8 @@ pub enum Duplicate {
     AvailabilityZone,
     /// Of flavors or of availability zones.
     Profile,
+    /// Two requests with one key.
+    Receipt,
 }
 
 /// What a new load balancer is to be made of and is not there (any more).

@@ -62,7 +62,7 @@ impl Store {
         if self.backend() != DbBackend::Sqlite {
             return Ok(text);
         }
-        for table in migration::TABLES {
+        for table in migration::tables() {
             let columns = self.query(format!("SELECT name FROM pragma_table_info('{table}')")).await?;
             let row = columns.iter().map(|name| format!("COALESCE({name}, '')")).collect::<Vec<_>>();
             for line in self.query(format!("SELECT {} FROM {table}", row.join(" || ' ' || "))).await? {

@@ -39,6 +39,7 @@ mod metrics;
 mod migration;
 mod options;
 mod quota;
+mod receipt;
 mod retry;
 mod settle;
 mod show;
@@ -67,6 +68,7 @@ pub use list::{
 pub use metrics::StoreMetrics;
 pub use options::{Call, Clock, Interceptor, StoreOptions};
 pub use quota::{Claim, QuotaRecord};
+pub use receipt::Receipt;
 pub use settle::{Settled, Settlement};
 pub use stats::{AmphoraStatistics, Statistics};
 pub use store::Store;

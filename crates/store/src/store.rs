@@ -77,10 +77,10 @@ impl Store {
         let tx = self.begin_write().await?;
         if self.backend() == DbBackend::Sqlite {
             // One round trip.
-            let all = migration::TABLES.iter().map(|table| format!("DELETE FROM {table};"));
+            let all = migration::tables().map(|table| format!("DELETE FROM {table};"));
             tx.execute_unprepared(&all.collect::<String>()).await?;
         } else {
-            for table in migration::TABLES {
+            for table in migration::tables() {
                 tx.execute_unprepared(&format!("DELETE FROM {table}")).await?;
             }
         }

@@ -53,6 +53,16 @@ pub(super) async fn create(call: &Call) -> Result<Answer, Fault> {
     Ok(Answer::one(StatusCode::CREATED, ROOT, &AvailabilityZoneView::from(&zone)))
 }
 
+/// The body says what it is called by.
+pub(super) async fn replay(call: &Call) -> Result<Answer, Fault> {
+    let body = AvailabilityZoneBody::decode(&call.document(ARGUMENT)?, Kind::Create)?;
+    call.authorize_own()?;
+    let name = body.name.required("name")?;
+    let made = call.state.store.availability_zone_fetch(&name).await?;
+    let made = made.ok_or_else(|| Fault::not_found("Availability Zone", name))?;
+    Ok(Answer::one(StatusCode::CREATED, ROOT, &AvailabilityZoneView::from(&made)))
+}
+
 pub(super) async fn show(call: &Call) -> Result<Answer, Fault> {
     let zone = of_path(call).await?;
     call.authorize_own()?;

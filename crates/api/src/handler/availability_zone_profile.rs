@@ -37,11 +37,22 @@ pub(super) async fn create(call: &Call) -> Result<Answer, Fault> {
     let body = ProfileBody::decode(&call.document(KIND.argument())?, KIND, Kind::Create)?;
     call.authorize_own()?;
     let (name, provider_name, availability_zone_data) = rules::create(KIND, body, &call.state.options)?;
-    let id = AvailabilityZoneProfileId::new_v4();
+    let id: AvailabilityZoneProfileId = call.new_id();
     let profile = AvailabilityZoneProfile { id, name, provider_name, availability_zone_data };
     let stored = call.state.store.availability_zone_profile_insert(&profile).await;
     stored.map_err(|error| fault(error, "Availability Zone Profile", id))?;
     Ok(Answer::one(StatusCode::CREATED, ROOT, &AvailabilityZoneProfileView::from(&profile)))
+}
+
+pub(super) async fn replay(call: &Call, id: AvailabilityZoneProfileId) -> Result<Answer, Fault> {
+    call.authorize_own()?;
+    let made = call
+        .state
+        .store
+        .availability_zone_profile_fetch(id)
+        .await?
+        .ok_or_else(|| Fault::not_found("Availability Zone Profile", id))?;
+    Ok(Answer::one(StatusCode::CREATED, ROOT, &AvailabilityZoneProfileView::from(&made)))
 }
 
 pub(super) async fn show(call: &Call) -> Result<Answer, Fault> {

@@ -31,7 +31,7 @@ pub(super) async fn create(call: &Call) -> Result<Answer, Fault> {
     call.authorize_own()?;
     let profile = body.flavor_profile_id.required("flavor_profile_id")?;
     let flavor = Flavor {
-        id: FlavorId::new_v4(),
+        id: call.new_id(),
         name: body.name.or(String::new()),
         description: body.description.or(String::new()),
         enabled: body.enabled.or(true),
@@ -45,6 +45,12 @@ pub(super) async fn create(call: &Call) -> Result<Answer, Fault> {
         other => fault(other, flavor.id, &flavor.name),
     })?;
     Ok(Answer::one(StatusCode::CREATED, ROOT, &FlavorView::from(&flavor)))
+}
+
+pub(super) async fn replay(call: &Call, id: FlavorId) -> Result<Answer, Fault> {
+    call.authorize_own()?;
+    let made = call.state.store.flavor_fetch(id).await?.ok_or_else(|| Fault::not_found("Flavor", id))?;
+    Ok(Answer::one(StatusCode::CREATED, ROOT, &FlavorView::from(&made)))
 }
 
 pub(super) async fn show(call: &Call) -> Result<Answer, Fault> {

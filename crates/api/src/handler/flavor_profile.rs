@@ -34,11 +34,22 @@ pub(super) async fn create(call: &Call) -> Result<Answer, Fault> {
     let body = ProfileBody::decode(&call.document(KIND.argument())?, KIND, Kind::Create)?;
     call.authorize_own()?;
     let (name, provider_name, flavor_data) = rules::create(KIND, body, &call.state.options)?;
-    let id = FlavorProfileId::new_v4();
+    let id: FlavorProfileId = call.new_id();
     let profile = FlavorProfile { id, name, provider_name, flavor_data };
     let stored = call.state.store.flavor_profile_insert(&profile).await;
     stored.map_err(|error| fault(error, "Flavor Profile", id))?;
     Ok(Answer::one(StatusCode::CREATED, ROOT, &FlavorProfileView::from(&profile)))
+}
+
+pub(super) async fn replay(call: &Call, id: FlavorProfileId) -> Result<Answer, Fault> {
+    call.authorize_own()?;
+    let made = call
+        .state
+        .store
+        .flavor_profile_fetch(id)
+        .await?
+        .ok_or_else(|| Fault::not_found("Flavor Profile", id))?;
+    Ok(Answer::one(StatusCode::CREATED, ROOT, &FlavorProfileView::from(&made)))
 }
 
 pub(super) async fn show(call: &Call) -> Result<Answer, Fault> {

@@ -33,10 +33,16 @@ pub(super) async fn create(call: &Call) -> Result<Answer, Fault> {
     call.authorize(&graph.load_balancer.project_id)?;
     let options = &call.state.options;
     rules::create_precheck(&graph, pool, &body, options)?;
-    let id = HealthMonitorId::new_v4();
+    let id: HealthMonitorId = call.new_id();
     let demand = |_: &LoadBalancerGraph| Demand::one(QuotaKind::HealthMonitor);
     let create = |graph: &mut LoadBalancerGraph| rules::create(graph, pool, &body, id, options);
     let graph = call.create_below_pool(&graph, pool, &demand, create).await?;
+    shown(StatusCode::CREATED, &graph, id)
+}
+
+pub(super) async fn replay(call: &Call, id: HealthMonitorId) -> Result<Answer, Fault> {
+    let graph = call.health_monitor_home(id).await?;
+    call.authorize(&graph.load_balancer.project_id)?;
     shown(StatusCode::CREATED, &graph, id)
 }
 

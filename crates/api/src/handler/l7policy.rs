@@ -32,9 +32,15 @@ pub(super) async fn create(call: &Call) -> Result<Answer, Fault> {
     let root = &graph.load_balancer;
     call.authorize(&root.project_id)?;
     rules::create_precheck(&graph, &body)?;
-    let id = L7PolicyId::new_v4();
+    let id: L7PolicyId = call.new_id();
     let create = |graph: &mut LoadBalancerGraph| rules::create(graph, &body, id);
     let graph = call.create_below(root, QuotaKind::L7Policy, create).await?;
+    shown(StatusCode::CREATED, &graph, id)
+}
+
+pub(super) async fn replay(call: &Call, id: L7PolicyId) -> Result<Answer, Fault> {
+    let graph = call.l7policy_home(id, "L7 Policy").await?;
+    call.authorize(&graph.load_balancer.project_id)?;
     shown(StatusCode::CREATED, &graph, id)
 }
 

@@ -32,10 +32,16 @@ pub(super) async fn create(call: &Call) -> Result<Answer, Fault> {
     let body = L7RuleBody::decode(&call.document(ARGUMENT)?, Kind::Create)?;
     call.authorize(&graph.load_balancer.project_id)?;
     rules::create_precheck(&graph, policy, &body)?;
-    let id = L7RuleId::new_v4();
+    let id: L7RuleId = call.new_id();
     let options = &call.state.options;
     let create = |graph: &mut LoadBalancerGraph| rules::create(graph, policy, &body, id, options);
     let graph = call.create_below_l7policy(&graph, policy, create).await?;
+    shown(StatusCode::CREATED, &graph, id)
+}
+
+pub(super) async fn replay(call: &Call, id: L7RuleId) -> Result<Answer, Fault> {
+    let (graph, _) = call.parent_l7policy().await?;
+    call.authorize(&graph.load_balancer.project_id)?;
     shown(StatusCode::CREATED, &graph, id)
 }
 

@@ -37,10 +37,16 @@ pub(super) async fn create(call: &Call) -> Result<Answer, Fault> {
     let mut wanted = Wanted::default();
     wanted.listener(&body, None);
     body.found = wanted.fetch(call).await?;
-    let id = ListenerId::new_v4();
+    let id: ListenerId = call.new_id();
     let options = &call.state.options;
     let create = |graph: &mut LoadBalancerGraph| rules::create(graph, &body, id, options);
     let graph = call.create_below(root, QuotaKind::Listener, create).await?;
+    shown(StatusCode::CREATED, &graph, id)
+}
+
+pub(super) async fn replay(call: &Call, id: ListenerId) -> Result<Answer, Fault> {
+    let graph = call.listener_home(id).await?;
+    call.authorize(&graph.load_balancer.project_id)?;
     shown(StatusCode::CREATED, &graph, id)
 }
 

@@ -108,7 +108,7 @@ async fn plan_tree(
     }
     fetch_secrets(call, &mut body).await?;
     let origin = Origin {
-        id: LoadBalancerId::new_v4(),
+        id: call.new_id(),
         project_id: project,
         provider: choice.provider,
         flavor_id: choice.flavor_id,
@@ -217,6 +217,12 @@ async fn give_back(call: &Call, id: LoadBalancerId) {
             tracing::warn!(load_balancer = %id, %error, "not known whether a load balancer was stored");
         }
     }
+}
+
+pub(super) async fn replay(call: &Call, id: LoadBalancerId) -> Result<Answer, Fault> {
+    let graph = call.load_balancer(id).await?;
+    call.authorize(&graph.load_balancer.project_id)?;
+    Ok(created(&graph))
 }
 
 pub(super) async fn show(call: &Call) -> Result<Answer, Fault> {

@@ -35,7 +35,7 @@ pub(super) async fn create(call: &Call) -> Result<Answer, Fault> {
     let options = &call.state.options;
     rules::create_precheck(&body, options)?;
     check_subnet(call, &body).await?;
-    let id = MemberId::new_v4();
+    let id: MemberId = call.new_id();
     let demand = |_: &LoadBalancerGraph| Demand::one(QuotaKind::Member);
     let create = |graph: &mut LoadBalancerGraph| rules::create(graph, pool, &body, id, options);
     let graph = call.create_below_pool(&graph, pool, &demand, create).await?;
@@ -68,6 +68,12 @@ pub(super) async fn batch(call: &Call) -> Result<Answer, Fault> {
         call.create_below_pool(&graph, pool, &demand, apply).await?;
     }
     Ok(Answer::Empty(StatusCode::ACCEPTED))
+}
+
+pub(super) async fn replay(call: &Call, id: MemberId) -> Result<Answer, Fault> {
+    let (graph, _) = call.parent_pool().await?;
+    call.authorize(&graph.load_balancer.project_id)?;
+    shown(StatusCode::CREATED, &graph, id)
 }
 
 pub(super) async fn show(call: &Call) -> Result<Answer, Fault> {

@@ -15,11 +15,14 @@ mod member;
 mod pool;
 mod provider;
 mod quota;
+mod replay;
 
 use crate::call::{Answer, Call};
 use crate::endpoint::Operation as Op;
 use crate::fault::Fault;
 use crate::request::profile::ProfileKind;
+
+pub(crate) use replay::replay;
 
 pub(crate) async fn dispatch(call: &Call) -> Result<Answer, Fault> {
     match call.endpoint.operation {

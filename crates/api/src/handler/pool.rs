@@ -42,10 +42,16 @@ pub(super) async fn create(call: &Call) -> Result<Answer, Fault> {
     let mut wanted = Wanted::default();
     wanted.pool(&body, None);
     body.found = wanted.fetch(call).await?;
-    let id = PoolId::new_v4();
+    let id: PoolId = call.new_id();
     let options = &call.state.options;
     let create = |graph: &mut LoadBalancerGraph| rules::create(graph, &body, id, options);
     let graph = call.create_below(root, QuotaKind::Pool, create).await?;
+    shown(StatusCode::CREATED, &graph, id)
+}
+
+pub(super) async fn replay(call: &Call, id: PoolId) -> Result<Answer, Fault> {
+    let graph = call.pool_home(id).await?;
+    call.authorize(&graph.load_balancer.project_id)?;
     shown(StatusCode::CREATED, &graph, id)
 }
 

@@ -21,7 +21,9 @@ number. UUIDs may have capital letters or lack their dashes. Answers have the fo
 - Most changes are under way when they are answered: `provisioning_status` says when they are in force.
 - Every answer has the header `x-openstack-request-id`, by which the log of the service can be searched.
 - Every answer to GET has an `ETag`; who sends it in `If-None-Match` gets 304 while nothing has changed.
-- Every write takes `dry_run=true`: it is checked in full, nothing is stored, and the answer says what it would do.";
+- Every write takes `dry_run=true`: it is checked in full, nothing is stored, and the answer says what it would do.
+- A POST with an `Idempotency-Key` makes its object once, however often it is sent; repetitions are answered with \
+the object as it is, and with `Idempotent-Replayed: true`.";
 
 /// The whole document, keys in alphabetical order.
 pub(super) fn document() -> Value {
@@ -69,6 +71,13 @@ pub(super) fn document() -> Value {
             },
             "parameters": {
                 "DryRun": flag("dry_run", "Whether nothing is to be stored: the answer says what the request would do."),
+                "IdempotencyKey": {
+                    "name": "Idempotency-Key",
+                    "in": "header",
+                    "description": "Chosen by the caller: the same request with the same key makes nothing again, and is answered with what the first one made. 255 characters at most, with quotes around or without.",
+                    "schema": { "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-\\[\\]-~]+$" },
+                    "example": "8e03978e-40d5-43e8-bc93-6894a57f9324",
+                },
                 "IfNoneMatch": {
                     "name": "If-None-Match",
                     "in": "header",
@@ -315,6 +324,9 @@ fn parameters(description: &Description) -> Vec<Value> {
         parameters.push(json!({ "$ref": "#/components/parameters/IfNoneMatch" }));
     } else {
         parameters.push(json!({ "$ref": "#/components/parameters/DryRun" }));
+        if description.method == "POST" {
+            parameters.push(json!({ "$ref": "#/components/parameters/IdempotencyKey" }));
+        }
     }
     parameters
 }

@@ -231,10 +231,21 @@ impl Description {
             faults.push(UNKNOWN_TYPE);
         }
         faults.extend(self.faults.iter().copied().flatten().copied());
+        if self.method == "POST" {
+            let known: Vec<u16> = faults.iter().map(|(status, _)| *status).collect();
+            faults.extend(KEYED.iter().filter(|(status, _)| !known.contains(status)));
+        }
         faults.sort_unstable_by_key(|(status, _)| *status);
         faults
     }
 }
+
+/// What a POST with an `Idempotency-Key` can fail with.
+const KEYED: Faults = &[
+    (404, "What the first request with this `Idempotency-Key` made is gone."),
+    (409, "The first request with this `Idempotency-Key` is under way."),
+    (422, "This `Idempotency-Key` was used for another request."),
+];
 
 /// What every endpoint can fail with.
 pub(super) const COMMON: &[(u16, &str)] = &[

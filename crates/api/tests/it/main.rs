@@ -11,6 +11,7 @@ mod dry_run;
 mod failover;
 mod failures;
 mod hostile;
+mod idempotency;
 mod layer7;
 mod lists;
 mod openapi;

@@ -238,7 +238,7 @@ async fn pages_of_other_origins() {
         ];
         let (got, headers, text) = raw(&world, request(method, path, &headers)).await;
         assert_eq!((got, headers.contains_key(allowed)), (status, granted), "{method} {path} {origin}");
-        assert_eq!(headers["vary"], "Origin");
+        assert!(headers.get_all("vary").iter().any(|vary| vary == "Origin"), "{headers:?}");
         if granted {
             assert_eq!(headers[allowed], "https://a.test");
         }

@@ -294,6 +294,20 @@ impl World {
         Self { router, store, network, metrics }
     }
 
+    /// Another API over the same store and cloud.
+    pub(crate) fn another_controller(&self) -> axum::Router {
+        octavia_api::router(ApiState {
+            store: self.store.clone(),
+            network: self.network.clone(),
+            secrets: Arc::new(secrets::FakeSecrets::new()),
+            authentication: Authentication::Keystone(Arc::new(FakeIdentity)),
+            policy: Policy::default(),
+            options: Arc::new(ApiOptions::default()),
+            metrics: ApiMetrics::default(),
+            audit: Audit::default(),
+        })
+    }
+
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
         reply(self.router.clone().oneshot(request).await.expect("infallible")).await
     }
@@ -438,7 +452,7 @@ impl World {
     }
 }
 
-async fn reply(response: Response) -> Reply {
+pub(crate) async fn reply(response: Response) -> Reply {
     let (parts, body) = response.into_parts();
     let bytes = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
     let body = if bytes.is_empty() {

@@ -76,6 +76,8 @@ options! {
         /// Whether writes are accepted while a load balancer is PENDING_CREATE or PENDING_UPDATE: queue accepts (the
         /// newest wish wins), reject answers 409 as the original does.
         pending_writes: String = row::choice(&["queue", "reject"]).default("queue").ours().applies();
+        /// Seconds for which an Idempotency-Key holds.
+        idempotency_key_lifetime: i64 = row::int_in(Some(1), Some(31536000)).default("86400").ours().applies();
         /// Permit limit/marker paging.
         allow_pagination: bool = row::flag().default("true").applies();
         /// Permit sort query parameter.

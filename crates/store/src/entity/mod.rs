@@ -23,5 +23,6 @@ pub(crate) mod operation;
 pub(crate) mod outbox;
 pub(crate) mod pool;
 pub(crate) mod quota;
+pub(crate) mod receipt;
 pub(crate) mod tag;
 pub(crate) mod vip_security_group;

@@ -11,6 +11,7 @@ use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseConnection, Statement}
 mod m0001_first_light;
 mod m0002_quotas;
 mod m0003_failover;
+mod m0004_idempotency;
 mod table;
 
 /// Where the names of applied migrations are.
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_first_light::Migration),
             Box::new(m0002_quotas::Migration),
             Box::new(m0003_failover::Migration),
+            Box::new(m0004_idempotency::Migration),
         ]
     }
 
@@ -79,7 +81,9 @@ pub(crate) async fn schema(db: &DatabaseConnection) -> Result<Schema, DbErr> {
 }
 
 /// Every table that holds data, children before parents.
-pub(crate) const TABLES: &[&str] = m0001_first_light::TABLES;
+pub(crate) fn tables() -> impl Iterator<Item = &'static str> {
+    std::iter::once(m0004_idempotency::TABLE).chain(m0001_first_light::TABLES.iter().copied())
+}
 
 /// Applies what is missing, at most so many steps. Returns how many were applied.
 pub(crate) async fn up(db: &DatabaseConnection, steps: Option<u32>) -> Result<usize, DbErr> {

@@ -40,7 +40,7 @@ async fn what_is_rehearsed_is_judged_and_not_stored() {
         store.flavor_insert(&flavor).await.unwrap();
         store.availability_zone_profile_insert(&zone_profile).await.unwrap();
         store.availability_zone_insert(&zone).await.unwrap();
-        let dry = store.on_behalf(Behalf { rehearses: true });
+        let dry = store.on_behalf(Behalf { rehearses: true, ..Behalf::default() });
         let before = all(&store).await;
         let unchanged = async |what: &str| assert_eq!(all(&store).await, before, "{what}");
 

@@ -1,11 +1,12 @@
 //! A store moves between databases, and nothing is lost on the way.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use octavia_model::*;
 use octavia_store::{
-    AmphoraStatistics, CopyError, CopyEvent, HeartbeatWrite, ListQuery, OperationPage, OperationStart,
-    Report, Statistics, StatusWrites, Store, StoreOptions,
+    AmphoraStatistics, Behalf, CopyError, CopyEvent, HeartbeatWrite, ListQuery, OperationPage,
+    OperationStart, Receipt, Report, Statistics, StatusWrites, Store, StoreOptions,
 };
 use sea_orm::{ConnectionTrait, Database};
 use uuid::Uuid;
@@ -25,6 +26,14 @@ async fn fill(store: &Store) -> Filled {
     let project = ProjectId::new("project");
     let limit = Some(Limit::new(7).unwrap());
     store.quota_set(&project, |own| own.l7rule = limit).await.unwrap();
+    let receipt = Receipt {
+        owner: "project".to_owned(),
+        key: "key".to_owned(),
+        fingerprint: "f".to_owned(),
+        made: "an id".to_owned(),
+    };
+    let behalf = Behalf { receipt: Some(Arc::new(receipt)), ..Behalf::default() };
+    store.on_behalf(behalf).lb_create(&sample::small()).await.unwrap();
     let mut graphs = vec![];
     for graph in [sample::maximal(), sample::small()] {
         graphs.push(sample::create(store, &graph).await.load_balancer.id);
@@ -124,7 +133,7 @@ async fn from_each_database_to_each() {
             let on = format!("{} to {}", source.name, target.name);
             let to = connect(target).await;
             let compared = copied(&from, &to).await;
-            assert_eq!(compared.len(), 18, "{on}: {compared:?}");
+            assert_eq!(compared.len(), 19, "{on}: {compared:?}");
             assert!(compared.values().all(|rows| *rows > 0), "{on}: {compared:?}");
             assert_same(&from, &to, &filled, &on).await;
 

@@ -17,6 +17,7 @@ mod layer7;
 mod lease;
 mod list;
 mod quota;
+mod receipt;
 mod sample;
 mod schema;
 mod settle;
