@@ -2,7 +2,8 @@
 
 use octavia_api::{ENDPOINTS, Policy};
 use octavia_model::{AmphoraStatus, LoadBalancerGraph};
-use octavia_policy::{Enforcer, Options, defaults};
+use octavia_policy::{Enforcer, Options, PREFIX, PolicyFile, defaults};
+use octavia_store::ListQuery;
 use serde_json::json;
 
 use crate::world::{self, MEMBER, SUBNET, World};
@@ -122,6 +123,34 @@ const EXPECTED: &[(&str, &str)] = &[
     ("PUT amphorae/{id}/failover", ADMIN),
 ];
 
+/// Who sees what other projects have.
+const GLOBAL: &str = "----y--y-y-yy-";
+const QUOTA_GLOBAL: &str = "----y--yyy-yy-";
+
+/// Rules that are asked beside the endpoint's own: rule, method, path, body, who may. `{id}` is a load balancer of `own`.
+const BESIDE: &[(&str, &str, &str, &str, &str)] = &[
+    ("loadbalancer:get_all-global", "GET", "loadbalancers?project_id=third", "", GLOBAL),
+    ("listener:get_all-global", "GET", "listeners?project_id=third", "", GLOBAL),
+    ("pool:get_all-global", "GET", "pools?project_id=third", "", GLOBAL),
+    ("healthmonitor:get_all-global", "GET", "healthmonitors?project_id=third", "", GLOBAL),
+    ("l7policy:get_all-global", "GET", "l7policies?project_id=third", "", GLOBAL),
+    ("quota:get_all-global", "GET", "quotas?project_id=third", "", QUOTA_GLOBAL),
+    (
+        "loadbalancer:post:vip_sg_ids",
+        "POST",
+        "loadbalancers",
+        r#"{"loadbalancer": {"vip_subnet_id": "{subnet}", "project_id": "own", "vip_sg_ids": []}}"#,
+        WRITE,
+    ),
+    (
+        "loadbalancer:put:vip_sg_ids",
+        "PUT",
+        "loadbalancers/{id}",
+        r#"{"loadbalancer": {"vip_sg_ids": null}}"#,
+        WRITE,
+    ),
+];
+
 /// With the older defaults beside the present ones.
 #[tokio::test]
 async fn every_endpoint_lets_in_whom_it_should() {
@@ -165,12 +194,120 @@ async fn everybody_at_every_endpoint(enforce_new_defaults: bool) {
     assert_eq!(EXPECTED.len(), ENDPOINTS.len(), "a case is for no endpoint");
 }
 
-/// A world with a catalogue and one settled load balancer that has one of everything.
+#[tokio::test]
+async fn every_other_rule_lets_in_whom_it_should() {
+    let mut wrong = vec![];
+    for enforce_new_defaults in [false, true] {
+        let scene = populated(enforce_new_defaults).await;
+        for (rule, method, path, body, expected) in BESIDE {
+            let mut got = String::new();
+            let mut wanted = String::new();
+            for (caller, may) in CALLERS.iter().zip(expected.chars()) {
+                let older = enforce_new_defaults && caller.starts_with("load-balancer_");
+                wanted.push(if older { '-' } else { may });
+                let status = ask_beside(&scene, method, path, body, caller).await;
+                got.push(if status == 403 { '-' } else { 'y' });
+            }
+            if got != wanted {
+                wrong.push(format!("{rule}: {got}, not {wanted}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "callers are {CALLERS:?}\n{}", wrong.join("\n"));
+}
+
+/// Whom an operator's rule lets in is let in, and nobody else: each is asked, and the tables above have each.
+#[tokio::test]
+async fn every_rule_decides_by_itself() {
+    let mut wrong = vec![];
+    let rules: Vec<&str> = defaults().iter().filter_map(|rule| rule.name.strip_prefix(PREFIX)).collect();
+    for rule in &rules {
+        let endpoints = ENDPOINTS.iter().filter(|endpoint| endpoint.policy == *rule);
+        let beside = BESIDE.iter().filter(|(name, ..)| name == rule);
+        if endpoints.clone().count() + beside.clone().count() == 0 {
+            wrong.push(format!("{rule} has no authorization case"));
+        }
+        // Administrators see lists by the rule of what every project has.
+        let global = rules.contains(&format!("{rule}-global").as_str());
+        let caller = if global { MEMBER } else { world::ADMIN };
+        let nobody = ruled(&[(rule, "!")]).await;
+        for endpoint in endpoints.clone() {
+            let status = ask(&nobody, endpoint.method, endpoint.path, caller).await;
+            if status != 403 {
+                wrong.push(format!("{rule}: nobody may {} {}, but {status}", endpoint.method, endpoint.path));
+            }
+        }
+        for endpoint in endpoints {
+            // A batch makes, changes and removes.
+            let batch = endpoint.method == "PUT" && endpoint.path == "pools/{id}/members";
+            let more: &[(&str, &str)] =
+                if batch { &[("member:post", "@"), ("member:delete", "@")] } else { &[] };
+            let anybody = ruled(&[&[(*rule, "@")], more].concat()).await;
+            let status = ask(&anybody, endpoint.method, endpoint.path, "@own").await;
+            if status == 403 {
+                wrong.push(format!("{rule}: anybody may {} {}, but 403", endpoint.method, endpoint.path));
+            }
+        }
+        for (_, method, path, body, _) in beside {
+            if let Some(list) = path.strip_suffix("?project_id=third") {
+                // Without it, administrators are left what their own project has.
+                let seen = |scene, caller| list_length(scene, caller, list);
+                let anybody = ruled(&[(rule, "@")]).await;
+                let counts = (seen(&nobody, "admin@third").await, seen(&anybody, "reader@third").await);
+                if counts.0 != 0 || counts.1 == 0 {
+                    wrong.push(format!("{rule}: {list} shows {counts:?}"));
+                }
+            } else if ask_beside(&nobody, method, path, body, world::ADMIN).await != 403 {
+                wrong.push(format!("{rule}: nobody may {method} {path}, but somebody does"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+async fn list_length((world, _): &(World, LoadBalancerGraph), caller: &str, list: &str) -> usize {
+    let reply = world.call_as(caller, "GET", list, None).await.expect(200);
+    reply[list].as_array().expect("a list").len()
+}
+
+async fn ask_beside(
+    (world, graph): &(World, LoadBalancerGraph),
+    method: &str,
+    path: &str,
+    body: &str,
+    caller: &str,
+) -> u16 {
+    let path = path.replace("{id}", &graph.load_balancer.id.to_string());
+    let body = body.replace("{subnet}", SUBNET);
+    let reply = world.call_as(caller, method, &path, (!body.is_empty()).then_some(&body)).await;
+    assert!(matches!(reply.status, 200 | 201 | 403), "{method} {path} as {caller}: {}", reply.body);
+    reply.status
+}
+
+/// With the defaults, the older ones beside the present ones or not.
 async fn populated(enforce_new_defaults: bool) -> (World, LoadBalancerGraph) {
     let options = Options { enforce_new_defaults, ..Options::default() };
     let (enforcer, _) = Enforcer::new(defaults(), &[], options).expect("right rules");
-    let world = World::with_policy(Policy::new(enforcer)).await;
+    populated_under(Policy::new(enforcer)).await
+}
+
+/// With an operator's rules, which come into force when everything is there.
+async fn ruled(rules: &[(&str, &str)]) -> (World, LoadBalancerGraph) {
+    let policy = Policy::default();
+    let scene = populated_under(policy.clone()).await;
+    let lines: Vec<String> =
+        rules.iter().map(|(name, check)| format!("\"{PREFIX}{name}\": \"{check}\"\n")).collect();
+    let file = PolicyFile::read("policy.yaml", lines.concat().as_bytes()).expect("a policy file");
+    policy.replace(Enforcer::new(defaults(), &[file], Options::default()).expect("right rules").0);
+    scene
+}
+
+/// A world with a catalogue and one settled load balancer that has one of everything.
+async fn populated_under(policy: Policy) -> (World, LoadBalancerGraph) {
+    let world = World::with_policy(policy).await;
     world.catalogue().await;
+    let quota = Some(r#"{"quota": {"pool": 9}}"#);
+    world.call_as(world::ADMIN, "PUT", "quotas/own", quota).await.expect(202);
     let lb = world
         .load_balancer(
             MEMBER,
@@ -191,8 +328,34 @@ async fn populated(enforce_new_defaults: bool) -> (World, LoadBalancerGraph) {
     (world, graph)
 }
 
+/// Ids that no caller is asked for.
+struct Stored {
+    amphora: String,
+    flavor: String,
+    flavor_profile: String,
+    zone_profile: String,
+}
+
+impl Stored {
+    async fn of(world: &World) -> Self {
+        let (store, every) = (&world.store, ListQuery::default());
+        let amphorae = store.amphora_list(&every).await.expect("listed").items;
+        let flavors = store.flavor_list(&every).await.expect("listed").items;
+        let flavor = flavors.iter().find(|flavor| flavor.name == "small").expect("a flavor");
+        let zones = store.availability_zone_list(&every).await.expect("listed").items;
+        let zone = zones.iter().find(|zone| zone.name == "here").expect("a zone");
+        Self {
+            amphora: amphorae[0].id.to_string(),
+            flavor: flavor.id.to_string(),
+            flavor_profile: flavor.flavor_profile_id.to_string(),
+            zone_profile: zone.availability_zone_profile_id.to_string(),
+        }
+    }
+}
+
 /// The status of the endpoint's answer to the caller.
 async fn ask((world, graph): &(World, LoadBalancerGraph), method: &str, path: &str, caller: &str) -> u16 {
+    let stored = Stored::of(world).await;
     let lb = graph.load_balancer.id;
     let (listener, pool) = (graph.listeners[0].id.to_string(), graph.pools[0].id.to_string());
     let (policy, rule) = (graph.l7policies[0].id.to_string(), graph.l7rules[0].id.to_string());
@@ -203,13 +366,10 @@ async fn ask((world, graph): &(World, LoadBalancerGraph), method: &str, path: &s
         "l7policies" => policy,
         "pools" => pool.clone(),
         "healthmonitors" => monitor,
-        "amphorae" => {
-            let list = world.call_as(world::ADMIN, "GET", "/v2/octavia/amphorae", None).await.expect(200);
-            list["amphorae"][0]["id"].as_str().expect("an id").to_owned()
-        }
-        "flavors" => world.flavor_ids("small").await.0,
-        "flavorprofiles" => world.flavor_ids("small").await.1,
-        "availabilityzoneprofiles" => world.zone_profile_id("here").await,
+        "amphorae" => stored.amphora.clone(),
+        "flavors" => stored.flavor.clone(),
+        "flavorprofiles" => stored.flavor_profile.clone(),
+        "availabilityzoneprofiles" => stored.zone_profile.clone(),
         _ => "anything".to_owned(),
     };
     let full = path
@@ -252,13 +412,13 @@ async fn ask((world, graph): &(World, LoadBalancerGraph), method: &str, path: &s
         ("PUT", "quotas/{project_id}") => Some(json!({ "quota": { "pool": 9 } })),
         ("PUT", "healthmonitors/{id}") => Some(json!({ "healthmonitor": {} })),
         ("POST", "flavors") => Some(json!({ "flavor": {
-            "name": "new", "flavor_profile_id": world.flavor_ids("small").await.1,
+            "name": "new", "flavor_profile_id": stored.flavor_profile,
         } })),
         ("POST", "flavorprofiles") => Some(json!({ "flavorprofile": {
             "name": "new", "provider_name": "amphora", "flavor_data": "{}",
         } })),
         ("POST", "availabilityzones") => Some(json!({ "availability_zone": {
-            "name": "new", "availability_zone_profile_id": world.zone_profile_id("here").await,
+            "name": "new", "availability_zone_profile_id": stored.zone_profile,
         } })),
         ("POST", "availabilityzoneprofiles") => Some(json!({ "availability_zone_profile": {
             "name": "new", "provider_name": "amphora", "availability_zone_data": "{}",

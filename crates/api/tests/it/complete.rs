@@ -62,7 +62,8 @@ async fn the_tables_leave_nothing_out() {
                 lacks("no case that is refused");
             }
             for parameter in operation["parameters"].as_array().into_iter().flatten() {
-                let key = parameter["name"].as_str().expect("a name");
+                // What all endpoints share is a reference, and has tests of its own.
+                let Some(key) = parameter["name"].as_str() else { continue };
                 let (used, found_nothing) =
                     coverage.parameters.get(&(name.clone(), key.to_owned())).copied().unwrap_or_default();
                 if parameter["in"] == "query" && !used {

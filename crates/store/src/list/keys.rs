@@ -131,6 +131,7 @@ const POOL: &[Key] = &[
 ];
 
 const MEMBER: &[Key] = &[
+    key("pool_id", Text),
     key("address", Text),
     key("protocol_port", Number),
     null("weight", Number),
@@ -167,6 +168,7 @@ const L7POLICY: &[Key] = &[
 ];
 
 const L7RULE: &[Key] = &[
+    key("l7policy_id", Text),
     key("type", Text),
     key("compare_type", Text),
     null("key", Text),
