@@ -56,7 +56,7 @@ async fn a_failing_store_is_503_or_500_and_says_nothing_of_itself() {
     for (operation, method, path, error, status) in [
         ("lb_list", "GET", "loadbalancers", busy as fn() -> StoreError, 503),
         ("lb_list", "GET", "loadbalancers", corrupt, 500),
-        ("lb_fetch", "GET", "loadbalancers/$lb", busy, 503),
+        ("lb_show", "GET", "loadbalancers/$lb", busy, 503),
         ("lb_change", "DELETE", "loadbalancers/$lb", busy, 503),
         ("lb_change", "DELETE", "loadbalancers/$lb", corrupt, 500),
         ("lb_stats", "GET", "loadbalancers/$lb/stats", corrupt, 500),
