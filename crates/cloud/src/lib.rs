@@ -28,5 +28,5 @@ pub use network::{Network, NetworkInfo, PortInfo, SubnetInfo, VipPort, VipReques
 pub use noauth::Noauth;
 pub use noop::{NoopCompute, NoopNetwork, NoopSecrets};
 pub use secrets::{
-    Consumer, Container, Forbidden, Payload, Reader, RefKind, SecretError, SecretRef, Secrets,
+    Consumer, Container, Forbidden, Payload, Reader, RefKind, Right, SecretError, SecretRef, Secrets,
 };

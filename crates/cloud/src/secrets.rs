@@ -54,7 +54,7 @@ pub trait Secrets: Send + Sync + std::fmt::Debug {
                 Ok(bytes) => *payload = Some(bytes),
                 // All at once, so that the owner hears of each.
                 Err(SecretError::Forbidden(found)) => match &mut forbidden {
-                    Some(all) => all.references.extend(found.references),
+                    Some(all) => all.rights.extend(found.rights),
                     None => forbidden = Some(found),
                 },
                 Err(error) => return Err(error),
@@ -248,29 +248,38 @@ impl SecretError {
     }
 }
 
-/// A user without the right to read something, and who it is that needs it.
+/// Rights to read that are lacking: the caller's, the service's, or some of each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forbidden {
+    pub rights: Vec<Right>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Right {
+    /// The user's id.
     pub user: String,
-    pub references: Vec<String>,
+    pub reference: String,
 }
 
 impl Forbidden {
     pub fn new(user: &str, reference: &SecretRef) -> Self {
-        Self { user: user.to_owned(), references: vec![reference.text.clone()] }
+        Self { rights: vec![Right { user: user.to_owned(), reference: reference.text.clone() }] }
     }
 }
 
 impl std::fmt::Display for Forbidden {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "User {} may not read it. Its owner can allow that:", self.user)?;
-        for (at, reference) in self.references.iter().enumerate() {
+        let mut users: Vec<&str> = vec![];
+        for Right { user, .. } in &self.rights {
+            if !users.contains(&user.as_str()) {
+                users.push(user);
+            }
+        }
+        let who = if users.len() == 1 { "User" } else { "Users" };
+        write!(f, "{who} {} may not read it. Its owner can allow that:", users.join(" and "))?;
+        for (at, Right { user, reference }) in self.rights.iter().enumerate() {
             let before = if at == 0 { "" } else { ";" };
-            write!(
-                f,
-                "{before} openstack acl user add --user {} --operation-type read {reference}",
-                self.user
-            )?;
+            write!(f, "{before} openstack acl user add --user {user} --operation-type read {reference}")?;
         }
         Ok(())
     }
@@ -279,6 +288,27 @@ impl std::fmt::Display for Forbidden {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_right_has_its_command() {
+        let right = |user: &str, reference: &str| Right { user: user.into(), reference: reference.into() };
+        let add = "openstack acl user add --user";
+        for (rights, text) in [
+            (
+                vec![right("u", "r")],
+                format!("User u may not read it. Its owner can allow that: {add} u --operation-type read r"),
+            ),
+            (
+                vec![right("u", "r"), right("v", "s"), right("v", "t")],
+                format!(
+                    "Users u and v may not read it. Its owner can allow that: {add} u --operation-type read r; \
+                     {add} v --operation-type read s; {add} v --operation-type read t"
+                ),
+            ),
+        ] {
+            assert_eq!(Forbidden { rights }.to_string(), text);
+        }
+    }
 
     #[test]
     fn references_are_read() {

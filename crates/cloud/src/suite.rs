@@ -13,7 +13,7 @@ use octavia_model::{
 pub use crate::material::TlsMaterial;
 use crate::{
     BootFile, CertIssuer, CloudError, Compute, Consumer, Identity, IdentityError, Network, Reader,
-    RequestContext, SecretError, SecretRef, Secrets, Server, ServerRequest, ServerState, VipRequest,
+    RequestContext, Right, SecretError, SecretRef, Secrets, Server, ServerRequest, ServerState, VipRequest,
 };
 
 /// How long a server may take to be up.
@@ -243,8 +243,9 @@ pub async fn secrets_suite(secrets: &dyn Secrets, stored: &StoredSecrets, reader
         let error = secrets.bundle_fetch(&reference, reader).await.expect_err(what);
         assert_eq!(error.blame(), Blame::Caller, "{what}: {error}");
         assert!(error.to_string().contains(words), "{what}: {error}");
-        if let SecretError::Forbidden(right) = &error {
-            assert_eq!((&right.user, right.references.as_slice()), (user, [forbidden.clone()].as_slice()));
+        if let SecretError::Forbidden(lacking) = &error {
+            let right = Right { user: user.clone(), reference: forbidden.clone() };
+            assert_eq!(lacking.rights, [right]);
         }
     }
     assert_eq!(secrets.ca_fetch(&stored.container, reader).await, Err(SecretError::NoSecret));

@@ -110,27 +110,31 @@ async fn it_does_over_http_what_the_suite_asks() {
         (&json!([service.user_id]), &json!(true))
     );
 
-    // Of a container, everything that its owner has to allow is said at once.
+    // Of a container, everything that its owner has to allow is said at once, whoever lacks it.
     let certificate = secret(&owner, Some(&material.certificate)).await;
     let key = secret(&owner, Some(&material.private_key)).await;
     let foreign = container(&owner, &[("certificate", &certificate), ("private_key", &key)]).await;
-    for reference in [&certificate, &key, &foreign] {
-        allow(reference, &context.user_id).await;
-    }
-    let Err(SecretError::Forbidden(right)) = barbican.bundle_fetch(&foreign, caller).await else {
-        panic!("nobody has let the service")
+    let lacking = async || {
+        let Err(SecretError::Forbidden(lacking)) = barbican.bundle_fetch(&foreign, caller).await else {
+            panic!("nobody has let the service")
+        };
+        let id = |reference: &str| SecretRef::parse(reference).unwrap().id;
+        lacking.rights.into_iter().map(|right| (right.user, id(&right.reference))).collect::<Vec<_>>()
     };
-    // Parts are named as the key manager names them.
-    let ids = |references: &[String]| -> Vec<_> {
-        references.iter().map(|reference| SecretRef::parse(reference).unwrap().id).collect()
-    };
-    assert_eq!((&right.user, ids(&right.references)), (&service.user_id, ids(&[foreign, certificate, key])));
+    let right = |user: &String, reference: &str| (user.clone(), SecretRef::parse(reference).unwrap().id);
+    let (his, ours) = (&context.user_id, &service.user_id);
+    assert_eq!(lacking().await, [right(his, &foreign)]);
+    allow(&foreign, his).await;
+    allow(&certificate, his).await;
+    assert_eq!(lacking().await, [right(ours, &foreign), right(ours, &certificate), right(his, &key)]);
+    allow(&key, his).await;
+    assert_eq!(lacking().await, [right(ours, &foreign), right(ours, &certificate), right(ours, &key)]);
 
     // What the service may read is not everybody's.
     let stranger = RequestContext { user_id: "stranger".into(), ..context.clone() };
     let refused =
         barbican.bundle_fetch(&stored.everything, Reader::Caller(&stranger, Some("nonsense"))).await;
-    assert!(matches!(refused, Err(SecretError::Forbidden(right)) if right.user == "stranger"));
+    assert!(matches!(refused, Err(SecretError::Forbidden(lacking)) if lacking.rights[0].user == "stranger"));
 }
 
 /// The token of a third user, who has a project alone.
