@@ -1,5 +1,7 @@
 //! The calls of the load-balancing API, and the little of the network API that names need.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
@@ -160,11 +162,25 @@ impl Object {
 #[derive(Debug, Clone)]
 pub struct Api {
     session: Session,
+    /// What writes would do; `None` = they are done.
+    plans: Option<Arc<Mutex<Vec<Value>>>>,
 }
 
 impl Api {
     pub fn new(session: Session) -> Self {
-        Self { session }
+        Self { session, plans: None }
+    }
+
+    /// One whose writes are dry runs: they answer [`Error::Rehearsed`] instead of an object, and leave their plans.
+    #[must_use]
+    pub fn rehearsing(self) -> Self {
+        Self { plans: Some(Arc::default()), ..self }
+    }
+
+    /// What the writes since the last call would have done; `None` = they were done.
+    pub fn plans(&self) -> Option<Vec<Value>> {
+        let plans = self.plans.as_ref()?;
+        Some(std::mem::take(&mut *plans.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     // ---- the same for every kind
@@ -419,7 +435,20 @@ impl Api {
         query: &[(&str, String)],
         body: Option<&Value>,
     ) -> Result<Value, Error> {
-        self.session.request(Request { service: Service::LoadBalancer, method, path, query, body }).await
+        let service = Service::LoadBalancer;
+        let Some(plans) = self.plans.as_ref().filter(|_| method != Method::GET) else {
+            return self.session.request(Request { service, method, path, query, body }).await;
+        };
+        let mut query = query.to_vec();
+        query.push(("dry_run", "true".to_owned()));
+        let mut answer = self.session.request(Request { service, method, path, query: &query, body }).await?;
+        let plan = answer["dry_run"].take();
+        if plan.is_null() {
+            let reason = "the service does not know dry runs, and may have done it".to_owned();
+            return Err(Error::Answer { url: path.to_owned(), reason });
+        }
+        plans.lock().unwrap_or_else(PoisonError::into_inner).push(plan);
+        Ok(answer)
     }
 
     async fn list_at(
@@ -488,6 +517,7 @@ fn item(path: &str, id: &str) -> String {
 fn unwrap(mut answer: Value, key: &str) -> Result<Object, Error> {
     match answer[key].take() {
         Value::Object(map) => Ok(Object(map)),
+        _ if answer.get("dry_run").is_some() => Err(Error::Rehearsed),
         _ => Err(Error::Answer { url: "the service".to_owned(), reason: format!("no {key} in it") }),
     }
 }

@@ -13,6 +13,7 @@ mod command;
 mod console;
 mod error;
 mod populated;
+mod rehearsal;
 mod session;
 mod table;
 mod tree;

@@ -116,6 +116,8 @@ impl Session {
     pub(crate) async fn request(&self, request: Request<'_>) -> Result<Value, Error> {
         let url = format!("{}{}", self.endpoint(request.service).await?, request.path);
         let mut token = self.token(None).await?;
+        // A repetition makes nothing again, where the service knows such keys.
+        let key = (request.method == Method::POST).then(|| uuid::Uuid::new_v4().to_string());
         let mut attempt = 0;
         let mut renewed = false;
         loop {
@@ -127,6 +129,9 @@ impl Session {
                 .query(request.query);
             if let Some(token) = &token {
                 builder = builder.header("x-auth-token", token.id.expose());
+            }
+            if let Some(key) = &key {
+                builder = builder.header("idempotency-key", key);
             }
             if let Some(body) = request.body {
                 builder = builder.json(body);

@@ -115,6 +115,9 @@ pub(crate) struct Options {
     #[arg(long, global = true, help_heading = "Cloud")]
     insecure: bool,
 
+    /// Change nothing: print what the command would do
+    #[arg(long, global = true, help_heading = "Output")]
+    dry_run: bool,
     /// How to print the answer
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table, help_heading = "Output")]
     format: Format,
@@ -137,6 +140,10 @@ pub(crate) enum Format {
 impl Options {
     pub(crate) fn format(&self) -> Format {
         if self.json { Format::Json } else { self.format }
+    }
+
+    pub(crate) const fn dry_run(&self) -> bool {
+        self.dry_run
     }
 
     pub(crate) fn columns(&self) -> &[String] {

@@ -97,8 +97,10 @@ async fn dispatch(
         Command::Amphora(group) => group.options.clone(),
     };
     let cloud = CloudConfig::load(environment, &options.overrides())?;
-    let mut job = Job { api: Api::new(Session::new(cloud)?), options, console };
-    match command {
+    let api = Api::new(Session::new(cloud)?);
+    let api = if options.dry_run() { api.rehearsing() } else { api };
+    let mut job = Job { api, options, console };
+    let outcome = match command {
         Command::Lb(group) => lb::run(&mut job, group.command).await,
         Command::Listener(group) => listener::run(&mut job, group.command).await,
         Command::Pool(group) => pool::run(&mut job, group.command).await,
@@ -113,6 +115,10 @@ async fn dispatch(
         Command::AvailabilityZoneProfile(group) => profile::run_zone(&mut job, group.command).await,
         Command::Provider(group) => provider::run(&mut job, group.command).await,
         Command::Amphora(group) => amphora::run(&mut job, group.command).await,
+    };
+    match outcome {
+        Ok(()) | Err(Error::Rehearsed) => job.print_plans(),
+        failed => failed,
     }
 }
 
@@ -126,7 +132,7 @@ struct Job<'a, 'c> {
 impl Job<'_, '_> {
     /// Waits until the load balancer is ACTIVE: then every accepted change below it is in force.
     async fn wait_lb(&mut self, lb: &str, wait: &Wait) -> Result<(), Error> {
-        if !wait.wait {
+        if !wait.wait || self.options.dry_run() {
             return Ok(());
         }
         let (api, console) = (&self.api, &mut *self.console);
@@ -136,7 +142,7 @@ impl Job<'_, '_> {
 
     /// Waits until a deleted object is gone. What happens to its load balancer decides whether it failed.
     async fn wait_gone(&mut self, kind: Kind, id: &str, wait: &Wait) -> Result<(), Error> {
-        if !wait.wait {
+        if !wait.wait || self.options.dry_run() {
             return Ok(());
         }
         let (api, console) = (&self.api, &mut *self.console);
@@ -154,7 +160,7 @@ impl Job<'_, '_> {
     }
 
     async fn member_wait_gone(&mut self, pool: &str, id: &str, wait: &Wait) -> Result<(), Error> {
-        if !wait.wait {
+        if !wait.wait || self.options.dry_run() {
             return Ok(());
         }
         let (api, console) = (&self.api, &mut *self.console);
@@ -162,7 +168,7 @@ impl Job<'_, '_> {
     }
 
     async fn l7rule_wait_gone(&mut self, policy: &str, id: &str, wait: &Wait) -> Result<(), Error> {
-        if !wait.wait {
+        if !wait.wait || self.options.dry_run() {
             return Ok(());
         }
         let (api, console) = (&self.api, &mut *self.console);

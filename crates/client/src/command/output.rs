@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::Job;
 use crate::args::Format;
+use crate::rehearsal::plan;
 use crate::table::{printable, table};
 use crate::{Error, Object};
 
@@ -68,6 +69,17 @@ impl Job<'_, '_> {
             }
         };
         Ok(self.console.print(&text)?)
+    }
+
+    /// What the writes of a dry run would have done, if it was one and there were any.
+    pub(super) fn print_plans(&mut self) -> Result<(), Error> {
+        let plans = self.api.plans().unwrap_or_default();
+        let text = plans.iter().map(plan).collect::<Vec<_>>().join("\n");
+        match plans.as_slice() {
+            [] => Ok(()),
+            [plan] => self.print_document(plan, text),
+            _ => self.print_document(&Value::Array(plans), text),
+        }
     }
 
     /// Text for people, JSON for programs.

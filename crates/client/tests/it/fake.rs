@@ -18,6 +18,8 @@ pub(crate) struct Seen {
     pub(crate) line: String,
     pub(crate) token: Option<String>,
     pub(crate) body: Value,
+    /// Of a POST.
+    pub(crate) key: Option<String>,
 }
 
 type Script = dyn Fn(usize, &Seen) -> (u16, Value) + Send + Sync;
@@ -130,6 +132,7 @@ async fn answer(
         line: format!("{method} {uri}"),
         token: headers.get("x-auth-token").map(|v| v.to_str().unwrap().to_owned()),
         body: serde_json::from_slice(&body).unwrap_or(Value::Null),
+        key: headers.get("idempotency-key").map(|v| v.to_str().unwrap().to_owned()),
     };
     let before = {
         let mut all = shared.seen.lock().unwrap();

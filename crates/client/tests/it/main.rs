@@ -4,5 +4,6 @@
 
 mod clouds;
 mod commands;
+mod dry_run;
 mod fake;
 mod layer7;
