@@ -27,6 +27,7 @@ mod entity;
 mod error;
 mod failover;
 mod fetch;
+mod gather;
 mod group;
 mod health;
 mod housekeeping;

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use crate::entity::codec;
 use crate::group::{WriteTransaction, Writers};
-use crate::{Behalf, Call, StoreError, StoreOptions, migration};
+use crate::{Behalf, Call, StoreError, StoreOptions, gather, migration};
 
 /// Cheap to clone; clones share connections.
 #[derive(Debug, Clone)]
@@ -216,6 +216,9 @@ async fn sqlite(
                 .foreign_keys(true)
                 .busy_timeout(timeout)
                 .statement_cache_capacity(512)
+                .row_buffer_size(gather::ROOM)
+                // What a savepoint would take back is kept in memory.
+                .pragma("temp_store", "MEMORY")
                 // An accepted request survives power loss, too: a commit waits for the disk. Writers are few.
                 .synchronous(SqliteSynchronous::Full);
             if in_memory { sqlite } else { sqlite.journal_mode(SqliteJournalMode::Wal) }

@@ -10,8 +10,8 @@ use octavia_model::{
 };
 use sea_orm::sea_query::{Expr, IntoCondition, Query, SelectStatement};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QuerySelect,
-    QueryTrait, Select,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, ExprTrait, QueryFilter,
+    QuerySelect, QueryTrait, Select,
 };
 
 use crate::entity::codec::{self, Decode};
@@ -19,6 +19,7 @@ use crate::entity::{
     amphora, availability_zone, availability_zone_profile, flavor, flavor_profile, health_monitor, l7policy,
     l7rule, listener, load_balancer, member, pool,
 };
+use crate::gather::gathered;
 use crate::options::Call;
 use crate::retry::framed;
 use crate::write::CHUNK;
@@ -305,7 +306,11 @@ where
             .order_by(relation.order, sea_orm::Order::Asc)
             .order_by("id", sea_orm::Order::Asc)
             .take();
-        for row in tx.query_all(&select).await? {
+        let rows = match tx.get_database_backend() {
+            DbBackend::Sqlite => gathered(tx.query_all(&select)).await?,
+            _ => tx.query_all(&select).await?,
+        };
+        for row in rows {
             let (id, parent): (String, String) = (row.try_get("", "id")?, row.try_get("", relation.parent)?);
             related.entry(parent).or_default().push(Decode(relation.table).parse("id", &id)?);
         }

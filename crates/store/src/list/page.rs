@@ -2,14 +2,15 @@
 
 use sea_orm::sea_query::{Expr, NullOrdering, Query};
 use sea_orm::{
-    Condition, ConnectionTrait, EntityTrait, ExprTrait, Order, QueryFilter, QueryOrder, QueryResult,
-    QuerySelect, Select, Value,
+    Condition, ConnectionTrait, DbBackend, EntityTrait, ExprTrait, Order, QueryFilter, QueryOrder,
+    QueryResult, QuerySelect, Select, Value,
 };
 
 use super::filter::{condition, storable};
 use super::keys::{Key, Kind};
 use super::{Direction, ListQuery, Resource};
 use crate::ListError;
+use crate::gather::gathered;
 
 /// The rows of one page.
 pub(crate) async fn select<E: EntityTrait>(
@@ -38,7 +39,8 @@ pub(crate) async fn select<E: EntityTrait>(
             select.order_by(column, direction)
         };
     }
-    Ok(select.limit(query.limit).all(db).await?)
+    let rows = select.limit(query.limit).all(db);
+    Ok(if db.get_database_backend() == DbBackend::Sqlite { gathered(rows).await? } else { rows.await? })
 }
 
 /// What was asked for, then `created_at` (where there is one) and the id, so that the order is total.

@@ -12,6 +12,7 @@ mod m0001_first_light;
 mod m0002_quotas;
 mod m0003_failover;
 mod m0004_idempotency;
+mod m0005_large_lists;
 mod table;
 
 /// Where the names of applied migrations are.
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_quotas::Migration),
             Box::new(m0003_failover::Migration),
             Box::new(m0004_idempotency::Migration),
+            Box::new(m0005_large_lists::Migration),
         ]
     }
 
