@@ -24,7 +24,7 @@ const NOTHING: &str = "none";
 #[derive(Debug)]
 pub(crate) struct Account {
     state: ApiState,
-    request_id: String,
+    pub(crate) request_id: String,
     global_id: Option<String>,
     method: Method,
     path: String,

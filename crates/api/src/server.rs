@@ -164,7 +164,10 @@ async fn answer(
     };
     if rehearses {
         account.rehearse();
-        state.store = state.store.on_behalf(Behalf { rehearses, ..Behalf::default() });
+    }
+    if parts.method != Method::GET {
+        let request_id = Some(account.request_id.as_str().into());
+        state.store = state.store.on_behalf(Behalf { rehearses, request_id, receipt: None });
     }
     let limit = state.options.max_body;
     let bytes = tokio::time::timeout(state.options.body_timeout, axum::body::to_bytes(body, limit));
@@ -226,7 +229,8 @@ async fn once(
     }
     call.made = receipt.made.parse().ok();
     let receipt = Arc::new(receipt);
-    let behalf = Behalf { receipt: Some(receipt.clone()), ..Behalf::default() };
+    let request_id = Some(account.request_id.as_str().into());
+    let behalf = Behalf { receipt: Some(receipt.clone()), request_id, ..Behalf::default() };
     call.state.store = call.state.store.on_behalf(behalf);
     match handler::dispatch(call).await {
         Ok(answer) => {

@@ -58,7 +58,9 @@ impl Attempt<'_> {
 
     async fn work_and_note(&self, ledger: &mut Ledger<'_>) -> Result<Reconciled, StoreError> {
         let started_at = self.parts.clock.now();
-        let mut desired = self.load().await?;
+        let rows = self.parts.store.desired_load(self.lease).await?;
+        tracing::Span::current().record("requests", rows.request_ids.join(" "));
+        let mut desired = self.desired(rows);
         *self.before.lock().unwrap_or_else(PoisonError::into_inner) =
             Before { attempts: desired.attempts, last_error: desired.last_error.clone() };
         // As it was at the start; it may move on under the lease.
@@ -102,8 +104,11 @@ impl Attempt<'_> {
     }
 
     async fn load(&self) -> Result<Desired, StoreError> {
-        let rows = self.parts.store.desired_load(self.lease).await?;
-        Ok(Desired {
+        Ok(self.desired(self.parts.store.desired_load(self.lease).await?))
+    }
+
+    fn desired(&self, rows: octavia_store::Desired) -> Desired {
+        Desired {
             graph: rows.graph,
             amphorae: rows.amphorae,
             deleting: rows.deleting,
@@ -111,7 +116,7 @@ impl Attempt<'_> {
             attempts: rows.attempts,
             last_error: rows.last_error,
             fence: self.lease.epoch,
-        })
+        }
     }
 
     async fn observe(&self, desired: &Desired) -> Result<Observation, StoreError> {

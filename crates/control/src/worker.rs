@@ -159,9 +159,14 @@ impl Worker {
         let Some(lease) = self.parts.store.lease_acquire(lb, self.id, self.options.lease_ttl).await? else {
             return Ok(Reconciled::NotOurs);
         };
-        let span =
-            tracing::info_span!("reconcile", %lb, epoch = lease.epoch, generation = tracing::field::Empty);
-        self.attempt(lease).instrument(span).await
+        let span = tracing::info_span!(
+            "reconcile",
+            %lb,
+            epoch = lease.epoch,
+            generation = tracing::field::Empty,
+            requests = tracing::field::Empty,
+        );
+        Box::pin(self.attempt(lease).instrument(span)).await
     }
 
     async fn attempt(&self, lease: Lease) -> Result<Reconciled, StoreError> {

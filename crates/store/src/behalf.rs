@@ -11,9 +11,14 @@ pub struct Behalf {
     /// Writes are *rehearsed*: every statement is run, so that every key, lock and quota has its say, and then all of
     /// it is taken back. Answers are those of the write; nobody is woken.
     pub rehearses: bool,
+    /// The request's id, at most 40 characters, without blanks: noted with the work that the write makes.
+    pub request_id: Option<Arc<str>>,
     /// Stored with what the request makes.
     pub receipt: Option<Arc<Receipt>>,
 }
+
+/// Ids of requests kept with one load balancer: the newest.
+const REQUESTS_MAX: usize = 5;
 
 impl Store {
     /// The same store for the writes of one request.
@@ -22,6 +27,15 @@ impl Store {
         let mut store = self.clone();
         store.behalf = behalf;
         store
+    }
+
+    /// The requests that a load balancer has work for, with this one.
+    pub(crate) fn request_ids(&self, before: Option<&str>) -> Option<String> {
+        let Some(new) = &self.behalf.request_id else { return before.map(str::to_owned) };
+        let mut ids: Vec<&str> = before.unwrap_or_default().split_whitespace().collect();
+        ids.push(new);
+        let newest = ids.len().saturating_sub(REQUESTS_MAX);
+        Some(ids.split_off(newest).join(" "))
     }
 
     /// Ends a transaction of a request.

@@ -69,7 +69,11 @@ impl Store {
         graph.load_balancer.applied_generation = 0;
         stamp_all(&mut graph, now);
         let lb = &graph.load_balancer;
-        load_balancer::Entity::insert(root_row(lb, codec::micros(now)))
+        let row = load_balancer::ActiveModel {
+            request_ids: Set(self.request_ids(None)),
+            ..root_row(lb, codec::micros(now))
+        };
+        load_balancer::Entity::insert(row)
             .exec_without_returning(&tx)
             .await
             .map_err(|error| StoreError::of_insert(error, Duplicate::LoadBalancer))?;
@@ -192,6 +196,7 @@ impl Store {
             next_attempt_at: Set(Some(now)),
             attempts: Set(0),
             wakes: Set(root.wakes + 1),
+            request_ids: Set(self.request_ids(root.request_ids.as_deref())),
             ..load_balancer::desired_columns(lb)
         };
         root_write(&tx, id, row).await?;

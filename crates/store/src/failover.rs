@@ -82,7 +82,7 @@ impl Store {
             .filter(Column::Id.eq(codec::id(id)))
             .exec(&tx)
             .await?;
-        self.root_wake(&tx, parent).await?;
+        self.root_wake(&tx, &root).await?;
         Ok(self.conclude(tx).await?)
     }
 
@@ -97,9 +97,10 @@ impl Store {
     async fn amphora_discard_once(&self, id: AmphoraId) -> Result<(), AmphoraError> {
         let parent = self.amphora_parent(id).await?;
         let tx = self.begin_write().await?;
-        if let Some(parent) = parent {
-            root_lock(&tx, parent).await?.ok_or(AmphoraError::NotFound)?;
-        }
+        let root = match parent {
+            Some(parent) => Some(root_lock(&tx, parent).await?.ok_or(AmphoraError::NotFound)?),
+            None => None,
+        };
         let row = amphora_read(&tx, id).await?.ok_or(AmphoraError::NotFound)?;
         let status = Decode("amphora").parse("status", &row.status)?;
         if status != AmphoraStatus::Error {
@@ -113,8 +114,8 @@ impl Store {
             .filter(Column::Id.eq(codec::id(id)))
             .exec(&tx)
             .await?;
-        if let Some(parent) = parent {
-            self.root_wake(&tx, parent).await?;
+        if let Some(root) = root {
+            self.root_wake(&tx, &root).await?;
         }
         Ok(self.conclude(tx).await?)
     }
@@ -125,12 +126,20 @@ impl Store {
     }
 
     /// Makes the load balancer due, whose row the transaction holds.
-    async fn root_wake(&self, tx: &DatabaseTransaction, id: LoadBalancerId) -> Result<(), StoreError> {
+    async fn root_wake(
+        &self,
+        tx: &DatabaseTransaction,
+        root: &load_balancer::Model,
+    ) -> Result<(), StoreError> {
         let now = codec::micros(self.clock(tx).await?);
         load_balancer::Entity::update_many()
             .col_expr(load_balancer::Column::NextAttemptAt, Expr::value(now))
             .col_expr(load_balancer::Column::Wakes, Expr::col(load_balancer::Column::Wakes).add(1))
-            .filter(load_balancer::Column::Id.eq(codec::id(id)))
+            .col_expr(
+                load_balancer::Column::RequestIds,
+                Expr::value(self.request_ids(root.request_ids.as_deref())),
+            )
+            .filter(load_balancer::Column::Id.eq(&root.id))
             .exec(tx)
             .await?;
         Ok(())

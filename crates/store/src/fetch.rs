@@ -31,6 +31,8 @@ pub struct Desired {
     /// Failed attempts in a row.
     pub attempts: u32,
     pub last_error: Option<String>,
+    /// The requests that there is work for, the oldest first; a few at most.
+    pub request_ids: Vec<String>,
 }
 
 impl Store {
@@ -77,6 +79,7 @@ impl Store {
             pending_since: decode.time_option("pending_since", root.pending_since)?,
             attempts: decode.int("attempts", root.attempts)?,
             last_error: root.last_error,
+            request_ids: codec::words(root.request_ids.as_deref()),
         })
     }
 

@@ -201,10 +201,20 @@ impl Store {
         let seen = lease.seen_wakes.load(Ordering::Relaxed);
         let next =
             Expr::case(Column::Wakes.eq(seen), Expr::value(next)).finally(Expr::value(Ord::min(now, next)));
+        // Whose work is through has nothing to do with what comes later.
+        let through = Column::Wakes
+            .eq(seen)
+            .and(Expr::col(Column::AppliedGeneration).eq(Expr::col(Column::Generation)));
+        let requests = Expr::case(
+            if release.attempts == 0 { through } else { Expr::value(false) },
+            Expr::value(Option::<String>::None),
+        )
+        .finally(Expr::col(Column::RequestIds));
         let released = Entity::update_many()
             .col_expr(Column::NextAttemptAt, next.into())
             .col_expr(Column::Attempts, Expr::value(i64::from(release.attempts)))
             .col_expr(Column::LastError, Expr::value(release.last_error.clone()))
+            .col_expr(Column::RequestIds, requests.into())
             .col_expr(Column::LeaseOwner, Expr::value(Option::<String>::None))
             .col_expr(Column::LeaseUntil, Expr::value(Option::<i64>::None))
             .filter(lease.condition())

@@ -48,6 +48,9 @@ pub struct Operation {
     pub finished_at: Option<Timestamp>,
     /// What it failed with; `None` = done, or under way.
     pub error: Option<String>,
+    /// The requests that there was work for when it was noted, the oldest first; a few at most. Empty = the worker acted
+    /// by itself.
+    pub request_ids: Vec<String>,
 }
 
 /// Where a page of the ledger lies.
@@ -124,6 +127,7 @@ impl Store {
                     Expr::value(started),
                     Expr::value(finished),
                     Expr::value(error),
+                    Expr::col(load_balancer::Column::RequestIds),
                 ])
                 .from(load_balancer::Entity)
                 .cond_where(lease.condition())
@@ -142,6 +146,7 @@ impl Store {
             Column::StartedAt,
             Column::FinishedAt,
             Column::Error,
+            Column::RequestIds,
         ]);
         insert.select_from(rows).map_err(|error| DbErr::Custom(error.to_string()))?;
         let written = self.writer().execute(&insert).await?.rows_affected();
@@ -248,6 +253,7 @@ impl TryFrom<Model> for Operation {
             started_at: decode.time("started_at", row.started_at)?,
             finished_at: decode.time_option("finished_at", row.finished_at)?,
             error: row.error,
+            request_ids: codec::words(row.request_ids.as_deref()),
         })
     }
 }

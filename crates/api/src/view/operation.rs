@@ -17,6 +17,7 @@ pub(crate) struct OperationView {
     finished_at: Option<Time>,
     /// What it failed with.
     error: Option<String>,
+    request_ids: Vec<String>,
 }
 
 impl From<&Operation> for OperationView {
@@ -30,6 +31,7 @@ impl From<&Operation> for OperationView {
             started_at: operation.started_at.into(),
             finished_at: operation.finished_at.map(Into::into),
             error: operation.error.clone(),
+            request_ids: operation.request_ids.clone(),
         }
     }
 }

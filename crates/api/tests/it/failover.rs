@@ -202,6 +202,8 @@ async fn operations_of_a_load_balancer() {
     let path = format!("loadbalancers/{lb}/operations");
     assert_eq!(world.get(&path).await, json!({ "operations": [], "operations_links": [] }));
 
+    let renamed = json!({ "loadbalancer": { "name": "b" } });
+    world.put(&format!("loadbalancers/{lb}"), renamed).await.expect(200);
     let lease = world.lease(lb).await;
     let step = |kind: &str, amphora_id| OperationStart {
         id: OperationId::new_v4(),
@@ -238,7 +240,9 @@ async fn operations_of_a_load_balancer() {
     let all = world.get(&path).await;
     assert_eq!(kinds(&all), ["step4", "step3", "step2", "step1", "step0"], "newest first");
     let first = &all["operations"][4];
-    assert_eq!(first.as_object().map(serde_json::Map::len), Some(8));
+    assert_eq!(first.as_object().map(serde_json::Map::len), Some(9));
+    let requests = first["request_ids"].as_array().expect("a list");
+    assert!(requests.len() == 1 && requests[0].as_str().is_some_and(|id| id.starts_with("req-")), "{first}");
     assert_eq!(
         (&first["id"], &first["amphora_id"], &first["generation"], &first["error"]),
         (&json!(steps[0].id.to_string()), &json!(amphora.to_string()), &json!(1), &Value::Null)

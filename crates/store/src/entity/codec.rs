@@ -186,6 +186,11 @@ pub(crate) fn map(values: &BTreeMap<String, String>) -> String {
     Value::Object(values.iter().map(|(key, value)| (key.clone(), json!(value))).collect()).to_string()
 }
 
+/// What is kept in one text with blanks between.
+pub(crate) fn words(text: Option<&str>) -> Vec<String> {
+    text.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+}
+
 pub(crate) fn reason(reason: Option<&Reason>) -> Option<String> {
     reason.map(|reason| {
         json!({"code": reason.code.as_str(), "text": reason.text, "advice": reason.advice}).to_string()

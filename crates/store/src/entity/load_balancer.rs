@@ -46,6 +46,8 @@ pub struct Model {
     pub lease_epoch: i64,
     /// Counts requests for work, so that a release notices those it did not see.
     pub wakes: i64,
+    /// Requests whose work is not through, the oldest first, with blanks between.
+    pub request_ids: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

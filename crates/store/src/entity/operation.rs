@@ -13,6 +13,7 @@ pub struct Model {
     pub started_at: i64,
     pub finished_at: Option<i64>,
     pub error: Option<String>,
+    pub request_ids: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -13,6 +13,7 @@ mod m0002_quotas;
 mod m0003_failover;
 mod m0004_idempotency;
 mod m0005_large_lists;
+mod m0006_request_ids;
 mod table;
 
 /// Where the names of applied migrations are.
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_failover::Migration),
             Box::new(m0004_idempotency::Migration),
             Box::new(m0005_large_lists::Migration),
+            Box::new(m0006_request_ids::Migration),
         ]
     }
 

@@ -2,11 +2,13 @@
 
 use octavia_model::*;
 use octavia_store::{
-    AvailabilityZoneChange, Behalf, ChangeError, Claim, FlavorChange, ListQuery, Store, StoreError, Which,
+    AvailabilityZoneChange, Behalf, ChangeError, Claim, FlavorChange, ListQuery, OperationPage,
+    OperationStart, Release, Settlement, Store, StoreError, Which,
 };
 
 use crate::change::UPDATE;
 use crate::databases::on_all;
+use crate::lease::acquire;
 use crate::sample;
 
 /// Every row that there is to be seen.
@@ -102,6 +104,61 @@ async fn what_is_rehearsed_is_judged_and_not_stored() {
         // And the store itself stores.
         store.lb_change(id, UPDATE, rename).await.unwrap();
         assert_ne!(all(&store).await, before);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn work_is_done_for_requests() {
+    on_all(|store| async move {
+        let named = |id: &str| store.on_behalf(Behalf { request_id: Some(id.into()), ..Behalf::default() });
+        let graph = LoadBalancerGraph::new(sample::load_balancer("project", "lb"));
+        let id = graph.load_balancer.id;
+        named("req-1").lb_create(&graph).await.unwrap();
+        let write = async |request: &str| {
+            let rename = |graph: &mut LoadBalancerGraph| {
+                graph.load_balancer.name = request.to_owned();
+                Ok::<_, ()>(())
+            };
+            named(request).lb_change(id, UPDATE, rename).await.unwrap();
+        };
+        let work = async |kind: &str, settles: bool| {
+            let lease = acquire(&store, id).await;
+            let desired = store.desired_load(&lease).await.unwrap();
+            let generation = desired.graph.load_balancer.generation;
+            let step = OperationStart {
+                id: OperationId::new_v4(),
+                kind: kind.to_owned(),
+                amphora_id: None,
+                generation,
+            };
+            store.operation_start(&lease, &[step]).await.unwrap();
+            if settles {
+                store.lb_settle(&lease, generation, &Settlement::default()).await.unwrap();
+            }
+            let next_attempt_at = store.now().await.unwrap();
+            let release = Release { next_attempt_at, attempts: u32::from(!settles), last_error: None };
+            store.lease_release(&lease, release).await.unwrap();
+            let noted = store.operation_list(id, OperationPage::First, 100).await.unwrap();
+            let noted = noted.into_iter().find(|operation| operation.kind == kind).unwrap();
+            assert_eq!(noted.request_ids, desired.request_ids, "{kind}");
+            noted.request_ids.join(" ")
+        };
+        assert_eq!(work("first", false).await, "req-1");
+        for request in ["req-2", "req-3"] {
+            write(request).await;
+        }
+        assert_eq!(work("more", false).await, "req-1 req-2 req-3", "all are waited for");
+        for request in ["req-4", "req-5", "req-6"] {
+            write(request).await;
+        }
+        assert_eq!(work("many", true).await, "req-2 req-3 req-4 req-5 req-6", "the newest");
+        assert_eq!(work("by itself", true).await, "", "they are through");
+        write("req-7").await;
+        assert_eq!(work("another", true).await, "req-7");
+        let dry = Behalf { rehearses: true, request_id: Some("req-8".into()), ..Behalf::default() };
+        store.on_behalf(dry).lb_change(id, UPDATE, |_| Ok::<_, ()>(())).await.unwrap();
+        assert_eq!(work("dry", true).await, "");
     })
     .await;
 }
