@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use newtype_uuid::{GenericUuid, TypedUuid, TypedUuidKind};
 use octavia_model::ProjectId;
 use serde::Serialize;
@@ -114,6 +114,8 @@ impl Call {
 #[derive(Debug)]
 pub(crate) enum Answer {
     Json(StatusCode, Value),
+    /// JSON that is written already.
+    Text(StatusCode, Bytes),
     Empty(StatusCode),
 }
 
@@ -135,6 +137,10 @@ impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         match self {
             Self::Json(status, value) => (status, axum::Json(value)).into_response(),
+            Self::Text(status, text) => {
+                let json = HeaderValue::from_static("application/json");
+                (status, [(header::CONTENT_TYPE, json)], text).into_response()
+            }
             Self::Empty(status) => status.into_response(),
         }
     }

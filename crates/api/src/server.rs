@@ -202,6 +202,9 @@ async fn answer(
             })?;
             Ok(validator::answer(&parts.headers, body.into(), Audience::Caller))
         }
+        Answer::Text(StatusCode::OK, body) if parts.method == Method::GET => {
+            Ok(validator::answer(&parts.headers, body, Audience::Caller))
+        }
         answer => Ok(answer.into_response()),
     }
 }

@@ -10,7 +10,7 @@ use crate::request::Call as Kind;
 use crate::request::listener::{ARGUMENT, ListenerBody, ROOT};
 use crate::rules::listener as rules;
 use crate::secrets::Wanted;
-use crate::view;
+use crate::view::Row;
 use crate::view::listener::ListenerView;
 use crate::view::stats::StatsView;
 
@@ -21,7 +21,7 @@ pub(super) async fn list(call: &Call) -> Result<Answer, Fault> {
     let rows = call.state.store.listener_list(&call.list_query(&arguments, project)).await?;
     let rows = rows.items.into_iter().map(|row| {
         let view = ListenerView::flat(&row.listener, row.l7policies);
-        (row.listener.id.to_string(), view::render(&view, &fields))
+        (row.listener.id.to_string(), Row::new(view, &fields))
     });
     let page = Page { key: "listeners", links_key: "listeners_links", rows: rows.collect() };
     Ok(page.answer(call, &arguments))

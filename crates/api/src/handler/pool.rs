@@ -10,7 +10,7 @@ use crate::request::Call as Kind;
 use crate::request::pool::{ARGUMENT, PoolBody, ROOT};
 use crate::rules::pool as rules;
 use crate::secrets::Wanted;
-use crate::view;
+use crate::view::Row;
 use crate::view::pool::PoolView;
 
 pub(super) async fn list(call: &Call) -> Result<Answer, Fault> {
@@ -20,7 +20,7 @@ pub(super) async fn list(call: &Call) -> Result<Answer, Fault> {
     let rows = call.state.store.pool_list(&call.list_query(&arguments, project)).await?;
     let rows = rows.items.into_iter().map(|row| {
         let view = PoolView::flat(&row.pool, row.listeners, row.members, row.health_monitor);
-        (row.pool.id.to_string(), view::render(&view, &fields))
+        (row.pool.id.to_string(), Row::new(view, &fields))
     });
     let page = Page { key: "pools", links_key: "pools_links", rows: rows.collect() };
     Ok(page.answer(call, &arguments))

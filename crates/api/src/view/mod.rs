@@ -95,6 +95,20 @@ impl StatusView {
     }
 }
 
+/// A row of a list: the view, or what of it was asked for.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Row<V> {
+    Whole(V),
+    Fields(Value),
+}
+
+impl<V: Serialize> Row<V> {
+    pub(crate) fn new(view: V, fields: &[String]) -> Self {
+        if fields.is_empty() { Self::Whole(view) } else { Self::Fields(render(&view, fields)) }
+    }
+}
+
 /// A view as JSON; `fields` keeps only the named attributes, if any are named.
 pub(crate) fn render(view: &impl Serialize, fields: &[String]) -> Value {
     // Views are plain structs with text keys: serialising them cannot fail.

@@ -41,9 +41,6 @@ async fn every_method() -> Result<()> {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(page, &table)?;
     }
-    ensure!(
-        std::fs::read_to_string(page)? == table,
-        "docs/sdk.md is old: run this test with UPDATE_DOCS=1"
-    );
+    ensure!(std::fs::read_to_string(page)? == table, "docs/sdk.md is old: run this test with UPDATE_DOCS=1");
     Ok(())
 }
