@@ -49,6 +49,8 @@ pub struct ApiOptions {
     pub max_body: usize,
     /// How long a body may take to arrive; a slower one is refused with 408.
     pub body_timeout: Duration,
+    /// How long a write waits while as many as there may be are under way; then it is answered 503.
+    pub turn_timeout: Duration,
     /// How long an `Idempotency-Key` holds.
     pub key_lifetime: Duration,
 }
@@ -89,6 +91,7 @@ impl Default for ApiOptions {
             healthcheck: HealthcheckOptions::default(),
             max_body: 114_688,
             body_timeout: Duration::from_secs(30),
+            turn_timeout: Duration::from_secs(10),
             key_lifetime: Duration::from_secs(24 * 3600),
         }
     }

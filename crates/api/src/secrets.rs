@@ -91,7 +91,12 @@ impl Wanted {
 
     async fn read(self, call: &Call) -> Found {
         let secrets = call.state.secrets.as_ref();
-        let reader = Reader::Caller(&call.caller, call.token.as_ref().map(|token| token.0.as_str()));
+        let token = call.token.as_ref().map(|token| token.0.as_str());
+        let reader = if call.state.store.rehearses() {
+            Reader::Rehearsal(&call.caller, token)
+        } else {
+            Reader::Caller(&call.caller, token)
+        };
         let mut found = Found::default();
         for reference in self.bundles {
             let outcome = secrets.bundle_fetch(&reference, reader).await.map(drop);

@@ -1,7 +1,7 @@
 //! From bytes to a [`Call`] and back: request ids, authentication, content rules, dispatch.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{OriginalUri, Request, State};
@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use octavia_store::{Behalf, Receipt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::Instrument;
 
 use crate::account::{self, Account, global_request_id};
@@ -25,6 +26,10 @@ use crate::validator::{self, Audience};
 use crate::view::version::VersionsView;
 use crate::{ApiState, audit, cors, handler, openapi};
 
+/// Writes under way at once. More wait their turn, and are forgotten when their clients go: workers and heartbeats,
+/// which write to the same store, never wait for more than these.
+const WRITES_MAX: usize = 256;
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
 
 /// What the router's clones share.
@@ -34,6 +39,7 @@ struct Server {
     /// `None` = there is none.
     healthcheck: Option<Arc<Healthcheck>>,
     under_way: UnderWay,
+    writes: Arc<Semaphore>,
 }
 
 /// The whole API, at `/` and, as many clouds have it, below `/load-balancer`. It may be nested elsewhere as well:
@@ -42,7 +48,13 @@ pub fn router(state: ApiState) -> Router {
     let options = &state.options.healthcheck;
     let healthcheck =
         options.enabled.then(|| Arc::new(Healthcheck::new(options.clone(), state.store.clone())));
-    Router::new().fallback(serve).with_state(Server { state, healthcheck, under_way: UnderWay::default() })
+    let writes = Arc::new(Semaphore::new(WRITES_MAX));
+    Router::new().fallback(serve).with_state(Server {
+        state,
+        healthcheck,
+        under_way: UnderWay::default(),
+        writes,
+    })
 }
 
 async fn serve(
@@ -70,8 +82,10 @@ async fn serve(
     let asked = cors::Asked::of(&parts.method, &parts.headers);
     let account = Account::open(&server.state, &parts, original.path(), &approach, &request_id);
     let url = approach.url(original.path(), options.api_base_uri.as_deref());
+    // Dropped when the client hangs up.
+    let (_client, gone) = oneshot::channel();
     // A task of its own: a client that hangs up does not cut a write in half, and a panic ends one request only.
-    let task = tokio::spawn(settle(server, account, parts, url, body).instrument(span.clone()));
+    let task = tokio::spawn(settle(server, account, parts, url, body, gone).instrument(span.clone()));
     let mut response = match task.await {
         Ok(response) => response,
         Err(error) => {
@@ -96,8 +110,9 @@ async fn settle(
     parts: Parts,
     url: String,
     body: axum::body::Body,
+    gone: oneshot::Receiver<()>,
 ) -> Response {
-    let response = match answer(server, &mut account, parts, url, body).await {
+    let response = match Box::pin(answer(server, &mut account, parts, url, body, gone)).await {
         Ok(response) => response,
         Err(fault) => {
             tracing::debug!(%fault, "refused");
@@ -115,8 +130,9 @@ async fn answer(
     parts: Parts,
     url: String,
     body: axum::body::Body,
+    gone: oneshot::Receiver<()>,
 ) -> Result<Response, Fault> {
-    let Server { mut state, healthcheck, under_way } = server;
+    let Server { mut state, healthcheck, under_way, writes } = server;
     if parts.method == Method::OPTIONS {
         account.label = account::PREFLIGHT;
         return Ok(StatusCode::OK.into_response());
@@ -176,6 +192,10 @@ async fn answer(
     if parts.method == Method::POST || parts.method == Method::PUT {
         body.check_type()?;
     }
+    let _turn = match parts.method {
+        Method::GET => None,
+        _ => Some(turn(writes, gone, state.options.turn_timeout).await?),
+    };
     let token = parts.headers.get("x-auth-token").and_then(|token| token.to_str().ok());
     let token = token.map(|token| Token(token.trim().to_owned()));
     let trail = account.trail.clone();
@@ -206,6 +226,22 @@ async fn answer(
             Ok(validator::answer(&parts.headers, body, Audience::Caller))
         }
         answer => Ok(answer.into_response()),
+    }
+}
+
+/// The right to write.
+async fn turn(
+    writes: Arc<Semaphore>,
+    gone: oneshot::Receiver<()>,
+    patience: Duration,
+) -> Result<OwnedSemaphorePermit, Fault> {
+    let busy = || Fault::Unavailable("Too many requests write at the same time; try again later.".to_owned());
+    tokio::select! {
+        biased;
+        turn = writes.acquire_owned() => turn.map_err(|_| Fault::Internal),
+        // Nobody reads this.
+        _ = gone => Err(busy()),
+        () = tokio::time::sleep(patience) => Err(busy()),
     }
 }
 
@@ -284,4 +320,26 @@ fn check_accept(headers: &HeaderMap) -> Result<(), Fault> {
         !refused && matches!(kind, "application/json" | "application/*" | "*/*" | "*")
     };
     if ranges.any(allows_json) { Ok(()) } else { Err(Fault::NotAcceptable) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_write_waits_for_its_turn_and_not_for_ever() {
+        const HOUR: Duration = Duration::from_secs(3600);
+        for (name, free, client_is_there, patience, granted) in [
+            ("room", 1, true, HOUR, true),
+            ("room, no time", 1, true, Duration::ZERO, true),
+            ("full", 0, true, Duration::ZERO, false),
+            ("full, and the client hangs up", 0, false, HOUR, false),
+        ] {
+            let (client, gone) = oneshot::channel();
+            let client = client_is_there.then_some(client);
+            let turn = turn(Arc::new(Semaphore::new(free)), gone, patience).await;
+            assert_eq!(turn.is_ok(), granted, "{name}");
+            drop(client);
+        }
+    }
 }

@@ -117,6 +117,8 @@ pub enum Reader<'a> {
     /// A caller of the API: what the caller may not read, the caller may not have us use. With the token, if there is
     /// one, by which a service elsewhere knows the caller.
     Caller(&'a RequestContext, Option<&'a str>),
+    /// A caller who asks what a request would do: with the caller's rights alone, and changing nothing.
+    Rehearsal(&'a RequestContext, Option<&'a str>),
     /// The service itself, for what a caller who might read it has named before.
     Service,
 }
@@ -125,6 +127,7 @@ impl std::fmt::Debug for Reader<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Caller(context, _) => write!(f, "Caller({})", context.user_id),
+            Self::Rehearsal(context, _) => write!(f, "Rehearsal({})", context.user_id),
             Self::Service => f.write_str("Service"),
         }
     }

@@ -48,6 +48,9 @@ async fn connect(url: &str, option: &str) -> Result<Store> {
 
 /// As `--database` takes it, or as `octavia.conf` does; a path of SQLite is one, with three slashes or four.
 fn store_url(url: &str) -> Result<String, &'static str> {
+    if url.contains(":memory:") || url.contains("mode=memory") {
+        return Err("a database in memory ends with the copy; allowed: a file, PostgreSQL, MariaDB");
+    }
     if url.starts_with("sqlite:") { Ok(url.to_owned()) } else { settings::database_url(url) }
 }
 

@@ -194,6 +194,7 @@ impl Reader<'_> {
             max_body: usize::try_from(self.number(&oslo_middleware::max_request_body_size))
                 .unwrap_or(defaults.max_body),
             body_timeout: defaults.body_timeout,
+            turn_timeout: defaults.turn_timeout,
             key_lifetime: self.seconds(&api_settings::idempotency_key_lifetime),
         }
     }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ipnet::IpNet;
 use octavia_model::{Amphora, AmphoraId, AmphoraStatus, ListenerId, LoadBalancerGraph, MemberId};
 use octavia_wire::{AmphoraSpec, ListenerSpec, MemberSpec};
 
@@ -92,15 +93,16 @@ fn cuts(old: Option<&AmphoraSpec>, amphorae: &[Amphora], steps: &[Step]) -> Vec<
 }
 
 fn listeners(old: Option<&AmphoraSpec>, new: &AmphoraSpec, gone: bool) -> Vec<Impact> {
-    let of = |spec: &AmphoraSpec| -> BTreeMap<ListenerId, bool> {
-        spec.listeners.iter().map(|listener| (listener.id, is_served(spec, listener))).collect()
-    };
+    fn of(spec: &AmphoraSpec) -> BTreeMap<ListenerId, (bool, &[IpNet])> {
+        let all = spec.listeners.iter();
+        all.map(|listener| (listener.id, (is_served(spec, listener), &*listener.allowed_cidrs))).collect()
+    }
     let (old, new) = (old.map(of).unwrap_or_default(), of(new));
     let mut impacts = vec![];
     let mut add = |id: &ListenerId, effect, text| {
         impacts.push(Impact { effect, affected: Affected::Listener(*id), text });
     };
-    for (id, was_served) in &old {
+    for (id, (was_served, allowed)) in &old {
         match new.get(id) {
             None if gone => add(id, Effect::Refused, "New connections are refused."),
             None => add(
@@ -109,7 +111,12 @@ fn listeners(old: Option<&AmphoraSpec>, new: &AmphoraSpec, gone: bool) -> Vec<Im
                 "New connections are refused, and idle ones end; requests and TCP connections under way go on to \
                  their end.",
             ),
-            Some(false) if *was_served => add(
+            Some((_, allows)) if narrows(allowed, allows) => add(
+                id,
+                Effect::Refused,
+                "New connections from addresses that are not allowed any more are refused.",
+            ),
+            Some((false, _)) if *was_served => add(
                 id,
                 Effect::Unserved,
                 "No member is left that takes traffic: HTTP requests are answered 503, TCP connections closed.",
@@ -121,6 +128,13 @@ fn listeners(old: Option<&AmphoraSpec>, new: &AmphoraSpec, gone: bool) -> Vec<Im
         add(id, Effect::Opened, "It accepts connections.");
     }
     impacts
+}
+
+/// Whether somebody was allowed who is not any more. None in a list = everybody.
+fn narrows(before: &[IpNet], after: &[IpNet]) -> bool {
+    let everywhere = after.is_empty();
+    let kept = |net: &IpNet| after.iter().any(|allowed| allowed.contains(net));
+    !everywhere && (before.is_empty() || !before.iter().all(kept))
 }
 
 /// Whether any pool that the listener can reach has a member that takes traffic.

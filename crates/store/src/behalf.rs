@@ -38,6 +38,11 @@ impl Store {
         Some(ids.split_off(newest).join(" "))
     }
 
+    /// [`Behalf::rehearses`].
+    pub const fn rehearses(&self) -> bool {
+        self.behalf.rehearses
+    }
+
     /// Ends a transaction of a request.
     pub(crate) async fn conclude(&self, tx: WriteTransaction) -> Result<(), StoreError> {
         if self.behalf.rehearses {

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult,
-    RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    ConnAcquireErr, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
+    QueryResult, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
@@ -45,12 +45,15 @@ impl WriteTransaction {
         }
     }
 
+    /// Returns when what it saw of others is durable: it may have changed nothing because they had done it before.
     pub(crate) async fn rollback(self) -> Result<(), DbErr> {
         let Self { tx, seat } = self;
         tx.rollback().await?;
-        if let Some(seat) = seat {
-            seat.leave(Next::MayJoin);
+        let Some(mut seat) = seat else { return Ok(()) };
+        if seat.open().is_some_and(|open| !open.members.is_empty()) {
+            return seat.commit().await;
         }
+        seat.leave(Next::MayJoin);
         Ok(())
     }
 }
@@ -92,12 +95,8 @@ pub(crate) struct Writers {
     open: Arc<Mutex<Option<Open>>>,
     waiting: Arc<AtomicUsize>,
     age_max: Duration,
-}
-
-impl Default for Writers {
-    fn default() -> Self {
-        Self { open: Arc::default(), waiting: Arc::default(), age_max: AGE_MAX }
-    }
+    /// How long one waits for those who came before.
+    patience: Duration,
 }
 
 /// The transaction they share, with what is done in it so far.
@@ -110,9 +109,14 @@ struct Open {
 }
 
 impl Writers {
+    pub(crate) fn new(patience: Duration) -> Self {
+        Self { open: Arc::default(), waiting: Arc::default(), age_max: AGE_MAX, patience }
+    }
+
     /// Waits for those who came before.
     pub(crate) async fn begin(&self, db: &DatabaseConnection) -> Result<WriteTransaction, DbErr> {
-        let mut seat = Waiting::new(self).seat().await;
+        let seat = tokio::time::timeout(self.patience, Waiting::new(self).seat()).await;
+        let mut seat = seat.map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))?;
         let open = match seat.open() {
             Some(open) => open,
             None => {
@@ -282,7 +286,8 @@ mod tests {
             let db = Database::connect(options).await.unwrap();
             db.execute_unprepared("CREATE TABLE note (id INTEGER PRIMARY KEY)").await.unwrap();
             // No machine is so slow that it parts them.
-            let writers = Writers { age_max: Duration::from_secs(3600), ..Writers::default() };
+            let hour = Duration::from_secs(3600);
+            let writers = Writers { age_max: hour, ..Writers::new(hour) };
             Self { db, writers, _dir: dir }
         }
 
@@ -356,6 +361,9 @@ mod tests {
             tx.rollback().await.unwrap();
         };
         check("the second changes its mind", rollback, true, &[1]).await;
+        // As when a write finds that another has done all of it: what it answers is no less durable.
+        let nothing = |tx: WriteTransaction| async move { tx.rollback().await.unwrap() };
+        check("the second finds nothing to do", nothing, true, &[1]).await;
         let dropped = |tx: WriteTransaction| async move { note(&tx, 2).await };
         check("the second is dropped", dropped, true, &[1]).await;
         let refused = |tx: WriteTransaction| async move {
@@ -373,6 +381,11 @@ mod tests {
             tx.commit().await.unwrap_err();
         };
         check("everything is taken back, unnoticed", torn, false, &[]).await;
+        let torn = |tx: WriteTransaction| async move {
+            tx.execute_unprepared("INSERT OR ROLLBACK INTO note VALUES (1)").await.unwrap_err();
+            tx.rollback().await.unwrap_err();
+        };
+        check("everything is taken back, and nothing was to be done", torn, false, &[]).await;
     }
 
     #[tokio::test]
@@ -385,6 +398,37 @@ mod tests {
         next.abort();
         commit.await.unwrap().unwrap();
         assert_eq!(bench.notes().await, [1]);
+    }
+
+    #[tokio::test]
+    async fn who_found_it_done_is_answered_when_it_is_stored() {
+        let bench = Bench::new().await;
+        let first = bench.begin().await;
+        note(&first, 1).await;
+        let second = bench.next().await;
+        let first = tokio::spawn(first.commit());
+        let second = second.await.unwrap();
+        // Somebody waits, so that the transaction stays open.
+        let third = bench.next().await;
+        let answer = tokio::spawn(second.rollback());
+        let third = third.await.unwrap();
+        assert!(!answer.is_finished(), "answered before anything was committed");
+        third.commit().await.unwrap();
+        answer.await.unwrap().unwrap();
+        first.await.unwrap().unwrap();
+        assert_eq!(bench.notes().await, [1]);
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_ever() {
+        let mut bench = Bench::new().await;
+        let seat = bench.begin().await;
+        bench.writers.patience = Duration::ZERO;
+        let error = bench.writers.begin(&bench.db).await.unwrap_err();
+        assert!(matches!(error, DbErr::ConnectionAcquire(_)), "{error}");
+        seat.rollback().await.unwrap();
+        bench.writers.patience = Duration::from_secs(3600);
+        note(&bench.begin().await, 1).await;
     }
 
     #[tokio::test]

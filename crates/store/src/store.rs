@@ -45,7 +45,7 @@ impl Store {
             return Err(StoreError::Url("begins with none of sqlite:, postgres:, mysql:".to_owned()));
         };
         let in_file = url.starts_with("sqlite:") && !in_memory(url);
-        let writers = in_file.then(Writers::default);
+        let writers = in_file.then(|| Writers::new(options.timeout));
         Ok(Self {
             write,
             writers,

@@ -31,7 +31,9 @@ impl FakeSecrets {
 #[async_trait]
 impl Secrets for FakeSecrets {
     async fn payload_fetch(&self, secret: &SecretRef, reader: Reader<'_>) -> Result<Payload, SecretError> {
-        let Reader::Caller(context, Some(token)) = reader else { panic!("the API asks for its callers") };
+        let (Reader::Caller(context, Some(token)) | Reader::Rehearsal(context, Some(token))) = reader else {
+            panic!("the API asks for its callers")
+        };
         assert!(token.contains('@'), "with the caller's token");
         let Self(material) = self;
         let text = match secret.id.to_string().as_str() {

@@ -69,6 +69,7 @@ fn what_cannot_be_copied_is_said() -> Result<()> {
         (at("none.db"), at("new.db"), "the database of --from cannot be used"),
         (at("text.db"), at("new.db"), "file is not a database"),
         (at("empty.db"), at("new.db"), "another schema than this version: it has none"),
+        (at("empty.db"), "sqlite::memory:".to_owned(), "a database in memory ends with the copy"),
         ("oracle://u:QzX7@h/d".to_owned(), at("new.db"), "no such kind of database"),
         ("u:QzX7@h".to_owned(), at("new.db"), "not a URL"),
         (at("empty.db"), at("no/new.db"), "the database of --to cannot be used"),

@@ -170,6 +170,29 @@ fn what_traffic_sees() {
     }
 }
 
+#[test]
+fn whom_a_listener_no_longer_lets_in() {
+    for (before, after, expected) in [
+        ("", "", ""),
+        ("", "10.0.0.0/8", "refused"),
+        ("10.0.0.0/8", "", ""),
+        ("10.0.0.0/8", "10.0.0.0/8 fd00::/8", ""),
+        ("10.0.0.0/8 fd00::/8", "10.0.0.0/8", "refused"),
+        ("10.1.0.0/16", "10.0.0.0/8", ""),
+        ("10.0.0.0/8", "10.1.0.0/16", "refused"),
+    ] {
+        let with = |nets: &str, generation| {
+            let mut graph = served(generation, ProvisioningStatus::Active);
+            let nets = nets.split_whitespace().map(|net| net.parse().unwrap()).collect::<Vec<_>>();
+            graph.listeners[0].allowed_cidrs = (!nets.is_empty()).then_some(nets);
+            graph
+        };
+        let found = impacts(Some(&with(before, 1)), &with(after, 2), &[], &[]);
+        let effects = found.iter().map(|impact| impact.effect.as_str()).collect::<Vec<_>>().join(", ");
+        assert_eq!(effects, expected, "{before} to {after}: {found:?}");
+    }
+}
+
 fn named(affected: Affected) -> String {
     let of = |found: Option<u16>| found.map_or("?".to_owned(), |n| n.to_string());
     match affected {
