@@ -1,6 +1,7 @@
 //! Processes: whether one is ours, and ending it without ever signalling a stranger.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
@@ -34,7 +35,7 @@ enum Command {
 }
 
 fn command_of(pid: u32) -> io::Result<Command> {
-    match std::fs::read(format!("/proc/{pid}/cmdline")) {
+    match command_line(pid) {
         Ok(line) if !line.is_empty() => Ok(Command::Line(line)),
         // Threads of the kernel have no arguments either, but no file that they execute.
         Ok(_) if std::fs::read_link(format!("/proc/{pid}/exe")).is_ok() => Ok(Command::NotYet),
@@ -43,6 +44,18 @@ fn command_of(pid: u32) -> io::Result<Command> {
         Err(error) => Err(error),
     }
 }
+
+/// The first [`COMMAND_MAX`] bytes, by a single read(2): what a second one returns may be of another command, of an
+/// execve(2) in between.
+fn command_line(pid: u32) -> io::Result<Vec<u8>> {
+    let mut line = vec![0; COMMAND_MAX];
+    let read = File::open(format!("/proc/{pid}/cmdline"))?.read(&mut line)?;
+    line.truncate(read);
+    Ok(line)
+}
+
+/// Where `… role … --dir DIR …` of ours surely ends: paths have 4,096 bytes at most.
+const COMMAND_MAX: usize = 16 << 10;
 
 /// Whether a command line reads `… role … --dir DIR …`.
 fn works_in(command: &[u8], roles: &[&str], dir: &Path) -> bool {
@@ -154,6 +167,29 @@ fn pidfd_of(id: ProcessId) -> io::Result<Option<OwnedFd>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// One that becomes another program again and again stays known, however the reads fall.
+    #[test]
+    fn knows_its_own_while_it_executes_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = r#"n=$1; shift
+            [ $n = 0 ] || exec /usr/bin/env LC_ALL=C /bin/sh -c "$0" "$0" $((n - 1)) "$@"
+            : >"$3/done"; read end"#;
+        let mut child = std::process::Command::new("/bin/sh")
+            .args(["-c", script, script, "400", "amphora", "--dir"])
+            .arg(dir.path())
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let id = ProcessId::of(child.id()).unwrap().unwrap();
+        let mut known = true;
+        while known && !dir.path().join("done").exists() {
+            known = runs(id, "amphora", dir.path()).unwrap();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(known, "taken for gone");
+    }
 
     #[test]
     fn knows_its_own_by_the_command_line() {
