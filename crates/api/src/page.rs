@@ -1,5 +1,7 @@
 //! Pages of lists and the links between them (`reference/api.md` §6.5).
 
+use std::fmt::Display;
+
 use http::StatusCode;
 use octavia_model::ProjectId;
 use serde::{Serialize, Serializer};
@@ -14,14 +16,14 @@ use crate::query::ListArguments;
 const ROW_LENGTH: usize = 768;
 
 /// One page of rows under the list's key, with links under another.
-pub(crate) struct Page<'a, R> {
+pub(crate) struct Page<'a, M, R> {
     pub(crate) key: &'a str,
     pub(crate) links_key: &'a str,
     /// What marks each row (its id, or a name), and the row.
-    pub(crate) rows: Vec<(String, R)>,
+    pub(crate) rows: Vec<(M, R)>,
 }
 
-impl<R: Serialize> Page<'_, R> {
+impl<M: Display, R: Serialize> Page<'_, M, R> {
     pub(crate) fn answer(self, call: &Call, arguments: &ListArguments) -> Answer {
         let links =
             if call.state.options.allow_pagination { self.links(call, arguments) } else { Value::Null };
@@ -50,7 +52,7 @@ impl<R: Serialize> Page<'_, R> {
         for (key, value) in call.query.sort_for_links() {
             base.push_str(&format!("&{key}={}", encode(value)));
         }
-        let (first, last) = (encode(first), encode(last));
+        let (first, last) = (encode(&first.to_string()), encode(&last.to_string()));
         let mut links = vec![];
         if arguments.marker.is_some() {
             links.push(
@@ -65,12 +67,12 @@ impl<R: Serialize> Page<'_, R> {
 }
 
 /// What a page consists of.
-enum Part<'a, R> {
+enum Part<'a, M, R> {
     Links(&'a Value),
-    Rows(&'a [(String, R)]),
+    Rows(&'a [(M, R)]),
 }
 
-impl<R: Serialize> Serialize for Part<'_, R> {
+impl<M, R: Serialize> Serialize for Part<'_, M, R> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Links(links) => links.serialize(serializer),

@@ -9,7 +9,7 @@ use crate::fault::Fault;
 use crate::page::Page;
 use crate::rehearsal::Wish;
 use crate::storage::lb_immutable;
-use crate::view;
+use crate::view::Row;
 use crate::view::amphora::AmphoraView;
 use crate::view::stats::AmphoraStatsView;
 
@@ -19,10 +19,8 @@ pub(super) async fn list(call: &Call) -> Result<Answer, Fault> {
     let project = arguments.project_id.clone().map(octavia_model::ProjectId::new);
     let fields = call.fields();
     let rows = call.state.store.amphora_list(&call.list_query(&arguments, project)).await?;
-    let rows = rows
-        .items
-        .into_iter()
-        .map(|amphora| (amphora.id.to_string(), view::render(&AmphoraView::one(&amphora), &fields)));
+    let rows =
+        rows.items.into_iter().map(|amphora| (amphora.id, Row::new(AmphoraView::one(&amphora), &fields)));
     let page = Page { key: "amphorae", links_key: "amphorae_links", rows: rows.collect() };
     Ok(page.answer(call, &arguments))
 }

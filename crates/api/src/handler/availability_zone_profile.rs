@@ -10,7 +10,7 @@ use crate::page::Page;
 use crate::request::Call as Kind;
 use crate::request::profile::{ProfileBody, ProfileKind};
 use crate::rules::profile as rules;
-use crate::view;
+use crate::view::Row;
 use crate::view::catalogue::AvailabilityZoneProfileView;
 
 const KIND: ProfileKind = ProfileKind::AvailabilityZone;
@@ -21,9 +21,10 @@ pub(super) async fn list(call: &Call) -> Result<Answer, Fault> {
     let arguments = call.list_arguments()?;
     let fields = call.fields();
     let rows = call.state.store.availability_zone_profile_list(&call.catalogue_query(&arguments)).await?;
-    let rows = rows.items.iter().map(|profile| {
-        (profile.id.to_string(), view::render(&AvailabilityZoneProfileView::from(profile), &fields))
-    });
+    let rows = rows
+        .items
+        .iter()
+        .map(|profile| (profile.id, Row::new(AvailabilityZoneProfileView::from(profile), &fields)));
     let page = Page {
         key: "availability_zone_profiles",
         links_key: "availability_zone_profile_links",

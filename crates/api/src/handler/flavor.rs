@@ -9,7 +9,7 @@ use crate::fault::Fault;
 use crate::page::Page;
 use crate::request::Call as Kind;
 use crate::request::flavor::{ARGUMENT, FlavorBody, ROOT};
-use crate::view;
+use crate::view::Row;
 use crate::view::catalogue::FlavorView;
 
 pub(super) async fn list(call: &Call) -> Result<Answer, Fault> {
@@ -17,10 +17,7 @@ pub(super) async fn list(call: &Call) -> Result<Answer, Fault> {
     let arguments = call.list_arguments()?;
     let fields = call.fields();
     let rows = call.state.store.flavor_list(&call.catalogue_query(&arguments)).await?;
-    let rows = rows
-        .items
-        .iter()
-        .map(|flavor| (flavor.id.to_string(), view::render(&FlavorView::from(flavor), &fields)));
+    let rows = rows.items.iter().map(|flavor| (flavor.id, Row::new(FlavorView::from(flavor), &fields)));
     let page = Page { key: "flavors", links_key: "flavors_links", rows: rows.collect() };
     Ok(page.answer(call, &arguments))
 }

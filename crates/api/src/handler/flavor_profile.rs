@@ -10,7 +10,7 @@ use crate::page::Page;
 use crate::request::Call as Kind;
 use crate::request::profile::{ProfileBody, ProfileKind};
 use crate::rules::profile as rules;
-use crate::view;
+use crate::view::Row;
 use crate::view::catalogue::FlavorProfileView;
 
 const KIND: ProfileKind = ProfileKind::Flavor;
@@ -21,10 +21,8 @@ pub(super) async fn list(call: &Call) -> Result<Answer, Fault> {
     let arguments = call.list_arguments()?;
     let fields = call.fields();
     let rows = call.state.store.flavor_profile_list(&call.catalogue_query(&arguments)).await?;
-    let rows = rows
-        .items
-        .iter()
-        .map(|profile| (profile.id.to_string(), view::render(&FlavorProfileView::from(profile), &fields)));
+    let rows =
+        rows.items.iter().map(|profile| (profile.id, Row::new(FlavorProfileView::from(profile), &fields)));
     let page = Page { key: "flavorprofiles", links_key: "flavorprofile_links", rows: rows.collect() };
     Ok(page.answer(call, &arguments))
 }

@@ -9,7 +9,7 @@ use crate::page::Page;
 use crate::request::Call as Kind;
 use crate::request::health_monitor::{ARGUMENT, HealthMonitorBody, ROOT};
 use crate::rules::{health_monitor as rules, pool_precheck};
-use crate::view;
+use crate::view::Row;
 use crate::view::health_monitor::HealthMonitorView;
 
 pub(super) async fn list(call: &Call) -> Result<Answer, Fault> {
@@ -20,7 +20,7 @@ pub(super) async fn list(call: &Call) -> Result<Answer, Fault> {
     let rows = rows
         .items
         .into_iter()
-        .map(|monitor| (monitor.id.to_string(), view::render(&HealthMonitorView::flat(&monitor), &fields)));
+        .map(|monitor| (monitor.id, Row::new(HealthMonitorView::flat(&monitor), &fields)));
     let page = Page { key: "healthmonitors", links_key: "healthmonitors_links", rows: rows.collect() };
     Ok(page.answer(call, &arguments))
 }

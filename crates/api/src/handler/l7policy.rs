@@ -9,7 +9,7 @@ use crate::page::Page;
 use crate::request::Call as Kind;
 use crate::request::l7policy::{ARGUMENT, L7PolicyBody, ROOT};
 use crate::rules::l7policy as rules;
-use crate::view;
+use crate::view::Row;
 use crate::view::l7policy::L7PolicyView;
 
 pub(super) async fn list(call: &Call) -> Result<Answer, Fault> {
@@ -19,7 +19,7 @@ pub(super) async fn list(call: &Call) -> Result<Answer, Fault> {
     let rows = call.state.store.l7policy_list(&call.list_query(&arguments, project)).await?;
     let rows = rows.items.into_iter().map(|row| {
         let view = L7PolicyView::flat(&row.l7policy, row.rules);
-        (row.l7policy.id.to_string(), view::render(&view, &fields))
+        (row.l7policy.id, Row::new(view, &fields))
     });
     let page = Page { key: "l7policies", links_key: "l7policies_links", rows: rows.collect() };
     Ok(page.answer(call, &arguments))

@@ -9,7 +9,7 @@ use crate::page::Page;
 use crate::request::Call as Kind;
 use crate::request::l7rule::{ARGUMENT, L7RuleBody, ROOT};
 use crate::rules::l7rule as rules;
-use crate::view;
+use crate::view::Row;
 use crate::view::l7rule::L7RuleView;
 
 pub(super) async fn list(call: &Call) -> Result<Answer, Fault> {
@@ -18,10 +18,7 @@ pub(super) async fn list(call: &Call) -> Result<Answer, Fault> {
     let arguments = call.list_arguments()?;
     let fields = call.fields();
     let rows = call.state.store.l7rule_list(policy, &call.nested_query(&arguments)).await?;
-    let rows = rows
-        .items
-        .into_iter()
-        .map(|rule| (rule.id.to_string(), view::render(&L7RuleView::flat(&rule), &fields)));
+    let rows = rows.items.into_iter().map(|rule| (rule.id, Row::new(L7RuleView::flat(&rule), &fields)));
     let page = Page { key: "rules", links_key: "rules_links", rows: rows.collect() };
     Ok(page.answer(call, &arguments))
 }

@@ -21,7 +21,7 @@ pub(super) async fn list(call: &Call) -> Result<Answer, Fault> {
     let rows = call.state.store.listener_list(&call.list_query(&arguments, project)).await?;
     let rows = rows.items.into_iter().map(|row| {
         let view = ListenerView::flat(&row.listener, row.l7policies);
-        (row.listener.id.to_string(), Row::new(view, &fields))
+        (row.listener.id, Row::new(view, &fields))
     });
     let page = Page { key: "listeners", links_key: "listeners_links", rows: rows.collect() };
     Ok(page.answer(call, &arguments))

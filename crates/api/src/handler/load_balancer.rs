@@ -20,11 +20,11 @@ use crate::request::Call as Kind;
 use crate::request::load_balancer::{ARGUMENT, LoadBalancerBody, ROOT};
 use crate::rules::load_balancer::{self as rules, Origin};
 use crate::secrets::Wanted;
+use crate::view::Row;
 use crate::view::load_balancer::LoadBalancerView;
 use crate::view::operation::OperationView;
 use crate::view::stats::StatsView;
 use crate::view::status_tree::StatusTree;
-use crate::view::{self, Row};
 use crate::vip::{self, VipPlace};
 
 /// The most entries of the ledger on one page.
@@ -37,7 +37,7 @@ pub(super) async fn list(call: &Call) -> Result<Answer, Fault> {
     let rows = call.state.store.lb_list(&call.list_query(&arguments, project)).await?;
     let rows = rows.items.into_iter().map(|row| {
         let view = LoadBalancerView::flat(&row.load_balancer, row.listeners, row.pools);
-        (row.load_balancer.id.to_string(), Row::new(view, &fields))
+        (row.load_balancer.id, Row::new(view, &fields))
     });
     let page = Page { key: "loadbalancers", links_key: "loadbalancers_links", rows: rows.collect() };
     Ok(page.answer(call, &arguments))
@@ -319,7 +319,7 @@ pub(super) async fn operations(call: &Call) -> Result<Answer, Fault> {
     let limit = arguments.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(OPERATIONS_MAX);
     let rows = call.state.store.operation_list(graph.load_balancer.id, marker, limit).await?;
     let fields = call.fields();
-    let rows = rows.iter().map(|row| (row.id.to_string(), view::render(&OperationView::from(row), &fields)));
+    let rows = rows.iter().map(|row| (row.id, Row::new(OperationView::from(row), &fields)));
     let page = Page { key: "operations", links_key: "operations_links", rows: rows.collect() };
     Ok(page.answer(call, &arguments))
 }

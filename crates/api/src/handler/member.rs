@@ -10,8 +10,9 @@ use crate::request::Call as Kind;
 use crate::request::member::{ARGUMENT, BATCH_ARGUMENT, MemberBody, ROOT};
 use crate::rules::member as rules;
 use crate::rules::pool_precheck;
+use crate::view::Row;
 use crate::view::member::MemberView;
-use crate::{policy, view, vip};
+use crate::{policy, vip};
 
 pub(super) async fn list(call: &Call) -> Result<Answer, Fault> {
     let (graph, pool) = call.parent_pool().await?;
@@ -19,10 +20,7 @@ pub(super) async fn list(call: &Call) -> Result<Answer, Fault> {
     let arguments = call.list_arguments()?;
     let fields = call.fields();
     let rows = call.state.store.member_list(pool, &call.nested_query(&arguments)).await?;
-    let rows = rows
-        .items
-        .into_iter()
-        .map(|member| (member.id.to_string(), view::render(&MemberView::flat(&member), &fields)));
+    let rows = rows.items.into_iter().map(|member| (member.id, Row::new(MemberView::flat(&member), &fields)));
     let page = Page { key: "members", links_key: "members_links", rows: rows.collect() };
     Ok(page.answer(call, &arguments))
 }

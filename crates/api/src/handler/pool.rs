@@ -20,7 +20,7 @@ pub(super) async fn list(call: &Call) -> Result<Answer, Fault> {
     let rows = call.state.store.pool_list(&call.list_query(&arguments, project)).await?;
     let rows = rows.items.into_iter().map(|row| {
         let view = PoolView::flat(&row.pool, row.listeners, row.members, row.health_monitor);
-        (row.pool.id.to_string(), Row::new(view, &fields))
+        (row.pool.id, Row::new(view, &fields))
     });
     let page = Page { key: "pools", links_key: "pools_links", rows: rows.collect() };
     Ok(page.answer(call, &arguments))

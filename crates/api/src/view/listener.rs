@@ -6,11 +6,11 @@ use octavia_model::{L7PolicyId, Listener, LoadBalancerGraph};
 use serde::Serialize;
 
 use super::l7policy::L7PolicyView;
-use super::{Children, IdRef, StatusView, Time};
+use super::{Children, Id, IdRef, StatusView, Time};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct ListenerView {
-    id: String,
+    id: Id,
     project_id: String,
     tenant_id: String,
     name: String,
@@ -24,7 +24,7 @@ pub(crate) struct ListenerView {
     protocol: &'static str,
     protocol_port: u16,
     connection_limit: Option<i32>,
-    default_pool_id: Option<String>,
+    default_pool_id: Option<Id>,
     /// By position.
     l7policies: Children<L7PolicyView>,
     insert_headers: BTreeMap<String, String>,
@@ -72,7 +72,7 @@ impl ListenerView {
 
     fn new(listener: &Listener, l7policies: Children<L7PolicyView>) -> Self {
         Self {
-            id: listener.id.to_string(),
+            id: listener.id.into(),
             project_id: listener.project_id.to_string(),
             tenant_id: listener.project_id.to_string(),
             name: listener.name.clone(),
@@ -83,7 +83,7 @@ impl ListenerView {
             protocol: listener.protocol.as_str(),
             protocol_port: listener.protocol_port,
             connection_limit: listener.connection_limit,
-            default_pool_id: listener.default_pool_id.map(|id| id.to_string()),
+            default_pool_id: listener.default_pool_id.map(Into::into),
             l7policies,
             insert_headers: listener.insert_headers.clone(),
             default_tls_container_ref: listener.default_tls_container_ref.clone(),

@@ -5,11 +5,11 @@ use serde::Serialize;
 
 use super::listener::ListenerView;
 use super::pool::PoolView;
-use super::{Children, IdRef, StatusView, Time};
+use super::{Children, Id, IdRef, StatusView, Time};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct LoadBalancerView {
-    id: String,
+    id: Id,
     project_id: String,
     tenant_id: String,
     name: String,
@@ -18,15 +18,15 @@ pub(crate) struct LoadBalancerView {
     #[serde(flatten)]
     statuses: StatusView,
     vip_address: String,
-    vip_subnet_id: String,
-    vip_network_id: String,
-    vip_port_id: String,
-    vip_qos_policy_id: Option<String>,
-    vip_sg_ids: Vec<String>,
+    vip_subnet_id: Id,
+    vip_network_id: Id,
+    vip_port_id: Id,
+    vip_qos_policy_id: Option<Id>,
+    vip_sg_ids: Vec<Id>,
     vip_vnic_type: &'static str,
     additional_vips: Vec<AdditionalVipView>,
     provider: String,
-    flavor_id: Option<String>,
+    flavor_id: Option<Id>,
     availability_zone: Option<String>,
     listeners: Children<ListenerView>,
     pools: Children<PoolView>,
@@ -37,9 +37,9 @@ pub(crate) struct LoadBalancerView {
 
 #[derive(Debug, Serialize)]
 struct AdditionalVipView {
-    subnet_id: String,
+    subnet_id: Id,
     ip_address: String,
-    port_id: String,
+    port_id: Id,
 }
 
 impl LoadBalancerView {
@@ -78,7 +78,7 @@ impl LoadBalancerView {
     ) -> Self {
         let vip = &load_balancer.vip;
         Self {
-            id: load_balancer.id.to_string(),
+            id: load_balancer.id.into(),
             project_id: load_balancer.project_id.to_string(),
             tenant_id: load_balancer.project_id.to_string(),
             name: load_balancer.name.clone(),
@@ -86,23 +86,23 @@ impl LoadBalancerView {
             admin_state_up: load_balancer.admin_state_up,
             statuses: (&load_balancer.statuses).into(),
             vip_address: vip.address.to_string(),
-            vip_subnet_id: vip.subnet_id.to_string(),
-            vip_network_id: vip.network_id.to_string(),
-            vip_port_id: vip.port_id.to_string(),
-            vip_qos_policy_id: vip.qos_policy_id.map(|id| id.to_string()),
-            vip_sg_ids: vip.sg_ids.iter().map(ToString::to_string).collect(),
+            vip_subnet_id: vip.subnet_id.into(),
+            vip_network_id: vip.network_id.into(),
+            vip_port_id: vip.port_id.into(),
+            vip_qos_policy_id: vip.qos_policy_id.map(Into::into),
+            vip_sg_ids: vip.sg_ids.iter().copied().map(Into::into).collect(),
             vip_vnic_type: vip.vnic_type.as_str(),
             additional_vips: load_balancer
                 .additional_vips
                 .iter()
                 .map(|vip| AdditionalVipView {
-                    subnet_id: vip.subnet_id.to_string(),
+                    subnet_id: vip.subnet_id.into(),
                     ip_address: vip.address.to_string(),
-                    port_id: vip.port_id.to_string(),
+                    port_id: vip.port_id.into(),
                 })
                 .collect(),
             provider: load_balancer.provider.clone(),
-            flavor_id: load_balancer.flavor_id.map(|id| id.to_string()),
+            flavor_id: load_balancer.flavor_id.map(Into::into),
             availability_zone: load_balancer.availability_zone.clone(),
             listeners,
             pools,

@@ -3,11 +3,11 @@
 use octavia_model::Member;
 use serde::Serialize;
 
-use super::{StatusView, Time};
+use super::{Id, StatusView, Time};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct MemberView {
-    id: String,
+    id: Id,
     project_id: String,
     tenant_id: String,
     name: String,
@@ -18,7 +18,7 @@ pub(crate) struct MemberView {
     protocol_port: u16,
     weight: Option<u16>,
     backup: bool,
-    subnet_id: Option<String>,
+    subnet_id: Option<Id>,
     monitor_address: Option<String>,
     monitor_port: Option<u16>,
     vnic_type: &'static str,
@@ -30,7 +30,7 @@ pub(crate) struct MemberView {
 impl MemberView {
     pub(crate) fn flat(member: &Member) -> Self {
         Self {
-            id: member.id.to_string(),
+            id: member.id.into(),
             project_id: member.project_id.to_string(),
             tenant_id: member.project_id.to_string(),
             name: member.name.clone(),
@@ -40,7 +40,7 @@ impl MemberView {
             protocol_port: member.protocol_port,
             weight: member.weight,
             backup: member.backup,
-            subnet_id: member.subnet_id.map(|id| id.to_string()),
+            subnet_id: member.subnet_id.map(Into::into),
             monitor_address: member.monitor_address.clone(),
             monitor_port: member.monitor_port,
             vnic_type: member.vnic_type.as_str(),

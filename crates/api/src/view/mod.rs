@@ -20,22 +20,48 @@ pub(crate) mod status_tree;
 pub(crate) mod version;
 
 use jiff::Timestamp;
+use jiff::fmt::temporal::DateTimePrinter;
+use jiff::tz::Offset;
+use newtype_uuid::{GenericUuid, TypedUuid, TypedUuidKind};
 use octavia_model::Statuses;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+use uuid::Uuid;
+
+/// An id. Long lists have many: no text is made of it but what is answered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Id(Uuid);
+
+impl<K: TypedUuidKind> From<TypedUuid<K>> for Id {
+    fn from(id: TypedUuid<K>) -> Self {
+        Self(id.into_untyped_uuid())
+    }
+}
+
+impl From<Uuid> for Id {
+    fn from(id: Uuid) -> Self {
+        Self(id)
+    }
+}
+
+impl Serialize for Id {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+    }
+}
 
 /// A reference to another object.
 #[derive(Debug, Serialize)]
 pub(crate) struct IdRef {
-    id: String,
+    id: Id,
 }
 
 impl IdRef {
-    pub(crate) fn new(id: impl ToString) -> Self {
-        Self { id: id.to_string() }
+    pub(crate) fn new(id: impl Into<Id>) -> Self {
+        Self { id: id.into() }
     }
 
-    fn all<T: ToString>(ids: impl IntoIterator<Item = T>) -> Vec<Self> {
+    fn all<T: Into<Id>>(ids: impl IntoIterator<Item = T>) -> Vec<Self> {
         ids.into_iter().map(Self::new).collect()
     }
 }
@@ -60,7 +86,11 @@ impl From<Timestamp> for Time {
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0.strftime("%Y-%m-%dT%H:%M:%S"))
+        const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(0));
+        let mut text = String::with_capacity(20);
+        // Text takes whatever is written.
+        let _ = PRINTER.print_datetime(&Offset::UTC.to_datetime(self.0), &mut text);
+        serializer.serialize_str(&text)
     }
 }
 

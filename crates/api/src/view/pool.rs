@@ -5,11 +5,11 @@ use serde::Serialize;
 
 use super::health_monitor::HealthMonitorView;
 use super::member::MemberView;
-use super::{Children, IdRef, StatusView, Time};
+use super::{Children, Id, IdRef, StatusView, Time};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct PoolView {
-    id: String,
+    id: Id,
     project_id: String,
     tenant_id: String,
     name: String,
@@ -26,7 +26,7 @@ pub(crate) struct PoolView {
     session_persistence: Option<SessionPersistenceView>,
     /// Absent, not null, when the pool has none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    healthmonitor_id: Option<String>,
+    healthmonitor_id: Option<Id>,
     /// Only inside the answer to a create of the whole tree, and then null when the pool has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     healthmonitor: Option<Option<HealthMonitorView>>,
@@ -71,7 +71,7 @@ impl PoolView {
     ) -> Self {
         Self {
             loadbalancers: Some(vec![IdRef::new(pool.load_balancer_id)]),
-            healthmonitor_id: health_monitor.map(|id| id.to_string()),
+            healthmonitor_id: health_monitor.map(Into::into),
             ..Self::new(pool, IdRef::all(listeners), Children::Ids(IdRef::all(members)))
         }
     }
@@ -98,7 +98,7 @@ impl PoolView {
 
     fn new(pool: &Pool, listeners: Vec<IdRef>, members: Children<MemberView>) -> Self {
         Self {
-            id: pool.id.to_string(),
+            id: pool.id.into(),
             project_id: pool.project_id.to_string(),
             tenant_id: pool.project_id.to_string(),
             name: pool.name.clone(),

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use newtype_uuid::{TypedUuid, TypedUuidKind};
 use octavia_model::{AdditionalVip, Reason, Statuses};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use crate::StoreError;
@@ -155,6 +156,11 @@ impl Decode {
             })
             .collect()
     }
+}
+
+/// SQLite has no booleans.
+pub(crate) fn packed_flag<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+    Ok(u8::deserialize(value)? != 0)
 }
 
 pub(crate) fn id<K: TypedUuidKind>(id: TypedUuid<K>) -> String {

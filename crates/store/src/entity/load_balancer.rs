@@ -1,9 +1,12 @@
 use octavia_model::{LoadBalancer, Vip};
 use sea_orm::ActiveValue::Set;
 use sea_orm::entity::prelude::*;
+use sea_orm::{Iden, Iterable};
+use serde::Deserialize;
 
 use super::codec::{self, Decode};
 use crate::StoreError;
+use crate::list::Packed;
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "load_balancer")]
@@ -87,42 +90,91 @@ pub(crate) fn desired_columns(lb: &LoadBalancer) -> ActiveModel {
     }
 }
 
-impl TryFrom<&Model> for LoadBalancer {
-    type Error = StoreError;
+/// What a load balancer is: all but its place in the work queue. Lists are long, and every column of theirs costs.
+#[derive(Debug, DerivePartialModel, Deserialize)]
+#[sea_orm(entity = "Entity")]
+pub(crate) struct Desired {
+    pub(crate) id: String,
+    pub(crate) project_id: String,
+    pub(crate) name: String,
+    pub(crate) description: String,
+    #[serde(deserialize_with = "codec::packed_flag")]
+    pub(crate) admin_state_up: bool,
+    pub(crate) provisioning_status: String,
+    pub(crate) operating_status: String,
+    pub(crate) reason: Option<String>,
+    pub(crate) vip_address: String,
+    pub(crate) vip_subnet_id: String,
+    pub(crate) vip_network_id: String,
+    pub(crate) vip_port_id: String,
+    pub(crate) vip_qos_policy_id: Option<String>,
+    pub(crate) vip_sg_ids: String,
+    pub(crate) vip_vnic_type: String,
+    #[serde(deserialize_with = "codec::packed_flag")]
+    pub(crate) vip_owned: bool,
+    pub(crate) additional_vips: String,
+    pub(crate) provider: String,
+    pub(crate) flavor_id: Option<String>,
+    pub(crate) availability_zone: Option<String>,
+    pub(crate) topology: String,
+    pub(crate) tags: String,
+    pub(crate) generation: i64,
+    pub(crate) applied_generation: i64,
+    pub(crate) created_at: i64,
+    pub(crate) updated_at: Option<i64>,
+}
 
-    fn try_from(row: &Model) -> Result<Self, StoreError> {
-        let decode = Decode("load_balancer");
-        Ok(Self {
-            id: decode.parse("id", &row.id)?,
-            project_id: octavia_model::ProjectId::new(row.project_id.clone()),
-            name: row.name.clone(),
-            description: row.description.clone(),
-            admin_state_up: row.admin_state_up,
-            statuses: decode.statuses(
-                &row.provisioning_status,
-                &row.operating_status,
-                row.reason.as_deref(),
-            )?,
-            vip: Vip {
-                address: decode.parse("vip_address", &row.vip_address)?,
-                subnet_id: decode.parse("vip_subnet_id", &row.vip_subnet_id)?,
-                network_id: decode.parse("vip_network_id", &row.vip_network_id)?,
-                port_id: decode.parse("vip_port_id", &row.vip_port_id)?,
-                qos_policy_id: decode.parse_option("vip_qos_policy_id", row.vip_qos_policy_id.as_deref())?,
-                sg_ids: decode.list("vip_sg_ids", &row.vip_sg_ids)?,
-                vnic_type: decode.parse("vip_vnic_type", &row.vip_vnic_type)?,
-                owned: row.vip_owned,
-            },
-            additional_vips: decode.additional_vips(&row.additional_vips)?,
-            provider: row.provider.clone(),
-            flavor_id: decode.parse_option("flavor_id", row.flavor_id.as_deref())?,
-            availability_zone: row.availability_zone.clone(),
-            topology: decode.parse("topology", &row.topology)?,
-            tags: decode.list("tags", &row.tags)?,
-            generation: decode.int("generation", row.generation)?,
-            applied_generation: decode.int("applied_generation", row.applied_generation)?,
-            created_at: decode.time("created_at", row.created_at)?,
-            updated_at: decode.time_option("updated_at", row.updated_at)?,
-        })
+impl Packed for Desired {
+    fn columns() -> impl Iterator<Item = impl Iden> {
+        // The work queue comes last.
+        Column::iter().take_while(|column| !matches!(column, Column::Deleting))
     }
 }
+
+macro_rules! load_balancer_of {
+    ($row:ty) => {
+        impl TryFrom<&$row> for LoadBalancer {
+            type Error = StoreError;
+
+            fn try_from(row: &$row) -> Result<Self, StoreError> {
+                let decode = Decode("load_balancer");
+                Ok(Self {
+                    id: decode.parse("id", &row.id)?,
+                    project_id: octavia_model::ProjectId::new(row.project_id.clone()),
+                    name: row.name.clone(),
+                    description: row.description.clone(),
+                    admin_state_up: row.admin_state_up,
+                    statuses: decode.statuses(
+                        &row.provisioning_status,
+                        &row.operating_status,
+                        row.reason.as_deref(),
+                    )?,
+                    vip: Vip {
+                        address: decode.parse("vip_address", &row.vip_address)?,
+                        subnet_id: decode.parse("vip_subnet_id", &row.vip_subnet_id)?,
+                        network_id: decode.parse("vip_network_id", &row.vip_network_id)?,
+                        port_id: decode.parse("vip_port_id", &row.vip_port_id)?,
+                        qos_policy_id: decode
+                            .parse_option("vip_qos_policy_id", row.vip_qos_policy_id.as_deref())?,
+                        sg_ids: decode.list("vip_sg_ids", &row.vip_sg_ids)?,
+                        vnic_type: decode.parse("vip_vnic_type", &row.vip_vnic_type)?,
+                        owned: row.vip_owned,
+                    },
+                    additional_vips: decode.additional_vips(&row.additional_vips)?,
+                    provider: row.provider.clone(),
+                    flavor_id: decode.parse_option("flavor_id", row.flavor_id.as_deref())?,
+                    availability_zone: row.availability_zone.clone(),
+                    topology: decode.parse("topology", &row.topology)?,
+                    tags: decode.list("tags", &row.tags)?,
+                    generation: decode.int("generation", row.generation)?,
+                    applied_generation: decode.int("applied_generation", row.applied_generation)?,
+                    created_at: decode.time("created_at", row.created_at)?,
+                    updated_at: decode.time_option("updated_at", row.updated_at)?,
+                })
+            }
+        }
+    };
+}
+
+load_balancer_of!(Model);
+load_balancer_of!(Desired);

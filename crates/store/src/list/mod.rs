@@ -31,7 +31,7 @@ mod page;
 
 pub(crate) use filter::storable;
 pub use keys::Resource;
-pub(crate) use page::select;
+pub(crate) use page::{Packed, select};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
@@ -122,7 +122,8 @@ impl Store {
         let tx = self.begin_read().await?;
         let there = Column::ProvisioningStatus.ne(ProvisioningStatus::Deleted.as_str());
         let select = load_balancer::Entity::find().filter(there);
-        let rows = page::select(&tx, Resource::LoadBalancer, select, query).await?;
+        let rows: Vec<load_balancer::Desired> =
+            page::select_part(&tx, Resource::LoadBalancer, select, query).await?;
         let ids: Vec<_> = rows.iter().map(|row| row.id.as_str()).collect();
         let mut listeners = related(&tx, LISTENERS, &ids).await?;
         let mut pools = related(&tx, POOLS, &ids).await?;
