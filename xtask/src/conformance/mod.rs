@@ -7,7 +7,11 @@ mod services;
 mod tempest;
 mod verdict;
 
+use std::path::PathBuf;
+
 use anyhow::Result;
+
+pub(crate) use self::schemathesis::debug_binary;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Conformance {
@@ -31,6 +35,6 @@ pub(crate) fn run(suite: &Conformance) -> Result<()> {
 }
 
 /// What of it every change has to pass.
-pub(crate) fn run_in_ci() -> Result<()> {
-    schemathesis::run_in_ci()
+pub(crate) fn run_in_ci(binary: PathBuf) -> Result<()> {
+    schemathesis::run_in_ci(binary)
 }

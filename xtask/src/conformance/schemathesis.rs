@@ -85,8 +85,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// As CI runs it.
-pub(crate) fn run_in_ci() -> Result<()> {
-    run(&Arguments { seconds: 180, seed: Some(SEED_IN_CI), binary: None })
+pub(crate) fn run_in_ci(binary: PathBuf) -> Result<()> {
+    run(&Arguments { seconds: 180, seed: Some(SEED_IN_CI), binary: Some(binary) })
 }
 
 /// Whether it found nothing as this caller.
@@ -122,7 +122,8 @@ fn ask(
     Ok(output.status.success())
 }
 
-fn debug_binary() -> Result<PathBuf> {
+/// The product, built for tests.
+pub(crate) fn debug_binary() -> Result<PathBuf> {
     run_shown(cargo().args(["build", "--quiet", "-p", "octavia"]))?;
     Ok(target_dir()?.join("debug/octavia"))
 }
