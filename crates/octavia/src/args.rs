@@ -124,7 +124,8 @@ pub(crate) enum DbCommand {
     Copy(DbCopy),
 }
 
-/// Stop the services first: what they write meanwhile is not copied. The new database has everything or nothing.
+/// Stop the services first: what they write meanwhile is not copied. One that keeps amphorae is noticed, and nothing is
+/// copied then. The new database has everything or nothing.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct DbCopy {
     /// sqlite:///FILE, postgres://USER:PASSWORD@HOST/NAME or mysql://USER:PASSWORD@HOST/NAME
@@ -133,6 +134,9 @@ pub(crate) struct DbCopy {
     /// Where to; a file is made if it is not there, tables always
     #[arg(long, value_name = "URL", env = "OCTAVIA_COPY_TO", hide_env_values = true)]
     pub(crate) to: String,
+    /// Copy also from a database that a service is using, as it is at this moment
+    #[arg(long)]
+    pub(crate) in_use: bool,
 }
 
 #[derive(Debug, Clone, clap::Args)]

@@ -25,7 +25,8 @@ pub(crate) fn run(command: ConfigCommand) -> anyhow::Result<ExitCode> {
             if files.files.is_empty() && files.dirs.is_empty() {
                 anyhow::bail!("nothing to validate: --config-file or --config-dir is needed");
             }
-            let (_, _, problems) = read(&files);
+            let (config, settings, mut problems) = read(&files);
+            problems.extend(settings.check_files(&config));
             let lines: String = problems.iter().map(|problem| format!("{problem}\n")).collect();
             print(&lines)?;
             let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();

@@ -24,6 +24,7 @@ use crate::audit::AuditSettings;
 use crate::metrics::MetricsSettings;
 use crate::policy::PolicySettings;
 
+mod files;
 mod service;
 
 #[derive(Debug, Clone)]
@@ -71,6 +72,11 @@ impl Settings {
         let mut reader = Reader { config, problems: vec![] };
         let settings = reader.settings();
         (settings, reader.problems)
+    }
+
+    /// What is wrong with the files that it names, read now. A start says the same, one at a time.
+    pub(crate) fn check_files(&self, config: &Config) -> Vec<Problem> {
+        files::check(self, config)
     }
 
     /// The same, where the command line says nothing else.

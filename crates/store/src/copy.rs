@@ -32,18 +32,18 @@ pub enum CopyEvent {
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
     /// Its schema is older or newer than this program's.
-    #[error("the store to copy from has another schema than this version: {0}")]
+    #[error("the database to copy from has another schema than this version: {0}")]
     Schema(String),
     /// It may be somebody's.
-    #[error("the store to copy to is not empty: table {table} has rows")]
+    #[error("the database to copy to is not empty: table {table} has rows")]
     NotEmpty { table: &'static str },
     /// A row reads differently on the two sides.
     #[error("table {table}: row {row} is not what was copied")]
     Different { table: &'static str, row: u64 },
     #[error("reading: {0}")]
-    Read(#[source] StoreError),
+    Read(StoreError),
     #[error("writing: {0}")]
-    Write(#[source] StoreError),
+    Write(StoreError),
 }
 
 /// Calls a generic function for every table, parents before children.
@@ -77,7 +77,7 @@ impl Store {
         target.commit().await.map_err(write)
     }
 
-    async fn check_schema(&self) -> Result<(), CopyError> {
+    pub(crate) async fn check_schema(&self) -> Result<(), CopyError> {
         match migration::schema(self.reader()).await.map_err(read)? {
             Schema::Current => Ok(()),
             other => Err(CopyError::Schema(other.to_string())),

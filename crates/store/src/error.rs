@@ -55,7 +55,7 @@ pub enum StoreError {
     Corrupt { table: &'static str, detail: String },
     /// The database is away, full, read-only…
     #[error("database: {0}")]
-    Database(#[source] DbErr),
+    Database(DbErr),
     #[error("database URL: {0}")]
     Url(String),
 }

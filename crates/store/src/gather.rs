@@ -2,7 +2,8 @@
 //!
 //! SQLite's driver reads on a thread of its own and wakes the reader with every row. On one core each wake-up takes the
 //! core from that thread, and the rows of a long list cost more switches than work. So after the first few the reader
-//! looks again every millisecond only; the rows wait in the channel between them.
+//! looks again every millisecond only; the rows wait in the channel between them. A database in memory is read on such a
+//! thread, too, and a list of it gains as one of a file does: what the pauses cost is a millisecond at most, at the end.
 
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+mod activity;
 mod amphora;
 mod behalf;
 mod catalogue;
@@ -49,6 +50,7 @@ mod store;
 mod vip;
 mod write;
 
+pub use activity::Activity;
 pub use behalf::Behalf;
 pub use catalogue::{AvailabilityZoneChange, CatalogueError, FlavorChange, ProfileChange};
 pub use census::Census;

@@ -11,7 +11,7 @@ use octavia_config::{Opt, Problem, Severity};
 use octavia_keystone::{ServiceLogin, SessionOptions, TlsOptions, Wanted, client_config};
 
 use super::Reader;
-use super::login::{CONNECT_TIMEOUT, LoginReader, REQUEST_TIMEOUT, SERVICE_AUTH};
+use super::login::{CONNECT_TIMEOUT, KEYSTONE_AUTHTOKEN, LoginReader, REQUEST_TIMEOUT, SERVICE_AUTH};
 
 /// How often a login is tried again that got no answer.
 const RETRIES: u32 = 3;
@@ -51,6 +51,11 @@ impl SecretsSettings {
 }
 
 impl BarbicanSettings {
+    /// What a connection to Keystone, and one to Barbican, believes.
+    pub(super) const fn tls(&self) -> [&TlsOptions; 2] {
+        [&self.session.tls, &self.tls]
+    }
+
     fn open(&self) -> anyhow::Result<Barbican> {
         let login =
             ServiceLogin::open(self.session.clone(), self.wanted.clone()).context("[service_auth]")?;
@@ -76,6 +81,12 @@ impl Reader<'_> {
         }
         let login = LoginReader::new(self.config, &SERVICE_AUTH);
         if !login.begun() {
+            if LoginReader::new(self.config, &KEYSTONE_AUTHTOKEN).begun() {
+                let what = "not set, although [keystone_authtoken] has callers' tokens checked by a Keystone elsewhere: \
+                            references to certificates lead to the embedded vault, which takes no tokens of that one; to \
+                            use Barbican, say in [service_auth] how the service logs in";
+                self.say(Severity::Warning, &service_auth::auth_url, what.to_owned());
+            }
             return SecretsSettings::Vault;
         }
         match self.barbican(&login) {
@@ -201,7 +212,12 @@ pub(super) mod tests {
 
     #[test]
     fn what_is_missing_or_wrong() {
+        let elsewhere = BASE.replace("[service_auth]", "[keystone_authtoken]");
         for (text, wanted) in [
+            (
+                elsewhere.clone(),
+                "default: warning: [service_auth] auth_url: not set, although [keystone_authtoken] has",
+            ),
             (
                 "[certificates]\ncert_manager = castellan_cert_manager".to_owned(),
                 "f:2: warning: [certificates] cert_manager: there is no castellan_cert_manager here",
@@ -227,5 +243,7 @@ pub(super) mod tests {
             let (_, problems) = read(&text);
             assert!(problems.len() == 1 && problems[0].starts_with(wanted), "{text}: {problems:?}");
         }
+        let nowhere = format!("{elsewhere}[certificates]\ncert_manager = noop_cert_manager");
+        assert_eq!(read(&nowhere).1, [""; 0], "nobody asks the vault");
     }
 }

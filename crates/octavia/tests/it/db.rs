@@ -35,6 +35,14 @@ async fn the_service_goes_on_with_the_copy() -> Result<()> {
     let mut world = World::start_with(dir, options).await?;
     let origins = origins(2)?;
     let lb = world.http_lb("moved", &origins, None).await?;
+    let refused = copy(&url(&old), &url(&new))?;
+    ensure!(refused.status.code() == Some(1), "{}", said(&refused));
+    ensure!(said(&refused).contains("a service is using the database of --from"), "{}", said(&refused));
+    let elsewhere = url(&config.with_file_name("meanwhile.db"));
+    let done = Command::new(binary())
+        .args(["db", "copy", "--in-use", "--from", &url(&old), "--to", &elsewhere])
+        .output()?;
+    ensure!(done.status.success(), "{}", said(&done));
     world.product.stop(LIMIT).await?;
 
     let done = copy(&url(&old), &url(&new))?;
@@ -76,6 +84,9 @@ fn what_cannot_be_copied_is_said() -> Result<()> {
     ] {
         let output = copy(&from, &to)?;
         let said = said(&output);
+        let clauses: Vec<_> = said.trim().split(": ").collect();
+        let once: std::collections::BTreeSet<_> = clauses.iter().collect();
+        ensure!(once.len() == clauses.len(), "{from} {to}: it says a thing twice: {said}");
         ensure!(output.status.code() == Some(1), "{from} {to}: {said}");
         ensure!(said.contains(wanted), "{from} {to}: {said}");
         ensure!(!said.contains("QzX7"), "{from} {to}: {said}");
