@@ -15,7 +15,7 @@ use crate::fault::Fault;
 use crate::policy::Caller;
 use crate::query::Query;
 use crate::rehearsal::Rehearsal;
-use crate::secrets::Token;
+use crate::secrets::{Admission, Token};
 use crate::{ApiState, policy, view};
 
 /// A request that has found its endpoint and its caller.
@@ -35,6 +35,9 @@ pub(crate) struct Call {
     pub(crate) rehearsal: Rehearsal,
     /// The id that what the request makes is to have; `None` = any.
     pub(crate) made: Option<uuid::Uuid>,
+    /// What is answered as soon as it is known that the caller may make the request: who may not hears of that alone.
+    pub(crate) veto: Option<Fault>,
+    pub(crate) admission: Admission,
 }
 
 #[derive(Debug)]
@@ -97,12 +100,18 @@ impl Call {
 
     /// Refuses callers whom the endpoint's policy does not allow to act on this project.
     pub(crate) fn authorize(&self, target: &ProjectId) -> Result<(), Fault> {
-        policy::enforce(self.endpoint.policy, &self.caller, Some(target))
+        policy::enforce(self.endpoint.policy, &self.caller, Some(target))?;
+        self.veto()
     }
 
     /// As [`Call::authorize`], for what belongs to no project: it is checked against the caller's own.
     pub(crate) fn authorize_own(&self) -> Result<(), Fault> {
-        policy::enforce(self.endpoint.policy, &self.caller, self.caller.project_id.as_ref())
+        policy::enforce(self.endpoint.policy, &self.caller, self.caller.project_id.as_ref())?;
+        self.veto()
+    }
+
+    fn veto(&self) -> Result<(), Fault> {
+        self.veto.clone().map_or(Ok(()), Err)
     }
 
     pub(crate) fn fields(&self) -> Vec<String> {

@@ -229,7 +229,7 @@ pub(crate) fn is_public(path: &str) -> bool {
     path.bytes().all(|byte| byte == b'/')
 }
 
-/// Finds the endpoint of a method and path; parameters come out percent-decoded.
+/// Finds the endpoint of a method and path; parameters come out percent-decoded. HEAD is asked for as GET.
 pub(crate) fn resolve(method: &Method, path: &str) -> Result<Target, Fault> {
     if is_public(path) {
         return Ok(Target::Versions);
@@ -249,7 +249,7 @@ pub(crate) fn resolve(method: &Method, path: &str) -> Result<Target, Fault> {
         return if method == Method::GET {
             Ok(Target::Root)
         } else {
-            Err(Fault::MethodNotAllowed { allow: "GET".to_owned() })
+            Err(Fault::MethodNotAllowed { allow: "GET, HEAD".to_owned() })
         };
     };
     if (collection == "amphorae") != amphorae {
@@ -268,6 +268,9 @@ fn find(method: &Method, segments: &[String]) -> Result<Target, Fault> {
                 return Ok(Target::Endpoint(endpoint, parameters));
             }
             allowed.push(endpoint.method);
+            if endpoint.method == "GET" {
+                allowed.push("HEAD");
+            }
         }
     }
     if !allowed.is_empty() {
@@ -396,7 +399,6 @@ mod tests {
             ("DELETE /v2/pools/a/members", "400 Missing argument: \"id\""),
             ("DELETE /v2/quotas", "400 Missing argument: \"project_id\""),
             ("PATCH /v2/loadbalancers/a", "405"),
-            ("HEAD /v2/loadbalancers", "405"),
             ("POST /v2/loadbalancers/a", "405"),
             ("POST /v2/quotas", "405"),
             ("PUT /v2/pools/p/members/", "MemberBatch p"),

@@ -125,6 +125,9 @@ pub(crate) enum Fault {
     ContentType(String),
     #[error("This Idempotency-Key was used for another request.")]
     KeyReused,
+    /// Nobody reads this.
+    #[error("The client hung up before it was answered.")]
+    HungUp,
     // ---- 5xx
     #[error("An unknown error happened; the log of the service has the details under this request id.")]
     Internal,
@@ -227,6 +230,8 @@ impl Fault {
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            // As nginx counts it.
+            Self::HungUp => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             Self::Internal | Self::Provider { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             Self::UnsupportedOption { .. } => StatusCode::NOT_IMPLEMENTED,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,

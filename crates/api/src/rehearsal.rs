@@ -72,10 +72,12 @@ pub(crate) async fn told(call: &Call, answer: &Answer) -> Result<Answer, Fault> 
         Answer::Text(status, _) | Answer::Empty(status) => (*status, None),
     };
     let (kind, id) = audit::target(call.endpoint, &call.parameters);
+    // Of what is in the catalogue, the answer tells.
+    let answered = |key: &str| body?.as_object()?.values().next()?.get(key)?.as_str();
     let mut changes = call.trail.all_changes(kind, body);
     for change in &mut changes {
         if change.get("id").is_none() {
-            change["id"] = id.into();
+            change["id"] = id.or_else(|| answered("id")).into();
         }
         for name in VIP {
             if let Some(attribute) = change["attributes"].get_mut(name) {
@@ -88,6 +90,10 @@ pub(crate) async fn told(call: &Call, answer: &Answer) -> Result<Answer, Fault> 
         None => (Forecast { steps: vec![], new_amphorae: vec![] }, vec![]),
     };
     let names = names(&changes, &plan.new_amphorae);
+    // Availability zones are called by the names that they are given.
+    for change in changes.iter_mut().filter(|change| change["id"].is_null()) {
+        change["id"] = answered("name").into();
+    }
     let view = RehearsalView::new(status, changes, &effects, &plan.steps);
     let mut told = Answer::one(StatusCode::OK, ROOT, &view);
     if let Answer::Json(_, document) = &mut told {

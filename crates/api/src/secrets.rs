@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use octavia_cloud::Reader;
@@ -26,6 +27,33 @@ pub(crate) struct Token(pub(crate) String);
 impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Token")
+    }
+}
+
+/// Whether the service is let read what a request names, which changes the lists of a key manager elsewhere: only when it
+/// is known that nothing else speaks against the request.
+#[derive(Debug, Default)]
+pub(crate) struct Admission {
+    wanted: AtomicBool,
+    given: bool,
+}
+
+impl Admission {
+    pub(crate) const fn given() -> Self {
+        Self { wanted: AtomicBool::new(false), given: true }
+    }
+
+    const fn is_given(&self) -> bool {
+        self.given
+    }
+
+    fn want(&self) {
+        self.wanted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the request was refused for want of it alone.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
     }
 }
 
@@ -75,7 +103,8 @@ impl Wanted {
         self.lists.extend(list.merged(old_list));
     }
 
-    /// Reads them with the caller's rights.
+    /// Reads them with the caller's rights. Where the service lacks a right that the caller may be able to give,
+    /// [`Admission`] decides what becomes of the request.
     pub(crate) async fn fetch(self, call: &Call) -> Result<Arc<Found>, Fault> {
         let count = self.bundles.len() + self.authorities.len() + self.lists.len();
         if count > REFERENCES_MAX {
@@ -83,19 +112,23 @@ impl Wanted {
                 "A request names at most {REFERENCES_MAX} certificate references; this one names {count}."
             )));
         }
-        let fetched = tokio::time::timeout(FETCH_TIME, self.read(call)).await;
-        fetched.map(Arc::new).map_err(|_| {
+        let found = tokio::time::timeout(FETCH_TIME, self.read(call)).await.map_err(|_| {
             Fault::Unavailable("The key manager did not answer in time; try again later.".to_owned())
-        })
+        })?;
+        if found.lacks_admission() {
+            call.admission.want();
+            return Err(Fault::Unavailable("The service may not read a certificate yet.".to_owned()));
+        }
+        Ok(Arc::new(found))
     }
 
     async fn read(self, call: &Call) -> Found {
         let secrets = call.state.secrets.as_ref();
         let token = call.token.as_ref().map(|token| token.0.as_str());
-        let reader = if call.state.store.rehearses() {
-            Reader::Rehearsal(&call.caller, token)
-        } else {
-            Reader::Caller(&call.caller, token)
+        let reader = match call.admission.is_given() {
+            _ if call.state.store.rehearses() => Reader::Rehearsal(&call.caller, token),
+            true => Reader::Admitting(&call.caller, token),
+            false => Reader::Caller(&call.caller, token),
         };
         let mut found = Found::default();
         for reference in self.bundles {

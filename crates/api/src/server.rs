@@ -1,9 +1,11 @@
 //! From bytes to a [`Call`] and back: request ids, authentication, content rules, dispatch.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::HttpBody;
 use axum::extract::{OriginalUri, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
@@ -21,13 +23,13 @@ use crate::healthcheck::Healthcheck;
 use crate::idempotency::{self, UnderWay};
 use crate::query::Query;
 use crate::rehearsal::{self, Rehearsal};
-use crate::secrets::Token;
+use crate::secrets::{Admission, Token};
 use crate::validator::{self, Audience};
 use crate::view::version::VersionsView;
 use crate::{ApiState, audit, cors, handler, openapi};
 
-/// Writes under way at once. More wait their turn, and are forgotten when their clients go: workers and heartbeats,
-/// which write to the same store, never wait for more than these.
+/// Writes under way at once. More wait their turn: workers and heartbeats, which write to the same store, never wait for
+/// more than these.
 const WRITES_MAX: usize = 256;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
@@ -65,6 +67,7 @@ async fn serve(
     let request_id = format!("req-{}", uuid::Uuid::new_v4());
     let started = Instant::now();
     let (parts, body) = request.into_parts();
+    let is_head = parts.method == Method::HEAD;
     let options = Arc::clone(&server.state.options);
     let peer = parts.extensions.get::<Peer>().copied();
     let approach = Approach::of(&parts.headers, &original, peer, options.proxy_headers);
@@ -93,6 +96,9 @@ async fn serve(
             Fault::Internal.into_response()
         }
     };
+    if is_head {
+        leave_body_out(&mut response);
+    }
     cors::permit(&options.cors, asked.as_ref(), response.headers_mut());
     if let Ok(value) = HeaderValue::try_from(&request_id) {
         response.headers_mut().insert(REQUEST_ID, value);
@@ -103,7 +109,17 @@ async fn serve(
     response
 }
 
-/// Answers, and closes the account.
+/// Of what a GET would be answered with (RFC 9110 §9.3.2).
+fn leave_body_out(response: &mut Response) {
+    let length = response.body().size_hint().exact().filter(|length| *length > 0);
+    if let Some(length) = length {
+        response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    }
+    *response.body_mut() = axum::body::Body::empty();
+}
+
+/// Answers, and closes the account. What is asked for by a client that hangs up is forgotten, so that no more is under way
+/// than there are connections; but for writes that have begun.
 async fn settle(
     server: Server,
     mut account: Account,
@@ -112,7 +128,23 @@ async fn settle(
     body: axum::body::Body,
     gone: oneshot::Receiver<()>,
 ) -> Response {
-    let response = match Box::pin(answer(server, &mut account, parts, url, body, gone)).await {
+    let writes = AtomicBool::new(false);
+    let outcome = {
+        let answer = Box::pin(answer(server, &mut account, parts, url, body, &writes));
+        let hung_up = async {
+            // An error means that the other end is dropped.
+            let _ = gone.await;
+            if writes.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            outcome = answer => outcome,
+            () = hung_up => Err(Fault::HungUp),
+        }
+    };
+    let response = match outcome {
         Ok(response) => response,
         Err(fault) => {
             tracing::debug!(%fault, "refused");
@@ -127,12 +159,12 @@ async fn settle(
 async fn answer(
     server: Server,
     account: &mut Account,
-    parts: Parts,
+    mut parts: Parts,
     url: String,
     body: axum::body::Body,
-    gone: oneshot::Receiver<()>,
+    writes: &AtomicBool,
 ) -> Result<Response, Fault> {
-    let Server { mut state, healthcheck, under_way, writes } = server;
+    let Server { mut state, healthcheck, under_way, writes: turns } = server;
     if parts.method == Method::OPTIONS {
         account.label = account::PREFLIGHT;
         return Ok(StatusCode::OK.into_response());
@@ -142,6 +174,9 @@ async fn answer(
         account.label = account::HEALTHCHECK;
         let healthcheck = healthcheck.ok_or(Fault::UnknownPath)?;
         return healthcheck.answer(&parts, account.approach.client).await;
+    }
+    if parts.method == Method::HEAD {
+        parts.method = Method::GET;
     }
     // Before the caller is known: also who is refused asked for something.
     let target = endpoint::resolve(&parts.method, path);
@@ -194,22 +229,36 @@ async fn answer(
     }
     let _turn = match parts.method {
         Method::GET => None,
-        _ => Some(turn(writes, gone, state.options.turn_timeout).await?),
+        _ => Some(turn(turns, state.options.turn_timeout).await?),
     };
+    // From here on, nobody's going cuts it in half.
+    writes.store(parts.method != Method::GET, Ordering::Relaxed);
     let token = parts.headers.get("x-auth-token").and_then(|token| token.to_str().ok());
     let token = token.map(|token| Token(token.trim().to_owned()));
     let trail = account.trail.clone();
-    let rehearsal = Rehearsal::new(rehearses);
-    let made = None;
-    let mut call =
-        Call { state, endpoint, parameters, caller, token, query, body, url, trail, rehearsal, made };
-    if parts.method == Method::POST
-        && !rehearses
-        && let Some(key) = idempotency::key(&parts.headers)?
-    {
-        return once(&mut call, key, &under_way, account).await;
+    let mut call = Call {
+        state,
+        endpoint,
+        parameters,
+        caller,
+        token,
+        query,
+        body,
+        url,
+        trail,
+        rehearsal: Rehearsal::new(rehearses),
+        made: None,
+        veto: None,
+        admission: Admission::default(),
+    };
+    if parts.method == Method::POST && !rehearses {
+        match idempotency::key(&parts.headers) {
+            Ok(None) => {}
+            Ok(Some(key)) => return once(&mut call, key, &under_way, account).await,
+            Err(fault) => return Err(vetoed(&mut call, fault).await),
+        }
     }
-    let answer = handler::dispatch(&call).await?;
+    let answer = dispatched(&mut call).await?;
     if rehearses {
         return Ok(rehearsal::told(&call, &answer).await?.into_response());
     }
@@ -230,19 +279,31 @@ async fn answer(
 }
 
 /// The right to write.
-async fn turn(
-    writes: Arc<Semaphore>,
-    gone: oneshot::Receiver<()>,
-    patience: Duration,
-) -> Result<OwnedSemaphorePermit, Fault> {
-    let busy = || Fault::Unavailable("Too many requests write at the same time; try again later.".to_owned());
-    tokio::select! {
-        biased;
-        turn = writes.acquire_owned() => turn.map_err(|_| Fault::Internal),
-        // Nobody reads this.
-        _ = gone => Err(busy()),
-        () = tokio::time::sleep(patience) => Err(busy()),
+async fn turn(turns: Arc<Semaphore>, patience: Duration) -> Result<OwnedSemaphorePermit, Fault> {
+    let busy = "Too many requests write at the same time; try again later.";
+    match tokio::time::timeout(patience, turns.acquire_owned()).await {
+        Ok(turn) => turn.map_err(|_| Fault::Internal),
+        Err(_) => Err(Fault::Unavailable(busy.to_owned())),
     }
+}
+
+/// Has the request done. One that names what the service may not read yet is rehearsed first, with the rights of its
+/// caller: what is refused then has changed no list of a key manager elsewhere.
+async fn dispatched(call: &mut Call) -> Result<Answer, Fault> {
+    let outcome = handler::dispatch(call).await;
+    if !call.admission.is_wanted() {
+        return outcome;
+    }
+    let rehearsing = call.state.store.on_behalf(Behalf { rehearses: true, ..Behalf::default() });
+    let store = std::mem::replace(&mut call.state.store, rehearsing);
+    call.rehearsal = Rehearsal::new(true);
+    let span =
+        tracing::info_span!("rehearsal", lb = tracing::field::Empty, generation = tracing::field::Empty);
+    handler::dispatch(call).instrument(span).await?;
+    call.state.store = store;
+    call.rehearsal = Rehearsal::new(false);
+    call.admission = Admission::given();
+    handler::dispatch(call).await
 }
 
 /// For the record, if there will be one.
@@ -262,23 +323,29 @@ async fn once(
     account: &mut Account,
 ) -> Result<Response, Fault> {
     let receipt = idempotency::receipt(key, &call.caller, call.endpoint, &call.parameters, &call.body.bytes);
-    let _turn = under_way.enter(&receipt)?;
-    if let Some(first) = earlier(call, &receipt).await? {
-        return replayed(call, &first).await;
+    let _turn = match under_way.enter(&receipt) {
+        Ok(turn) => turn,
+        Err(fault) => return Err(vetoed(call, fault).await),
+    };
+    match earlier(call, &receipt).await {
+        Ok(None) => {}
+        Ok(Some(first)) => return replayed(call, &first, account).await,
+        Err(fault @ Fault::KeyReused) => return Err(vetoed(call, fault).await),
+        Err(fault) => return Err(fault),
     }
     call.made = receipt.made.parse().ok();
     let receipt = Arc::new(receipt);
     let request_id = Some(account.request_id.as_str().into());
     let behalf = Behalf { receipt: Some(receipt.clone()), request_id, ..Behalf::default() };
     call.state.store = call.state.store.on_behalf(behalf);
-    match handler::dispatch(call).await {
+    match dispatched(call).await {
         Ok(answer) => {
             note(account, &answer);
             Ok(answer.into_response())
         }
         // Another controller was faster, and is through: nothing was made here.
         Err(fault @ Fault::KeyUnderWay) => match earlier(call, &receipt).await? {
-            Some(first) => replayed(call, &first).await,
+            Some(first) => replayed(call, &first, account).await,
             None => Err(fault),
         },
         Err(fault) => Err(fault),
@@ -294,10 +361,31 @@ async fn earlier(call: &Call, receipt: &Receipt) -> Result<Option<Receipt>, Faul
     }
 }
 
-async fn replayed(call: &Call, first: &Receipt) -> Result<Response, Fault> {
-    let mut response = handler::replay(call, &first.made).await?.into_response();
+/// The object as it is, or that it is gone.
+async fn replayed(call: &mut Call, first: &Receipt, account: &mut Account) -> Result<Response, Fault> {
+    let mut response = match handler::replay(call, &first.made).await {
+        Ok(answer) => answer.into_response(),
+        Err(gone @ (Fault::NotFound { .. } | Fault::ParentNotFound { .. })) => {
+            if let Fault::Policy = vetoed(call, gone.clone()).await {
+                return Err(Fault::Policy);
+            }
+            account.reason = Some(audit::reason(&gone));
+            gone.into_response()
+        }
+        Err(fault) => return Err(fault),
+    };
     response.headers_mut().insert(idempotency::REPLAYED, HeaderValue::from_static("true"));
     Ok(response)
+}
+
+/// What a request is told that is refused with this, unless something is wrong with it that comes before: above all that
+/// its caller may not make it.
+async fn vetoed(call: &mut Call, fault: Fault) -> Fault {
+    call.veto = Some(fault.clone());
+    match handler::dispatch(call).await {
+        Err(first) => first,
+        Ok(_) => fault,
+    }
 }
 
 /// Only JSON is answered: some range of the Accept header must allow it.
@@ -329,17 +417,13 @@ mod tests {
     #[tokio::test]
     async fn a_write_waits_for_its_turn_and_not_for_ever() {
         const HOUR: Duration = Duration::from_secs(3600);
-        for (name, free, client_is_there, patience, granted) in [
-            ("room", 1, true, HOUR, true),
-            ("room, no time", 1, true, Duration::ZERO, true),
-            ("full", 0, true, Duration::ZERO, false),
-            ("full, and the client hangs up", 0, false, HOUR, false),
+        for (name, free, patience, granted) in [
+            ("room", 1, HOUR, true),
+            ("room, no time", 1, Duration::ZERO, true),
+            ("full", 0, Duration::ZERO, false),
         ] {
-            let (client, gone) = oneshot::channel();
-            let client = client_is_there.then_some(client);
-            let turn = turn(Arc::new(Semaphore::new(free)), gone, patience).await;
+            let turn = turn(Arc::new(Semaphore::new(free)), patience).await;
             assert_eq!(turn.is_ok(), granted, "{name}");
-            drop(client);
         }
     }
 }

@@ -31,6 +31,12 @@ pub trait Network: Send + Sync + std::fmt::Debug {
     /// network and subnet; an address in use by someone else is [`octavia_model::Blame::Caller`].
     async fn vip_ensure(&self, request: &VipRequest) -> Result<VipPort, CloudError>;
 
+    /// Whether [`Network::vip_ensure`] would refuse this now, with the same error; nothing is taken. Who can only find out
+    /// by taking says that all is well.
+    async fn vip_check(&self, _request: &VipRequest) -> Result<(), CloudError> {
+        Ok(())
+    }
+
     /// Gives the address back if we took it; a port that the user brought stays, unbound. Absent = fine.
     async fn vip_release(&self, load_balancer: LoadBalancerId) -> Result<(), CloudError>;
 

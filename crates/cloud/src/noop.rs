@@ -291,6 +291,9 @@ mod tests {
         assert!(vip.owned && IpNet::V4(POOL).contains(&vip.address));
         let wished = network.vip_ensure(&request(Some("2001:db8::7"), None)).await.unwrap();
         assert_eq!(wished.address.to_string(), "2001:db8::7");
+        let same = request(Some("2001:db8::7"), None);
+        assert_eq!(network.vip_check(&same).await, Ok(()), "every address is free");
+        assert_eq!(network.vip_ensure(&same).await.unwrap().address, wished.address);
         let port = PortId::new_v4();
         let brought = network.vip_ensure(&request(None, Some(port))).await.unwrap();
         assert!(brought.port_id == port && !brought.owned);

@@ -115,8 +115,12 @@ async fn parse<T: Send + 'static>(
 #[derive(Clone, Copy)]
 pub enum Reader<'a> {
     /// A caller of the API: what the caller may not read, the caller may not have us use. With the token, if there is
-    /// one, by which a service elsewhere knows the caller.
+    /// one, by which a service elsewhere knows the caller. Nothing is changed: where the service may not read it yet, it
+    /// is [`SecretError::NotAdmitted`].
     Caller(&'a RequestContext, Option<&'a str>),
+    /// The same caller, once nothing else speaks against what is asked for: the service is let read it from now on if
+    /// the caller may allow that.
+    Admitting(&'a RequestContext, Option<&'a str>),
     /// A caller who asks what a request would do: with the caller's rights alone, and changing nothing.
     Rehearsal(&'a RequestContext, Option<&'a str>),
     /// The service itself, for what a caller who might read it has named before.
@@ -127,6 +131,7 @@ impl std::fmt::Debug for Reader<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Caller(context, _) => write!(f, "Caller({})", context.user_id),
+            Self::Admitting(context, _) => write!(f, "Admitting({})", context.user_id),
             Self::Rehearsal(context, _) => write!(f, "Rehearsal({})", context.user_id),
             Self::Service => f.write_str("Service"),
         }
@@ -218,6 +223,9 @@ pub enum SecretError {
     NotFound(String),
     #[error("{0}")]
     Forbidden(Forbidden),
+    /// The caller may read it; the service may not, or not yet.
+    #[error("The service is not on the list of who may read it.")]
+    NotAdmitted,
     #[error("The secret {0} has no payload yet.")]
     NoPayload(String),
     #[error("The container is of type {0}; one of type certificate is expected.")]

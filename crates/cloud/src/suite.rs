@@ -133,6 +133,7 @@ pub async fn network_suite(network: &dyn Network, network_id: NetworkId, subnet_
     ];
     for (what, request) in refused {
         let error = network.vip_ensure(&request).await.expect_err(what);
+        assert_eq!(network.vip_check(&request).await.as_ref(), Err(&error), "{what}: as it is asked before");
         assert_caller(&error, what);
         assert_eq!(vips(network, request.load_balancer_id).await, 0, "{what} leaves nothing");
     }

@@ -15,7 +15,7 @@ use crate::step::Step;
 pub enum Effect {
     /// Those that are open end in the middle.
     Cut,
-    /// Nobody can connect any more.
+    /// Nobody can connect any more, or for a time.
     Refused,
     /// Clients can connect, but nobody serves them.
     Unserved,
@@ -68,6 +68,9 @@ pub fn impacts(
     let mut impacts = cuts(old.as_ref(), amphorae, steps);
     impacts.extend(listeners(old.as_ref(), &new, gone));
     if let Some(old) = old.filter(|_| !gone) {
+        if let Some(gap) = gap(amphorae, steps) {
+            impacts.extend(interrupted(&old, &new, gap));
+        }
         impacts.extend(drained(&old, &new));
     }
     impacts
@@ -90,6 +93,51 @@ fn cuts(old: Option<&AmphoraSpec>, amphorae: &[Amphora], steps: &[Step]) -> Vec<
         text: "Its server ends, and with it every connection through it.",
     };
     ended.filter(|_| listens).filter(carries).map(cut).collect()
+}
+
+/// A time in which no amphora carries traffic, although one did before and one does after it.
+#[derive(Debug, Clone, Copy)]
+struct Gap {
+    /// An amphora boots in it.
+    boots: bool,
+}
+
+/// The longest of them.
+fn gap(amphorae: &[Amphora], steps: &[Step]) -> Option<Gap> {
+    let rows = amphorae.iter().filter(|row| row.status == AmphoraStatus::Allocated);
+    let mut carriers: BTreeSet<AmphoraId> = rows.map(|row| row.id).collect();
+    let (mut begun, mut longest): (Option<Gap>, Option<Gap>) = (None, None);
+    for step in steps {
+        match step {
+            Step::AmphoraDelete { amphora } if carriers.remove(amphora) && carriers.is_empty() => {
+                begun = Some(Gap { boots: false });
+            }
+            Step::ServerEnsure { .. } => begun = begun.map(|_| Gap { boots: true }),
+            Step::SpecPush { amphora } => {
+                carriers.insert(*amphora);
+                longest = match (begun.take(), longest) {
+                    (Some(gap), Some(other)) => Some(Gap { boots: gap.boots || other.boots }),
+                    (gap, other) => gap.or(other),
+                };
+            }
+            _ => {}
+        }
+    }
+    longest
+}
+
+/// Listeners that are there before and after it.
+fn interrupted(old: &AmphoraSpec, new: &AmphoraSpec, gap: Gap) -> Vec<Impact> {
+    let text = if gap.boots {
+        "New connections are refused from the end of the old amphora until the new one has booted and has its \
+         configuration: seconds, or as long as a server takes to boot."
+    } else {
+        "New connections are refused from the end of the old amphora until the new one, which has booted before, has \
+         its configuration: commonly less than a second, and not for the time of its boot."
+    };
+    let stay: BTreeSet<_> = new.listeners.iter().map(|listener| listener.id).collect();
+    let refused = |id| Impact { effect: Effect::Refused, affected: Affected::Listener(id), text };
+    old.listeners.iter().map(|listener| listener.id).filter(|id| stay.contains(id)).map(refused).collect()
 }
 
 fn listeners(old: Option<&AmphoraSpec>, new: &AmphoraSpec, gone: bool) -> Vec<Impact> {

@@ -165,6 +165,51 @@ impl WorldState {
         !self.vips.values().any(|vip| vip.address == address)
             && !self.ports.values().any(|port| port.fixed_ips.iter().any(|(_, ip)| *ip == address))
     }
+
+    fn vip_place(&self, request: &VipRequest) -> Result<Place, CloudError> {
+        if let Some(vip) = self.vips.get(&request.load_balancer_id) {
+            return match request.address {
+                Some(address) if address != vip.address => {
+                    Err(CloudError::refused(format!("the load balancer has {}, not {address}", vip.address)))
+                }
+                _ => Ok(Place::Held(vip.clone())),
+            };
+        }
+        if request.subnet_id != subnet_id() || request.network_id != network_id() {
+            return Err(CloudError::refused("no such subnet"));
+        }
+        let brought = match request.port_id {
+            Some(id) => match self.ports.get(&id) {
+                Some(port) if port.device_id.is_empty() => Some(port.clone()),
+                Some(_) => return Err(CloudError::refused("the port is in use")),
+                None => return Err(CloudError::refused("no such port")),
+            },
+            None => None,
+        };
+        if request.address.is_some_and(|address| !SUBNET_CIDR.contains(&address)) {
+            return Err(CloudError::refused("the address is not of the subnet"));
+        }
+        let address = match (&brought, request.address) {
+            (Some(port), _) => port.fixed_ips[0].1,
+            (None, Some(address)) if !self.address_free(address) => {
+                return Err(CloudError::refused(format!("{address} is in use")));
+            }
+            (None, Some(address)) => address,
+            (None, None) => {
+                let mut hosts = (2..SUBNET_HOSTS).map(subnet_address);
+                hosts
+                    .find(|a| self.address_free(*a) && !self.lost.contains(a))
+                    .ok_or_else(|| CloudError::refused("the subnet is full"))?
+            }
+        };
+        Ok(Place::Free { brought, address })
+    }
+}
+
+/// Where a VIP is, or could be.
+enum Place {
+    Held(VipPort),
+    Free { brought: Option<PortInfo>, address: IpAddr },
 }
 
 impl SimServer {
@@ -304,41 +349,9 @@ impl Network for World {
         let what = format!("vip_ensure {}", self.lb_name(request.load_balancer_id));
         let request = request.clone();
         self.call(what, move |state, _| {
-            if let Some(vip) = state.vips.get(&request.load_balancer_id) {
-                return match request.address {
-                    Some(address) if address != vip.address => Err(CloudError::refused(format!(
-                        "the load balancer has {}, not {address}",
-                        vip.address
-                    ))),
-                    _ => Ok(vip.clone()),
-                };
-            }
-            if request.subnet_id != subnet_id() || request.network_id != network_id() {
-                return Err(CloudError::refused("no such subnet"));
-            }
-            let brought = match request.port_id {
-                Some(id) => match state.ports.get(&id) {
-                    Some(port) if port.device_id.is_empty() => Some(port.clone()),
-                    Some(_) => return Err(CloudError::refused("the port is in use")),
-                    None => return Err(CloudError::refused("no such port")),
-                },
-                None => None,
-            };
-            if request.address.is_some_and(|address| !SUBNET_CIDR.contains(&address)) {
-                return Err(CloudError::refused("the address is not of the subnet"));
-            }
-            let address = match (&brought, request.address) {
-                (Some(port), _) => port.fixed_ips[0].1,
-                (None, Some(address)) if !state.address_free(address) => {
-                    return Err(CloudError::refused(format!("{address} is in use")));
-                }
-                (None, Some(address)) => address,
-                (None, None) => {
-                    let mut hosts = (2..SUBNET_HOSTS).map(subnet_address);
-                    hosts
-                        .find(|a| state.address_free(*a) && !state.lost.contains(a))
-                        .ok_or_else(|| CloudError::refused("the subnet is full"))?
-                }
+            let (brought, address) = match state.vip_place(&request)? {
+                Place::Held(vip) => return Ok(vip),
+                Place::Free { brought, address } => (brought, address),
             };
             let port_id = match &brought {
                 Some(port) => port.id,
@@ -359,6 +372,10 @@ impl Network for World {
             Ok(vip)
         })
         .await
+    }
+
+    async fn vip_check(&self, request: &VipRequest) -> Result<(), CloudError> {
+        self.ask("vip_check".to_owned(), |state| state.vip_place(request).map(drop)).await?
     }
 
     async fn vip_release(&self, load_balancer: LoadBalancerId) -> Result<(), CloudError> {

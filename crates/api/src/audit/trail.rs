@@ -25,6 +25,9 @@ const LEFT_OUT: &[&str] = &[
     "operating_status",
     "status_reason",
     "loadbalancers",
+    // Of quotas: the second spelling of `load_balancer` and `health_monitor`.
+    "loadbalancer",
+    "healthmonitor",
 ];
 /// No attribute has such a name today; if one comes, its value stays out.
 const SECRETS: &[&str] = &["password", "passphrase", "secret", "token", "private_key"];

@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use http::StatusCode;
 use octavia_cloud::VipRequest;
 use octavia_model::{
-    Demand, LoadBalancerGraph, LoadBalancerId, ProjectId, ProvisioningStatus, QuotaKind, Vip,
+    Demand, LoadBalancer, LoadBalancerGraph, LoadBalancerId, ProjectId, ProvisioningStatus, QuotaKind, Vip,
 };
-use octavia_store::{ListQuery, OperationPage, Which};
+use octavia_store::{OperationPage, Which};
 
 use crate::body::Sent;
 use crate::call::{Answer, Call};
@@ -49,10 +49,10 @@ pub(super) async fn create(call: &Call) -> Result<Answer, Fault> {
     let project = body.project_id.get().map(ProjectId::new).or_else(|| call.caller.project_id.clone());
     let project =
         project.ok_or_else(|| Fault::validation("Missing project ID in request where one is required."))?;
-    call.authorize(&project)?;
     if body.vip.sg_ids.is_sent() {
         policy::enforce("loadbalancer:post:vip_sg_ids", &call.caller, Some(&project))?;
     }
+    call.authorize(&project)?;
     let (graph, place) = plan_tree(call, body, project).await?;
     if call.rehearsal.is_on() {
         return rehearse(call, graph, &place).await;
@@ -158,15 +158,7 @@ async fn insert(
     place: &VipPlace,
 ) -> Result<LoadBalancerGraph, Fault> {
     let root = &mut graph.load_balancer;
-    let request = VipRequest {
-        load_balancer_id: root.id,
-        project_id: root.project_id.clone(),
-        network_id: place.network_id,
-        subnet_id: place.subnet.id,
-        address: place.address,
-        port_id: place.port_id,
-    };
-    let port = call.state.network.vip_ensure(&request).await;
+    let port = call.state.network.vip_ensure(&vip_request(root, place)).await;
     let port = port.map_err(|error| Fault::from_vip(error, &root.provider))?;
     root.vip = Vip { sg_ids: std::mem::take(&mut root.vip.sg_ids), ..place.taken(&port) };
     for additional in &mut root.additional_vips {
@@ -177,27 +169,30 @@ async fn insert(
     Ok(graph)
 }
 
-/// As [`insert`], without an address: the network gives none without taking it. One that was chosen is looked for among
-/// those of load balancers.
+/// As [`insert`], without an address: the network gives none without taking it, but says what it would refuse.
 async fn rehearse(call: &Call, mut graph: LoadBalancerGraph, place: &VipPlace) -> Result<Answer, Fault> {
-    let vip = &mut graph.load_balancer.vip;
+    let root = &mut graph.load_balancer;
+    let possible = call.state.network.vip_check(&vip_request(root, place)).await;
+    possible.map_err(|error| Fault::from_vip(error, &root.provider))?;
     match place.address {
-        Some(address) if place.port_id.is_none() => {
-            let wanted =
-                [("vip_address", address.to_string()), ("vip_network_id", vip.network_id.to_string())];
-            let filters = wanted.into_iter().map(|(key, value)| (key.to_owned(), vec![value])).collect();
-            let query = ListQuery { filters, limit: Some(1), ..ListQuery::default() };
-            if !call.state.store.lb_list(&query).await?.items.is_empty() {
-                return Err(Fault::VipInUse(format!("{address} is another load balancer's.")));
-            }
-        }
         Some(_) => {}
-        None if vip.address.is_ipv4() => vip.address = Ipv4Addr::UNSPECIFIED.into(),
-        None => vip.address = Ipv6Addr::UNSPECIFIED.into(),
+        None if root.vip.address.is_ipv4() => root.vip.address = Ipv4Addr::UNSPECIFIED.into(),
+        None => root.vip.address = Ipv6Addr::UNSPECIFIED.into(),
     }
     let graph = call.state.store.lb_create_within(&graph, call.quota()).await?;
     call.written(None, &graph);
     Ok(created(&graph))
+}
+
+fn vip_request(root: &LoadBalancer, place: &VipPlace) -> VipRequest {
+    VipRequest {
+        load_balancer_id: root.id,
+        project_id: root.project_id.clone(),
+        network_id: place.network_id,
+        subnet_id: place.subnet.id,
+        address: place.address,
+        port_id: place.port_id,
+    }
 }
 
 fn created(graph: &LoadBalancerGraph) -> Answer {

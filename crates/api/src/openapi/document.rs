@@ -20,6 +20,7 @@ number. UUIDs may have capital letters or lack their dashes. Answers have the fo
 - An update changes what it names. Null resets an attribute where this document allows it.
 - Most changes are under way when they are answered: `provisioning_status` says when they are in force.
 - Every answer has the header `x-openstack-request-id`, by which the log of the service can be searched.
+- Whatever is asked for by GET may be asked for by HEAD: it is answered alike, without the body.
 - Every answer to GET has an `ETag`; who sends it in `If-None-Match` gets 304 while nothing has changed.
 - Every write takes `dry_run=true`: it is checked in full, nothing is stored, and the answer says what it would do.
 - A POST with an `Idempotency-Key` makes its object once, however often it is sent; repetitions are answered with \

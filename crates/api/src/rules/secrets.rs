@@ -17,6 +17,14 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    /// Whether the service may not read something yet that the caller may read.
+    pub(crate) fn lacks_admission(&self) -> bool {
+        let lacks = |error: Option<&SecretError>| error == Some(&SecretError::NotAdmitted);
+        self.bundles.values().any(|found| lacks(found.as_ref().err()))
+            || self.authorities.values().any(|found| lacks(found.as_ref().err()))
+            || self.lists.values().any(|found| lacks(found.as_ref().err()))
+    }
+
     /// Certificates with their keys: every one must be there and readable; the answer names all that are not.
     pub(crate) fn check_bundles<'a>(&self, references: impl Iterator<Item = &'a str>) -> Result<(), Fault> {
         let mut bad = vec![];

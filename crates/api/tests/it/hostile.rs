@@ -1,8 +1,16 @@
 //! Bytes nobody means well with. None of them may be answered 500, and the server goes on.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
 use axum::body::Body;
 use http::Request;
+use octavia_store::{Call, Interceptor, StoreError};
 use serde_json::json;
+use tokio::sync::Semaphore;
+use tower::ServiceExt;
 
 use crate::world::{MEMBER, SUBNET, World};
 
@@ -167,4 +175,72 @@ async fn a_panic_ends_one_request_only() {
     assert_eq!(reply.body["faultcode"], "Server");
     assert!(!reply.body.to_string().contains("on purpose"), "no internals");
     world.load_balancer(MEMBER, json!({ "vip_subnet_id": SUBNET })).await;
+}
+
+/// Lets operations of the store begin when there is a permit, and counts those that have come to it.
+#[derive(Debug)]
+struct Gate {
+    operation: &'static str,
+    permits: Semaphore,
+    come: AtomicUsize,
+}
+
+#[async_trait]
+impl Interceptor for Gate {
+    async fn before(&self, call: &Call) -> Result<(), StoreError> {
+        if call.name == self.operation {
+            self.come.fetch_add(1, Ordering::Relaxed);
+            self.permits.acquire().await.expect("open").forget();
+        }
+        Ok(())
+    }
+
+    async fn after(&self, _: &Call) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// Reads are forgotten, or a client without patience could have any number of them under way; writes that have begun are
+/// not cut in half.
+#[tokio::test]
+async fn clients_that_hang_up() {
+    const CLIENTS: usize = 20;
+    for (operation, method, body, goes_on) in [
+        ("lb_list", "GET", json!(null), false),
+        ("lb_create", "POST", json!({ "loadbalancer": { "vip_subnet_id": SUBNET } }), true),
+    ] {
+        let gate = Arc::new(Gate { operation, permits: Semaphore::new(0), come: AtomicUsize::new(0) });
+        let world = World::intercepted(gate.clone()).await;
+        let until = async |what: &str, holds: &dyn Fn() -> bool| {
+            let deadline = std::time::Instant::now() + Duration::from_secs(30);
+            while !holds() {
+                assert!(std::time::Instant::now() < deadline, "{operation}: {what}");
+                tokio::task::yield_now().await;
+            }
+        };
+        let body = body.to_string();
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|_| {
+                let request = Request::builder()
+                    .method(method)
+                    .uri("/v2/lbaas/loadbalancers")
+                    .header("x-auth-token", MEMBER)
+                    .header("content-type", "application/json")
+                    .body(Body::from(body.clone()))
+                    .expect("a request");
+                tokio::spawn(world.router.clone().oneshot(request))
+            })
+            .collect();
+        until("all are under way", &|| gate.come.load(Ordering::Relaxed) == CLIENTS).await;
+        assert_eq!(world.in_flight(), CLIENTS as i64);
+        clients.iter().for_each(tokio::task::JoinHandle::abort);
+        if goes_on {
+            gate.permits.add_permits(CLIENTS);
+        }
+        until("all have ended", &|| world.in_flight() == 0).await;
+        gate.permits.add_permits(1);
+        let census = world.store.census().await.expect("counted");
+        let stored: u64 = census.statuses.iter().map(|(.., count)| count).sum();
+        assert_eq!(stored, if goes_on { CLIENTS as u64 } else { 0 }, "{operation}");
+    }
 }

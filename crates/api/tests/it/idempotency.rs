@@ -131,9 +131,17 @@ async fn every_create_is_made_once() {
         let reused = post(&world, ADMIN, path, &key, &changed).await;
         assert_eq!(reused.text(), "This Idempotency-Key was used for another request.", "{path}");
         reused.expect(422);
+        // What is no key makes nothing. Who may not make it hears of that, and of nothing else.
+        post(&world, ADMIN, path, "\u{e9}", &changed).await.expect(400);
+        for (key, body) in [("\u{e9}", &body), (&key, &body), (&key, &changed)] {
+            let reply = post(&world, "reader@own", path, key, body).await;
+            assert!(!is_replay(&reply), "{path}: {}", reply.body);
+            reply.expect(403);
+        }
         assert_eq!(world.call_as(ADMIN, "GET", path, None).await.expect(200), list, "{path}");
     }
-    post(&world, ADMIN, "pools", "key of loadbalancers", &lb()).await.expect(422);
+    let pool = json!({ "pool": { "loadbalancer_id": id, "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN" } });
+    post(&world, ADMIN, "pools", "key of loadbalancers", &pool).await.expect(422);
 }
 
 /// Two controllers over one store, and requests at the same moment.
@@ -202,7 +210,24 @@ async fn what_was_made_and_is_gone_is_not_made_again() {
     let made = post(&world, ADMIN, "flavorprofiles", "k", &flavor).await.expect(201);
     let path = format!("flavorprofiles/{}", made["flavorprofile"]["id"].as_str().expect("an id"));
     world.call_as(ADMIN, "DELETE", &path, None).await.expect(204);
-    post(&world, ADMIN, "flavorprofiles", "k", &flavor).await.expect(404);
+    let again = post(&world, ADMIN, "flavorprofiles", "k", &flavor).await;
+    assert!(is_replay(&again), "{}", again.body);
+    again.expect(404);
+
+    // What it was below is gone, too.
+    let id = world.load_balancer(MEMBER, json!({})).await;
+    let listener = json!({ "listener":
+        { "loadbalancer_id": id.to_string(), "protocol": "HTTP", "protocol_port": 80 } });
+    let made = post(&world, MEMBER, "listeners", "l", &listener).await.expect(201);
+    let path = format!("listeners/{}", made["listener"]["id"].as_str().expect("an id"));
+    world.delete(&path).await.expect(204);
+    world.settle(id).await;
+    let again = post(&world, MEMBER, "listeners", "l", &listener).await;
+    assert!(is_replay(&again), "{}", again.body);
+    again.expect(404);
+    let reply = post(&world, "reader@own", "listeners", "l", &listener).await;
+    assert!(!is_replay(&reply));
+    reply.expect(403);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The API as its clients see it, over a real store in memory and a small network and identity of the tests' own.
 
 mod accepted;
+mod admission;
 mod audit;
 mod authorization;
 mod cases;

@@ -6,7 +6,7 @@ use http::Request;
 use serde_json::json;
 use tower::ServiceExt;
 
-use crate::world::{MEMBER, SUBNET, World};
+use crate::world::{ADMIN, MEMBER, SUBNET, World};
 
 fn request(method: &str, uri: &str) -> http::request::Builder {
     Request::builder().method(method).uri(uri).header("host", "api.test").header("x-auth-token", MEMBER)
@@ -181,7 +181,44 @@ async fn error_shapes() {
     );
     let method = world.call_as(MEMBER, "PATCH", "pools", None).await;
     assert_eq!(method.body["title"], "Method Not Allowed");
-    assert_eq!(method.headers["allow"], "GET, POST");
+    assert_eq!(method.headers["allow"], "GET, HEAD, POST");
+}
+
+/// RFC 9110 §9.3.2.
+#[tokio::test]
+async fn head_is_get_without_the_body() {
+    let world = World::new().await;
+    let lb = world.load_balancer(MEMBER, json!({})).await;
+    for (token, path, status) in [
+        (MEMBER, "/".to_owned(), 200),
+        (MEMBER, "/v2".to_owned(), 200),
+        (MEMBER, "/openapi.json".to_owned(), 200),
+        (MEMBER, "/v2/lbaas/loadbalancers".to_owned(), 200),
+        (MEMBER, format!("/v2/lbaas/loadbalancers/{lb}"), 200),
+        (MEMBER, "/v2/lbaas/loadbalancers?limit=x".to_owned(), 400),
+        ("nonsense", "/v2/lbaas/loadbalancers".to_owned(), 401),
+        (MEMBER, "/v2/lbaas/flavorprofiles".to_owned(), 403),
+        (MEMBER, "/v2/lbaas/pools/x".to_owned(), 404),
+        (ADMIN, format!("/v2/lbaas/loadbalancers/{lb}/failover"), 405),
+    ] {
+        let answer = async |method: &str| {
+            let request = Request::builder().method(method).uri(&path).header("x-auth-token", token);
+            let request = request.body(Body::empty()).expect("a request");
+            let (mut parts, body) =
+                world.router.clone().oneshot(request).await.expect("infallible").into_parts();
+            parts.headers.remove("x-openstack-request-id");
+            (parts.status, parts.headers, axum::body::to_bytes(body, usize::MAX).await.expect("a body").len())
+        };
+        let (get, head) = (answer("GET").await, answer("HEAD").await);
+        assert_eq!((get.0.as_u16(), head.0.as_u16()), (status, status), "{path}");
+        assert_eq!(get.1, head.1, "{path}");
+        assert_eq!(head.1["content-length"], get.2.to_string(), "{path}");
+        assert_eq!(head.2, 0, "{path}");
+        let Some(tag) = get.1.get("etag") else { continue };
+        let known = request("HEAD", &path).header("if-none-match", tag);
+        let known = world.send(known.body(Body::empty()).expect("a request")).await;
+        assert_eq!(known.status, 304, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -24,6 +24,8 @@ use octavia_model::{
     ReasonCode, SecurityGroupId, SubnetId, WorkerId,
 };
 use octavia_store::{Interceptor, Lease, Release, Settlement, Store, StoreOptions};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -115,24 +117,13 @@ impl Network for FakeNetwork {
 
     async fn vip_ensure(&self, request: &VipRequest) -> Result<VipPort, CloudError> {
         let mut vips = self.vips.lock().expect("not poisoned");
-        let is_v4 = request.subnet_id == id(SUBNET);
-        let free = (10..250u8)
-            .map(|last| if is_v4 { format!("10.0.0.{last}") } else { format!("fd00::{last}") })
-            .map(|text| text.parse().expect("an address"))
-            .find(|address| vips.values().all(|vip| vip.address != *address));
-        let address = request.address.or(free).ok_or_else(|| CloudError::refused("no address left"))?;
-        if vips.values().any(|vip| vip.address == address) {
-            return Err(CloudError::refused(format!("{address} is taken.")));
-        }
-        let port = VipPort {
-            port_id: request.port_id.unwrap_or_else(PortId::new_v4),
-            network_id: request.network_id,
-            subnet_id: request.subnet_id,
-            address,
-            owned: request.port_id.is_none(),
-        };
+        let port = place(&vips, request)?;
         vips.insert(request.load_balancer_id, port.clone());
         Ok(port)
+    }
+
+    async fn vip_check(&self, request: &VipRequest) -> Result<(), CloudError> {
+        place(&self.vips.lock().expect("not poisoned"), request).map(drop)
     }
 
     async fn vip_release(&self, load_balancer: LoadBalancerId) -> Result<(), CloudError> {
@@ -143,6 +134,25 @@ impl Network for FakeNetwork {
     async fn vip_list(&self) -> Result<Vec<LoadBalancerId>, CloudError> {
         Ok(self.vips.lock().expect("not poisoned").keys().copied().collect())
     }
+}
+
+fn place(vips: &BTreeMap<LoadBalancerId, VipPort>, request: &VipRequest) -> Result<VipPort, CloudError> {
+    let is_v4 = request.subnet_id == id(SUBNET);
+    let free = (10..250u8)
+        .map(|last| if is_v4 { format!("10.0.0.{last}") } else { format!("fd00::{last}") })
+        .map(|text| text.parse().expect("an address"))
+        .find(|address| vips.values().all(|vip| vip.address != *address));
+    let address = request.address.or(free).ok_or_else(|| CloudError::refused("no address left"))?;
+    if vips.values().any(|vip| vip.address == address) {
+        return Err(CloudError::refused(format!("{address} is taken.")));
+    }
+    Ok(VipPort {
+        port_id: request.port_id.unwrap_or_else(PortId::new_v4),
+        network_id: request.network_id,
+        subnet_id: request.subnet_id,
+        address,
+        owned: request.port_id.is_none(),
+    })
 }
 
 /// A token says who it is for: `role,role@project`, `role@` without a project, `role@!system` or `role@!domain`.
@@ -182,6 +192,7 @@ pub(crate) struct World {
     pub(crate) router: axum::Router,
     pub(crate) store: Store,
     pub(crate) network: Arc<FakeNetwork>,
+    pub(crate) secrets: Arc<secrets::FakeSecrets>,
     pub(crate) metrics: ApiMetrics,
 }
 
@@ -280,18 +291,19 @@ impl World {
         let store = Store::connect("sqlite::memory:", store).await.expect("a store");
         store.migrate().await.expect("a schema");
         let network = Arc::new(FakeNetwork::default());
+        let secrets = Arc::new(secrets::FakeSecrets::new());
         let metrics = ApiMetrics::default();
         let router = octavia_api::router(ApiState {
             store: store.clone(),
             network: network.clone(),
-            secrets: Arc::new(secrets::FakeSecrets::new()),
+            secrets: secrets.clone(),
             authentication,
             policy,
             options: Arc::new(options),
             metrics: metrics.clone(),
             audit,
         });
-        Self { router, store, network, metrics }
+        Self { router, store, network, secrets, metrics }
     }
 
     /// Another API over the same store and cloud.
@@ -299,13 +311,22 @@ impl World {
         octavia_api::router(ApiState {
             store: self.store.clone(),
             network: self.network.clone(),
-            secrets: Arc::new(secrets::FakeSecrets::new()),
+            secrets: self.secrets.clone(),
             authentication: Authentication::Keystone(Arc::new(FakeIdentity)),
             policy: Policy::default(),
             options: Arc::new(ApiOptions::default()),
             metrics: ApiMetrics::default(),
             audit: Audit::default(),
         })
+    }
+
+    /// Requests that are being answered.
+    pub(crate) fn in_flight(&self) -> i64 {
+        let (mut registry, mut text) = (Registry::default(), String::new());
+        self.metrics.register(&mut registry);
+        encode(&mut text, &registry).expect("encoded");
+        let line = text.lines().find_map(|line| line.strip_prefix("api_requests_in_flight "));
+        line.expect("it is counted").parse().expect("a number")
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {

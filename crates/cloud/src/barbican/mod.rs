@@ -3,13 +3,15 @@
 //! The service reads with a token of its own, for which it has to be on the secret's access control list. When a caller of
 //! the API is behind the request, the caller's own token must open the secret, too: nobody has us use what is not theirs
 //! to read. Callers who may change the list have the service put on it by naming the secret, as with the original
-//! (`barbican_acl_auth`); the others learn which command the owner has to run.
+//! (`barbican_acl_auth`), when nothing else speaks against their request; the others learn which command the owner has to
+//! run.
 
 mod http;
 
 use ::http::Method;
 use async_trait::async_trait;
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
 pub use self::http::HttpOptions;
@@ -47,6 +49,8 @@ pub struct Barbican {
     endpoint: Option<Http>,
     options: HttpOptions,
     tokens: Box<dyn ServiceTokens>,
+    /// A list is read and then written whole: one at a time.
+    lists: Mutex<()>,
 }
 
 impl Barbican {
@@ -57,7 +61,7 @@ impl Barbican {
         tokens: Box<dyn ServiceTokens>,
     ) -> Result<Self, CloudError> {
         let endpoint = endpoint.map(|endpoint| Http::new(endpoint, options.clone())).transpose()?;
-        Ok(Self { endpoint, options, tokens })
+        Ok(Self { endpoint, options, tokens, lists: Mutex::new(()) })
     }
 
     fn http(&self, identity: &ServiceIdentity) -> Result<Http, CloudError> {
@@ -108,8 +112,8 @@ impl Barbican {
         }
     }
 
-    /// What is known of a secret or a container, if all who must be allowed to read it are. The service is put on its
-    /// list if the caller may do so; if not, the second value says who lacks the right.
+    /// What is known of a secret or a container, if all who must be allowed to read it are. For [`Reader::Admitting`], the
+    /// service is put on its list if the caller may do so; if not, the second value says who lacks the right.
     async fn metadata(
         &self,
         of: &SecretRef,
@@ -119,7 +123,9 @@ impl Barbican {
             Reader::Service => {
                 return Ok((self.as_service(Method::GET, of, "", JSON, None).await?.json()?, None));
             }
-            Reader::Caller(context, Some(token)) | Reader::Rehearsal(context, Some(token)) => {
+            Reader::Caller(context, Some(token))
+            | Reader::Admitting(context, Some(token))
+            | Reader::Rehearsal(context, Some(token)) => {
                 let http = self.http(&self.tokens.service_identity(None).await?)?;
                 let answer = http.call(Method::GET, &path(of, ""), token, JSON, None).await?;
                 match answer.status {
@@ -127,9 +133,13 @@ impl Barbican {
                     _ => Some((checked(answer, of)?.json()?, http, token)),
                 }
             }
-            Reader::Caller(context, None) | Reader::Rehearsal(context, None) if context.is_admin => None,
-            Reader::Caller(context, None) | Reader::Rehearsal(context, None) => {
-                return Err(SecretError::forbidden(&context.user_id, of));
+            Reader::Caller(context, None)
+            | Reader::Admitting(context, None)
+            | Reader::Rehearsal(context, None) => {
+                if !context.is_admin {
+                    return Err(SecretError::forbidden(&context.user_id, of));
+                }
+                None
             }
         };
         if let (Reader::Rehearsal(..), Some((known, ..))) = (reader, &known) {
@@ -141,7 +151,13 @@ impl Barbican {
         }
         let forbidden = Forbidden::new(&identity.user_id, of);
         let Some((known, http, token)) = known else { return Err(SecretError::Forbidden(forbidden)) };
-        let admitted = admit(&http, of, token, &identity.user_id).await?;
+        if let Reader::Caller(..) = reader {
+            return Err(SecretError::NotAdmitted);
+        }
+        let admitted = {
+            let _turn = self.lists.lock().await;
+            admit(&http, of, token, &identity.user_id).await?
+        };
         Ok((known, (!admitted).then_some(forbidden)))
     }
 
@@ -163,27 +179,41 @@ impl Barbican {
 
 const JSON: &str = "application/json";
 
+/// How often a list is written: somebody else may write it at the same moment.
+const ADMISSIONS: usize = 3;
+
 /// Puts the service on the list of who may read, in the caller's name. `false` = the caller may not do that.
+///
+/// Barbican knows no condition for a write, so that of two who write a list at the same time the later wins. Controllers
+/// write the same; whoever else writes it has a moment as long as a request for it, and what is lost of ours is seen.
 async fn admit(http: &Http, of: &SecretRef, token: &str, service: &str) -> Result<bool, SecretError> {
     let path = path(of, "/acl");
     let refused = |answer: &Answer| matches!(answer.status, 401 | 403);
-    let answer = http.call(Method::GET, &path, token, JSON, None).await?;
-    if refused(&answer) {
-        return Ok(false);
+    for left in (0..=ADMISSIONS).rev() {
+        let answer = http.call(Method::GET, &path, token, JSON, None).await?;
+        if refused(&answer) {
+            return Ok(false);
+        }
+        let list = checked(answer, of)?.json()?;
+        let mut users = list["read"]["users"].as_array().cloned().unwrap_or_default();
+        if users.iter().any(|user| user == service) {
+            return Ok(true);
+        }
+        if left == 0 {
+            break;
+        }
+        users.push(service.into());
+        // Whoever has no list has one that lets the project read.
+        let project = list["read"]["project-access"].as_bool().unwrap_or(true);
+        let body = json!({"read": {"users": users, "project-access": project}});
+        let answer = http.call(Method::PUT, &path, token, JSON, Some(&body)).await?;
+        if refused(&answer) {
+            return Ok(false);
+        }
+        checked(answer, of)?;
+        tracing::info!(reference = of.text, user = service, "put on the list of who may read it");
     }
-    let list = checked(answer, of)?.json()?;
-    let mut users = list["read"]["users"].as_array().cloned().unwrap_or_default();
-    users.push(service.into());
-    // Whoever has no list has one that lets the project read.
-    let project = list["read"]["project-access"].as_bool().unwrap_or(true);
-    let body = json!({"read": {"users": users, "project-access": project}});
-    let answer = http.call(Method::PUT, &path, token, JSON, Some(&body)).await?;
-    if refused(&answer) {
-        return Ok(false);
-    }
-    checked(answer, of)?;
-    tracing::info!(reference = of.text, user = service, "put on the list of who may read it");
-    Ok(true)
+    Err(CloudError::unavailable("the list of who may read a secret is being changed all the time").into())
 }
 
 fn path(of: &SecretRef, tail: &str) -> String {

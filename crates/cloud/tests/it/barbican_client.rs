@@ -1,8 +1,8 @@
 //! The client of a Barbican elsewhere: against the embedded one over HTTP, and against one that misbehaves.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -97,9 +97,18 @@ async fn it_does_over_http_what_the_suite_asks() {
         authority: authority.clone(),
     };
     let barbican = client(&format!("http://{address}/key-manager/v1/"), &service.user_id, &admin);
-    let caller = Reader::Caller(&context, Some(&demo));
+    let caller = Reader::Admitting(&context, Some(&demo));
     let refused = barbican.bundle_fetch(&stored.everything, Reader::Service).await;
     assert!(matches!(refused, Err(SecretError::Forbidden(_))), "nobody has let the service: {refused:?}");
+    // Who only asks changes nothing.
+    for reference in [&stored.everything, &stored.container] {
+        let asked = barbican.bundle_fetch(reference, Reader::Caller(&context, Some(&demo))).await;
+        assert_eq!(asked.err(), Some(SecretError::NotAdmitted));
+        barbican.bundle_fetch(reference, Reader::Rehearsal(&context, Some(&demo))).await.unwrap();
+        let (_, path) = reference.split_once("/v1/").unwrap();
+        let list = send(&demo, "GET", &format!("{path}/acl"), Value::Null).await;
+        assert_eq!(list["read"]["users"].as_array().map_or(0, Vec::len), 0, "{list}");
+    }
     // By the caller's naming it, the service may read it from then on.
     secrets_suite(&barbican, &stored, caller).await;
     secrets_suite(&barbican, &stored, Reader::Service).await;
@@ -135,6 +144,74 @@ async fn it_does_over_http_what_the_suite_asks() {
     let refused =
         barbican.bundle_fetch(&stored.everything, Reader::Caller(&stranger, Some("nonsense"))).await;
     assert!(matches!(refused, Err(SecretError::Forbidden(lacking)) if lacking.rights[0].user == "stranger"));
+}
+
+/// Lists of Barbican are written whole, and know no condition.
+#[tokio::test]
+async fn who_is_put_on_a_list_stays_on_it() {
+    const SERVICE: &str = "octavia";
+    for (at_once, stolen, expected) in [
+        (1, 0, Some(vec!["friend", SERVICE])),
+        // Requests of one service, at the same moment.
+        (8, 0, Some(vec!["friend", SERVICE])),
+        // Somebody else writes what was read before ours was there.
+        (1, 2, Some(vec!["friend", "rival", SERVICE])),
+        (1, usize::MAX, None),
+    ] {
+        let list = Arc::new(Mutex::new(vec!["friend".to_owned()]));
+        let steals = Arc::new(AtomicUsize::new(stolen));
+        let shared = Arc::clone(&list);
+        let router = Router::new().fallback(move |request: Request| {
+            let (list, steals) = (Arc::clone(&shared), Arc::clone(&steals));
+            async move {
+                let service = request.headers()["x-auth-token"] == SERVICE;
+                let path = request.uri().path().to_owned();
+                let put = request.method() == "PUT";
+                let body = axum::body::to_bytes(request.into_body(), 1 << 16).await.unwrap();
+                let mut list = list.lock().unwrap();
+                match path.rsplit('/').next() {
+                    Some("acl") if put => {
+                        let body: Value = serde_json::from_slice(&body).unwrap();
+                        *list = serde_json::from_value(body["read"]["users"].clone()).unwrap();
+                        let steal = steals
+                            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+                        if steal.is_ok() {
+                            *list = vec!["friend".to_owned(), "rival".to_owned()];
+                        }
+                        axum::Json(json!({})).into_response()
+                    }
+                    Some("acl") => {
+                        axum::Json(json!({"read": {"users": *list, "project-access": false}})).into_response()
+                    }
+                    _ if service && !list.iter().any(|user| user == SERVICE) => {
+                        StatusCode::FORBIDDEN.into_response()
+                    }
+                    Some("payload") => "open sesame".into_response(),
+                    _ => axum::Json(json!({"content_types": {"default": "text/plain"}})).into_response(),
+                }
+            }
+        });
+        let barbican = Arc::new(client(&format!("http://{}", served(router).await), SERVICE, SERVICE));
+        let mut requests = tokio::task::JoinSet::new();
+        for _ in 0..at_once {
+            let barbican = Arc::clone(&barbican);
+            requests.spawn(async move {
+                let reference = SecretRef::parse(&format!("http://b.example/v1/secrets/{ID}")).unwrap();
+                let caller = RequestContext { user_id: "owner".into(), ..RequestContext::default() };
+                barbican.payload_fetch(&reference, Reader::Admitting(&caller, Some("owner"))).await
+            });
+        }
+        let outcomes = requests.join_all().await;
+        match expected {
+            Some(expected) => {
+                for outcome in outcomes {
+                    assert_eq!(outcome.unwrap().as_slice(), b"open sesame");
+                }
+                assert_eq!(*list.lock().unwrap(), expected);
+            }
+            None => assert_eq!(outcomes[0].as_ref().unwrap_err().blame(), Blame::Dependency),
+        }
+    }
 }
 
 /// The token of a third user, who has a project alone.

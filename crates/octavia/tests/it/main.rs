@@ -11,6 +11,7 @@ mod config;
 mod db;
 mod disk;
 mod failover;
+mod floods;
 mod lbaas_v2;
 mod members;
 mod native;

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use octavia_model::{AmphoraRole, AmphoraStatus, LoadBalancerGraph, ProvisioningStatus, Topology};
-use octavia_plan::{Affected, Desired, Forecast, PlanOptions, forecast, impacts};
+use octavia_plan::{Affected, Desired, Effect, Forecast, Impact, PlanOptions, Step, forecast, impacts};
 
 use crate::fixture::{
     amphora, amphora_id, graph, listener, listener_id, member, member_id, pool, pool_id, start, statuses,
@@ -164,9 +164,7 @@ fn what_traffic_sees() {
         let desired = desired(after, 1, 0);
         let told = told(&desired);
         let impacts = impacts(Some(&before), &desired.graph, &desired.amphorae, &told.steps);
-        let lines =
-            impacts.iter().map(|impact| format!("{} {}", impact.effect.as_str(), named(impact.affected)));
-        assert_eq!(lines.collect::<Vec<_>>().join(", "), expected, "{what}");
+        assert_eq!(lines(&impacts), expected, "{what}");
     }
 }
 
@@ -204,12 +202,13 @@ fn named(affected: Affected) -> String {
 
 #[test]
 fn a_replacement_cuts_what_it_carries() {
-    for (topology, listens, marked, cut) in [
-        (Topology::Single, true, 1, 1),
-        (Topology::Single, false, 1, 0),
-        (Topology::ActiveStandby, true, 2, 2),
-        (Topology::ActiveStandby, true, 1, 1),
-        (Topology::Single, true, 0, 0),
+    for (topology, listens, marked, expected) in [
+        (Topology::Single, true, 1, "cut amphora 1, refused listener 1"),
+        (Topology::Single, false, 1, ""),
+        // One of them is always there.
+        (Topology::ActiveStandby, true, 2, "cut amphora 1, cut amphora 2"),
+        (Topology::ActiveStandby, true, 1, "cut amphora 1"),
+        (Topology::Single, true, 0, ""),
     ] {
         let mut graph = served(2, ProvisioningStatus::PendingUpdate);
         graph.load_balancer.topology = topology;
@@ -219,8 +218,35 @@ fn a_replacement_cuts_what_it_carries() {
         let running = if topology == Topology::Single { 1 } else { 2 };
         let desired = desired(graph, running, marked);
         let found = impacts(Some(&desired.graph), &desired.graph, &desired.amphorae, &told(&desired).steps);
-        assert_eq!(found.len(), cut, "{topology} {listens} {marked}: {found:?}");
-        assert!(found.iter().all(|impact| impact.effect.as_str() == "cut"));
+        assert_eq!(lines(&found), expected, "{topology} {listens} {marked}: {found:?}");
+    }
+}
+
+fn lines(impacts: &[Impact]) -> String {
+    let line = |impact: &Impact| format!("{} {}", impact.effect.as_str(), named(impact.affected));
+    impacts.iter().map(line).collect::<Vec<_>>().join(", ")
+}
+
+/// How long nobody can connect is the boot of an amphora only if none is kept for it.
+#[test]
+fn the_gap_between_two_amphorae() {
+    let (old, new) = (amphora_id(1), amphora_id(2));
+    let (delete, push) = (Step::AmphoraDelete { amphora: old }, Step::SpecPush { amphora: new });
+    let boot = Step::ServerEnsure { amphora: new };
+    for (what, steps, expected) in [
+        ("booted before", vec![boot.clone(), delete.clone(), push.clone()], Some(false)),
+        ("booted in between", vec![delete.clone(), boot.clone(), push.clone()], Some(true)),
+        ("configured before", vec![boot.clone(), push.clone(), delete.clone()], None),
+        ("nothing comes after", vec![delete, boot], None),
+    ] {
+        let desired = desired(served(2, ProvisioningStatus::PendingUpdate), 1, 0);
+        let found = impacts(Some(&desired.graph), &desired.graph, &desired.amphorae, &steps);
+        let refused = found.iter().find(|impact| impact.effect == Effect::Refused);
+        assert_eq!(
+            refused.map(|impact| impact.text.contains("takes to boot")),
+            expected,
+            "{what}: {found:?}"
+        );
     }
 }
 

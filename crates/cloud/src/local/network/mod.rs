@@ -120,6 +120,11 @@ impl Network for LocalNetwork {
         self.change(move |book, now| Ok(book.vip_ensure(&request, PortId::new_v4(), now)?)).await
     }
 
+    async fn vip_check(&self, request: &VipRequest) -> Result<(), CloudError> {
+        self.book().vip_ensure(request, PortId::new_v4(), Timestamp::now())?;
+        Ok(())
+    }
+
     async fn vip_release(&self, load_balancer: LoadBalancerId) -> Result<(), CloudError> {
         self.change(move |book, now| Ok(((), book.vip_release(load_balancer, now)))).await
     }

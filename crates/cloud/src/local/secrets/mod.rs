@@ -132,6 +132,7 @@ fn caller(reader: Reader<'_>) -> Caller {
     match reader {
         Reader::Service => EVERYTHING,
         Reader::Caller(RequestContext { user_id, project_id, roles, is_admin, .. }, _)
+        | Reader::Admitting(RequestContext { user_id, project_id, roles, is_admin, .. }, _)
         | Reader::Rehearsal(RequestContext { user_id, project_id, roles, is_admin, .. }, _) => {
             let has = |wanted: &str| roles.iter().any(|role| role == wanted);
             Caller {
