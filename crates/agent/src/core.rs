@@ -15,6 +15,7 @@ use rustix::process::{Resource, getrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::accept::{Present, Verdict, judge};
@@ -22,6 +23,7 @@ use crate::directory::Directory;
 use crate::heartbeat::{Pace, Sender, compose};
 use crate::link::LinkError;
 use crate::proxy::{Configured, Proxy, ProxyError};
+use crate::request_ids::RequestIds;
 use crate::respawn::Respawn;
 use crate::rest::{self, Question};
 use crate::socket::{Sockets, most, wanted};
@@ -87,6 +89,8 @@ struct Agent {
     spec: Option<AmphoraSpec>,
     /// No proxy has taken this very spec yet.
     pending: bool,
+    /// For which requests it waits to be taken.
+    request_ids: RequestIds,
     sockets: Sockets,
     faults: Vec<ListenerFault>,
     proxy: Option<Proxy>,
@@ -151,6 +155,7 @@ impl Agent {
             file,
             spec,
             pending: false,
+            request_ids: None,
             sockets: Sockets::default(),
             faults: vec![],
             proxy: None,
@@ -185,12 +190,18 @@ impl Agent {
     async fn answer(&mut self, question: Question) {
         // Whoever asked may have gone; what was asked is done all the same.
         match question {
-            Question::Push(spec, sender) => {
-                let outcome = self.push(*spec).await;
-                if let Err(fault) = &outcome {
-                    tracing::warn!(%fault, code = fault.http_code, "a spec was not taken");
-                }
-                let _ = sender.send(outcome);
+            Question::Push(spec, request_ids, sender) => {
+                let (fence, generation) = spec.precedence();
+                // By these, all lines of the push are found.
+                let span = tracing::info_span!("push", generation, fence, request_ids);
+                let work = async {
+                    let outcome = self.push(*spec, request_ids).await;
+                    if let Err(fault) = &outcome {
+                        tracing::warn!(%fault, code = fault.http_code, "a spec was not taken");
+                    }
+                    outcome
+                };
+                let _ = sender.send(work.instrument(span).await);
             }
             Question::Info(sender) => {
                 let _ = sender.send(self.info());
@@ -213,7 +224,7 @@ impl Agent {
         }
     }
 
-    async fn push(&mut self, spec: AmphoraSpec) -> Result<ApplyOutcome, AgentFault> {
+    async fn push(&mut self, spec: AmphoraSpec, request_ids: RequestIds) -> Result<ApplyOutcome, AgentFault> {
         let present = Present {
             amphora_id: self.boot.amphora_id,
             load_balancer_id: self.boot.load_balancer_id,
@@ -227,20 +238,27 @@ impl Agent {
                 self.file.store(&spec)?;
                 let before = self.spec.replace(spec);
                 self.pending = true;
+                self.request_ids = request_ids;
                 let applied = self.apply().await;
                 if applied.as_ref().is_err_and(ApplyError::is_for_good) {
                     let restored = self.file.restore(before.as_ref());
                     // Whatever the disk does: what was refused shall not be tried again.
                     self.spec = before;
+                    self.request_ids = None;
                     self.make_true().await;
                     restored?;
                 }
                 applied
             }
-            Verdict::Same => self.apply().await,
+            Verdict::Same => {
+                if self.pending {
+                    self.request_ids = request_ids.or(self.request_ids.take());
+                }
+                self.apply().await
+            }
         };
         applied?;
-        tracing::info!(generation, fence, faults = self.faults.len(), "spec in force");
+        tracing::info!(faults = self.faults.len(), "spec in force");
         Ok(ApplyOutcome { generation, fence, faults: self.faults.clone() })
     }
 
@@ -280,12 +298,13 @@ impl Agent {
         let keep = proxy.held.intersection(&open).copied().collect();
         let new = open.difference(&proxy.held);
         let new = new.filter_map(|name| Some((*name, Arc::clone(self.sockets.get(name)?)))).collect();
-        let configured = proxy.configure(spec, new, keep).await?;
+        let configured = proxy.configure(spec, new, keep, self.request_ids.as_ref()).await?;
         self.breaks = 0;
         match configured {
             Configured::Applied => {
                 self.sockets.retain(&open);
                 self.pending = false;
+                self.request_ids = None;
                 self.pace.hurry();
                 Ok(())
             }

@@ -13,6 +13,7 @@ mod door;
 mod heartbeat;
 mod link;
 mod proxy;
+mod request_ids;
 mod respawn;
 mod rest;
 mod socket;

@@ -200,12 +200,14 @@ impl Proxy {
         spec: &AmphoraSpec,
         new: Vec<(SocketName, Arc<OwnedFd>)>,
         keep: BTreeSet<SocketName>,
+        request_ids: Option<&String>,
     ) -> Result<Configured, LinkError> {
         let (sockets, fds): (Vec<_>, Vec<_>) = new.into_iter().unzip();
         let command = ProxyCommand::Configure {
             spec: Box::new(spec.clone()),
             sockets: sockets.clone(),
             keep: keep.iter().copied().collect(),
+            request_ids: request_ids.cloned(),
         };
         match self.link.ask(&command, fds).await? {
             ProxyEvent::Applied { generation, fence } => {

@@ -23,6 +23,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::complaints::Complaints;
 use crate::door::{Guest, Room, Stage};
+use crate::request_ids::{RequestIds, request_ids};
 use crate::tls::Tls;
 
 /// The largest spec, in bytes: a thousand members take a tenth of it.
@@ -47,7 +48,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What controllers ask, with the way back.
 #[derive(Debug)]
 pub(crate) enum Question {
-    Push(Box<AmphoraSpec>, oneshot::Sender<Result<ApplyOutcome, AgentFault>>),
+    Push(Box<AmphoraSpec>, RequestIds, oneshot::Sender<Result<ApplyOutcome, AgentFault>>),
     Info(oneshot::Sender<AgentInfo>),
 }
 
@@ -232,6 +233,7 @@ async fn push(
     questions: &mpsc::Sender<Question>,
     pass: &Pass,
 ) -> Response<String> {
+    let ids = request_ids(request.headers());
     let body = match tokio::time::timeout(BODY_TIMEOUT, read(request)).await {
         Ok(Ok(body)) => body,
         Ok(Err(refused)) => return refused,
@@ -243,7 +245,7 @@ async fn push(
     };
     drop(body);
     let (sender, receiver) = oneshot::channel();
-    match ask(questions, pass, Question::Push(Box::new(spec), sender), receiver).await {
+    match ask(questions, pass, Question::Push(Box::new(spec), ids, sender), receiver).await {
         Some(Ok(outcome)) => json(StatusCode::OK, &outcome),
         Some(Err(refusal)) => {
             let status = StatusCode::from_u16(refusal.http_code);

@@ -10,6 +10,7 @@ use axum::extract::{OriginalUri, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use octavia_model::REQUEST_ID_HEADER;
 use octavia_store::{Behalf, Receipt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::Instrument;
@@ -32,7 +33,7 @@ use crate::{ApiState, audit, cors, handler, openapi};
 /// more than these.
 const WRITES_MAX: usize = 256;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
+const REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID_HEADER);
 
 /// What the router's clones share.
 #[derive(Debug, Clone)]
@@ -217,8 +218,8 @@ async fn answer(
         account.rehearse();
     }
     if parts.method != Method::GET {
-        let request_id = Some(account.request_id.as_str().into());
-        state.store = state.store.on_behalf(Behalf { rehearses, request_id, receipt: None });
+        let request_ids = account.request_ids();
+        state.store = state.store.on_behalf(Behalf { rehearses, request_ids, receipt: None });
     }
     let limit = state.options.max_body;
     let bytes = tokio::time::timeout(state.options.body_timeout, axum::body::to_bytes(body, limit));
@@ -335,8 +336,8 @@ async fn once(
     }
     call.made = receipt.made.parse().ok();
     let receipt = Arc::new(receipt);
-    let request_id = Some(account.request_id.as_str().into());
-    let behalf = Behalf { receipt: Some(receipt.clone()), request_id, ..Behalf::default() };
+    let request_ids = account.request_ids();
+    let behalf = Behalf { receipt: Some(receipt.clone()), request_ids, ..Behalf::default() };
     call.state.store = call.state.store.on_behalf(behalf);
     match dispatched(call).await {
         Ok(answer) => {

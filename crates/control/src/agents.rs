@@ -13,7 +13,9 @@ use hyper::body::{Body, Incoming};
 use hyper_util::rt::TokioIo;
 use jiff::{SignedDuration, Timestamp};
 use octavia_cloud::CertIssuer;
-use octavia_model::{AmphoraId, Blame, Reason, ReasonCode, Retry};
+use octavia_model::{
+    AmphoraId, Blame, REQUEST_ID_HEADER, REQUEST_IDS_MAX, Reason, ReasonCode, Retry, is_request_id,
+};
 use octavia_wire::{AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, paths};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -30,8 +32,14 @@ const MAX_WORDS: usize = 300;
 /// What a controller asks of agents.
 #[async_trait]
 pub trait Agents: Send + Sync + std::fmt::Debug {
-    /// Makes the spec the amphora's, unless it has a newer one. Pushing twice is a no-op.
-    async fn spec_push(&self, agent: AgentAddress, spec: &AmphoraSpec) -> Result<ApplyOutcome, AgentError>;
+    /// Makes the spec the amphora's, unless it has a newer one. Pushing twice is a no-op. `request_ids`: of the requests
+    /// that this is done for, for the amphora's log.
+    async fn spec_push(
+        &self,
+        agent: AgentAddress,
+        spec: &AmphoraSpec,
+        request_ids: &[String],
+    ) -> Result<ApplyOutcome, AgentError>;
 
     /// What the agent runs.
     async fn info(&self, agent: AgentAddress) -> Result<AgentInfo, AgentError>;
@@ -168,12 +176,10 @@ impl MutualTlsAgents {
     async fn request(
         &self,
         agent: AgentAddress,
-        method: Method,
-        path: &str,
-        body: String,
+        question: Question<'_>,
     ) -> Result<(StatusCode, Vec<u8>), AgentError> {
         let tls = self.tls().await?;
-        let exchange = exchange(agent, method, path, body, tls, self.options.connect_timeout);
+        let exchange = exchange(agent, question, tls, self.options.connect_timeout);
         let too_late =
             |_| AgentError::Unreachable(format!("no answer within {:?}", self.options.request_timeout));
         tokio::time::timeout(self.options.request_timeout, exchange).await.map_err(too_late)?
@@ -182,14 +188,22 @@ impl MutualTlsAgents {
 
 #[async_trait]
 impl Agents for MutualTlsAgents {
-    async fn spec_push(&self, agent: AgentAddress, spec: &AmphoraSpec) -> Result<ApplyOutcome, AgentError> {
+    async fn spec_push(
+        &self,
+        agent: AgentAddress,
+        spec: &AmphoraSpec,
+        request_ids: &[String],
+    ) -> Result<ApplyOutcome, AgentError> {
         let body = serde_json::to_string(spec).map_err(|error| AgentError::Garbled(error.to_string()))?;
-        let (status, body) = self.request(agent, Method::PUT, paths::SPEC, body).await?;
+        let question = Question { method: Method::PUT, path: paths::SPEC, body, request_ids };
+        let (status, body) = self.request(agent, question).await?;
         answer(status, &body)
     }
 
     async fn info(&self, agent: AgentAddress) -> Result<AgentInfo, AgentError> {
-        let (status, body) = self.request(agent, Method::GET, paths::INFO, String::new()).await?;
+        let question =
+            Question { method: Method::GET, path: paths::INFO, body: String::new(), request_ids: &[] };
+        let (status, body) = self.request(agent, question).await?;
         let info: AgentInfo = answer(status, &body)?;
         if info.amphora_id == agent.amphora {
             Ok(info)
@@ -217,12 +231,18 @@ fn client_config(
         .with_client_auth_cert(chain, key)?)
 }
 
+/// What an agent is asked.
+struct Question<'a> {
+    method: Method,
+    path: &'a str,
+    body: String,
+    request_ids: &'a [String],
+}
+
 /// One request on a connection of its own: agents are asked rarely, and resumed sessions make it cheap.
 async fn exchange(
     agent: AgentAddress,
-    method: Method,
-    path: &str,
-    body: String,
+    question: Question<'_>,
     tls: Arc<rustls::ClientConfig>,
     connect_timeout: Duration,
 ) -> Result<(StatusCode, Vec<u8>), AgentError> {
@@ -240,13 +260,16 @@ async fn exchange(
         .await
         .map_err(|error| unreachable(&error))?;
 
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
+    let mut request = Request::builder()
+        .method(question.method)
+        .uri(question.path)
         .header(header::HOST, agent.amphora.to_string())
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(body)
-        .map_err(|error| AgentError::Garbled(error.to_string()))?;
+        .header(header::CONTENT_TYPE, "application/json");
+    let ids = question.request_ids.iter().filter(|id| is_request_id(id));
+    for id in ids.take(REQUEST_IDS_MAX) {
+        request = request.header(REQUEST_ID_HEADER, id);
+    }
+    let request = request.body(question.body).map_err(|error| AgentError::Garbled(error.to_string()))?;
     let answer = async {
         let response = sender.send_request(request).await.map_err(|error| hyper_error(&error))?;
         let status = response.status();

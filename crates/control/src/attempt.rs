@@ -58,9 +58,8 @@ impl Attempt<'_> {
 
     async fn work_and_note(&self, ledger: &mut Ledger<'_>) -> Result<Reconciled, StoreError> {
         let started_at = self.parts.clock.now();
-        let rows = self.parts.store.desired_load(self.lease).await?;
-        tracing::Span::current().record("requests", rows.request_ids.join(" "));
-        let mut desired = self.desired(rows);
+        let (mut desired, mut request_ids) = self.load().await?;
+        tracing::Span::current().record("request_ids", request_ids.join(" "));
         *self.before.lock().unwrap_or_else(PoisonError::into_inner) =
             Before { attempts: desired.attempts, last_error: desired.last_error.clone() };
         // As it was at the start; it may move on under the lease.
@@ -88,7 +87,7 @@ impl Attempt<'_> {
                     if steps.is_empty() || batches > MAX_BATCHES {
                         return Ok(trouble.later());
                     }
-                    if self.run(&desired, &seen, steps, ledger, &mut trouble).await? {
+                    if self.run(&desired, &request_ids, &seen, steps, ledger, &mut trouble).await? {
                         return Ok(Reconciled::Deleted);
                     }
                     // One replacement may follow a first failure at once; the next waits longer each time.
@@ -98,17 +97,20 @@ impl Attempt<'_> {
                 }
             }
             // Also for the sake of new wishes: who is to be deleted need not wait for a boot.
-            desired = self.load().await?;
+            let before = request_ids;
+            (desired, request_ids) = self.load().await?;
+            if request_ids.iter().any(|id| !before.contains(id)) {
+                let generation = desired.graph.load_balancer.generation;
+                tracing::info!(request_ids = request_ids.join(" "), generation, "more is asked for");
+            }
         }
         Ok(Reconciled::Stopped)
     }
 
-    async fn load(&self) -> Result<Desired, StoreError> {
-        Ok(self.desired(self.parts.store.desired_load(self.lease).await?))
-    }
-
-    fn desired(&self, rows: octavia_store::Desired) -> Desired {
-        Desired {
+    /// What is wanted, and the ids of the requests that want it.
+    async fn load(&self) -> Result<(Desired, Vec<String>), StoreError> {
+        let rows = self.parts.store.desired_load(self.lease).await?;
+        let desired = Desired {
             graph: rows.graph,
             amphorae: rows.amphorae,
             deleting: rows.deleting,
@@ -116,7 +118,8 @@ impl Attempt<'_> {
             attempts: rows.attempts,
             last_error: rows.last_error,
             fence: self.lease.epoch,
-        }
+        };
+        Ok((desired, rows.request_ids))
     }
 
     async fn observe(&self, desired: &Desired) -> Result<Observation, StoreError> {
@@ -155,6 +158,7 @@ impl Attempt<'_> {
     async fn run(
         &self,
         desired: &Desired,
+        request_ids: &[String],
         seen: &Observation,
         steps: Vec<Step>,
         ledger: &mut Ledger<'_>,
@@ -166,6 +170,7 @@ impl Attempt<'_> {
             lease: self.lease,
             desired,
             observed: &seen.observed,
+            request_ids,
         };
         let generation = desired.graph.load_balancer.generation;
         let batch = join_all(steps.iter().map(|step| executor.run(step)));

@@ -21,6 +21,8 @@ pub(crate) struct Executor<'a> {
     pub(crate) lease: &'a Lease,
     pub(crate) desired: &'a Desired,
     pub(crate) observed: &'a Observed,
+    /// Of the requests that this is done for.
+    pub(crate) request_ids: &'a [String],
 }
 
 /// Why a step did not do what it says.
@@ -159,7 +161,7 @@ impl Executor<'_> {
             .ok_or_else(|| AgentError::Unreachable("its address is not known".to_owned()))?;
         let spec = compile(&self.desired.graph, row.id, self.desired.fence);
         let agent = AgentAddress { amphora: row.id, address };
-        let outcome = self.parts.agents.spec_push(agent, &spec).await?;
+        let outcome = self.parts.agents.spec_push(agent, &spec, self.request_ids).await?;
         let row = Amphora {
             status: AmphoraStatus::Allocated,
             applied_generation: row.applied_generation.max(outcome.generation),

@@ -27,7 +27,12 @@ impl NoopAgents {
 
 #[async_trait]
 impl Agents for NoopAgents {
-    async fn spec_push(&self, agent: AgentAddress, spec: &AmphoraSpec) -> Result<ApplyOutcome, AgentError> {
+    async fn spec_push(
+        &self,
+        agent: AgentAddress,
+        spec: &AmphoraSpec,
+        _: &[String],
+    ) -> Result<ApplyOutcome, AgentError> {
         let mut applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
         applied.insert(agent.amphora, spec.precedence());
         Ok(ApplyOutcome { generation: spec.generation, fence: spec.fence, faults: vec![] })

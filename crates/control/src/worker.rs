@@ -164,7 +164,7 @@ impl Worker {
             %lb,
             epoch = lease.epoch,
             generation = tracing::field::Empty,
-            requests = tracing::field::Empty,
+            request_ids = tracing::field::Empty,
         );
         Box::pin(self.attempt(lease).instrument(span)).await
     }

@@ -15,6 +15,7 @@ mod l7_regex;
 mod layer7;
 mod quota;
 mod reason;
+mod request_id;
 mod resource;
 mod status;
 mod text_enum;
@@ -34,6 +35,7 @@ pub use l7_regex::{L7Regex, L7RegexError};
 pub use layer7::{L7Policy, L7Rule};
 pub use quota::{Demand, Limit, OwnLimits, Quota, QuotaKind};
 pub use reason::{Reason, ReasonCode};
+pub use request_id::{REQUEST_ID_HEADER, REQUEST_IDS_MAX, is_request_id};
 pub use resource::{
     AdditionalVip, HealthMonitor, Listener, LoadBalancer, Member, Pool, SessionPersistence, Timeouts, Tls,
     Vip,

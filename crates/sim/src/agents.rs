@@ -204,7 +204,12 @@ fn reachable(state: &mut WorldState, id: AmphoraId) -> Result<&mut SimServer, Ag
 
 #[async_trait]
 impl Agents for World {
-    async fn spec_push(&self, agent: AgentAddress, spec: &AmphoraSpec) -> Result<ApplyOutcome, AgentError> {
+    async fn spec_push(
+        &self,
+        agent: AgentAddress,
+        spec: &AmphoraSpec,
+        _: &[String],
+    ) -> Result<ApplyOutcome, AgentError> {
         let what = format!(
             "spec_push {} generation {} fence {}",
             self.amphora_label(agent.amphora),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use octavia_model::REQUEST_IDS_MAX;
+
 use crate::group::WriteTransaction;
 use crate::{Receipt, Store, StoreError};
 
@@ -11,14 +13,11 @@ pub struct Behalf {
     /// Writes are *rehearsed*: every statement is run, so that every key, lock and quota has its say, and then all of
     /// it is taken back. Answers are those of the write; nobody is woken.
     pub rehearses: bool,
-    /// The request's id, at most 40 characters, without blanks: noted with the work that the write makes.
-    pub request_id: Option<Arc<str>>,
+    /// The request's ids ([`octavia_model::is_request_id`]): noted with the work that the write makes.
+    pub request_ids: Arc<[String]>,
     /// Stored with what the request makes.
     pub receipt: Option<Arc<Receipt>>,
 }
-
-/// Ids of requests kept with one load balancer: the newest.
-const REQUESTS_MAX: usize = 5;
 
 impl Store {
     /// The same store for the writes of one request.
@@ -29,12 +28,17 @@ impl Store {
         store
     }
 
-    /// The requests that a load balancer has work for, with this one.
+    /// Ids of the requests that a load balancer has work for, with this one's.
     pub(crate) fn request_ids(&self, before: Option<&str>) -> Option<String> {
-        let Some(new) = &self.behalf.request_id else { return before.map(str::to_owned) };
+        let new = &self.behalf.request_ids;
+        if new.is_empty() {
+            return before.map(str::to_owned);
+        }
         let mut ids: Vec<&str> = before.unwrap_or_default().split_whitespace().collect();
-        ids.push(new);
-        let newest = ids.len().saturating_sub(REQUESTS_MAX);
+        // A caller's id may come with each of its requests.
+        ids.retain(|id| !new.iter().any(|new| new == id));
+        ids.extend(new.iter().map(String::as_str));
+        let newest = ids.len().saturating_sub(REQUEST_IDS_MAX);
         Some(ids.split_off(newest).join(" "))
     }
 

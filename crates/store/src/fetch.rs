@@ -31,7 +31,7 @@ pub struct Desired {
     /// Failed attempts in a row.
     pub attempts: u32,
     pub last_error: Option<String>,
-    /// The requests that there is work for, the oldest first; a few at most.
+    /// Ids of the requests that there is work for, the oldest first; [`octavia_model::REQUEST_IDS_MAX`] at most.
     pub request_ids: Vec<String>,
 }
 

@@ -12,7 +12,8 @@ pub mod paths {
     /// `GET`, answers `{"api_version": "2.0"}`.
     pub const VERSION: &str = "/";
     /// `PUT` an [`AmphoraSpec`](crate::AmphoraSpec), answers an [`ApplyOutcome`](crate::ApplyOutcome);
-    /// 409 with an [`AgentFault`](crate::AgentFault) when a newer `(fence, generation)` is already there.
+    /// [`REQUEST_ID_HEADER`](octavia_model::REQUEST_ID_HEADER), once for each, names the requests that it is done for:
+    /// older agents do not read it, and older controllers do not send it. 409 with an [`AgentFault`](crate::AgentFault) when a newer `(fence, generation)` is already there.
     pub const SPEC: &str = "/2.0/spec";
     /// `GET`, answers [`AgentInfo`](crate::AgentInfo).
     pub const INFO: &str = "/2.0/info";

@@ -30,7 +30,14 @@ pub enum ProxyCommand {
     Hello,
     /// The configuration from now on. Descriptors in the order of `sockets`, only those the proxy does not hold
     /// yet; sockets not in `keep` nor `sockets` are closed. Answered by `Applied` or `Refused`.
-    Configure { spec: Box<AmphoraSpec>, sockets: Vec<SocketName>, keep: Vec<SocketName> },
+    Configure {
+        spec: Box<AmphoraSpec>,
+        sockets: Vec<SocketName>,
+        keep: Vec<SocketName>,
+        /// For the log: ids of the requests that this is done for, separated by blanks.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_ids: Option<String>,
+    },
     /// Answered by [`ProxyEvent::Report`].
     Report,
     /// Stop accepting, finish what is open for at most this long, exit.

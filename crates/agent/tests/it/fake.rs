@@ -90,7 +90,7 @@ impl Fake {
                 continue;
             }
             let (event, fds) = match command {
-                ProxyCommand::Configure { spec, sockets, keep } => {
+                ProxyCommand::Configure { spec, sockets, keep, .. } => {
                     let fds = reader.take_fds(sockets.len()).ok()?.into_iter().map(Arc::new);
                     self.held.retain(|name, _| keep.contains(name));
                     self.held.extend(sockets.into_iter().zip(fds));

@@ -238,6 +238,31 @@ async fn request_ids_are_our_own() {
 }
 
 #[tokio::test]
+async fn work_goes_by_the_callers_id_and_our_own() {
+    let world = World::new().await;
+    let global = "req-2f3a0a3c-5d6e-4f70-8192-a3b4c5d6e7f8";
+    let mut expected = vec![];
+    let lb = world.load_balancer(MEMBER, json!({})).await;
+    let path = format!("/v2/lbaas/loadbalancers/{lb}");
+    for (sent, is_taken) in [(global, true), ("req-1 lb=x", false), (global, true)] {
+        let body = json!({ "loadbalancer": { "description": expected.len().to_string() } }).to_string();
+        let put = request("PUT", &path)
+            .header("content-type", "application/json")
+            .header("x-openstack-request-id", sent);
+        let reply = world.send(put.body(Body::from(body)).expect("a request")).await;
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        if is_taken {
+            expected.retain(|id| id != global);
+            expected.push(global.to_owned());
+        }
+        expected.push(reply.headers["x-openstack-request-id"].to_str().expect("text").to_owned());
+    }
+    let lease = world.lease(lb).await;
+    let noted = world.store.desired_load(&lease).await.expect("it is there").request_ids;
+    assert_eq!(noted[1..], expected, "after the creation's");
+}
+
+#[tokio::test]
 async fn options_and_the_absent_healthcheck() {
     let world = World::new().await;
     let options = Request::options("/v2/lbaas/loadbalancers").body(Body::empty()).expect("a request");

@@ -1,7 +1,7 @@
 //! Who is believed to be an agent, and what becomes of each kind of answer.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use jiff::SignedDuration;
 use octavia_cloud::CertIssuer;
 use octavia_control::{AgentAddress, AgentError, Agents, MutualTlsAgents, MutualTlsOptions};
-use octavia_model::{AmphoraId, Blame, LoadBalancerId, Retry};
+use octavia_model::{AmphoraId, Blame, LoadBalancerId, REQUEST_ID_HEADER, Retry};
 use octavia_wire::{AgentInfo, AmphoraSpec, ApplyOutcome, WIRE_VERSION, paths};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -26,6 +26,16 @@ use crate::certs::TestAuthority;
 struct Script {
     status: u16,
     body: String,
+    /// Ids of requests that come with a push.
+    heard: Heard,
+}
+
+type Heard = Arc<Mutex<Vec<String>>>;
+
+impl Script {
+    fn new(status: u16, body: String) -> Self {
+        Self { status, body, heard: Heard::default() }
+    }
 }
 
 fn info(amphora: AmphoraId) -> Script {
@@ -39,11 +49,11 @@ fn info(amphora: AmphoraId) -> Script {
         generation: 3,
         faults: vec![],
     };
-    Script { status: 200, body: serde_json::to_string(&info).unwrap() }
+    Script::new(200, serde_json::to_string(&info).unwrap())
 }
 
 fn fault(status: u16) -> Script {
-    Script { status, body: format!(r#"{{"error": "because", "http_code": {status}}}"#) }
+    Script::new(status, format!(r#"{{"error": "because", "http_code": {status}}}"#))
 }
 
 /// An agent with a certificate for `name`, that believes clients of `clients`.
@@ -87,6 +97,8 @@ async fn agent(name: &str, servers: &TestAuthority, clients: &TestAuthority, scr
 
 fn answer(script: Script, request: &Request<Incoming>) -> Result<Response<String>, std::convert::Infallible> {
     assert!([paths::INFO, paths::SPEC].contains(&request.uri().path()));
+    let ids = request.headers().get_all(REQUEST_ID_HEADER).iter().map(|id| id.to_str().unwrap().to_owned());
+    script.heard.lock().unwrap().extend(ids);
     let mut response = Response::new(script.body);
     *response.status_mut() = StatusCode::from_u16(script.status).unwrap();
     Ok(response)
@@ -119,15 +131,23 @@ async fn asks_and_pushes() {
     let (authority, amphora) = (TestAuthority::new(), AmphoraId::new_v4());
     let address = agent(&amphora.to_string(), &authority, &authority, info(amphora)).await;
     let outcome = ApplyOutcome { generation: 3, fence: 2, faults: vec![] };
-    let script = Script { status: 200, body: serde_json::to_string(&outcome).unwrap() };
+    let script = Script::new(200, serde_json::to_string(&outcome).unwrap());
+    let heard = Arc::clone(&script.heard);
     let pushed = agent(&amphora.to_string(), &authority, &authority, script).await;
     let client = client(authority);
     let info = client.info(AgentAddress { amphora, address }).await.unwrap();
     assert_eq!((info.amphora_id, info.generation), (amphora, 3));
     // a second request resumes the session
     client.info(AgentAddress { amphora, address }).await.unwrap();
-    let answer = client.spec_push(AgentAddress { amphora, address: pushed }, &spec(amphora)).await;
-    assert_eq!(answer, Ok(outcome));
+    let ids: Vec<_> = (0..9).map(|number| format!("req-00000000-0000-4000-8000-{number:012}")).collect();
+    let hostile = ["req-1\r\nHost: x".to_owned(), "nonsense".to_owned(), ids[0].clone()];
+    for (sent, expected) in
+        [(&ids[..0], &ids[..0]), (&ids[..2], &ids[..2]), (&ids[..], &ids[..6]), (&hostile[..], &ids[..1])]
+    {
+        let answer = client.spec_push(AgentAddress { amphora, address: pushed }, &spec(amphora), sent).await;
+        assert_eq!(answer, Ok(outcome.clone()));
+        assert_eq!(std::mem::take(&mut *heard.lock().unwrap()), expected);
+    }
 }
 
 #[tokio::test]
@@ -163,18 +183,14 @@ async fn says_what_became_of_it() {
         (fault(400), Retry::Never, |e| matches!(e, AgentError::Refused(_))),
         (fault(500), Retry::Safe, |e| matches!(e, AgentError::Failed(_))),
         (
-            Script { status: 503, body: "<html>".to_owned() },
+            Script::new(503, "<html>".to_owned()),
             Retry::Safe,
             |e| matches!(e, AgentError::Failed(f) if f.http_code == 503),
         ),
-        (Script { status: 200, body: "{}".to_owned() }, Retry::Safe, |e| matches!(e, AgentError::Garbled(_))),
-        (Script { status: 200, body: " ".repeat(2 << 20) }, Retry::Safe, |e| {
-            matches!(e, AgentError::Garbled(_))
-        }),
+        (Script::new(200, "{}".to_owned()), Retry::Safe, |e| matches!(e, AgentError::Garbled(_))),
+        (Script::new(200, " ".repeat(2 << 20)), Retry::Safe, |e| matches!(e, AgentError::Garbled(_))),
         (
-            Script {
-                status: 400, body: format!(r#"{{"error": "{}", "http_code": 400}}"#, "é".repeat(9999))
-            },
+            Script::new(400, format!(r#"{{"error": "{}", "http_code": 400}}"#, "é".repeat(9999))),
             Retry::Never,
             |e| matches!(e, AgentError::Refused(f) if f.error.chars().count() == 300),
         ),

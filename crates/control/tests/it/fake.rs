@@ -33,6 +33,8 @@ pub(crate) struct Facts {
     pub(crate) no_proxy: BTreeSet<AmphoraId>,
     /// A push hangs for ever.
     pub(crate) pushes_hang: bool,
+    /// Ids of the requests that each push was made for.
+    pub(crate) pushed_for: Vec<String>,
     /// What was asked for, in order.
     pub(crate) calls: Vec<String>,
 }
@@ -172,12 +174,18 @@ impl Network for FakeCloud {
 
 #[async_trait]
 impl Agents for FakeCloud {
-    async fn spec_push(&self, agent: AgentAddress, spec: &AmphoraSpec) -> Result<ApplyOutcome, AgentError> {
+    async fn spec_push(
+        &self,
+        agent: AgentAddress,
+        spec: &AmphoraSpec,
+        request_ids: &[String],
+    ) -> Result<ApplyOutcome, AgentError> {
         if self.facts().pushes_hang {
             std::future::pending::<()>().await;
         }
         let mut facts = self.facts();
         facts.calls.push("spec_push".to_owned());
+        facts.pushed_for.push(request_ids.join(" "));
         let refused = facts.agents_refuse;
         let no_proxy = facts.no_proxy.contains(&agent.amphora);
         let faults = facts.faults.clone();

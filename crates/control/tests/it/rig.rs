@@ -14,7 +14,7 @@ use octavia_model::{
     Listener, ListenerId, LoadBalancer, LoadBalancerGraph, LoadBalancerId, NetworkId, PortId, ProjectId,
     ProvisioningStatus, Statuses, SubnetId, Vip,
 };
-use octavia_store::{Accept, Store, StoreOptions};
+use octavia_store::{Accept, Behalf, Store, StoreOptions};
 
 use crate::certs::TestAuthority;
 use crate::fake::FakeCloud;
@@ -108,9 +108,15 @@ impl Rig {
 
     /// What the API does for `POST /loadbalancers`, with a listener on port 80.
     pub(crate) async fn lb_create(&self) -> LoadBalancerId {
+        self.lb_create_for(&[]).await
+    }
+
+    /// For a request with these ids.
+    pub(crate) async fn lb_create_for(&self, request_ids: &[String]) -> LoadBalancerId {
         let graph = graph();
         self.cloud.facts().vips.insert(graph.load_balancer.id);
-        self.store.lb_create(&graph).await.unwrap();
+        let store = self.store.on_behalf(Behalf { request_ids: request_ids.into(), ..Behalf::default() });
+        store.lb_create(&graph).await.unwrap();
         graph.load_balancer.id
     }
 

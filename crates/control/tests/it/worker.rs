@@ -51,6 +51,21 @@ async fn creates() {
 }
 
 #[tokio::test]
+async fn agents_are_told_for_which_requests() {
+    let rig = Rig::new().await;
+    let ids = ["req-1", "req-2"].map(str::to_owned);
+    let lb = rig.lb_create_for(&ids).await;
+    rig.cloud.facts().agents_refuse = true;
+    assert!(matches!(rig.reconcile(lb).await, Reconciled::Later(_)));
+    rig.cloud.facts().agents_refuse = false;
+    assert_eq!(rig.reconcile(lb).await, Reconciled::Done);
+    rig.lb_rename(lb).await;
+    assert_eq!(rig.reconcile(lb).await, Reconciled::Done);
+    // As long as there is work for them, and no longer.
+    assert_eq!(rig.cloud.facts().pushed_for, ["req-1 req-2", "req-1 req-2", ""]);
+}
+
+#[tokio::test]
 async fn nothing_to_do_does_nothing() {
     let rig = Rig::new().await;
     let lb = rig.active().await;

@@ -1,5 +1,6 @@
 //! What an operator sees of the running product: health, numbers, records, the end.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -157,6 +158,61 @@ async fn health_numbers_and_records() -> Result<()> {
     ensure!(written == writes.count(), "{written}\n{answered}");
     ensure!(answered.contains(&format!("lb={id} generation=1")), "no line tells what the write was");
     Ok(())
+}
+
+/// By the id that a caller gave its request, and by the one it was answered, what became of it is found in the log of
+/// every process that did something for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_found_in_every_log() -> Result<()> {
+    let world = World::start().await?;
+    let global = "req-2f3a0a3c-5d6e-4f70-8192-a3b4c5d6e7f8";
+    let lb = json!({"loadbalancer": {"name": "found", "vip_subnet_id": world.subnet_id}});
+    let answer = octavia_testkit::rest::client()?
+        .post(format!("{}/lbaas/loadbalancers", world.rest.endpoint()))
+        .header("X-Auth-Token", world.rest.token())
+        .header("X-Openstack-Request-Id", global)
+        .json(&lb)
+        .send()
+        .await?
+        .error_for_status()?;
+    let own = answer.headers()["x-openstack-request-id"].to_str()?.to_owned();
+    let lb = answer.json::<Value>().await?["loadbalancer"]["id"].take();
+    let id = lb.as_str().context("no id")?;
+    world.rest.lb_active(id, LIMIT).await?;
+
+    let pair = format!("request_ids=\"{global} {own}\"");
+    let operations = world.rest.get(&format!("/lbaas/loadbalancers/{id}/operations")).await?;
+    ensure!(operations["operations"][0]["request_ids"] == json!([global, own]), "{operations}");
+    let amphorae = world.product.rest("admin").await?.get("/octavia/amphorae").await?;
+    let amphora = amphorae["amphorae"][0]["id"].as_str().context("no amphora")?.to_owned();
+    let directory = find(world.product.state_dir(), &amphora)?.context("no directory of the amphora")?;
+    for (log, line) in [
+        (world.product.log_path(), "settled"),
+        (directory.join("agent.log"), "spec in force"),
+        (directory.join("proxy.log"), "configuration in force"),
+    ] {
+        let text = std::fs::read_to_string(&log)?;
+        let found = text.lines().any(|one| one.contains(line) && one.contains(&pair));
+        ensure!(found, "no {line} with {pair} in {}:\n{text}", log.display());
+    }
+    Ok(())
+}
+
+/// The directory of this name, somewhere below.
+fn find(below: &Path, name: &str) -> Result<Option<PathBuf>> {
+    for entry in std::fs::read_dir(below)? {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() {
+            continue;
+        }
+        if entry.file_name() == name {
+            return Ok(Some(entry.path()));
+        }
+        if let Some(found) = find(&entry.path(), name)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
 }
 
 async fn scrape(http: &reqwest::Client, url: &str) -> Result<String> {

@@ -216,9 +216,9 @@ impl Control {
         {
             let (event, fds) = match command {
                 ProxyCommand::Hello => self.hello(),
-                ProxyCommand::Configure { spec, sockets, keep } => {
+                ProxyCommand::Configure { spec, sockets, keep, request_ids } => {
                     let sockets = sockets.into_iter().zip(fds).collect();
-                    (self.configure(&spec, sockets, &keep), vec![])
+                    (self.configure(&spec, sockets, &keep, request_ids.as_deref()), vec![])
                 }
                 ProxyCommand::Report => (self.report(), vec![]),
                 ProxyCommand::Drain { seconds } => return Ok(Some(Duration::from_secs(seconds.into()))),
@@ -248,6 +248,7 @@ impl Control {
         spec: &AmphoraSpec,
         sockets: Vec<(SocketName, OwnedFd)>,
         keep: &[SocketName],
+        request_ids: Option<&str>,
     ) -> ProxyEvent {
         let (generation, fence) = (spec.generation, spec.fence);
         let compiled = Snapshot::compile(spec, self.engine.registry()).map_err(|error| error.to_string());
@@ -259,11 +260,11 @@ impl Control {
         match configured {
             Ok(snapshot) => {
                 self.prober.configure(&snapshot, sys::now());
-                tracing::info!(generation, fence, "configuration in force");
+                tracing::info!(generation, fence, request_ids, "configuration in force");
                 ProxyEvent::Applied { generation, fence }
             }
             Err(error) => {
-                tracing::error!(generation, fence, error, "the configuration is refused");
+                tracing::error!(generation, fence, request_ids, error, "the configuration is refused");
                 ProxyEvent::Refused { generation, error }
             }
         }

@@ -111,7 +111,10 @@ async fn what_is_rehearsed_is_judged_and_not_stored() {
 #[tokio::test]
 async fn work_is_done_for_requests() {
     on_all(|store| async move {
-        let named = |id: &str| store.on_behalf(Behalf { request_id: Some(id.into()), ..Behalf::default() });
+        let named = |ids: &str| {
+            let request_ids = ids.split(' ').map(str::to_owned).collect();
+            store.on_behalf(Behalf { request_ids, ..Behalf::default() })
+        };
         let graph = LoadBalancerGraph::new(sample::load_balancer("project", "lb"));
         let id = graph.load_balancer.id;
         named("req-1").lb_create(&graph).await.unwrap();
@@ -149,14 +152,19 @@ async fn work_is_done_for_requests() {
             write(request).await;
         }
         assert_eq!(work("more", false).await, "req-1 req-2 req-3", "all are waited for");
-        for request in ["req-4", "req-5", "req-6"] {
+        for request in ["req-4", "req-5", "req-6", "req-7"] {
             write(request).await;
         }
-        assert_eq!(work("many", true).await, "req-2 req-3 req-4 req-5 req-6", "the newest");
+        assert_eq!(work("many", true).await, "req-2 req-3 req-4 req-5 req-6 req-7", "the newest");
         assert_eq!(work("by itself", true).await, "", "they are through");
-        write("req-7").await;
-        assert_eq!(work("another", true).await, "req-7");
-        let dry = Behalf { rehearses: true, request_id: Some("req-8".into()), ..Behalf::default() };
+        write("req-8").await;
+        assert_eq!(work("another", true).await, "req-8");
+        for request in ["req-chain req-9", "req-other req-10", "req-chain req-11"] {
+            write(request).await;
+        }
+        let noted = work("a chain", true).await;
+        assert_eq!(noted, "req-9 req-other req-10 req-chain req-11", "each once, where it was last");
+        let dry = Behalf { rehearses: true, request_ids: ["req-12".to_owned()].into(), ..Behalf::default() };
         store.on_behalf(dry).lb_change(id, UPDATE, |_| Ok::<_, ()>(())).await.unwrap();
         assert_eq!(work("dry", true).await, "");
     })

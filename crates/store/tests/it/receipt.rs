@@ -59,8 +59,11 @@ async fn a_receipt_is_stored_with_what_was_made_or_not_at_all() {
         store.flavor_profile_insert(&profile).await.unwrap();
         keyed.flavor_insert(&flavor).await.unwrap();
         assert!(store.receipt_fetch("o", "flavor", DAY).await.unwrap().is_some());
-        let behalf =
-            Behalf { rehearses: true, request_id: None, receipt: Some(Arc::new(receipt("o", "dry", "x"))) };
+        let behalf = Behalf {
+            rehearses: true,
+            receipt: Some(Arc::new(receipt("o", "dry", "x"))),
+            ..Behalf::default()
+        };
         store.on_behalf(behalf).lb_change(id, UPDATE, |_| Ok::<_, ()>(())).await.unwrap();
         assert_eq!(store.receipt_fetch("o", "dry", DAY).await.unwrap(), None);
     })

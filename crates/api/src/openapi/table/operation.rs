@@ -25,6 +25,6 @@ pub(in crate::openapi) const OPERATION: Resource = Resource {
         "started_at", Time, No No No Yes, 0, "When it began.";
         "finished_at", Time, No No No Null, 0, "When it ended; null while it is under way, or when its worker died.";
         "error", Text(0), No No No Null, 0, "What it failed with.";
-        "request_ids", Texts(255), No No No Yes, 0, "The requests that there was work for, the oldest first; the newest 5 at most. Empty where the worker acted by itself.";
+        "request_ids", Texts(255), No No No Yes, 0, "The requests that there was work for, the oldest first: their own ids, and before them those that callers gave; the newest 6 ids at most. Empty where the worker acted by itself.";
     },
 };
