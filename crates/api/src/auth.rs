@@ -61,6 +61,7 @@ fn context_from_headers(headers: &HeaderMap) -> RequestContext {
         domain_id: text(&["x-domain-id"]),
         system_scope: text(&["openstack-system-scope"]),
         roles: roles(&["x-roles", "x-role"]),
+        audit_ids: vec![],
         is_admin: true,
         service: text(&["x-service-user-id"]).map(|user_id| ServiceContext {
             user_id,

@@ -23,6 +23,9 @@ pub trait Identity: Send + Sync + std::fmt::Debug {
     fn auth_uri(&self) -> &str;
 }
 
+/// Audit ids of a token.
+pub const AUDIT_IDS_MAX: usize = 2;
+
 /// The caller of one request. At most one of project, domain and system is where the token is good.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RequestContext {
@@ -36,6 +39,9 @@ pub struct RequestContext {
     /// `all`, of a token that is good for the whole cloud.
     pub system_scope: Option<String>,
     pub roles: Vec<String>,
+    /// Ids that Keystone gives a token to be named by in records, where the token itself must not be: its own, and that
+    /// of the first of the chain of tokens that it was got with. At most [`AUDIT_IDS_MAX`].
+    pub audit_ids: Vec<String>,
     /// Forced by `noauth`: every check passes, quotas do not count.
     pub is_admin: bool,
     /// The service that the request came through, if it said who it is.

@@ -23,7 +23,7 @@ pub use barbican::{Barbican, HttpOptions, ServiceIdentity, ServiceTokens};
 pub use cert::{CertIssuer, IssuedCert};
 pub use compute::{BootFile, Compute, Server, ServerRequest, ServerState};
 pub use error::CloudError;
-pub use identity::{Identity, IdentityError, RequestContext, ServiceContext};
+pub use identity::{AUDIT_IDS_MAX, Identity, IdentityError, RequestContext, ServiceContext};
 pub use network::{Network, NetworkInfo, PortInfo, SubnetInfo, VipPort, VipRequest};
 pub use noauth::Noauth;
 pub use noop::{NoopCompute, NoopNetwork, NoopSecrets};

@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use octavia_model::ProjectId;
 use serde::Deserialize;
+use serde_json::Value;
 
-use octavia_cloud::RequestContext;
+use octavia_cloud::{AUDIT_IDS_MAX, RequestContext};
 
 use super::catalogue::Catalogue;
 
@@ -26,6 +27,9 @@ struct Token {
     system: Option<System>,
     #[serde(default)]
     roles: Vec<Role>,
+    /// Texts; nobody is refused because of what is only for records.
+    #[serde(default)]
+    audit_ids: Value,
     #[serde(default)]
     catalog: Catalogue,
 }
@@ -84,6 +88,8 @@ pub(super) fn found(body: &[u8]) -> Result<Found, String> {
         return Err(NOT_A_TOKEN.to_owned());
     }
     let expires_at = time(&token.expires_at)?;
+    let audit_ids = token.audit_ids.as_array().into_iter().flatten();
+    let audit_ids = audit_ids.filter_map(Value::as_str).take(AUDIT_IDS_MAX);
     let domain = |of: &Holder| of.domain.as_ref().and_then(|domain| domain.id.clone());
     let context = RequestContext {
         user_domain_id: domain(&token.user),
@@ -93,6 +99,7 @@ pub(super) fn found(body: &[u8]) -> Result<Found, String> {
         project_id: token.project.map(|project| ProjectId::new(project.id)),
         domain_id: token.domain.and_then(|domain| domain.id),
         system_scope: token.system.filter(|system| system.all).map(|_| "all".to_owned()),
+        audit_ids: audit_ids.map(str::to_owned).collect(),
         roles: token.roles.into_iter().map(|role| role.name).collect(),
         ..RequestContext::default()
     };

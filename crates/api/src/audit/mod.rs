@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use jiff::Timestamp;
-use octavia_cloud::RequestContext;
+use octavia_cloud::{AUDIT_IDS_MAX, RequestContext};
 use serde_json::{Map, Value, json};
 
 use crate::endpoint::Endpoint;
@@ -134,6 +134,9 @@ impl Event<'_> {
             None => json!({ "typeURI": "service/security/account/user", "id": "unknown" }),
         };
         initiator["host"] = host.into();
+        if let Some(credential) = self.caller.and_then(credential) {
+            initiator["credential"] = credential;
+        }
         initiator
     }
 
@@ -169,6 +172,20 @@ impl Event<'_> {
             None => verb.to_owned(),
         }
     }
+}
+
+/// By what the caller was known. As the original's middleware has it, but that nothing of the token is left: where it
+/// was got, and what else was done with it, its audit ids tell. With `noauth` there is none.
+fn credential(caller: &RequestContext) -> Option<Value> {
+    if caller.is_admin {
+        return None;
+    }
+    let mut credential = json!({ "token": "<secret>", "identity_status": "Confirmed" });
+    let audit_ids: Vec<_> = caller.audit_ids.iter().take(AUDIT_IDS_MAX).map(|id| cut(id)).collect();
+    if !audit_ids.is_empty() {
+        credential["assertions"] = json!({ "audit_ids": audit_ids });
+    }
+    Some(credential)
 }
 
 /// What a collection's name in a path holds.

@@ -75,6 +75,10 @@ async fn who_did_what_when_from_where() {
                 "typeURI": "service/security/account/user", "id": "user", "name": "user",
                 "project_id": "own", "roles": ["member"],
                 "host": { "address": "192.0.2.9", "peer": "192.0.2.9", "agent": "a client" },
+                "credential": {
+                    "token": "<secret>", "identity_status": "Confirmed",
+                    "assertions": { "audit_ids": ["own", "chain"] },
+                },
             },
             "target": {
                 "typeURI": "service/load-balancer/loadbalancer", "id": lb["id"], "project_id": "own",

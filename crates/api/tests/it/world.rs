@@ -179,6 +179,7 @@ impl Identity for FakeIdentity {
             domain_id: scope("!domain", "d"),
             system_scope: scope("!system", "all"),
             roles: roles.split(',').filter(|role| !role.is_empty()).map(str::to_owned).collect(),
+            audit_ids: ["own", "chain"].map(str::to_owned).to_vec(),
             ..RequestContext::default()
         })
     }

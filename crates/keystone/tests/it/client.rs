@@ -233,6 +233,7 @@ fn token(user: &str, roles: &[&str], expires_at: Timestamp) -> Value {
         "user": { "id": user, "name": user, "domain": { "id": "ud", "name": "UD" } },
         "project": { "id": "p", "name": "P", "domain": { "id": "pd", "name": "PD" } },
         "roles": roles, "expires_at": expires_at.to_string(), "unheard_of": [1, 2],
+        "audit_ids": ["own", "chain", "not of Keystone"],
     } })
 }
 
@@ -244,6 +245,7 @@ fn good() -> RequestContext {
         project_id: Some(ProjectId::new("p")),
         project_domain_id: Some("pd".to_owned()),
         roles: vec!["member".to_owned()],
+        audit_ids: ["own", "chain"].map(str::to_owned).to_vec(),
         ..RequestContext::default()
     }
 }

@@ -132,6 +132,8 @@ async fn health_numbers_and_records() -> Result<()> {
     ensure!(found.len() == 2, "{found:?}");
     ensure!(found[0]["target"]["id"] == lb && found[0]["outcome"] == "success", "{}", found[0]);
     ensure!(found[0]["initiator"]["host"]["address"] == "127.0.0.1", "{}", found[0]);
+    let ids = &found[0]["initiator"]["credential"]["assertions"]["audit_ids"];
+    ensure!(ids.as_array().is_some_and(|ids| ids.len() == 1), "{}", found[0]);
     ensure!(found[1]["reason"]["reasonCode"] == "404", "{}", found[1]);
 
     // Rotation: SIGHUP does not end the process, and the next record is in a new file.

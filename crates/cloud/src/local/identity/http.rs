@@ -213,12 +213,10 @@ impl Keystone<'_> {
                 .to_string()
         };
         let domain = json!({"id": DOMAIN_ID, "name": DOMAIN_NAME});
-        let mut audit_ids = vec![&claims.id];
-        audit_ids.extend(&claims.parent);
         let mut token = json!({
             "methods": claims.methods,
             "user": {"id": user.id, "name": user.name, "domain": domain, "password_expires_at": null},
-            "audit_ids": audit_ids,
+            "audit_ids": session.audit_ids(),
             "issued_at": time(claims.issued_at),
             "expires_at": time(claims.expires_at),
         });

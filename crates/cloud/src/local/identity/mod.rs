@@ -92,6 +92,11 @@ impl Session {
         Some(Self { claims, directory, user, place, project, roles })
     }
 
+    /// The token's own, and that of the first it was got with.
+    fn audit_ids(&self) -> Vec<String> {
+        [&self.claims.id].into_iter().chain(&self.claims.parent).cloned().collect()
+    }
+
     fn is_admin(&self) -> bool {
         self.roles.iter().any(|role| role.name == "admin")
     }
@@ -263,6 +268,7 @@ impl Identity for LocalIdentity {
     async fn verify(&self, token: &str) -> Result<RequestContext, IdentityError> {
         let session = self.session(token, Timestamp::now()).ok_or(IdentityError::InvalidToken)?;
         Ok(RequestContext {
+            audit_ids: session.audit_ids(),
             user_id: session.user.id.clone(),
             user_name: session.user.name.clone(),
             user_domain_id: Some(DOMAIN_ID.to_owned()),
