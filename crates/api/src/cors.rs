@@ -15,7 +15,7 @@ const SIMPLE_HEADERS: &[&str] = &[
     "pragma",
 ];
 
-/// The original's `[cors]`.
+/// The original's `[cors]`, or a `[cors.NAME]`.
 #[derive(Debug, Clone)]
 pub struct CorsOptions {
     /// `scheme://host[:port]` each, or `*` for any; empty = no other origin may call.
@@ -79,20 +79,24 @@ impl Asked {
 }
 
 /// Adds to an answer what lets the page see it; nothing if it may not.
-pub(crate) fn permit(options: &CorsOptions, asked: Option<&Asked>, answer: &mut HeaderMap) {
-    if options.allowed_origins.is_empty() {
+/// Of several that name the origin, the first counts; `*` counts where none does.
+pub(crate) fn permit(options: &[CorsOptions], asked: Option<&Asked>, answer: &mut HeaderMap) {
+    if options.iter().all(|options| options.allowed_origins.is_empty()) {
         return;
     }
     // Caches must not give one page's answer to another.
     answer.append(header::VARY, HeaderValue::from_static("Origin"));
     let Some(asked) = asked.filter(|asked| !asked.pointless) else { return };
-    let listed = options.allowed_origins.iter().any(|origin| origin.as_bytes() == asked.origin.as_bytes());
-    let any = options.allowed_origins.iter().any(|origin| origin == "*");
-    let mut granted = vec![match (listed, any) {
-        (true, _) => (header::ACCESS_CONTROL_ALLOW_ORIGIN, asked.origin.clone()),
-        (false, true) => (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
-        (false, false) => return,
-    }];
+    let naming = |wanted: &[u8]| {
+        let names =
+            |options: &&CorsOptions| options.allowed_origins.iter().any(|origin| origin.as_bytes() == wanted);
+        options.iter().find(names)
+    };
+    let named = naming(asked.origin.as_bytes());
+    let listed = named.is_some();
+    let Some(options) = named.or_else(|| naming(b"*")) else { return };
+    let origin = if listed { asked.origin.clone() } else { HeaderValue::from_static("*") };
+    let mut granted = vec![(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin)];
     if options.allow_credentials && listed {
         granted.push((header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true")));
     }
@@ -130,14 +134,15 @@ mod tests {
     use super::*;
 
     /// What an answer gets, without `access-control-` and `vary`.
-    fn check(options: &CorsOptions, method: &str, request: &[(&'static str, &str)]) -> String {
+    fn check(options: &[CorsOptions], method: &str, request: &[(&'static str, &str)]) -> String {
         let headers = request.iter().map(|(name, value)| {
             (HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).unwrap())
         });
         let asked = Asked::of(&method.parse().unwrap(), &headers.collect());
         let mut answer = HeaderMap::new();
         permit(options, asked.as_ref(), &mut answer);
-        assert_eq!(answer.contains_key("vary"), !options.allowed_origins.is_empty());
+        let any = options.iter().any(|options| !options.allowed_origins.is_empty());
+        assert_eq!(answer.contains_key("vary"), any);
         answer.remove("vary");
         let mut lines: Vec<_> = answer
             .iter()
@@ -205,18 +210,47 @@ mod tests {
             ("OPTIONS", &[("origin", "https://a.test"), (method, "GET"), (headers, "\u{e9}")], String::new()),
         ];
         for (method, request, expected) in cases {
-            assert_eq!(check(&two, method, request), *expected, "{method} {request:?}");
+            let two = std::slice::from_ref(&two);
+            assert_eq!(check(two, method, request), *expected, "{method} {request:?}");
         }
+    }
+
+    #[test]
+    fn each_origin_by_the_section_that_names_it() {
+        let plain = |origins: &[&str], age| CorsOptions {
+            allow_credentials: false,
+            expose_headers: vec![],
+            max_age: age,
+            ..options(origins)
+        };
+        let sections = [
+            plain(&["https://a.test"], 1),
+            plain(&[], 2),
+            plain(&["https://b.test", "https://a.test"], 3),
+            CorsOptions { allow_methods: vec!["PATCH".to_owned()], ..plain(&["*"], 4) },
+            plain(&["https://c.test"], 5),
+        ];
+        let question = |origin| [("origin", origin), ("access-control-request-method", "GET")];
+        for (origin, expected) in [
+            ("https://a.test", "allow-methods=GET allow-origin=https://a.test max-age=1"),
+            ("https://b.test", "allow-methods=GET allow-origin=https://b.test max-age=3"),
+            ("https://c.test", "allow-methods=GET allow-origin=https://c.test max-age=5"),
+            ("https://d.test", "allow-origin=*"),
+        ] {
+            assert_eq!(check(&sections, "OPTIONS", &question(origin)), expected, "{origin}");
+        }
+        assert_eq!(check(&sections[1..2], "OPTIONS", &question("https://a.test")), "");
     }
 
     #[test]
     fn nobody_unless_configured_and_anybody_without_credentials() {
         let request = [("origin", "https://a.test")];
-        assert_eq!(check(&options(&[]), "GET", &request), "");
+        assert_eq!(check(&[], "GET", &request), "");
+        assert_eq!(check(&[options(&[])], "GET", &request), "");
         let any = CorsOptions { expose_headers: vec![], ..options(&["*"]) };
-        assert_eq!(check(&any, "GET", &request), "allow-origin=*");
+        assert_eq!(check(&[any], "GET", &request), "allow-origin=*");
         let none = CorsOptions { allow_credentials: false, max_age: 0, ..options(&["https://a.test"]) };
         let question = [("origin", "https://a.test"), ("access-control-request-method", "PUT")];
-        assert_eq!(check(&none, "OPTIONS", &question), "allow-methods=PUT allow-origin=https://a.test");
+        assert_eq!(check(&[none], "OPTIONS", &question), "allow-methods=PUT allow-origin=https://a.test");
     }
 }

@@ -43,7 +43,7 @@ pub struct ApiOptions {
     pub data_plane: DataPlane,
     /// A proxy stands in front: what its `Forwarded` and `X-Forwarded-*` say of client, host and path is true.
     pub proxy_headers: bool,
-    pub cors: CorsOptions,
+    pub cors: Vec<CorsOptions>,
     pub healthcheck: HealthcheckOptions,
     /// Bytes; a larger body is refused with 413.
     pub max_body: usize,
@@ -87,7 +87,7 @@ impl Default for ApiOptions {
             api_base_uri: None,
             data_plane: DataPlane::default(),
             proxy_headers: false,
-            cors: CorsOptions::default(),
+            cors: vec![CorsOptions::default()],
             healthcheck: HealthcheckOptions::default(),
             max_body: 114_688,
             body_timeout: Duration::from_secs(30),

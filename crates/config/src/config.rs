@@ -1,18 +1,22 @@
 //! Files in, values out: which of several files and names wins, what a value refers to, and whether it is one.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use crate::ini::{self, Document};
 use crate::interpolate::{Piece, pieces};
 use crate::nearest::nearest;
 use crate::problem::{Problem, Severity, printable};
 use crate::spec::{Applies, Opt, Spec};
-use crate::table::{LIBRARY_SECTIONS, groups};
+use crate::table::{LIBRARY_SECTIONS, WITH_SUBSECTIONS, groups};
 use crate::value::{FromValue, Value};
 use crate::{Group, Kind, MAX_FILE};
 
 /// Bytes of a value at most, after what it refers to has gone in.
 const MAX_VALUE: usize = 64 << 10;
+/// Sections such as `[cors.NAME]` at most, and characters of `NAME`.
+const MAX_BELOW: usize = 100;
+const MAX_BELOW_NAME: usize = 100;
 /// Errors, and warnings, that are told of one reading; after so many, there is something else wrong.
 const MAX_PROBLEMS: usize = 1000;
 
@@ -33,11 +37,27 @@ pub struct Config {
 #[derive(Clone)]
 pub struct Setting {
     pub spec: &'static Spec,
+    /// `NAME` of `[group.NAME]`, a section that files have beside the group's own; `None` = the group's own.
+    pub subsection: Option<String>,
     /// What the files say; `None` = nothing, the default holds.
     pub given: Option<Value>,
     pub origin: Origin,
     /// The option is secret, or its value is made of a secret one's.
     pub secret: bool,
+}
+
+/// A section `[group.NAME]`: what it does not say, the group's own section does.
+#[derive(Debug, Clone, Copy)]
+pub struct Subsection<'a> {
+    settings: &'a [Setting],
+}
+
+impl Subsection<'_> {
+    /// What files say in this section, if they say anything.
+    pub fn given<T: FromValue>(&self, option: &Opt<T>) -> Option<T> {
+        let setting = self.settings.iter().find(|setting| setting.spec.name == option.spec.name)?;
+        T::from_value(setting.given.as_ref()?)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +69,11 @@ pub enum Origin {
 impl std::fmt::Debug for Setting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut debug = f.debug_struct("Setting");
-        debug.field("group", &self.spec.group).field("name", &self.spec.name).field("origin", &self.origin);
+        debug.field("group", &self.spec.group);
+        if let Some(name) = &self.subsection {
+            debug.field("subsection", name);
+        }
+        debug.field("name", &self.spec.name).field("origin", &self.origin);
         if !self.secret {
             debug.field("given", &self.given);
         }
@@ -83,12 +107,22 @@ impl Config {
         self.setting(&option.spec).and_then(|setting| T::from_value(setting.given.as_ref()?))
     }
 
+    /// The sections `[group.NAME]` beside a group's own, by their names.
+    pub fn subsections(&self, group: &str) -> impl Iterator<Item = Subsection<'_>> {
+        let same = |a: &Setting, b: &Setting| a.spec.group == b.spec.group && a.subsection == b.subsection;
+        let sections = self.settings.chunk_by(same);
+        let is = move |first: &Setting| first.subsection.is_some() && first.spec.group == group;
+        sections
+            .filter(move |settings| settings.first().is_some_and(is))
+            .map(|settings| Subsection { settings })
+    }
+
     /// Where the option's value comes from.
     pub fn origin<T>(&self, option: &Opt<T>) -> &Origin {
         self.setting(&option.spec).map_or(&Origin::Default, |setting| &setting.origin)
     }
 
-    /// All options, in the order of the table.
+    /// All options, in the order of the table; then those of sections `[group.NAME]`, by the sections' names.
     pub fn settings(&self) -> &[Setting] {
         &self.settings
     }
@@ -119,6 +153,14 @@ struct Mention {
     raw: String,
 }
 
+/// A section `[group.NAME]` and where its options are.
+#[derive(Debug)]
+struct Below {
+    group: &'static str,
+    name: String,
+    places: Range<usize>,
+}
+
 /// How far the value of an option is known.
 enum State {
     Unknown,
@@ -136,6 +178,8 @@ struct Resolved {
 
 struct Reader {
     specs: Vec<&'static Spec>,
+    /// Of what comes after the table's own options: in which `[group.NAME]` each is.
+    below: Vec<Below>,
     places: HashMap<(&'static str, &'static str), usize>,
     /// Lower-case group and any name of an option → the option, and the place of the name among its names.
     names: HashMap<(String, String), (usize, usize)>,
@@ -161,9 +205,49 @@ impl Reader {
             mentions: specs.iter().map(|_| vec![]).collect(),
             states: specs.iter().map(|_| State::Unknown).collect(),
             specs,
+            below: vec![],
             names,
             problems: vec![],
         }
+    }
+
+    /// The `[group.NAME]` that this option is in.
+    fn below(&self, place: usize) -> Option<&Below> {
+        self.below.iter().find(|below| below.places.contains(&place))
+    }
+
+    /// The section that this option is in.
+    fn section(&self, place: usize) -> String {
+        let group = self.specs[place].group;
+        self.below(place).map_or_else(|| group.to_owned(), |below| format!("{group}.{}", below.name))
+    }
+
+    /// Makes room for the options of a section `[group.NAME]`, unless they are there already.
+    fn open_below(&mut self, group: &'static Group, name: &str) -> Result<(), String> {
+        if self.below.iter().any(|below| below.group == group.name && below.name == name) {
+            return Ok(());
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+        if name.is_empty() || name.len() > MAX_BELOW_NAME || !name.chars().all(plain) {
+            let (group, most) = (group.name, MAX_BELOW_NAME);
+            return Err(format!(
+                "unknown section: [{group}.NAME] has up to {most} letters, digits and _-. as NAME"
+            ));
+        }
+        if self.below.len() == MAX_BELOW {
+            return Err(format!("there are {MAX_BELOW} such sections already: nothing in it has an effect"));
+        }
+        let first = self.specs.len();
+        for spec in group.options {
+            let section = format!("{}.{name}", normalized(group.name));
+            self.names.insert((section, spec.name.to_owned()), (self.specs.len(), 0));
+            self.specs.push(spec);
+            self.mentions.push(vec![]);
+            self.states.push(State::Unknown);
+        }
+        let places = first..self.specs.len();
+        self.below.push(Below { group: group.name, name: name.to_owned(), places });
+        Ok(())
     }
 
     fn file(&mut self, file: usize, source: &Source) {
@@ -178,11 +262,18 @@ impl Reader {
         self.sections(file, source, &document);
         for assignment in document.assignments {
             let section = normalized(&assignment.section);
-            let Some(group) = groups().find(|group| normalized(group.name) == section) else { continue };
+            let below = below(&assignment.section);
+            let group = match &below {
+                // One that was not opened has been told of.
+                Some((group, name)) => self.open_below(*group, name).ok().map(|()| *group),
+                None => groups().find(|group| normalized(group.name) == section),
+            };
+            let Some(group) = group else { continue };
             let (key, line) = (assignment.key, assignment.line);
             let Some(&(place, name)) = self.names.get(&(section, key.clone())) else {
                 let what = unknown(group, &key);
-                let at = (Some(group.name.to_owned()), Some(key));
+                let section = below.map_or_else(|| group.name.to_owned(), |_| assignment.section);
+                let at = (Some(section), Some(key));
                 self.say(file, source, Severity::Warning, Some(line), at, what);
                 continue;
             };
@@ -193,6 +284,13 @@ impl Reader {
     fn sections(&mut self, file: usize, source: &Source, document: &Document) {
         for section in &document.sections {
             let name = normalized(&section.name);
+            if let Some((group, name)) = below(&section.name) {
+                if let Err(what) = self.open_below(group, &name) {
+                    let at = (Some(section.name.clone()), None);
+                    self.say(file, source, Severity::Warning, Some(section.line), at, what);
+                }
+                continue;
+            }
             if groups().any(|group| normalized(group.name) == name) {
                 continue;
             }
@@ -224,9 +322,13 @@ impl Reader {
 
     fn finish(mut self, sources: &[Source]) -> (Config, Vec<Problem>) {
         let mut settings = vec![];
-        for place in 0..self.specs.len() {
+        self.below.sort_by(|a, b| (a.group, &a.name).cmp(&(b.group, &b.name)));
+        let below: Vec<_> = self.below.iter().flat_map(|below| below.places.clone()).collect();
+        for place in (0..self.specs.len() - below.len()).chain(below) {
             let spec = self.specs[place];
-            let default = Setting { spec, given: None, origin: Origin::Default, secret: spec.secret };
+            let subsection = self.below(place).map(|below| below.name.clone());
+            let default =
+                Setting { spec, subsection, given: None, origin: Origin::Default, secret: spec.secret };
             let Some(winner) = self.winner(place) else {
                 settings.push(default);
                 continue;
@@ -238,7 +340,7 @@ impl Reader {
                 Some(Resolved { value: Value::Unset, .. }) | None => default,
                 Some(Resolved { value, secret }) => {
                     let origin = Origin::File { name: sources[file].name.clone(), line };
-                    Setting { spec, given: Some(value), origin, secret }
+                    Setting { given: Some(value), origin, secret, ..default }
                 }
             });
         }
@@ -278,7 +380,8 @@ impl Reader {
     /// What there is to say of an option because it is set at all.
     fn remarks(&mut self, place: usize, file: usize, line: usize, name: usize, source: &Source) {
         let spec = self.specs[place];
-        let at = |name: &str| (Some(spec.group.to_owned()), Some(name.to_owned()));
+        let section = self.section(place);
+        let at = |name: &str| (Some(section.clone()), Some(name.to_owned()));
         let mut warn = |at, what| self.say(file, source, Severity::Warning, Some(line), at, what);
         if let Some((group, old)) = name.checked_sub(1).map(|old| spec.former[old]) {
             let what = format!("an old name: write [{}] {}", spec.group, spec.name);
@@ -317,11 +420,11 @@ impl Reader {
             let mut mentions: Vec<_> = self.mentions[place].iter().collect();
             mentions.sort_by_key(|mention| (mention.file, usize::MAX - mention.name, mention.line));
             let raws: Vec<_> = mentions.iter().map(|mention| mention.raw.clone()).collect();
-            let texts = raws.iter().map(|raw| self.interpolate(spec, raw, &mut secret, sources));
+            let texts = raws.iter().map(|raw| self.interpolate(place, raw, &mut secret, sources));
             texts.collect::<Result<Vec<_>, _>>().map(Value::List)
         } else {
             let raw = winner.raw.clone();
-            self.interpolate(spec, &raw, &mut secret, sources).and_then(|text| {
+            self.interpolate(place, &raw, &mut secret, sources).and_then(|text| {
                 spec.kind.read(&text).ok_or_else(|| {
                     let shown = if secret {
                         "the value (secret)".to_owned()
@@ -335,7 +438,7 @@ impl Reader {
         match result {
             Ok(value) => Some(Resolved { value, secret }),
             Err(what) => {
-                let at = (Some(spec.group.to_owned()), Some(spec.name.to_owned()));
+                let at = (Some(self.section(place)), Some(spec.name.to_owned()));
                 self.say(file, &sources[file], Severity::Error, Some(line), at, what);
                 None
             }
@@ -344,7 +447,7 @@ impl Reader {
 
     fn interpolate(
         &mut self,
-        spec: &Spec,
+        place: usize,
         raw: &str,
         secret: &mut bool,
         sources: &[Source],
@@ -354,7 +457,7 @@ impl Reader {
             match piece {
                 Piece::Text(piece) => text.push_str(&piece),
                 Piece::Name(name) => {
-                    let place = self.find(spec, &name)?;
+                    let place = self.find(place, &name)?;
                     let own = matches!(self.states[place], State::Asked);
                     let Some(resolved) = self.resolve(place, sources) else {
                         return Err(if own {
@@ -374,21 +477,35 @@ impl Reader {
         Ok(text)
     }
 
-    /// The option that a name in a value means: of the group named, of the same group, or of DEFAULT.
-    fn find(&self, spec: &Spec, name: &str) -> Result<usize, String> {
+    /// The option that a name in the value of another one means: of the group named, of the same section, of the group
+    /// that the section belongs to, or of DEFAULT.
+    fn find(&self, from: usize, name: &str) -> Result<usize, String> {
+        let group = self.specs[from].group;
         let place = match name.split_once('.') {
             Some(("DEFAULT", _)) => None,
-            Some(name) => self.places.get(&name),
-            None => self.places.get(&(spec.group, name)).or_else(|| self.places.get(&("DEFAULT", name))),
+            Some(name) => self.places.get(&name).copied(),
+            None => {
+                let beside = self.below(from).and_then(|below| {
+                    let mut places = below.places.clone();
+                    places.find(|&place| self.specs[place].name == name && !self.mentions[place].is_empty())
+                });
+                let own = || self.places.get(&(group, name)).or_else(|| self.places.get(&("DEFAULT", name)));
+                beside.or_else(|| own().copied())
+            }
         };
-        place.copied().ok_or_else(|| {
-            format!(
-                "${}: no such option (of [{}] or [DEFAULT]; $$ for a dollar sign)",
-                printable(name),
-                spec.group
-            )
+        place.ok_or_else(|| {
+            format!("${}: no such option (of [{group}] or [DEFAULT]; $$ for a dollar sign)", printable(name))
         })
     }
+}
+
+/// The group and `NAME` of a section `[group.NAME]`, of groups that have such.
+fn below(section: &str) -> Option<(&'static Group, String)> {
+    let mut groups = groups().filter(|group| WITH_SUBSECTIONS.contains(&group.name));
+    groups.find_map(|group| {
+        let name = section.strip_prefix(group.name)?.strip_prefix('.')?;
+        Some((group, normalized(name)))
+    })
 }
 
 /// Sections' names may be written in any case, but for DEFAULT.

@@ -23,6 +23,7 @@ pub fn config(data: &[u8]) -> bool {
 
     // What is shown says the same when it is read.
     let (again, _) = Config::read(&[source(show(&config, true).as_bytes())]);
+    assert_eq!(again.settings().len(), config.settings().len());
     for (setting, again) in config.settings().iter().zip(again.settings()) {
         let Some(value) = setting.given.as_ref().map(ToString::to_string).filter(|_| !setting.secret) else {
             continue;

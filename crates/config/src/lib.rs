@@ -20,7 +20,7 @@ mod spec;
 mod table;
 mod value;
 
-pub use config::{Config, Origin, Setting, Source};
+pub use config::{Config, Origin, Setting, Source, Subsection};
 pub use kind::Kind;
 pub use print::{reference, sample, show};
 pub use problem::{Problem, Severity};

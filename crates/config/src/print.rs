@@ -154,18 +154,23 @@ fn line(out: &mut String, spec: &Spec) {
 /// be written so are commented out. `all`: also options without effect that no file sets.
 pub fn show(config: &Config, all: bool) -> String {
     let mut out = String::new();
-    let mut group = "";
+    let mut section = ("", None);
     for setting in config.settings() {
         let given = setting.origin != Origin::Default;
-        if !(all || given || setting.spec.applies == Applies::Yes) {
+        let below = setting.subsection.as_deref();
+        if below.is_none() && !(all || given || setting.spec.applies == Applies::Yes) {
             continue;
         }
-        if setting.spec.group != group {
-            group = setting.spec.group;
+        if (setting.spec.group, below) != section {
+            section = (setting.spec.group, below);
             let blank = if out.is_empty() { "" } else { "\n" };
-            push(&mut out, format_args!("{blank}[{group}]\n"));
+            let name = below.map(|name| format!(".{name}")).unwrap_or_default();
+            push(&mut out, format_args!("{blank}[{}{name}]\n", setting.spec.group));
         }
-        shown(&mut out, setting);
+        // Where a section below a group says nothing, the group's own is no default of the option.
+        if below.is_none() || given {
+            shown(&mut out, setting);
+        }
     }
     out
 }

@@ -507,6 +507,24 @@ mod tests {
     }
 
     #[test]
+    fn more_origins() {
+        let (settings, problems) = read(
+            "[cors]\nallowed_origin = https://a.test\nmax_age = 7\nallow_methods = GET,PUT\n[cors.x]\n\
+             allowed_origin = https://x.test, ,\nallow_credentials = no\nexpose_headers = H\n[cors.w]\nmax_age = 8\n",
+        );
+        assert_eq!(problems, [""; 0]);
+        let [own, w, x] = settings.api.cors.as_slice() else { panic!("{:?}", settings.api.cors) };
+        assert_eq!((own.allowed_origins.join(" ").as_str(), own.max_age), ("https://a.test", 7));
+        assert_eq!(
+            (w.allowed_origins.len(), w.max_age, w.allow_methods.join(" ").as_str()),
+            (0, 8, "GET PUT")
+        );
+        assert_eq!((x.allowed_origins.join(" ").as_str(), x.max_age), ("https://x.test", 7));
+        assert_eq!((x.allow_credentials, x.expose_headers.join(" ").as_str()), (false, "H"));
+        assert_eq!((own.allow_credentials, &x.allow_headers), (true, &own.allow_headers));
+    }
+
+    #[test]
     fn database_urls() {
         for (written, wanted) in [
             ("mysql+pymysql://u:p@h/d?charset=utf8", Some("mysql://u:p@h/d?charset=utf8")),

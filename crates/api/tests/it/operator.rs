@@ -218,7 +218,7 @@ async fn links_are_as_the_client_sees_them_if_a_proxy_is_believed() {
 #[tokio::test]
 async fn pages_of_other_origins() {
     let cors = CorsOptions { allowed_origins: vec!["https://a.test".to_owned()], ..CorsOptions::default() };
-    let world = World::with(ApiOptions { cors, ..ApiOptions::default() }).await;
+    let world = World::with(ApiOptions { cors: vec![cors], ..ApiOptions::default() }).await;
     let allowed = "access-control-allow-origin";
     for (method, path, token, origin, status, granted) in [
         ("GET", "/v2/lbaas/pools", MEMBER, "https://a.test", 200, true),

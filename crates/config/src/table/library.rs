@@ -185,7 +185,7 @@ options! {
         remote_timeout: f64 = row::float_in(Some(0.0), None).default("60");
     }
 
-    /// Browsers that call the API from other origins.
+    /// Browsers that call the API from other origins. Sections [cors.NAME] are for more origins: what such a section does not say, this one does.
     cors open {
         /// Origins that browsers may call from.
         allowed_origin: Vec<String> = row::list().applies();

@@ -82,6 +82,10 @@ pub(crate) const LIBRARY_SECTIONS: &[&str] = &[
     "ssl",
 ];
 
+/// Groups of which files may have more sections, `[group.NAME]`, with the same options; where such a section says nothing,
+/// what the group's own says holds.
+pub(crate) const WITH_SUBSECTIONS: &[&str] = &["cors"];
+
 /// Why options of the original can have no effect.
 mod reason {
     pub(super) const BACKOFF: &str =

@@ -52,7 +52,7 @@ fn ours(text: &str) -> Json {
         return Json::Null;
     }
     let specs = specs();
-    let given = config.settings().iter().filter(|setting| specs.contains(&setting.spec));
+    let given = config.settings().iter().filter(|s| s.subsection.is_none() && specs.contains(&s.spec));
     given
         .filter_map(|setting| {
             let value = match setting.given.as_ref()? {

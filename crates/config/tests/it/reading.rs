@@ -187,6 +187,62 @@ fn problems() {
 }
 
 #[test]
+fn sections_below_a_group() {
+    let text = "[cors.b]\nallowed_origin = https://b.test\nmax_age = 4\n\
+                [cors]\nallow_methods = GET\nmax_age = 1\n\
+                [cors.a]\nallow_headers = X, $allow_methods\n";
+    let more =
+        "[cors.B]\nallow_methods = PUT\nmax_age = 5\nallow_headers = $max_age $allow_methods\n[cors.c]\n";
+    let (config, problems) = read(&[text, more]);
+    assert_eq!(problems, [""; 0]);
+    let found = |config: &Config| -> Vec<_> {
+        let sections = config.subsections("cors").map(|below| {
+            let words = |option| below.given(option).map(|words: Vec<String>| words.join(","));
+            let lists =
+                [&option::cors::allowed_origin, &option::cors::allow_methods, &option::cors::allow_headers];
+            (lists.map(words), below.given(&option::cors::max_age))
+        });
+        sections.collect()
+    };
+    let text = |text: &str| Some(text.to_owned());
+    let wanted = [
+        ([None, None, text("X,GET")], None),
+        ([text("https://b.test"), text("PUT"), text("5 PUT")], Some(5)),
+        ([None, None, None], None),
+    ];
+    assert_eq!(found(&config), wanted);
+    assert_eq!(config.given(&option::cors::allow_methods), Some(vec!["GET".to_owned()]), "the group's own");
+    assert_eq!(config.subsections("nova").count(), 0);
+    let shown = show(&config, false);
+    assert!(shown.contains("[cors.a]\n# 0.conf:8\nallow_headers = X,GET\n\n[cors.b]\n"), "{shown}");
+    let (again, problems) = read(&[&shown]);
+    assert_eq!((problems, found(&again)), (vec![], wanted.to_vec()), "{shown}");
+
+    let check = |text: &str, wanted: &str| assert_eq!(read(&[text]).1, [wanted], "{text:?}");
+    check(
+        "[cors.a]\nmax_age = x\n",
+        "0.conf:2: error: [cors.a] max_age: \"x\" is not allowed; allowed: an integer from 0 to 4294967295",
+    );
+    check("[cors.a]\nmax_age = $max_age\n", "0.conf:2: error: [cors.a] max_age: $max_age refers to itself");
+    check(
+        "[cors.a]\nmax_agee = 1\n",
+        "0.conf:2: warning: [cors.a] max_agee: unknown option: is max_age meant?",
+    );
+    check("[Cors.a]\nmax_age = x\n", "0.conf:1: warning: [Cors.a] unknown section: is [cors] meant?");
+    for name in ["", "a b", "\u{e9}", &"x".repeat(101)] {
+        let problem = "unknown section: [cors.NAME] has up to 100 letters, digits and _-. as NAME";
+        let problems = read(&[&format!("[cors.{name}]\nmax_age = x\n")]).1;
+        assert!(problems.len() == 1 && problems[0].ends_with(problem), "{problems:?}");
+    }
+    let many: String = (0..102).map(|n| format!("[cors.{n}]\nmax_age = x{n}\n")).collect();
+    let (config, problems) = read(&[&many]);
+    assert_eq!((config.subsections("cors").count(), problems.len()), (100, 102));
+    let left_out =
+        "0.conf:203: warning: [cors.101] there are 100 such sections already: nothing in it has an effect";
+    assert_eq!(problems[101], left_out);
+}
+
+#[test]
 fn files_that_are_no_text() {
     for (bytes, wanted) in [
         (&b"[nova]\n\xff"[..], "f:2: error: not UTF-8: this is no text file"),
