@@ -77,8 +77,27 @@ mod tests {
         let targets = names(&fuzz.join("targets")).unwrap();
         assert_eq!(targets, names(&fuzz.join("corpus")).unwrap());
         let manifest = std::fs::read_to_string(fuzz.join("Cargo.toml")).unwrap();
-        for target in targets {
+        for target in &targets {
             assert!(manifest.contains(&format!("path = \"targets/{target}.rs\"")), "{target}");
+        }
+        // What the tests play over a corpus is searched, and the other way round.
+        let mut played = vec![];
+        played_in(&root().join("crates"), &mut played);
+        played.sort();
+        assert_eq!(played, targets);
+    }
+
+    /// The corpora that sources here and below play.
+    fn played_in(place: &Path, played: &mut Vec<String>) {
+        for entry in place.read_dir().unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                played_in(&path, played);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let names = text.split("play(\"").skip(1).filter_map(|rest| rest.split('"').next());
+                played.extend(names.map(str::to_owned));
+            }
         }
     }
 }
