@@ -265,7 +265,7 @@ impl Reader {
             let below = below(&assignment.section);
             let group = match &below {
                 // One that was not opened has been told of.
-                Some((group, name)) => self.open_below(*group, name).ok().map(|()| *group),
+                Some((group, name)) => self.open_below(group, name).ok().map(|()| *group),
                 None => groups().find(|group| normalized(group.name) == section),
             };
             let Some(group) = group else { continue };
