@@ -67,9 +67,12 @@ const PROXY_CORES: &[&str] = &[
     "health/schedule.rs",
     "http1",
     "layer7",
+    "persistence.rs",
+    "proxy_protocol.rs",
     "report.rs",
     "slab.rs",
     "snapshot.rs",
+    "stick.rs",
     "wheel.rs",
 ];
 

@@ -231,6 +231,7 @@ mod tests {
             id,
             protocol: PoolProtocol::Http,
             algorithm: Algorithm::RoundRobin,
+            persistence: None,
             members: vec![],
             monitor: None,
         };

@@ -9,11 +9,12 @@ mod layer7;
 use std::collections::BTreeSet;
 
 use octavia_model::{
-    AmphoraId, HealthMonitor, HttpMethod, Listener, ListenerProtocol, LoadBalancerGraph, Member, Pool, PoolId,
+    AmphoraId, HealthMonitor, HttpMethod, Listener, ListenerProtocol, LoadBalancerGraph, Member, Pool,
+    PoolId, SessionPersistence, SessionPersistenceType,
 };
 use octavia_wire::{
-    AmphoraSpec, HttpCheck, InsertHeader, ListenerSpec, MemberSpec, MonitorSpec, PoolSpec, TimeoutsSpec,
-    WIRE_VERSION,
+    AmphoraSpec, HttpCheck, InsertHeader, ListenerSpec, MemberSpec, MonitorSpec, PersistenceSpec, PoolSpec,
+    TimeoutsSpec, WIRE_VERSION,
 };
 
 use crate::codes::expected_codes;
@@ -86,6 +87,7 @@ fn pool(graph: &LoadBalancerGraph, pool: &Pool) -> PoolSpec {
         id: pool.id,
         protocol: pool.protocol,
         algorithm: pool.lb_algorithm,
+        persistence: pool.session_persistence.as_ref().and_then(persistence),
         members: graph
             .pool_members(pool.id)
             .filter(|m| !m.statuses.provisioning.is_leaving())
@@ -95,6 +97,21 @@ fn pool(graph: &LoadBalancerGraph, pool: &Pool) -> PoolSpec {
             .pool_health_monitor(pool.id)
             .filter(|hm| hm.admin_state_up && !hm.statuses.provisioning.is_leaving())
             .map(monitor),
+    }
+}
+
+/// `None` for a cookie without a name, which no client ever brings; the API does not let one in.
+fn persistence(stored: &SessionPersistence) -> Option<PersistenceSpec> {
+    match stored.kind {
+        SessionPersistenceType::SourceIp => Some(PersistenceSpec::SourceIp {
+            granularity: stored.persistence_granularity.as_deref().and_then(|mask| mask.parse().ok()),
+            timeout: stored.persistence_timeout.and_then(|seconds| seconds.try_into().ok()).unwrap_or(0),
+        }),
+        SessionPersistenceType::HttpCookie => Some(PersistenceSpec::HttpCookie),
+        SessionPersistenceType::AppCookie => {
+            let name = stored.cookie_name.clone().filter(|name| !name.is_empty())?;
+            Some(PersistenceSpec::AppCookie { name })
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! A member *can* take traffic when it is enabled, not down and has a weight. Backups come into play only when no
 //! other member can; then all of them do, by weight.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use octavia_model::Algorithm;
 
@@ -65,7 +65,7 @@ pub fn pick<P: Peer>(
     algorithm: Algorithm,
     members: &[P],
     rotation: &mut Rotation,
-    client: IpAddr,
+    client: SocketAddr,
     tried: &[u16],
 ) -> Option<usize> {
     debug_assert_eq!(rotation.credits.len(), members.len());
@@ -82,7 +82,11 @@ pub fn pick<P: Peer>(
             rotation.next(members, |place, m| may(place, m) && compare_load(m, least).is_eq())
         }
         Algorithm::SourceIp | Algorithm::SourceIpPort => {
-            let client = hash_address(client);
+            let address = hash_address(client.ip());
+            let client = match algorithm {
+                Algorithm::SourceIpPort => mix(address ^ u64::from(client.port())),
+                _ => address,
+            };
             let places = members.iter().enumerate().filter(|&(place, m)| may(place, m));
             let scored = places.map(|(place, m)| (place, rendezvous(client, m.identity(), m.weight())));
             scored.min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(place, _)| place)
@@ -126,7 +130,7 @@ fn mix(mut x: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use octavia_model::Algorithm::{LeastConnections, RoundRobin, SourceIp};
+    use octavia_model::Algorithm::{LeastConnections, RoundRobin, SourceIp, SourceIpPort};
 
     use super::*;
 
@@ -174,8 +178,13 @@ mod tests {
         text.split_whitespace().map(member).collect()
     }
 
-    fn client(n: u32) -> IpAddr {
-        IpAddr::V4(n.into())
+    fn client(n: u32) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(n.into()), 1)
+    }
+
+    /// The `n`th client behind one address.
+    fn neighbour(n: u32) -> SocketAddr {
+        SocketAddr::new(IpAddr::from([192, 0, 2, 1]), n as u16)
     }
 
     /// The names of the next `n` picks; `-` = none.
@@ -216,6 +225,9 @@ mod tests {
             (SourceIp, "a! b c!", "bbb"),
             (SourceIp, "a! b~", "bb"),
             (SourceIp, "a0", "-"),
+            (SourceIpPort, "a! b c!", "bbb"),
+            (SourceIpPort, "a! b~", "bb"),
+            (SourceIpPort, "a0", "-"),
         ] {
             assert_eq!(picks(algorithm, text, expected.len()), expected, "{algorithm} {text}");
         }
@@ -225,7 +237,7 @@ mod tests {
     fn what_was_tried_is_not_tried_again() {
         let members = members("a b c~");
         let mut rotation = Rotation::new(3);
-        for algorithm in [RoundRobin, LeastConnections, SourceIp] {
+        for algorithm in [RoundRobin, LeastConnections, SourceIp, SourceIpPort] {
             let mut next = |tried: &[u16]| pick(algorithm, &members, &mut rotation, client(1), tried);
             assert_eq!(next(&[0]), Some(1));
             assert_eq!(next(&[1]), Some(0));
@@ -238,17 +250,34 @@ mod tests {
     #[test]
     fn shares_follow_weights() {
         let members = members("a1 b2 c3 d10");
-        for algorithm in [RoundRobin, SourceIp] {
+        let clients: [(_, fn(u32) -> SocketAddr); 4] = [
+            (RoundRobin, |_| client(1)),
+            (SourceIp, |n| client(n * 7919)),
+            (SourceIpPort, |n| client(n * 7919)),
+            (SourceIpPort, neighbour),
+        ];
+        for (algorithm, client) in clients {
             let mut rotation = Rotation::new(members.len());
             let mut counts = [0u32; 4];
             for n in 0..16_000 {
-                counts[pick(algorithm, &members, &mut rotation, client(n * 7919), &[]).unwrap()] += 1;
+                counts[pick(algorithm, &members, &mut rotation, client(n), &[]).unwrap()] += 1;
             }
             for (count, member) in counts.iter().zip(&members) {
                 let share = f64::from(*count) / f64::from(u32::from(member.weight) * 1000);
                 assert!((0.9..1.1).contains(&share), "{algorithm}: {counts:?}");
             }
         }
+    }
+
+    #[test]
+    fn ports_count_for_one_algorithm_only() {
+        let members = members("a b c d");
+        let mut rotation = Rotation::new(members.len());
+        let mut chosen = |algorithm| {
+            let picks = (0..100).map(|n| pick(algorithm, &members, &mut rotation, neighbour(n), &[]));
+            picks.collect::<std::collections::HashSet<_>>().len()
+        };
+        assert_eq!((chosen(SourceIp), chosen(SourceIpPort)), (1, 4));
     }
 
     #[test]

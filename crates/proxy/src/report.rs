@@ -94,6 +94,7 @@ mod tests {
             id: PoolId::nil(),
             protocol: PoolProtocol::Http,
             algorithm: Algorithm::RoundRobin,
+            persistence: None,
             members: (0..)
                 .zip(members)
                 .map(|(n, &(enabled, weight, backup))| MemberSpec {

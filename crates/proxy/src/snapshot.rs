@@ -15,6 +15,8 @@ use octavia_wire::{AmphoraSpec, InsertHeader, ListenerSpec, MonitorSpec, PoolSpe
 
 use crate::balance::{self, Peer, Rotation};
 use crate::layer7::{Action, Policy};
+use crate::persistence::{Claim, Persistence};
+use crate::proxy_protocol::ProxyProtocol;
 use crate::state::{Health, ListenerState, MemberState, Registry};
 
 /// One configuration of the whole data plane.
@@ -62,6 +64,11 @@ impl ListenerConf {
             Some(Action::Pool(pool)) => Some(pool),
             Some(_) => None,
         }
+    }
+
+    /// How clients come back to members of that pool.
+    pub(crate) fn persistence_for(&self, policy: Option<u16>) -> Option<&Persistence> {
+        self.pool_for(policy)?.persistence.as_deref()
     }
 
     /// As many connections are open as may be.
@@ -126,6 +133,7 @@ pub struct PoolConf {
     pub id: PoolId,
     pub protocol: PoolProtocol,
     pub algorithm: Algorithm,
+    pub(crate) persistence: Option<Box<Persistence>>,
     pub members: Vec<MemberConf>,
     /// What the health checker shall do.
     pub monitor: Option<Monitor>,
@@ -254,8 +262,30 @@ impl Peer for MemberConf {
 
 impl PoolConf {
     /// The member that serves `client` next, none of `tried` (places in `members`).
-    pub(crate) fn pick(&self, client: IpAddr, tried: &[u16]) -> Option<usize> {
+    pub(crate) fn pick(&self, client: SocketAddr, tried: &[u16]) -> Option<usize> {
         balance::pick(self.algorithm, &self.members, &mut self.rotation(), client, tried)
+    }
+
+    /// The same for a client that may belong to a member, and whether it got what it claimed. `now` is in milliseconds.
+    pub(crate) fn pick_for(
+        &self,
+        client: SocketAddr,
+        claim: Claim,
+        tried: &[u16],
+        now: u64,
+    ) -> Option<(usize, bool)> {
+        let Some(persistence) = &self.persistence else { return Some((self.pick(client, tried)?, false)) };
+        if let Some(place) = persistence.granted(&self.members, client.ip(), claim, tried, now) {
+            return Some((place.into(), true));
+        }
+        let place = self.pick(client, tried)?;
+        persistence.given(client.ip(), self.members[place].id, now);
+        Some((place, false))
+    }
+
+    /// How members are told whose connection it is.
+    pub(crate) fn proxy_protocol(&self) -> Option<ProxyProtocol> {
+        ProxyProtocol::of(self.protocol)
     }
 
     /// Some member can take traffic.
@@ -287,11 +317,17 @@ impl PoolConf {
             enabled: member.enabled,
             state: registry.member(member.id),
         });
+        let members: Vec<_> = members.collect();
+        let persistence = spec.persistence.as_ref().map(|persistence| {
+            let table = |subject| registry.stick_table(spec.id, subject);
+            Box::new(Persistence::compile(persistence, &members, table))
+        });
         Self {
             id: spec.id,
             protocol: spec.protocol,
             algorithm: spec.algorithm,
-            members: members.collect(),
+            persistence,
+            members,
             rotation: Mutex::new(Rotation::new(spec.members.len())),
             monitor: spec.monitor.as_ref().map(|monitor| Monitor {
                 spec: monitor.clone(),

@@ -8,9 +8,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use octavia_model::{ListenerId, MemberId};
+use octavia_model::{ListenerId, MemberId, PoolId};
 use octavia_wire::ListenerStats;
 
+use crate::persistence::Subject;
+use crate::stick::StickTable;
 use crate::sys;
 
 /// What health checks say of a member.
@@ -176,6 +178,7 @@ struct Entries {
     next_serial: u64,
     members: HashMap<MemberId, Arc<MemberState>>,
     listeners: HashMap<ListenerId, Arc<ListenerState>>,
+    tables: HashMap<PoolId, (Subject, Arc<StickTable>)>,
 }
 
 impl Registry {
@@ -215,11 +218,25 @@ impl Registry {
         Arc::clone(self.entries().listeners.entry(id).or_insert_with(state))
     }
 
+    /// A pool's stick table, made on first use, and when its entries shall be about something else.
+    pub(crate) fn stick_table(&self, pool: PoolId, subject: Subject) -> Arc<StickTable> {
+        let mut entries = self.entries();
+        if let Some((known, table)) = entries.tables.get(&pool)
+            && *known == subject
+        {
+            return Arc::clone(table);
+        }
+        let table = Arc::<StickTable>::default();
+        entries.tables.insert(pool, (subject, Arc::clone(&table)));
+        table
+    }
+
     /// Forgets what no configuration, connection or check holds any more.
     pub fn prune(&self) {
         let mut entries = self.entries();
         entries.members.retain(|_, state| Arc::strong_count(state) > 1);
         entries.listeners.retain(|_, state| Arc::strong_count(state) > 1);
+        entries.tables.retain(|_, (_, table)| Arc::strong_count(table) > 1);
     }
 
     /// Says that a status changed: [`Registry::changed`] becomes readable.

@@ -111,6 +111,11 @@ pub(crate) fn connect(address: SocketAddr) -> Result<OwnedFd, Errno> {
     }
 }
 
+/// Our end of a connection.
+pub(crate) fn local_address(fd: BorrowedFd<'_>) -> Result<SocketAddr, Errno> {
+    SocketAddr::try_from(rustix::net::getsockname(fd)?)
+}
+
 /// Whether a connection that was started is made.
 pub(crate) fn has_peer(fd: BorrowedFd<'_>) -> bool {
     rustix::net::getpeername(fd).is_ok()

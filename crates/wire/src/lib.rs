@@ -26,9 +26,9 @@ pub use memory::clean_mappings;
 pub use process::{NotAProcessId, ProcessId, files};
 pub use proxy::{MemberStats, ProxyCommand, ProxyEvent, ProxyPoolReport, ProxyReport, SocketName};
 pub use spec::{
-    AmphoraSpec, HttpCheck, InsertHeader, L7ActionSpec, L7Fault, L7PATTERNS_MAX, L7POLICIES_MAX,
-    L7PolicySpec, L7RULES_MAX, L7RuleSpec, L7TEXT_MAX, ListenerSpec, MemberSpec, MonitorSpec, PoolSpec,
-    SpecError, TimeoutsSpec,
+    AmphoraSpec, COOKIE_NAME_MAX, HttpCheck, InsertHeader, L7ActionSpec, L7Fault, L7PATTERNS_MAX,
+    L7POLICIES_MAX, L7PolicySpec, L7RULES_MAX, L7RuleSpec, L7TEXT_MAX, ListenerSpec, MemberSpec, MonitorSpec,
+    PersistenceSpec, PoolSpec, SpecError, TimeoutsSpec,
 };
 
 /// The version of everything in this crate.

@@ -1,6 +1,7 @@
 //! The whole desired configuration of one amphora: always sent whole, never as a difference.
 
 mod layer7;
+mod persistence;
 
 use std::net::IpAddr;
 
@@ -12,6 +13,7 @@ use octavia_model::{
 use serde::{Deserialize, Serialize};
 
 pub use self::layer7::{L7Fault, L7PATTERNS_MAX, L7POLICIES_MAX, L7RULES_MAX, L7TEXT_MAX};
+pub use self::persistence::{COOKIE_NAME_MAX, PersistenceSpec};
 use crate::WIRE_VERSION;
 
 /// What an amphora shall do, as of one generation of one load balancer.
@@ -146,6 +148,9 @@ pub struct PoolSpec {
     pub protocol: PoolProtocol,
     #[serde(with = "crate::text")]
     pub algorithm: Algorithm,
+    /// `None` = the algorithm alone says which member serves.
+    #[serde(default)]
+    pub persistence: Option<PersistenceSpec>,
     pub members: Vec<MemberSpec>,
     pub monitor: Option<MonitorSpec>,
 }
@@ -258,6 +263,13 @@ impl AmphoraSpec {
                     });
                 }
             }
+            if let Some(persistence) = &pool.persistence {
+                persistence.check().map_err(|bytes| SpecError::Range {
+                    what: "the number of bytes of a cookie's name",
+                    value: bytes as u64,
+                    allowed: "1-1020",
+                })?;
+            }
             if let Some(monitor) = &pool.monitor {
                 for (what, value) in [("rise", monitor.rise), ("fall", monitor.fall)] {
                     if !(1..=10).contains(&value) {
@@ -325,6 +337,7 @@ mod tests {
             id: id(),
             protocol: PoolProtocol::Http,
             algorithm: Algorithm::RoundRobin,
+            persistence: None,
             members: std::iter::repeat_with(member).take(MEMBERS_MAX).collect(),
             monitor: None,
         };

@@ -223,6 +223,7 @@ fn spec(address: SocketAddr, members: &[SocketAddr]) -> AmphoraSpec {
             id: pool,
             protocol: PoolProtocol::Http,
             algorithm: Algorithm::RoundRobin,
+            persistence: None,
             members: members.iter().map(member).collect(),
             monitor: None,
         }],

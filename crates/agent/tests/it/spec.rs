@@ -22,6 +22,7 @@ pub(crate) fn spec(
         id: PoolId::new_v4(),
         protocol: PoolProtocol::Http,
         algorithm: Algorithm::RoundRobin,
+        persistence: None,
         members: members.iter().map(|&address| member(address)).collect(),
         monitor: None,
     };

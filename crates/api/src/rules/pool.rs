@@ -1,7 +1,7 @@
 //! Rules of pools (`reference/api.md` §3.3).
 
 use octavia_model::{
-    Algorithm, LoadBalancerGraph, OperatingStatus, Pool, PoolId, PoolProtocol, ProvisioningStatus,
+    LoadBalancerGraph, OperatingStatus, Pool, PoolId, PoolProtocol, ProvisioningStatus,
     SessionPersistenceType, Statuses,
 };
 
@@ -155,14 +155,8 @@ fn data_plane(graph: &LoadBalancerGraph, pool: &Pool, options: &ApiOptions) -> R
     if options.data_plane == DataPlane::Anything {
         return Ok(());
     }
-    if !matches!(pool.protocol, PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Tcp) {
+    if matches!(pool.protocol, PoolProtocol::Udp | PoolProtocol::Sctp) {
         return Err(unsupported(graph, format!("{} pools are not available yet.", pool.protocol)));
-    }
-    if pool.lb_algorithm == Algorithm::SourceIpPort {
-        return Err(unsupported(graph, "The algorithm SOURCE_IP_PORT is not available."));
-    }
-    if pool.session_persistence.is_some() {
-        return Err(unsupported(graph, "Session persistence is not available yet."));
     }
     let refs = [&pool.tls_container_ref, &pool.ca_tls_container_ref, &pool.crl_container_ref];
     if pool.tls_enabled || refs.into_iter().any(Option::is_some) {

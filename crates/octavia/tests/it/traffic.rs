@@ -106,6 +106,42 @@ async fn nobody_to_serve_is_503() -> Result<()> {
     plan.run().await.all_good().map_err(anyhow::Error::msg)
 }
 
+/// A pool gets session persistence while it serves; the cookie that names a member is all it takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_come_back_to_their_member() -> Result<()> {
+    let world = World::start().await?;
+    let origins = origins(3)?;
+    let lb = world.http_lb("faithful", &origins, None).await?;
+    let shown = world.rest.lb_get(&lb.id).await?;
+    let path = format!("/lbaas/pools/{}", rest::text(&shown["pools"][0]["id"])?);
+    let ask = async |cookie: &str| {
+        let request = format!("GET /who HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{cookie}\r\n");
+        exchange(lb.vip, request.as_bytes()).await
+    };
+    let who = |text: &str| text.rsplit("\r\n").next().map(str::to_owned);
+    let persistence = |value: serde_json::Value| json!({"pool": {"session_persistence": value}});
+    world.rest.put(&path, &persistence(json!({"type": "HTTP_COOKIE"}))).await?;
+    world.rest.lb_active(&lb.id, LIMIT).await?;
+    let first = ask("").await?;
+    let set = first.lines().find_map(|line| line.strip_prefix("Set-Cookie: ")).context("no cookie")?;
+    let (cookie, rest) = set.split_once("; ").context("no path")?;
+    ensure!(cookie.starts_with("SRV=") && rest == "path=/", "{set}");
+    for _ in 0..6 {
+        let again = ask(&format!("Cookie: {cookie}\r\n")).await?;
+        ensure!(who(&again) == who(&first) && !again.contains("Set-Cookie"), "{again}");
+    }
+    world.rest.put(&path, &persistence(json!({"type": "SOURCE_IP"}))).await?;
+    world.rest.lb_active(&lb.id, LIMIT).await?;
+    let first = ask("").await?;
+    for _ in 0..6 {
+        ensure!(who(&ask("").await?) == who(&first));
+    }
+    world.rest.put(&path, &persistence(json!(null))).await?;
+    world.rest.lb_active(&lb.id, LIMIT).await?;
+    ensure!(who(&ask("").await?) != who(&ask("").await?));
+    Ok(())
+}
+
 /// Requests that are no HTTP are refused, and reach no member.
 #[tokio::test(flavor = "multi_thread")]
 async fn malformed_requests_stop_here() -> Result<()> {

@@ -2,9 +2,10 @@
 
 use octavia_model::{
     HealthMonitorType, HttpMethod, ListenerProtocol, LoadBalancerGraph, ProvisioningStatus as P,
+    SessionPersistence, SessionPersistenceType as Kind,
 };
 use octavia_plan::compile;
-use octavia_wire::{AmphoraSpec, HttpCheck, InsertHeader};
+use octavia_wire::{AmphoraSpec, HttpCheck, InsertHeader, PersistenceSpec};
 
 use crate::fixture::{
     amphora_id, graph, lb_id, listener, listener_id, member, member_id, monitor, pool, pool_id, statuses,
@@ -135,6 +136,39 @@ fn members() {
     assert_eq!(second.address, "2001:db8::2".parse::<std::net::IpAddr>().unwrap());
     let spec = compiled(|g| g.members[0].address = "not an address".to_owned());
     assert_eq!(spec.pools[0].members.iter().map(|m| m.id).collect::<Vec<_>>(), [member_id(2)]);
+}
+
+#[test]
+fn persistence() {
+    let source = |granularity: Option<&str>, timeout| {
+        Some(PersistenceSpec::SourceIp {
+            granularity: granularity.map(|mask| mask.parse().unwrap()),
+            timeout,
+        })
+    };
+    let app = |name: &str| Some(PersistenceSpec::AppCookie { name: name.to_owned() });
+    for (kind, cookie, timeout, granularity, expected) in [
+        (Kind::SourceIp, None, None, None, source(None, 0)),
+        (Kind::SourceIp, None, Some(0), None, source(None, 0)),
+        (Kind::SourceIp, None, Some(-5), Some("mask"), source(None, 0)),
+        (Kind::SourceIp, None, Some(60), Some("255.255.0.0"), source(Some("255.255.0.0"), 60)),
+        (Kind::SourceIp, None, Some(60), Some("ffff:ffff::"), source(Some("ffff:ffff::"), 60)),
+        (Kind::HttpCookie, None, None, None, Some(PersistenceSpec::HttpCookie)),
+        (Kind::AppCookie, Some("sid"), None, None, app("sid")),
+        (Kind::AppCookie, Some(""), None, None, None),
+        (Kind::AppCookie, None, None, None, None),
+    ] {
+        let spec = compiled(|g| {
+            g.pools[0].session_persistence = Some(SessionPersistence {
+                kind,
+                cookie_name: cookie.map(str::to_owned),
+                persistence_timeout: timeout,
+                persistence_granularity: granularity.map(str::to_owned),
+            });
+        });
+        assert_eq!(spec.pools[0].persistence, expected, "{kind} {cookie:?} {timeout:?} {granularity:?}");
+    }
+    assert_eq!(compiled(|_| ()).pools[0].persistence, None);
 }
 
 #[test]

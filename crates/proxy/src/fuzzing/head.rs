@@ -129,7 +129,7 @@ fn head(data: &[u8], len: usize) -> &[u8] {
     head
 }
 
-fn write(request: &Request<'_, '_>, insert: InsertHeaders) -> Vec<u8> {
+pub(super) fn write(request: &Request<'_, '_>, insert: InsertHeaders) -> Vec<u8> {
     let client = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
     let forwarding = Forwarding { client, local: "198.51.100.1:80".parse().unwrap(), insert };
     let mut out = vec![];

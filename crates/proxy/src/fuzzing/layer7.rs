@@ -151,12 +151,12 @@ fn plainly(rule: &L7RuleSpec, request: &Request<'_, '_>, plain: &Plain<'_>) -> b
     texts.iter().any(passes) != rule.invert
 }
 
-fn list(text: &[u8]) -> Vec<Vec<u8>> {
+pub(super) fn list(text: &[u8]) -> Vec<Vec<u8>> {
     cut(text, b",").iter().map(|part| trimmed(part)).collect()
 }
 
 /// The cookies of one element.
-fn jar(text: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+pub(super) fn jar(text: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut found = vec![];
     let mut rest = text.to_vec();
     while !rest.is_empty() {

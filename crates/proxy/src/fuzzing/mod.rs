@@ -4,6 +4,7 @@
 mod chunked;
 mod head;
 mod layer7;
+mod persistence;
 mod spec;
 
 pub use chunked::chunked as http_chunked;
@@ -11,6 +12,7 @@ pub use head::{request as http_request, response as http_response};
 pub use layer7::layer7;
 #[cfg(test)]
 pub(crate) use layer7::{policy, rule};
+pub use persistence::persistence;
 pub use spec::spec;
 
 pub use crate::health::fuzzing::{answer as check_answer, ping_reply};
@@ -47,6 +49,11 @@ mod tests {
     #[test]
     fn layer7() {
         play("layer7", super::layer7);
+    }
+
+    #[test]
+    fn persistence() {
+        play("persistence", super::persistence);
     }
 
     #[test]

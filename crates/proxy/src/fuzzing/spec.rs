@@ -1,13 +1,16 @@
 //! Specs: whatever an agent is sent is refused, or becomes a snapshot that traffic can run on.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use octavia_wire::{AmphoraSpec, L7ActionSpec};
 
 use crate::snapshot::Snapshot;
 use crate::state::{Health, Registry};
 
-const CLIENTS: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+const CLIENTS: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1),
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 2),
+];
 
 /// `data` as the JSON of a spec.
 pub fn spec(data: &[u8]) -> bool {
@@ -37,7 +40,7 @@ pub fn spec(data: &[u8]) -> bool {
             );
         }
         for client in CLIENTS {
-            conf.admits(client);
+            conf.admits(client.ip());
         }
     }
     snapshot.inherit(&Snapshot::compile(&again, &registry).unwrap());

@@ -13,6 +13,7 @@ use rustls::{ClientConfig, ClientConnection};
 
 use super::http::{self, Answer};
 use super::tls::{self, Hello};
+use crate::proxy_protocol::ProxyProtocol;
 use crate::sys;
 
 /// The most read of an answer, in bytes; of a TLS handshake, which brings certificates, in bytes of ciphertext.
@@ -26,7 +27,12 @@ pub(super) type Verdict = Result<(), String>;
 #[derive(Debug)]
 pub(super) struct Check {
     socket: OwnedFd,
+    address: SocketAddr,
     connected: bool,
+    /// How it says that it is a check, before all else.
+    proxy_protocol: Option<ProxyProtocol>,
+    /// What of that is not sent yet.
+    preface: Vec<u8>,
     dialog: Dialog,
 }
 
@@ -98,11 +104,12 @@ impl Check {
     pub(super) fn start(
         monitor: &MonitorSpec,
         address: SocketAddr,
+        proxy_protocol: Option<ProxyProtocol>,
         tls: &mut Option<Arc<ClientConfig>>,
     ) -> Result<Self, NotStarted> {
         let dialog = Dialog::new(monitor, address, tls)?;
         let socket = sys::connect(address)?;
-        Ok(Self { socket, connected: false, dialog })
+        Ok(Self { socket, address, connected: false, proxy_protocol, preface: vec![], dialog })
     }
 
     pub(super) fn socket(&self) -> &OwnedFd {
@@ -119,6 +126,19 @@ impl Check {
                 return None;
             }
             self.connected = true;
+            if let Some(version) = self.proxy_protocol {
+                match sys::local_address(self.socket.as_fd()) {
+                    Ok(local) => version.write_check(local, self.address, &mut self.preface),
+                    Err(error) => return Some(Err(describe(error))),
+                }
+            }
+        }
+        while !self.preface.is_empty() {
+            match sys::send(self.socket.as_fd(), &self.preface) {
+                Ok(n) => drop(self.preface.drain(..n)),
+                Err(Errno::AGAIN) => return None,
+                Err(error) => return Some(Err(describe(error))),
+            }
         }
         loop {
             if let Some(verdict) = self.dialog.verdict() {

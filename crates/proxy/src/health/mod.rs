@@ -28,6 +28,7 @@ use rustls::ClientConfig;
 use self::check::{Check, NotStarted, Verdict};
 use self::machine::Machine;
 pub(crate) use self::ping::Ping;
+use crate::proxy_protocol::ProxyProtocol;
 use crate::snapshot::{MemberConf, Monitor, Snapshot};
 use crate::state::{Health, MemberState, Registry};
 
@@ -55,6 +56,7 @@ pub(crate) struct Prober {
 struct Probe {
     state: Arc<MemberState>,
     address: SocketAddr,
+    proxy_protocol: Option<ProxyProtocol>,
     monitor: Monitor,
     machine: Machine,
     /// Its entry in `wakes`.
@@ -97,7 +99,13 @@ impl Prober {
         for pool in snapshot.pools() {
             for member in &pool.members {
                 match pool.monitor.as_ref().filter(|_| member.enabled) {
-                    Some(monitor) => self.probe(member, monitor, members, before.remove(&member.id), now),
+                    Some(monitor) => {
+                        // As with HAProxy: where members get no traffic, they expect no header of it either.
+                        let same = member.monitor_address == member.address;
+                        let proxy_protocol = pool.proxy_protocol().filter(|_| same);
+                        let before = before.remove(&member.id);
+                        self.probe(member, monitor, proxy_protocol, members, before, now);
+                    }
                     None => {
                         self.publish(&member.state, Health::NoCheck, None);
                     }
@@ -113,6 +121,7 @@ impl Prober {
         &mut self,
         member: &MemberConf,
         monitor: &Monitor,
+        proxy_protocol: Option<ProxyProtocol>,
         members: usize,
         before: Option<Probe>,
         now: u64,
@@ -124,13 +133,16 @@ impl Prober {
             return;
         }
         let probe = match before {
-            Some(probe) if probe.monitor == *monitor && probe.address == member.monitor_address => probe,
+            Some(probe) if probe.monitor == *monitor && probe.address == member.monitor_address => {
+                Probe { proxy_protocol, ..probe }
+            }
             _ => {
                 let up = member.state.health() != Health::Down;
                 self.publish(&member.state, if up { Health::Up } else { Health::Down }, member.state.check());
                 Probe {
                     state: Arc::clone(&member.state),
                     address: member.monitor_address,
+                    proxy_protocol,
                     monitor: monitor.clone(),
                     machine: Machine::new(monitor.spec.rise, monitor.spec.fall, up),
                     wake: schedule::first(member.id, millis(monitor.delay), members, now),
@@ -209,7 +221,9 @@ impl Prober {
         let started = if probe.monitor.spec.kind == HealthMonitorType::Ping {
             self.ping.send(probe.address.ip(), token).map(|()| None).map_err(NotStarted::from)
         } else {
-            Check::start(&probe.monitor.spec, probe.address, &mut self.tls).and_then(|check| {
+            let started =
+                Check::start(&probe.monitor.spec, probe.address, probe.proxy_protocol, &mut self.tls);
+            started.and_then(|check| {
                 let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
                 epoll::add(&self.epoll, check.socket(), EventData::new_u64(token), interest)?;
                 Ok(Some(check))

@@ -28,6 +28,7 @@ fn spec(kind: HealthMonitorType, address: SocketAddr, fall: u8) -> AmphoraSpec {
             id: PoolId::nil(),
             protocol: PoolProtocol::Http,
             algorithm: Algorithm::RoundRobin,
+            persistence: None,
             members: vec![MemberSpec {
                 id: MemberId::nil(),
                 address: address.ip(),
@@ -300,4 +301,55 @@ fn what_this_process_lacks_is_not_the_members_fault() {
     );
     rig.run(1);
     assert_eq!(rig.seen(), (Health::Up, None));
+}
+
+/// Answers a request that comes after this, and nothing else.
+fn answer_after(mut stream: TcpStream, before: &[u8]) {
+    let mut seen = vec![0; before.len() + 4];
+    if stream.read_exact(&mut seen).is_ok() && seen == [before, b"GET "].concat() {
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+    }
+}
+
+fn wants_line(stream: TcpStream) {
+    let (peer, local) = (stream.peer_addr().unwrap(), stream.local_addr().unwrap());
+    let line = format!("PROXY TCP4 127.0.0.1 127.0.0.1 {} {}\r\n", peer.port(), local.port());
+    answer_after(stream, line.as_bytes());
+}
+
+fn wants_binary(stream: TcpStream) {
+    answer_after(stream, b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0");
+}
+
+fn wants_nothing(stream: TcpStream) {
+    answer_after(stream, b"");
+}
+
+#[test]
+fn members_are_told_that_it_is_a_check() {
+    use PoolProtocol::{Http, Proxy, ProxyV2};
+    let [line, binary, nothing] = [wants_line, wants_binary, wants_nothing].map(member);
+    for (protocol, checked, expected) in [
+        (Proxy, line, Health::Up),
+        (ProxyV2, binary, Health::Up),
+        (Http, nothing, Health::Up),
+        (Proxy, binary, Health::Down),
+        (ProxyV2, nothing, Health::Down),
+        (Http, line, Health::Down),
+    ] {
+        let mut rig = Rig::new();
+        let mut spec = spec(HealthMonitorType::Http, checked, 1);
+        spec.pools[0].protocol = protocol;
+        rig.configure(&spec);
+        rig.run(1);
+        assert_eq!(rig.seen().0, expected, "{protocol} {:?}", rig.seen());
+        // Checks that go elsewhere say nothing, as with HAProxy.
+        let mut rig = Rig::new();
+        spec.pools[0].members[0].monitor_port = Some(nothing.port());
+        spec.pools[0].members[0].port = 1;
+        rig.configure(&spec);
+        rig.run(1);
+        assert_eq!(rig.seen(), (Health::Up, None), "{protocol}");
+    }
 }

@@ -4,6 +4,7 @@
 //! request is refused, never repaired. Heads are read by `httparse` and judged here; what goes on to the other side
 //! is always written anew by [`write_request`] and [`write_response`].
 
+mod affinity;
 mod answer;
 mod body;
 mod field;
@@ -13,9 +14,11 @@ mod rewrite;
 #[cfg(test)]
 mod tests;
 mod trailer;
+pub(crate) mod value;
 
 use std::mem::MaybeUninit;
 
+pub use affinity::{AFFINITY_COOKIE, Affinity};
 pub use answer::{Answer, write_answer};
 pub use body::{Body, FramingError};
 pub use request::{Refusal, Request};

@@ -27,6 +27,8 @@ pub struct Request<'h, 'b> {
     pub(super) headers: &'h [Header<'b>],
     /// One bit a header: not forwarded.
     pub(super) drop: u128,
+    /// Nor is the cookie that names a member to us.
+    pub(super) hides_affinity: bool,
 }
 
 /// Why a request is answered by us. All but `NoConnect` are mistakes of syntax.
@@ -128,11 +130,17 @@ impl<'h, 'b> Request<'h, 'b> {
             len,
             headers,
             drop: facts.drop,
+            hides_affinity: false,
         }))
     }
 
     pub fn is_head(&self) -> bool {
         self.method == "HEAD"
+    }
+
+    /// The method changes nothing (RFC 9110 §9.2.1).
+    pub fn is_safe(&self) -> bool {
+        matches!(self.method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
     }
 
     /// The target up to its query; `None` for `*`.

@@ -2,6 +2,7 @@
 
 use httparse::{Header, ParserConfig, Status};
 
+use super::affinity::Affinity;
 use super::field::{self, ConnectionOptions, Kind};
 use super::{Framing, HeaderSlots, MAX_HEAD};
 
@@ -22,6 +23,8 @@ pub struct Response<'h, 'b> {
     pub(super) transfer_encoding: u128,
     /// Chunked is the only coding of the body.
     pub only_chunked: bool,
+    /// A cookie of ours that goes along.
+    pub(super) affinity: Option<Affinity>,
 }
 
 /// Why a member's answer cannot be used: the client gets 502.
@@ -123,6 +126,7 @@ impl<'h, 'b> Response<'h, 'b> {
             drop,
             transfer_encoding,
             only_chunked,
+            affinity: None,
         }))
     }
 

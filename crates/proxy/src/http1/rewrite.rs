@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use octavia_wire::InsertHeader;
 
-use super::{Framing, Request, Response, field};
+use super::{Framing, Request, Response, affinity, field};
 use crate::snapshot::InsertHeaders;
 
 /// What a request is given on its way to a member.
@@ -39,7 +39,12 @@ pub fn write_request(request: &Request<'_, '_>, forwarding: &Forwarding, out: &m
     }
     out.extend_from_slice(b"\r\n");
     for (index, header) in request.headers.iter().enumerate() {
-        if request.drop >> index & 1 == 0 && !is_replaced(header.name, forwarding.insert) {
+        if request.drop >> index & 1 != 0 || is_replaced(header.name, forwarding.insert) {
+            continue;
+        }
+        if request.hides_affinity && header.name.eq_ignore_ascii_case("cookie") {
+            affinity::write_others(header.value, out);
+        } else {
             write_header(header.name.as_bytes(), header.value, out);
         }
     }
@@ -65,6 +70,9 @@ pub fn write_response(response: &Response<'_, '_>, client: ClientSide, out: &mut
         if drop >> index & 1 == 0 {
             write_header(header.name.as_bytes(), header.value, out);
         }
+    }
+    if let Some(affinity) = &response.affinity {
+        affinity.write(out);
     }
     if response.status == 101 {
         out.extend_from_slice(b"Connection: upgrade\r\n");

@@ -10,7 +10,6 @@ mod redirect;
 mod rule;
 #[cfg(test)]
 mod tests;
-mod value;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -3,8 +3,7 @@
 use octavia_model::{L7Regex, L7RuleCompareType, L7RuleType};
 use octavia_wire::{L7Fault, L7RuleSpec};
 
-use super::value;
-use crate::http1::Request;
+use crate::http1::{Request, value};
 
 #[derive(Debug)]
 pub(super) struct Rule {

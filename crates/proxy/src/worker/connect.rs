@@ -26,15 +26,27 @@ impl Session {
         if exchange.upstream.is_none() {
             let listener = &self.listener;
             let Some(pool) = listener.pool_for(exchange.policy) else { return self.no_member(t) };
-            let Some(place) = pool.pick(self.peer, &exchange.tried) else {
+            let picked = pool.pick_for(self.peer, exchange.claim, &exchange.tried, t.now);
+            let Some((place, granted)) = picked else {
                 return if exchange.tried.is_empty() { self.no_member(t) } else { self.all_tried(t) };
             };
             let member = &pool.members[place];
             exchange.place = place as u16;
-            let idle = if tcp || exchange.fresh { None } else { t.upstreams.take_idle(member, self.key) };
+            exchange.granted = granted;
+            let introduced = pool.proxy_protocol();
+            let idle = match introduced {
+                _ if tcp || exchange.fresh => None,
+                None => t.upstreams.take_idle(member, self.key),
+                Some(_) => t.upstreams.take_private(member, self.key),
+            };
             let made = match idle {
                 Some(upstream) => Ok(upstream),
-                None => t.upstreams.connect(member, self.key),
+                None => t.upstreams.connect(member, self.key).map(|mut upstream| {
+                    if let Some(version) = introduced {
+                        upstream.introduce(version, self.peer, self.local, self.key);
+                    }
+                    upstream
+                }),
             };
             match made {
                 Ok(upstream) => {
@@ -54,14 +66,14 @@ impl Session {
     fn send_request(&mut self, t: &mut Thread) -> Next {
         let Some(exchange) = &mut self.exchange else { return Next::Close };
         let Some(upstream) = &mut exchange.upstream else { return Next::Close };
-        match upstream.sock.send(&exchange.request[exchange.sent..]) {
+        match upstream.send(&exchange.request[exchange.sent..]) {
             Io::Bytes(n) => {
                 if !upstream.established {
                     upstream.established = true;
                     upstream.member.on(t.index).connections.add(1);
                 }
                 exchange.sent += n;
-                if exchange.sent == exchange.request.len() {
+                if exchange.sent == exchange.request.len() && upstream.preface.is_empty() {
                     self.stage = Stage::Forward;
                 }
                 Next::Go
@@ -94,7 +106,7 @@ impl Session {
                 Io::Failed(_) => return Next::Close,
             }
         }
-        if !exchange.request.is_empty() {
+        if !exchange.request.is_empty() || !upstream.preface.is_empty() {
             let next = self.send_request(t);
             if self.stage == Stage::Forward {
                 self.stage = Stage::Tunnel;

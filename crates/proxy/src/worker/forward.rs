@@ -1,12 +1,14 @@
 //! Stage *forward*: what is left of the request goes to the member, and the response to the client.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::flow::{Moved, Pumped};
 use super::session::{Exchange, Next, Party, Session, Stage};
 use super::sock::Io;
 use super::thread::Thread;
 use crate::http1::{self, BadResponse, Body, ClientSide, Framing, Response};
+use crate::snapshot::PoolConf;
 
 /// Bytes read at once while a response's head is awaited.
 const READ: usize = 16 * 1024;
@@ -126,7 +128,8 @@ impl Session {
                 Io::End | Io::Failed(_) => return self.member_failed(t),
             };
             let mut out = t.kit.buffer();
-            let content = match exchange.respond(&t.kit.scratch[..len], keep, &mut out) {
+            let pool = self.listener.pool_for(exchange.policy).filter(|pool| pool.persistence.is_some());
+            let content = match exchange.respond(&t.kit.scratch[..len], keep, pool, t.now, &mut out) {
                 Ok(content) => content,
                 Err(error) => {
                     if let Some(upstream) = &exchange.upstream {
@@ -216,13 +219,22 @@ impl Session {
 impl Exchange {
     /// Looks at the first bytes of the member's answer: appends to `out` the heads (interim ones, too) that are
     /// complete, and returns where in `bytes` the content is that goes after them. An incomplete head is kept.
-    fn respond(&mut self, bytes: &[u8], keep: bool, out: &mut Vec<u8>) -> Result<Range<usize>, BadResponse> {
+    /// `pool` is the one it is for, if clients come back to its members; `now` is in milliseconds.
+    fn respond(
+        &mut self,
+        bytes: &[u8],
+        keep: bool,
+        pool: Option<&Arc<PoolConf>>,
+        now: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<Range<usize>, BadResponse> {
         let traits = self.traits;
         self.head.clear();
         let mut at = 0;
         loop {
             let mut slots = http1::header_slots();
-            let Some(response) = Response::parse(&bytes[at..], &mut slots, traits.to_head, traits.upgrade)?
+            let Some(mut response) =
+                Response::parse(&bytes[at..], &mut slots, traits.to_head, traits.upgrade)?
             else {
                 self.head.extend_from_slice(&bytes[at..]);
                 return Ok(0..0);
@@ -248,6 +260,12 @@ impl Exchange {
             self.reusable = response.keep_alive;
             self.switched = response.status == 101;
             self.traits.keep_alive = side.keep_alive;
+            if let Some(pool) = pool
+                && let Some(persistence) = &pool.persistence
+            {
+                let member = pool.members[usize::from(self.place)].id;
+                persistence.answered(&mut response, member, self.granted, traits.safe, now);
+            }
             http1::write_response(&response, side, out);
             let framing = if self.switched { Framing::Close } else { response.framing };
             self.down.body = Body::new(framing);

@@ -245,8 +245,7 @@ impl Worker {
                     accept::count(&listener, &self.thread);
                     let t = &mut self.thread;
                     let key = self.sessions.reserve();
-                    let mut session =
-                        Session::new(key, fd, listener, t.config, peer.ip().to_canonical(), local, paced);
+                    let mut session = Session::new(key, fd, listener, t.config, peer, local, paced);
                     if session.drive(t) {
                         self.sessions.fill(key, session);
                     } else {

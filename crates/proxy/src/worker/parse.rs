@@ -6,6 +6,7 @@ use super::sock::Io;
 use super::thread::Thread;
 use crate::http1::{self, Body, Forwarding, MAX_HEAD, Refusal, Request};
 use crate::layer7::{self, Action};
+use crate::persistence::Claim;
 
 /// Bytes read at once while a head is awaited.
 const READ: usize = 16 * 1024;
@@ -67,7 +68,7 @@ impl Session {
         let mut out = t.kit.buffer();
         let bytes = &t.kit.scratch[..len];
         let mut slots = http1::header_slots();
-        let Some(request) = Request::parse(bytes, &mut slots)? else {
+        let Some(mut request) = Request::parse(bytes, &mut slots)? else {
             t.kit.buffer_put(out);
             return Ok(Begun::Nothing);
         };
@@ -77,10 +78,17 @@ impl Session {
         let (content, rest) = rest.split_at(used);
         let policies = &self.listener.policies;
         let policy = if policies.is_empty() { None } else { layer7::decide(policies, &request) };
+        let mut claim = Claim::None;
         let begun = match policy.map(|place| &policies[usize::from(place)].action) {
             None | Some(Action::Pool(_)) => {
-                let forwarding =
-                    Forwarding { client: self.peer, local: self.local, insert: self.listener.insert_headers };
+                if let Some(persistence) = self.listener.persistence_for(policy) {
+                    claim = persistence.claim(&mut request);
+                }
+                let forwarding = Forwarding {
+                    client: self.peer.ip(),
+                    local: self.local,
+                    insert: self.listener.insert_headers,
+                };
                 http1::write_request(&request, &forwarding, &mut out);
                 out.extend_from_slice(content);
                 Begun::Exchange
@@ -97,6 +105,7 @@ impl Session {
             keep_alive: request.keep_alive,
             upgrade: request.upgrade,
             replayable: request.is_replayable(),
+            safe: request.is_safe(),
         };
         self.held.clear();
         self.held.extend_from_slice(rest);
@@ -106,6 +115,7 @@ impl Session {
         // would not repeat either since it is its first, is not put at that risk.
         exchange.fresh = !self.served && !traits.replayable;
         exchange.policy = policy;
+        exchange.claim = claim;
         self.exchange = Some(exchange);
         Ok(begun)
     }

@@ -3,7 +3,7 @@
 //! A session is driven by events: [`Session::drive`] goes from stage to stage until the connection has to wait or
 //! is over. The stages are in modules of their own: `parse`, `connect`, `forward`, `tunnel`, `end`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use super::thread::Thread;
 use super::token::Token;
 use super::upstream::{self, Upstream};
 use crate::http1::{Body, Framing};
+use crate::persistence::Claim;
 use crate::slab::Key;
 use crate::snapshot::{ListenerConf, Mode};
 use crate::state::ListenerCounters;
@@ -28,7 +29,8 @@ pub(super) struct Session {
     pub(super) listener: Arc<ListenerConf>,
     /// Which configuration `listener` is from.
     pub(super) config: u64,
-    pub(super) peer: IpAddr,
+    /// The client's address; a v4 address is one, also on a v6 socket.
+    pub(super) peer: SocketAddr,
     /// The address the client connected to.
     pub(super) local: SocketAddr,
     timer: Option<TimerId>,
@@ -83,6 +85,10 @@ pub(super) struct Exchange {
     pub(super) place: u16,
     /// The place of the L7 policy that chose the pool; `None` = it is the default one.
     pub(super) policy: Option<u16>,
+    /// What the request says of the member it wants.
+    pub(super) claim: Claim,
+    /// It got what it claimed.
+    pub(super) granted: bool,
     pub(super) retries: u8,
     pub(super) interims: u8,
     pub(super) traits: Traits,
@@ -111,6 +117,8 @@ pub(super) struct Traits {
     pub(super) keep_alive: bool,
     pub(super) upgrade: bool,
     pub(super) replayable: bool,
+    /// The method changes nothing (RFC 9110 §9.2.1).
+    pub(super) safe: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,6 +147,8 @@ impl Exchange {
             tried: vec![],
             place: 0,
             policy: None,
+            claim: Claim::None,
+            granted: false,
             retries: 0,
             interims: 0,
             traits,
@@ -160,7 +170,7 @@ impl Session {
         fd: OwnedFd,
         listener: Arc<ListenerConf>,
         config: u64,
-        peer: IpAddr,
+        peer: SocketAddr,
         local: SocketAddr,
         paced: bool,
     ) -> Self {
@@ -169,7 +179,7 @@ impl Session {
             client: Sock::new(fd, Token::Session(key).to_bits()),
             listener,
             config,
-            peer,
+            peer: SocketAddr::new(peer.ip().to_canonical(), peer.port()),
             local,
             timer: None,
             stage: Stage::Head,
@@ -227,6 +237,7 @@ impl Session {
     /// Lets go of everything that others share. The sockets close when the session is dropped.
     pub(super) fn close(&mut self, t: &mut Thread) {
         self.exchange_end(t, false);
+        t.upstreams.session_ended(self.key);
         t.kit.buffer_put(std::mem::take(&mut self.held));
         if let Some(timer) = self.timer.take() {
             t.wheel.remove(timer);

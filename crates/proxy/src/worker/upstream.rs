@@ -10,8 +10,9 @@ use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 
 use super::kit::Kit;
-use super::sock::Sock;
+use super::sock::{Io, Sock};
 use super::token::Token;
+use crate::proxy_protocol::ProxyProtocol;
 use crate::slab::{Key, Slab};
 use crate::snapshot::MemberConf;
 use crate::state::MemberState;
@@ -22,6 +23,8 @@ use crate::sys;
 const IDLE_MS: u64 = 4_000;
 /// Idle connections a thread keeps to one member, at most.
 const IDLE_MAX: usize = 512;
+/// Idle connections kept for one session only, at most.
+const PRIVATE_MAX: usize = 8;
 
 /// A connection to a member, lent to one exchange.
 #[derive(Debug)]
@@ -34,6 +37,10 @@ pub(super) struct Upstream {
     pub(super) reused: bool,
     /// A write to it has worked.
     pub(super) established: bool,
+    /// What has to go out before anything else.
+    pub(super) preface: Vec<u8>,
+    /// The session it is for: it says whose it is, and carries nothing for others.
+    private: Option<Key>,
     idle_since: u64,
 }
 
@@ -41,6 +48,39 @@ impl Upstream {
     /// The connection is made, for sure.
     pub(super) fn connected(&self) -> bool {
         self.established || self.sock.has_peer()
+    }
+
+    /// It leads to where this member is now.
+    fn is_to(&self, member: &MemberConf) -> bool {
+        self.member.serial == member.state.serial && self.address == member.address
+    }
+
+    /// Makes it one that says whose it is.
+    pub(super) fn introduce(
+        &mut self,
+        version: ProxyProtocol,
+        client: SocketAddr,
+        local: SocketAddr,
+        session: Key,
+    ) {
+        version.write(client, local, &mut self.preface);
+        self.private = Some(session);
+    }
+
+    /// Sends of `bytes` what can be sent now, after the preface.
+    #[inline]
+    pub(super) fn send(&mut self, bytes: &[u8]) -> Io {
+        if self.preface.is_empty() {
+            return self.sock.send(bytes);
+        }
+        match self.sock.send_two(&self.preface, bytes) {
+            Io::Bytes(n) => {
+                let ours = n.min(self.preface.len());
+                self.preface.drain(..ours);
+                Io::Bytes(n - ours)
+            }
+            io => io,
+        }
     }
 }
 
@@ -57,6 +97,8 @@ pub(super) struct Upstreams {
     places: Slab<Place>,
     /// By member serial; the most recently used last.
     idle: HashMap<u64, Vec<Key>, BuildHasherDefault<SerialHasher>>,
+    /// Idle ones that are for one session only, by its key.
+    private: HashMap<u64, Vec<Key>, BuildHasherDefault<SerialHasher>>,
     swept: u64,
     /// Connections there may be, lent and idle.
     max: usize,
@@ -84,6 +126,31 @@ impl Upstreams {
         None
     }
 
+    /// Lends this session an idle connection of its own to `member`, if there is one.
+    pub(super) fn take_private(&mut self, member: &MemberConf, session: Key) -> Option<Upstream> {
+        let keys = self.private.get_mut(&session.to_bits())?;
+        let places = &mut self.places;
+        let at = keys
+            .iter()
+            .position(|&key| matches!(places.get_mut(key), Some(Place::Idle(u)) if u.is_to(member)))?;
+        let key = keys.swap_remove(at);
+        let Place::Idle(mut upstream) = std::mem::replace(places.get_mut(key)?, Place::Lent(session)) else {
+            return None;
+        };
+        upstream.reused = true;
+        Some(upstream)
+    }
+
+    /// Closes the idle connections that were for this session only.
+    #[inline]
+    pub(super) fn session_ended(&mut self, session: Key) {
+        if !self.private.is_empty()
+            && let Some(keys) = self.private.remove(&session.to_bits())
+        {
+            keys.into_iter().for_each(|key| drop(self.places.remove(key)));
+        }
+    }
+
     /// Starts to make a connection.
     pub(super) fn connect(&mut self, member: &MemberConf, session: Key) -> Result<Upstream, Errno> {
         // Those that are lent are no more than there are clients: without the idle ones there is room.
@@ -100,14 +167,19 @@ impl Upstreams {
             key,
             reused: false,
             established: false,
+            preface: vec![],
+            private: None,
             idle_since: 0,
         })
     }
 
     /// Takes back a connection that may carry another request.
     pub(super) fn keep(&mut self, mut upstream: Upstream, kit: &Kit, now: u64) {
-        let keys = self.idle.entry(upstream.member.serial).or_default();
-        if keys.len() >= IDLE_MAX {
+        let (keys, max) = match upstream.private {
+            None => (self.idle.entry(upstream.member.serial).or_default(), IDLE_MAX),
+            Some(session) => (self.private.entry(session.to_bits()).or_default(), PRIVATE_MAX),
+        };
+        if keys.len() >= max {
             self.close(upstream);
             return;
         }
@@ -129,10 +201,14 @@ impl Upstreams {
             Place::Lent(session) => Some(*session),
             Place::Idle(_) if flags.difference(EventFlags::OUT).is_empty() => None,
             Place::Idle(_) => {
-                if let Some(Place::Idle(upstream)) = self.places.remove(key)
-                    && let Some(keys) = self.idle.get_mut(&upstream.member.serial)
-                {
-                    keys.retain(|&k| k != key);
+                if let Some(Place::Idle(upstream)) = self.places.remove(key) {
+                    let keys = match upstream.private {
+                        None => self.idle.get_mut(&upstream.member.serial),
+                        Some(session) => self.private.get_mut(&session.to_bits()),
+                    };
+                    if let Some(keys) = keys {
+                        keys.retain(|&k| k != key);
+                    }
                 }
                 None
             }
@@ -149,11 +225,26 @@ impl Upstreams {
             }
             stays
         });
+        self.retain_private(|upstream| stays(upstream.member.serial));
+    }
+
+    fn retain_private(&mut self, stays: impl Fn(&Upstream) -> bool) {
+        let places = &mut self.places;
+        self.private.retain(|_, keys| {
+            keys.retain(|&key| {
+                let stays = matches!(places.get_mut(key), Some(Place::Idle(upstream)) if stays(upstream));
+                if !stays {
+                    places.remove(key);
+                }
+                stays
+            });
+            !keys.is_empty()
+        });
     }
 
     /// Closes what was idle for long, about once a second. Returns how long until it wants to be called again.
     pub(super) fn sweep(&mut self, now: u64) -> Option<u64> {
-        if self.idle.is_empty() {
+        if self.idle.is_empty() && self.private.is_empty() {
             return None;
         }
         if now < self.swept + 1000 {
@@ -169,7 +260,8 @@ impl Upstreams {
             keys.drain(..old).for_each(|key| drop(places.remove(key)));
             !keys.is_empty()
         });
-        (!self.idle.is_empty()).then_some(1000)
+        self.retain_private(|upstream| upstream.idle_since + IDLE_MS > now);
+        (!self.idle.is_empty() || !self.private.is_empty()).then_some(1000)
     }
 }
 

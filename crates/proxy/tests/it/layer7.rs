@@ -35,6 +35,7 @@ pub(crate) fn pool(spec: &mut AmphoraSpec, members: &[&Origin]) -> PoolId {
         id: id(),
         protocol: PoolProtocol::Http,
         algorithm: Algorithm::RoundRobin,
+        persistence: None,
         members: members.iter().map(|origin| member(origin.address)).collect(),
         monitor: None,
     };

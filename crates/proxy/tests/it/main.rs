@@ -7,6 +7,8 @@ mod haproxy;
 mod http;
 mod layer7;
 mod limit;
+mod persistence;
+mod proxy_protocol;
 mod rig;
 mod storm;
 mod tcp;

@@ -123,6 +123,7 @@ pub(crate) fn spec(protocol: ListenerProtocol, port: u16, members: &[&Origin]) -
         id: id(),
         protocol: if protocol == ListenerProtocol::Http { PoolProtocol::Http } else { PoolProtocol::Tcp },
         algorithm: Algorithm::RoundRobin,
+        persistence: None,
         members: members.iter().map(|origin| member(origin.address)).collect(),
         monitor: None,
     };
@@ -202,6 +203,10 @@ impl Client {
         stream.set_write_timeout(Some(DEADLINE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, rest: vec![] }
+    }
+
+    pub(crate) fn local_address(&self) -> SocketAddr {
+        self.stream.local_addr().unwrap()
     }
 
     /// The same connection, for another thread to send on.

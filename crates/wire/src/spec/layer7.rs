@@ -181,6 +181,7 @@ mod tests {
                 id: id(7),
                 protocol: PoolProtocol::Http,
                 algorithm: Algorithm::RoundRobin,
+                persistence: None,
                 members: vec![],
                 monitor: None,
             }],

@@ -1,6 +1,9 @@
-//! HAProxy, configured as the original configures it (`reference/amphora.md` §10), as the measure of L7 policies.
+//! HAProxy, configured as the original configures it (`reference/amphora.md` §9 and §10), as the measure of L7 policies,
+//! session persistence and the PROXY protocol.
 
 mod actions;
+mod persistence;
+mod proxy_protocol;
 mod rules;
 
 use std::net::{SocketAddr, TcpListener};

@@ -1,0 +1,224 @@
+//! The same cookies before the same members: the same members, and the same cookies on both sides.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use octavia_model::ListenerProtocol;
+use octavia_wire::PersistenceSpec;
+
+use super::HaProxy;
+use crate::rig::{Client, Message, Origin, Rig, ok};
+
+/// What cookies are made of; `1` and `2` stand for ids of members.
+const PIECES: &[&str] = &[
+    "SRV=1",
+    "SRV=2",
+    "SRV=2",
+    "SRV=x",
+    "SRV=",
+    "SRV",
+    "srv=1",
+    "SRV=\"1\"",
+    "SRVX=1",
+    "a=b",
+    "c=",
+    "d",
+    "sid=s",
+    "sid=t",
+    "sid=",
+    "sid=\"s\"",
+    "$Path=/",
+    "; ",
+    "; ",
+    "; ",
+    ";",
+    ";",
+    ", ",
+    ",",
+    "\"",
+    "\\",
+];
+
+/// Headers by a chance that is always the same.
+fn headers(count: usize) -> impl Iterator<Item = String> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut below = move |n: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % n as u64) as usize
+    };
+    let fixed =
+        ["SRV=2", "a=b; SRV=1; c=d", "SRV=x; SRV=2", "SRV=1; SRV=2", "sid=s", "sid=t; sid=s", "a=\"sid=s"];
+    let random = (0..count).map(move |_| (0..1 + below(9)).map(|_| PIECES[below(PIECES.len())]).collect());
+    fixed.into_iter().map(str::to_owned).chain(random)
+}
+
+fn ask(address: SocketAddr, path: &str, lines: &str) -> Message {
+    let mut client = Client::connect(address);
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{lines}\r\n"));
+    client.answer()
+}
+
+/// What goes for a header of cookies that somebody was taken out of.
+fn plain(cookies: &str) -> String {
+    let marks: String =
+        cookies.chars().filter(|c| *c != ' ').map(|c| if c == ',' { ';' } else { c }).collect();
+    marks.split(';').filter(|cookie| !cookie.is_empty()).collect::<Vec<_>>().join(";")
+}
+
+#[test]
+fn cookies_of_ours_are_the_same() {
+    // Members tell their number, and which cookies they see.
+    let head = Arc::new(Mutex::new(String::new()));
+    let origins: Vec<_> = (0..3)
+        .map(|n| {
+            let head = Arc::clone(&head);
+            Origin::http(move |request| {
+                let body = format!("{n}{}", request.header("cookie").unwrap_or("-"));
+                let head = head.lock().unwrap();
+                format!("HTTP/1.1 {head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+            })
+        })
+        .collect();
+    let members: Vec<_> = origins.iter().collect();
+    let mut rig = Rig::start(ListenerProtocol::Http, &members, |spec| {
+        spec.pools[0].persistence = Some(PersistenceSpec::HttpCookie);
+    });
+    let ids: Vec<_> = rig.members().iter().map(|member| member.id.to_string()).collect();
+    let mut config =
+        "    default_backend pool\nbackend pool\n    cookie SRV insert indirect nocache\n".to_owned();
+    for (id, origin) in ids.iter().zip(&origins) {
+        writeln!(config, "    server {id} {} weight 1 cookie {id}", origin.address).unwrap();
+    }
+    let Some(haproxy) = HaProxy::start(&config) else { return };
+    *head.lock().unwrap() = "200 OK\r\nETag: x\r\n".to_owned();
+    let mut granted = 0;
+    for header in headers(1_500) {
+        let lines = format!("Cookie: {}\r\n", header.replace('1', &ids[1]).replace('2', &ids[2]));
+        let [ours, theirs] = [rig.address, haproxy.address].map(|address| ask(address, "/", &lines));
+        // Who is not known is balanced, and told: where to is chance.
+        let known =
+            |answer: &Message| answer.header("set-cookie").is_none().then(|| answer.text()[..1].to_owned());
+        assert_eq!(known(&ours), known(&theirs), "{lines}");
+        granted += usize::from(known(&ours).is_some());
+        for answer in [&ours, &theirs] {
+            let to: usize = answer.text()[..1].parse().unwrap();
+            let told = format!("SRV={}; path=/", ids[to]);
+            assert!(answer.header("set-cookie").is_none_or(|set| set == told), "{lines}");
+        }
+        assert_eq!(plain(&ours.text()[1..]), plain(&theirs.text()[1..]), "{lines}");
+    }
+    assert!((300..1_200).contains(&granted), "{granted}");
+
+    // What becomes of what members say.
+    let mut private = 0;
+    for status in ["200 OK", "204 No", "302 Found", "404 Not Found", "500 Oh"] {
+        for caching in [
+            "",
+            "ETag: x",
+            "Expires: x",
+            "Last-Modified: x",
+            "Cache-Control: public",
+            "Cache-Control: public\r\nETag: x",
+            "Cache-Control: max-age=1",
+            "Cache-Control: max-age=0\r\nETag: x",
+            "Cache-Control: max-age=0, s-maxage=7",
+            "Cache-Control: private, max-age=1",
+            "Cache-Control: no-cache=\"set-cookie\", max-age=1",
+            "Cache-Control: No-Store\r\nETag: x",
+            "Pragma: no-cache\r\nETag: x",
+            "Pragma: x\r\nETag: x",
+        ] {
+            for set in [
+                "",
+                "Set-Cookie: SRV=mine; Path=/x",
+                "Set-Cookie: srv=mine\r\nSet-Cookie: SRV = x\r\nSet-Cookie: a=b",
+            ] {
+                let lines: String =
+                    [caching, set].iter().filter(|l| !l.is_empty()).map(|l| format!("{l}\r\n")).collect();
+                *head.lock().unwrap() = format!("{status}\r\n{lines}");
+                for cookie in [String::new(), format!("Cookie: SRV={}\r\n", ids[1])] {
+                    for method in ["GET", "POST"] {
+                        let answers = [rig.address, haproxy.address].map(|address| {
+                            let mut client = Client::connect(address);
+                            let head = format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n");
+                            client.send(format!("{head}Connection: close\r\n{cookie}\r\n"));
+                            essence(&client.message(!status.starts_with("204")).unwrap())
+                        });
+                        assert_eq!(answers[0], answers[1], "{status} {lines} {cookie} {method}");
+                        private += usize::from(
+                            answers[0].contains("cache-control: private\n") && !lines.contains("private"),
+                        );
+                    }
+                }
+            }
+        }
+    }
+    assert!(private > 20, "{private}");
+}
+
+/// The lines about cookies and caches, without the ids.
+fn essence(answer: &Message) -> String {
+    let lines = answer.head.lines().filter_map(|line| line.split_once(": "));
+    let mut lines: Vec<_> = lines
+        .map(|(name, value)| (name.to_ascii_lowercase(), value))
+        .filter(|(name, _)| matches!(name.as_str(), "set-cookie" | "cache-control" | "pragma"))
+        .map(|(name, value)| match value.strip_prefix("SRV=").filter(|value| value.len() > 36) {
+            Some(_) => format!("{name}: ours\n"),
+            None => format!("{name}: {value}\n"),
+        })
+        .collect();
+    lines.sort();
+    lines.concat()
+}
+
+#[test]
+fn cookies_of_the_application_are_the_same() {
+    let origins: Vec<_> = (0..3)
+        .map(|n| {
+            Origin::http(move |request| {
+                let path = request.head.split(' ').nth(1).unwrap();
+                match path.strip_prefix("/login/") {
+                    Some(set) => {
+                        let set = set.replace("%20", " ");
+                        format!("HTTP/1.1 200 OK\r\nSet-Cookie: {set}\r\nContent-Length: 1\r\n\r\n{n}")
+                            .into_bytes()
+                    }
+                    None => ok(n.to_string()),
+                }
+            })
+        })
+        .collect();
+    let members: Vec<_> = origins.iter().collect();
+    let rig = Rig::start(ListenerProtocol::Http, &members, |spec| {
+        spec.pools[0].persistence = Some(PersistenceSpec::AppCookie { name: "sid".to_owned() });
+    });
+    let mut config =
+        "    default_backend pool\nbackend pool\n    stick-table type string len 64 size 10k\n    \
+                      stick store-response res.cook(sid)\n    stick match req.cook(sid)\n"
+            .to_owned();
+    for (n, origin) in origins.iter().enumerate() {
+        writeln!(config, "    server m{n} {} weight 1", origin.address).unwrap();
+    }
+    let Some(haproxy) = HaProxy::start(&config) else { return };
+    // Somebody else is at the member after; who is not known would be seen at both.
+    let homes = [rig.address, haproxy.address].map(|address| {
+        let home = ask(address, "/login/sid=s;Path=/", "").text().to_owned();
+        assert_ne!(ask(address, "/login/sid=t;%20Path=/", "").text(), home);
+        home
+    });
+    let mut known = 0;
+    for header in headers(400) {
+        let lines = format!("Cookie: {header}\r\n");
+        // Of three who take turns no two in a row are the same.
+        let stays = [(rig.address, &homes[0]), (haproxy.address, &homes[1])].map(|(address, home)| {
+            let seen = [0; 2].map(|_| ask(address, "/", &lines).text().to_owned());
+            (seen[0] == seen[1]).then(|| seen[0] == *home)
+        });
+        assert_eq!(stays[0], stays[1], "{lines}");
+        known += usize::from(stays[0].is_some());
+    }
+    assert!((100..380).contains(&known), "{known}");
+}
