@@ -87,9 +87,8 @@ impl Persistence {
             }
             Kind::AppCookie { name, table } => {
                 let cookies = request.values("cookie").flat_map(value::elements).flat_map(value::cookies);
-                let last = cookies.filter(|(found, _)| *found == name.as_bytes()).last();
-                last.filter(|(_, text)| !text.is_empty())
-                    .map_or(Claim::None, |(_, text)| Claim::Entry(table.key(text)))
+                let last = cookies.filter(|cookie| is_called(cookie, name)).last();
+                last.map_or(Claim::None, |(_, text)| Claim::Entry(table.key(text)))
             }
         }
     }
@@ -144,13 +143,17 @@ impl Persistence {
             }
             Kind::AppCookie { name, table } => {
                 let set = response.values("set-cookie").filter_map(|text| value::cookies(text).next());
-                let last = set.filter(|(found, _)| *found == name.as_bytes()).last();
-                if let Some((_, text)) = last.filter(|(_, text)| !text.is_empty()) {
+                if let Some((_, text)) = set.filter(|cookie| is_called(cookie, name)).last() {
                     table.put(table.key(text), member, now, None);
                 }
             }
         }
     }
+}
+
+/// A cookie without a value says nothing.
+fn is_called(cookie: &(&[u8], &[u8]), name: &str) -> bool {
+    cookie.0 == name.as_bytes() && !cookie.1.is_empty()
 }
 
 /// Exactly as we write it.

@@ -156,8 +156,8 @@ fn theirs(pool: &PoolConf, name: &str, head: &[u8]) -> bool {
     assert_eq!(write(&request, InsertHeaders::default()), before, "members see it");
     let values = Plain::read(sent(head, request.len)).values("cookie");
     let cookies = values.into_iter().flat_map(list).flat_map(|element| jar(&element));
-    let last = cookies.filter(|(found, _)| found == name.as_bytes()).last();
-    let Some((_, value)) = last.filter(|(_, value)| !value.is_empty()) else {
+    let last = cookies.filter(|(found, value)| found == name.as_bytes() && !value.is_empty()).last();
+    let Some((_, value)) = last else {
         assert_eq!(claim, Claim::None);
         return true;
     };

@@ -87,30 +87,34 @@ impl<'b> Response<'_, 'b> {
     }
 }
 
-/// Appends a `Cookie` header without our cookie, and what belongs to it; nothing if nothing else is in it.
+/// Appends a `Cookie` header without our cookie, and what belongs to it; nothing if there is no other
+/// in it.
 #[cold]
 pub(super) fn write_others(text: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(b"Cookie: ");
     let content = out.len();
-    // Attributes belong to the cookie before them (RFC 2965).
-    let mut ours = false;
+    let (mut ours, mut taken, mut others) = (false, false, false);
     for piece in value::pieces(text) {
+        // Attributes belong to the cookie before them (RFC 2965).
         if !piece.name.starts_with(b"$") {
             ours = piece.value.is_some() && piece.name == AFFINITY_COOKIE;
         }
+        taken |= ours;
         if !ours {
-            let mark = usize::from(out.len() == content && matches!(piece.text, [b';' | b',', ..]));
-            out.extend_from_slice(&piece.text[mark..]);
+            others |= !piece.name.starts_with(b"$");
+            out.extend_from_slice(piece.text);
         }
     }
-    let kept = out[content..].trim_ascii();
-    if kept.is_empty() {
-        out.truncate(start);
-        return;
+    if taken {
+        let separates = |b: &&u8| matches!(b, b';' | b',' | b' ' | b'\t');
+        let before = out[content..].iter().take_while(separates).count();
+        out.drain(content..content + before);
+        if !others || out.len() == content {
+            out.truncate(start);
+            return;
+        }
+        out.truncate(out.trim_ascii_end().len());
     }
-    let (before, length) = (out[content..].len() - out[content..].trim_ascii_start().len(), kept.len());
-    out.drain(content..content + before);
-    out.truncate(content + length);
     out.extend_from_slice(b"\r\n");
 }

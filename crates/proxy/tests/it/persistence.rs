@@ -191,7 +191,8 @@ fn a_cookie_of_ours() {
     let moved = ask(&rig, &cookie(2));
     let to: usize = moved.text().parse().unwrap();
     assert_eq!(moved.header("set-cookie").unwrap(), format!("SRV={}; path=/", ids[to]));
-    origins[0].kill();
+    rig.members()[0].port = Origin::dead().address.port();
+    rig.reconfigure();
     let moved = ask(&rig, &cookie(0));
     assert_eq!(
         (moved.text(), moved.header("set-cookie")),

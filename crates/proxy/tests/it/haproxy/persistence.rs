@@ -10,24 +10,20 @@ use octavia_wire::PersistenceSpec;
 use super::HaProxy;
 use crate::rig::{Client, Message, Origin, Rig, ok};
 
-/// What cookies are made of; `1` and `2` stand for ids of members.
-const PIECES: &[&str] = &[
-    "SRV=1",
-    "SRV=2",
-    "SRV=2",
+/// What cookies are made of; `M` and `N` stand for ids of members.
+const OURS: &[&str] = &[
+    "SRV=M",
+    "SRV=N",
+    "SRV=N",
     "SRV=x",
     "SRV=",
     "SRV",
-    "srv=1",
-    "SRV=\"1\"",
-    "SRVX=1",
+    "srv=M",
+    "SRV=\"M\"",
+    "SRVX=M",
     "a=b",
     "c=",
     "d",
-    "sid=s",
-    "sid=t",
-    "sid=",
-    "sid=\"s\"",
     "$Path=/",
     "; ",
     "; ",
@@ -39,9 +35,27 @@ const PIECES: &[&str] = &[
     "\"",
     "\\",
 ];
+const THEIRS: &[&str] = &[
+    "sid=s",
+    "sid=s",
+    "sid=t",
+    "sid=",
+    "sid=\"s\"",
+    "sid",
+    "SID=s",
+    "a=b",
+    "$Path=/",
+    "; ",
+    "; ",
+    "; ",
+    ";",
+    ";",
+    ", ",
+    "\"",
+];
 
 /// Headers by a chance that is always the same.
-fn headers(count: usize) -> impl Iterator<Item = String> {
+fn headers(pieces: &'static [&str], count: usize) -> impl Iterator<Item = String> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut below = move |n: usize| {
         state ^= state << 13;
@@ -50,22 +64,36 @@ fn headers(count: usize) -> impl Iterator<Item = String> {
         (state % n as u64) as usize
     };
     let fixed =
-        ["SRV=2", "a=b; SRV=1; c=d", "SRV=x; SRV=2", "SRV=1; SRV=2", "sid=s", "sid=t; sid=s", "a=\"sid=s"];
-    let random = (0..count).map(move |_| (0..1 + below(9)).map(|_| PIECES[below(PIECES.len())]).collect());
+        ["SRV=N", "a=b; SRV=M; c=d", "SRV=x; SRV=N", "SRV=M; SRV=N", "sid=s", "sid=t; sid=s", "a=\"sid=s"];
+    let random = (0..count).map(move |_| (0..1 + below(9)).map(|_| pieces[below(pieces.len())]).collect());
     fixed.into_iter().map(str::to_owned).chain(random)
 }
 
-fn ask(address: SocketAddr, path: &str, lines: &str) -> Message {
-    let mut client = Client::connect(address);
-    client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{lines}\r\n"));
-    client.answer()
+/// Two who are asked the same, over connections that are kept.
+struct Both([(SocketAddr, Client); 2]);
+
+impl Both {
+    fn connect(addresses: [SocketAddr; 2]) -> Self {
+        Self(addresses.map(|address| (address, Client::connect(address))))
+    }
+
+    fn ask(&mut self, request: &str, lines: &str) -> [Message; 2] {
+        self.0.each_mut().map(|(address, client)| {
+            client.send(format!("{request} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n{lines}\r\n"));
+            let answer = client.answer();
+            if answer.header("connection") == Some("close") {
+                *client = Client::connect(*address);
+            }
+            answer
+        })
+    }
 }
 
-/// What goes for a header of cookies that somebody was taken out of.
+/// A header of cookies that one was taken out of; `-` = there is none.
 fn plain(cookies: &str) -> String {
     let marks: String =
         cookies.chars().filter(|c| *c != ' ').map(|c| if c == ',' { ';' } else { c }).collect();
-    marks.split(';').filter(|cookie| !cookie.is_empty()).collect::<Vec<_>>().join(";")
+    marks.split(';').filter(|cookie| !cookie.is_empty() && *cookie != "-").collect::<Vec<_>>().join(";")
 }
 
 #[test]
@@ -78,6 +106,8 @@ fn cookies_of_ours_are_the_same() {
             Origin::http(move |request| {
                 let body = format!("{n}{}", request.header("cookie").unwrap_or("-"));
                 let head = head.lock().unwrap();
+                // What has no content has a length nevertheless, so that everybody knows where it ends.
+                let body = if head.starts_with("204") { String::new() } else { body };
                 format!("HTTP/1.1 {head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
             })
         })
@@ -94,10 +124,11 @@ fn cookies_of_ours_are_the_same() {
     }
     let Some(haproxy) = HaProxy::start(&config) else { return };
     *head.lock().unwrap() = "200 OK\r\nETag: x\r\n".to_owned();
+    let mut both = Both::connect([rig.address, haproxy.address]);
     let mut granted = 0;
-    for header in headers(1_500) {
-        let lines = format!("Cookie: {}\r\n", header.replace('1', &ids[1]).replace('2', &ids[2]));
-        let [ours, theirs] = [rig.address, haproxy.address].map(|address| ask(address, "/", &lines));
+    for header in headers(OURS, 600) {
+        let lines = format!("Cookie: {}\r\n", header.replace('M', &ids[1]).replace('N', &ids[2]));
+        let [ours, theirs] = both.ask("GET /", &lines);
         // Who is not known is balanced, and told: where to is chance.
         let known =
             |answer: &Message| answer.header("set-cookie").is_none().then(|| answer.text()[..1].to_owned());
@@ -108,9 +139,12 @@ fn cookies_of_ours_are_the_same() {
             let told = format!("SRV={}; path=/", ids[to]);
             assert!(answer.header("set-cookie").is_none_or(|set| set == told), "{lines}");
         }
-        assert_eq!(plain(&ours.text()[1..]), plain(&theirs.text()[1..]), "{lines}");
+        let [ours, theirs] = [&ours.text()[1..], &theirs.text()[1..]];
+        // How much of what separated them stays is chance.
+        let same = if header.contains("SRV") { plain(ours) == plain(theirs) } else { ours == theirs };
+        assert!(same, "{lines}: {ours} {theirs}");
     }
-    assert!((300..1_200).contains(&granted), "{granted}");
+    assert!((60..500).contains(&granted), "{granted}");
 
     // What becomes of what members say.
     let mut private = 0;
@@ -141,12 +175,8 @@ fn cookies_of_ours_are_the_same() {
                 *head.lock().unwrap() = format!("{status}\r\n{lines}");
                 for cookie in [String::new(), format!("Cookie: SRV={}\r\n", ids[1])] {
                     for method in ["GET", "POST"] {
-                        let answers = [rig.address, haproxy.address].map(|address| {
-                            let mut client = Client::connect(address);
-                            let head = format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n");
-                            client.send(format!("{head}Connection: close\r\n{cookie}\r\n"));
-                            essence(&client.message(!status.starts_with("204")).unwrap())
-                        });
+                        let answers =
+                            both.ask(&format!("{method} /"), &cookie).map(|answer| essence(&answer));
                         assert_eq!(answers[0], answers[1], "{status} {lines} {cookie} {method}");
                         private += usize::from(
                             answers[0].contains("cache-control: private\n") && !lines.contains("private"),
@@ -204,21 +234,24 @@ fn cookies_of_the_application_are_the_same() {
     }
     let Some(haproxy) = HaProxy::start(&config) else { return };
     // Somebody else is at the member after; who is not known would be seen at both.
-    let homes = [rig.address, haproxy.address].map(|address| {
-        let home = ask(address, "/login/sid=s;Path=/", "").text().to_owned();
-        assert_ne!(ask(address, "/login/sid=t;%20Path=/", "").text(), home);
-        home
-    });
+    let mut both = Both::connect([rig.address, haproxy.address]);
+    let texts = |answers: [Message; 2]| answers.map(|answer| answer.text().to_owned());
+    let homes = texts(both.ask("GET /login/sid=s;Path=/", ""));
+    let others = texts(both.ask("GET /login/sid=t;%20Path=/", ""));
+    assert!((0..2).all(|side| homes[side] != others[side]));
     let mut known = 0;
-    for header in headers(400) {
+    // To HAProxy a cookie without a value is one, unless it is the last.
+    let empty = |header: &String| ["sid=;", "sid=,"].iter().any(|end| header.contains(end));
+    for header in headers(THEIRS, 300).filter(|header| !empty(header)) {
         let lines = format!("Cookie: {header}\r\n");
         // Of three who take turns no two in a row are the same.
-        let stays = [(rig.address, &homes[0]), (haproxy.address, &homes[1])].map(|(address, home)| {
-            let seen = [0; 2].map(|_| ask(address, "/", &lines).text().to_owned());
-            (seen[0] == seen[1]).then(|| seen[0] == *home)
+        let seen = [0; 2].map(|_| texts(both.ask("GET /", &lines)));
+        let stays = [0, 1].map(|side| {
+            let stays = seen[0][side] == seen[1][side];
+            stays.then(|| seen[0][side] == homes[side])
         });
         assert_eq!(stays[0], stays[1], "{lines}");
         known += usize::from(stays[0].is_some());
     }
-    assert!((100..380).contains(&known), "{known}");
+    assert!((30..250).contains(&known), "{known}");
 }
