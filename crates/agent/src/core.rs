@@ -224,7 +224,14 @@ impl Agent {
         }
     }
 
-    async fn push(&mut self, spec: AmphoraSpec, request_ids: RequestIds) -> Result<ApplyOutcome, AgentFault> {
+    async fn push(
+        &mut self,
+        mut spec: AmphoraSpec,
+        request_ids: RequestIds,
+    ) -> Result<ApplyOutcome, AgentFault> {
+        if let Some(before) = &self.spec {
+            spec.keep_identities(before);
+        }
         let present = Present {
             amphora_id: self.boot.amphora_id,
             load_balancer_id: self.boot.load_balancer_id,
@@ -320,14 +327,16 @@ impl Agent {
         if wanted.len() > most {
             return Err(ApplyError::TooManySockets(wanted.len(), most));
         }
-        let faults = self.sockets.open(&wanted);
+        let mut faults = self.sockets.open(&wanted);
+        // Of these nothing is known here that could be tried again: who pushed the spec does that.
+        self.retry_at = (!faults.is_empty()).then(|| Instant::now() + RETRY);
+        faults.extend(spec.tls_faults());
         for fault in faults.iter().filter(|fault| !self.faults.contains(fault)) {
             tracing::warn!(listener = %fault.listener, code = %fault.code, "{}", fault.text);
         }
         if faults != self.faults {
             self.pace.hurry();
         }
-        self.retry_at = (!faults.is_empty()).then(|| Instant::now() + RETRY);
         self.faults = faults;
         Ok(wanted)
     }

@@ -25,7 +25,7 @@ pub(crate) struct Sockets {
 /// The sockets a spec asks for: one for each traffic thread on each address of each listener.
 pub(crate) fn wanted(spec: &AmphoraSpec, threads: u16) -> BTreeSet<SocketName> {
     let mut names = BTreeSet::new();
-    for listener in &spec.listeners {
+    for listener in spec.listeners.iter().filter(|listener| listener.is_ready()) {
         for &vip in &spec.vips {
             let address = SocketAddr::new(vip, listener.port);
             names.extend((0..threads).map(|index| SocketName { listener: listener.id, address, index }));

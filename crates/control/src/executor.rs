@@ -11,6 +11,7 @@ use octavia_store::{Lease, Settled, Settlement, StoreError};
 
 use crate::boot::boot_files;
 use crate::observe::agent_address;
+use crate::secrets::{SecretsUnread, identities};
 use crate::{AgentAddress, AgentError, Parts, WorkerOptions};
 
 /// Runs steps of one plan, made from `desired` and `observed`, under one lease.
@@ -34,6 +35,8 @@ pub(crate) enum StepError {
     Cloud(#[from] CloudError),
     #[error(transparent)]
     Agent(#[from] AgentError),
+    #[error(transparent)]
+    Secret(#[from] SecretsUnread),
 }
 
 impl StepError {
@@ -41,7 +44,7 @@ impl StepError {
     /// tried again. Anything else is retried with backoff, and shown when that takes too long.
     pub(crate) fn verdict(&self) -> Option<Reason> {
         match self {
-            Self::Store(_) => None,
+            Self::Store(_) | Self::Secret(_) => None,
             Self::Cloud(error) => (error.blame == Blame::Caller || error.retry == Retry::Never).then(|| {
                 let advice = "Change what was asked for, or delete the load balancer.";
                 Reason::new(ReasonCode::CloudRefused, error.message.clone(), advice)
@@ -159,7 +162,9 @@ impl Executor<'_> {
         let server = self.observed.amphorae.get(&row.id).map_or(Known::Unknown, |seen| seen.server.clone());
         let address = agent_address(row, &server, self.options.agent_port)
             .ok_or_else(|| AgentError::Unreachable("its address is not known".to_owned()))?;
-        let spec = compile(&self.desired.graph, row.id, self.desired.fence);
+        let graph = &self.desired.graph;
+        let identities = identities(self.parts.secrets.as_ref(), graph).await?;
+        let spec = compile(graph, row.id, self.desired.fence, &identities);
         let agent = AgentAddress { amphora: row.id, address };
         let outcome = self.parts.agents.spec_push(agent, &spec, self.request_ids).await?;
         let row = Amphora {

@@ -21,6 +21,7 @@ mod observe;
 mod options;
 mod orphans;
 mod random;
+mod secrets;
 mod stop;
 mod worker;
 

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use octavia_model::AmphoraId;
-use octavia_wire::{AgentInfo, AmphoraSpec, ApplyOutcome, WIRE_VERSION};
+use octavia_wire::{AgentInfo, AmphoraSpec, ApplyOutcome, ListenerFault, WIRE_VERSION};
 use uuid::Uuid;
 
 use crate::{AgentAddress, AgentError, Agents};
@@ -15,7 +15,7 @@ use crate::{AgentAddress, AgentError, Agents};
 #[derive(Debug)]
 pub struct NoopAgents {
     boot: Uuid,
-    applied: Mutex<BTreeMap<AmphoraId, (u64, u64)>>,
+    applied: Mutex<BTreeMap<AmphoraId, Applied>>,
 }
 
 impl NoopAgents {
@@ -23,6 +23,12 @@ impl NoopAgents {
     pub const fn new(boot: Uuid) -> Self {
         Self { boot, applied: Mutex::new(BTreeMap::new()) }
     }
+}
+
+#[derive(Debug, Default, Clone)]
+struct Applied {
+    precedence: (u64, u64),
+    faults: Vec<ListenerFault>,
 }
 
 #[async_trait]
@@ -34,13 +40,15 @@ impl Agents for NoopAgents {
         _: &[String],
     ) -> Result<ApplyOutcome, AgentError> {
         let mut applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
-        applied.insert(agent.amphora, spec.precedence());
-        Ok(ApplyOutcome { generation: spec.generation, fence: spec.fence, faults: vec![] })
+        let faults = spec.tls_faults();
+        applied.insert(agent.amphora, Applied { precedence: spec.precedence(), faults: faults.clone() });
+        Ok(ApplyOutcome { generation: spec.generation, fence: spec.fence, faults })
     }
 
     async fn info(&self, agent: AgentAddress) -> Result<AgentInfo, AgentError> {
         let applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
-        let (fence, generation) = applied.get(&agent.amphora).copied().unwrap_or_default();
+        let Applied { precedence: (fence, generation), faults } =
+            applied.get(&agent.amphora).cloned().unwrap_or_default();
         Ok(AgentInfo {
             amphora_id: agent.amphora,
             api_version: "2.0".to_owned(),
@@ -49,7 +57,7 @@ impl Agents for NoopAgents {
             boot: Some(self.boot),
             fence,
             generation,
-            faults: vec![],
+            faults,
         })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use octavia_cloud::{CertIssuer, Compute, Network};
+use octavia_cloud::{CertIssuer, Compute, Network, Secrets};
 use octavia_plan::PlanOptions;
 use octavia_store::Store;
 
@@ -18,6 +18,7 @@ pub struct Parts {
     pub compute: Arc<dyn Compute>,
     pub network: Arc<dyn Network>,
     pub certs: Arc<dyn CertIssuer>,
+    pub secrets: Arc<dyn Secrets>,
     pub agents: Arc<dyn Agents>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,

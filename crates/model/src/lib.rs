@@ -19,6 +19,7 @@ mod request_id;
 mod resource;
 mod status;
 mod text_enum;
+mod tls;
 mod word;
 
 pub use amphora::{Amphora, AmphoraRole, AmphoraStatus, SEQ_FOR_LIFE};
@@ -42,6 +43,7 @@ pub use resource::{
 };
 pub use status::{OperatingStatus, ProvisioningStatus, Statuses};
 pub use text_enum::UnknownWord;
+pub use tls::{Cipher, TlsVersion};
 pub use word::{
     Algorithm, ClientAuthentication, HealthMonitorType, HttpMethod, L7PolicyAction, L7RuleCompareType,
     L7RuleType, ListenerProtocol, PoolProtocol, SessionPersistenceType, Topology, Transport, VnicType,

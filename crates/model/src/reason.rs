@@ -19,6 +19,7 @@ text_enum! {
         MemberFailedCheck = "MEMBER_FAILED_CHECK",
         NoHealthyMember = "NO_HEALTHY_MEMBER",
         NotReported = "NOT_REPORTED",
+        SecretUnreadable = "SECRET_UNREADABLE",
         ConnectionLimitReached = "CONNECTION_LIMIT_REACHED",
         Internal = "INTERNAL",
     }

@@ -17,7 +17,7 @@ use octavia_api::{ApiMetrics, ApiState, Audit, Authentication};
 use octavia_cloud::local::{
     IDENTITY_PATH, LOAD_BALANCER_PATH, LocalCloud, LocalOptions, NETWORK_PATH, SECRETS_PATH,
 };
-use octavia_cloud::{Compute, Identity, Network, NoopCompute, NoopNetwork};
+use octavia_cloud::{Compute, Identity, Network, NoopCompute, NoopNetwork, Secrets};
 use octavia_control::{
     Agents, BootOptions, Controller, ControllerOptions, HealthMetrics, HealthOptions, HeartbeatKey,
     HousekeepingOptions, MutualTlsAgents, MutualTlsOptions, NoopAgents, Parts, SystemClock, SystemRandom,
@@ -100,7 +100,9 @@ impl AllInOne {
             true => Some(listen_for_metrics(&state, settings.metrics.bind).await?),
             false => None,
         };
-        let controller = start_controller(&cloud, &store, Arc::clone(&network), settings, &counters).await?;
+        let controller =
+            start_controller(&cloud, &store, Arc::clone(&network), Arc::clone(&secrets), settings, &counters)
+                .await?;
         let (stop, stopped) = watch::channel(false);
         let mut servers = vec![];
         if let Some(listener) = metrics_listener {
@@ -248,6 +250,7 @@ async fn start_controller(
     cloud: &LocalCloud,
     store: &Store,
     network: Arc<dyn Network>,
+    secrets: Arc<dyn Secrets>,
     settings: &Settings,
     counters: &Counters,
 ) -> anyhow::Result<Controller> {
@@ -282,6 +285,7 @@ async fn start_controller(
         compute,
         network,
         certs: cloud.cert_issuer(),
+        secrets,
         agents,
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),

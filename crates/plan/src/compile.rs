@@ -5,29 +5,36 @@
 //! dropped, what is being deleted is absent; everything else is there, whatever its provisioning status.
 
 mod layer7;
+mod tls;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use octavia_model::{
-    AmphoraId, HealthMonitor, HttpMethod, Listener, ListenerProtocol, LoadBalancerGraph, Member, Pool,
-    PoolId, SessionPersistence, SessionPersistenceType,
+    AmphoraId, HealthMonitor, HttpMethod, Listener, ListenerId, ListenerProtocol, LoadBalancerGraph, Member,
+    Pool, PoolId, SessionPersistence, SessionPersistenceType,
 };
 use octavia_wire::{
-    AmphoraSpec, HttpCheck, InsertHeader, ListenerSpec, MemberSpec, MonitorSpec, PersistenceSpec, PoolSpec,
-    TimeoutsSpec, WIRE_VERSION,
+    AmphoraSpec, HttpCheck, IdentitySpec, InsertHeader, ListenerSpec, MemberSpec, MonitorSpec,
+    PersistenceSpec, PoolSpec, TimeoutsSpec, TlsFault, WIRE_VERSION,
 };
 
 use crate::codes::expected_codes;
 
-/// Compiles the tree for one amphora. The same tree gives the same spec; `fence` is the epoch of the lease under
-/// which it will be pushed.
-pub fn compile(graph: &LoadBalancerGraph, amphora: AmphoraId, fence: u64) -> AmphoraSpec {
+/// What the references of listeners lead to, or why that cannot be had.
+pub type Identities = BTreeMap<ListenerId, Result<IdentitySpec, TlsFault>>;
+
+/// Compiles the tree for one amphora. The same tree and identities give the same spec; `fence` is the epoch of the
+/// lease under which it will be pushed. Those of [`terminating`] listeners want an identity: without one they go on with
+/// what the amphora has for them.
+pub fn compile(
+    graph: &LoadBalancerGraph,
+    amphora: AmphoraId,
+    fence: u64,
+    identities: &Identities,
+) -> AmphoraSpec {
     let lb = &graph.load_balancer;
-    let listeners: Vec<ListenerSpec> = if lb.admin_state_up {
-        graph.listeners.iter().filter(|l| listener_runs(l)).map(|l| listener(graph, l)).collect()
-    } else {
-        vec![]
-    };
+    let listeners: Vec<ListenerSpec> =
+        running(graph).map(|l| listener(graph, l, identities.get(&l.id))).collect();
     let reachable: BTreeSet<PoolId> = listeners.iter().flat_map(ListenerSpec::pools).collect();
     let pools = graph.pools.iter().filter(|p| reachable.contains(&p.id)).map(|p| pool(graph, p)).collect();
     AmphoraSpec {
@@ -42,6 +49,16 @@ pub fn compile(graph: &LoadBalancerGraph, amphora: AmphoraId, fence: u64) -> Amp
     }
 }
 
+/// The listeners that terminate TLS: what they refer to is needed.
+pub fn terminating(graph: &LoadBalancerGraph) -> impl Iterator<Item = &Listener> {
+    running(graph).filter(|listener| listener.protocol == ListenerProtocol::TerminatedHttps)
+}
+
+fn running(graph: &LoadBalancerGraph) -> impl Iterator<Item = &Listener> {
+    let up = graph.load_balancer.admin_state_up;
+    graph.listeners.iter().filter(move |listener| up && listener_runs(listener))
+}
+
 fn listener_runs(listener: &Listener) -> bool {
     listener.admin_state_up && !listener.statuses.provisioning.is_leaving()
 }
@@ -50,7 +67,11 @@ fn pool_runs(pool: &Pool) -> bool {
     pool.admin_state_up && !pool.statuses.provisioning.is_leaving()
 }
 
-fn listener(graph: &LoadBalancerGraph, listener: &Listener) -> ListenerSpec {
+fn listener(
+    graph: &LoadBalancerGraph,
+    listener: &Listener,
+    identity: Option<&Result<IdentitySpec, TlsFault>>,
+) -> ListenerSpec {
     let timeouts = listener.timeouts;
     ListenerSpec {
         id: listener.id,
@@ -68,6 +89,7 @@ fn listener(graph: &LoadBalancerGraph, listener: &Listener) -> ListenerSpec {
         },
         allowed_cidrs: listener.allowed_cidrs.clone().unwrap_or_default(),
         l7policies: layer7::policies(graph, listener),
+        tls: (listener.protocol == ListenerProtocol::TerminatedHttps).then(|| tls::tls(listener, identity)),
     }
 }
 
@@ -79,7 +101,9 @@ fn insert_headers(listener: &Listener) -> Vec<InsertHeader> {
     let asked = |name: &str| {
         listener.insert_headers.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     };
-    InsertHeader::ALL.iter().copied().filter(|header| asked(header.name())).collect()
+    let told =
+        |header: &InsertHeader| listener.protocol == ListenerProtocol::TerminatedHttps || !header.is_of_tls();
+    InsertHeader::ALL.iter().copied().filter(told).filter(|header| asked(header.name())).collect()
 }
 
 fn pool(graph: &LoadBalancerGraph, pool: &Pool) -> PoolSpec {

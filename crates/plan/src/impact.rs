@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use octavia_model::{Amphora, AmphoraId, AmphoraStatus, ListenerId, LoadBalancerGraph, MemberId};
 use octavia_wire::{AmphoraSpec, ListenerSpec, MemberSpec};
 
-use crate::compile::compile;
+use crate::compile::{Identities, compile};
 use crate::step::Step;
 
 /// What happens to connections of one object.
@@ -62,7 +62,8 @@ pub fn impacts(
     amphorae: &[Amphora],
     steps: &[Step],
 ) -> Vec<Impact> {
-    let spec = |graph: &LoadBalancerGraph| compile(graph, AmphoraId::nil(), 0);
+    // Listeners that go on with the certificates they have take the same connections.
+    let spec = |graph: &LoadBalancerGraph| compile(graph, AmphoraId::nil(), 0, &Identities::new());
     let (old, new) = (before.map(spec), spec(after));
     let gone = after.load_balancer.statuses.provisioning.is_leaving();
     let mut impacts = cuts(old.as_ref(), amphorae, steps);

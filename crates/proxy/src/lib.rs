@@ -7,6 +7,7 @@
 //! One more thread, the control thread ([`run`]), takes the agent's commands and checks members ([`health`]).
 //!
 //! Decisions (message framing, balancing, timers, rise and fall) are pure cores: [`http1`], [`layer7`],
+//! [`tls`],
 //! [`balance`], [`health::machine`].
 //! `LIFECYCLE.md` tells the life of a connection and of a request.
 
@@ -30,6 +31,7 @@ mod standalone;
 mod state;
 pub mod stick;
 mod sys;
+pub mod tls;
 mod wheel;
 mod worker;
 

@@ -13,7 +13,7 @@ const BACKLOG: i32 = 4096;
 /// The sockets a spec asks for when `threads` threads carry traffic.
 pub fn socket_names(spec: &AmphoraSpec, threads: u16) -> Vec<SocketName> {
     let mut names = vec![];
-    for listener in &spec.listeners {
+    for listener in spec.listeners.iter().filter(|listener| listener.is_ready()) {
         for &vip in &spec.vips {
             for index in 0..threads {
                 let address = SocketAddr::new(vip, listener.port);

@@ -18,6 +18,7 @@ use crate::layer7::{Action, Policy};
 use crate::persistence::{Claim, Persistence};
 use crate::proxy_protocol::ProxyProtocol;
 use crate::state::{Health, ListenerState, MemberState, Registry};
+use crate::tls::TlsConf;
 
 /// One configuration of the whole data plane.
 #[derive(Debug, Default)]
@@ -32,7 +33,7 @@ pub struct Snapshot {
 /// What a listener does with the bytes of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Requests are read, and each goes to a member.
+    /// Requests are read, and each goes to a member (HTTP and TERMINATED_HTTPS listeners).
     Http,
     /// The connection goes to a member, byte for byte (TCP and HTTPS listeners).
     Tcp,
@@ -50,6 +51,10 @@ pub struct ListenerConf {
     /// In the order in which they are looked at.
     pub policies: Box<[Policy]>,
     pub insert_headers: InsertHeaders,
+    /// How TLS is terminated; `None` = clients speak in clear.
+    pub tls: Option<Arc<TlsConf>>,
+    /// The value of `Strict-Transport-Security` in every response.
+    pub hsts: Option<Box<[u8]>>,
     pub timeouts: Timeouts,
     /// Empty = everyone.
     pub allowed_cidrs: Vec<IpNet>,
@@ -84,7 +89,7 @@ impl ListenerConf {
 
 /// The set of headers a listener inserts into requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct InsertHeaders(u8);
+pub struct InsertHeaders(u16);
 
 impl InsertHeaders {
     pub const fn is_empty(self) -> bool {
@@ -171,6 +176,8 @@ impl Snapshot {
         let listeners = spec
             .listeners
             .iter()
+            // One without what it takes to open it is not there.
+            .filter(|listener| listener.is_ready())
             .map(|listener| Ok((listener.id, Arc::new(ListenerConf::compile(listener, &pools, registry)?))))
             .collect::<Result<_, SpecError>>()?;
         let members = pools.values().flat_map(|pool| &pool.members).map(|m| m.state.serial).collect();
@@ -219,10 +226,15 @@ impl ListenerConf {
         registry: &Registry,
     ) -> Result<Self, SpecError> {
         let policies = spec.l7policies.iter().map(|policy| Policy::compile(policy, pools));
+        let state = registry.listener(spec.id);
+        let tls = match &spec.tls {
+            Some(tls) => state.tls(|before| TlsConf::compile(tls, before)),
+            None => Ok(None),
+        };
         Ok(Self {
             id: spec.id,
             mode: match spec.protocol {
-                ListenerProtocol::Http => Mode::Http,
+                ListenerProtocol::Http | ListenerProtocol::TerminatedHttps => Mode::Http,
                 _ => Mode::Tcp,
             },
             port: spec.port,
@@ -230,9 +242,11 @@ impl ListenerConf {
             pool: spec.default_pool.and_then(|id| pools.get(&id)).map(Arc::clone),
             policies: policies.collect::<Result<_, _>>()?,
             insert_headers: spec.insert_headers.iter().copied().collect(),
+            tls: tls.map_err(|fault| SpecError::Tls { listener: spec.id, fault })?,
+            hsts: spec.tls.as_ref().and_then(|tls| Some(tls.hsts.as_ref()?.as_bytes().into())),
             timeouts: spec.timeouts.into(),
             allowed_cidrs: spec.allowed_cidrs.clone(),
-            state: registry.listener(spec.id),
+            state,
         })
     }
 }

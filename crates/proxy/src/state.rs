@@ -14,6 +14,7 @@ use octavia_wire::ListenerStats;
 use crate::persistence::Subject;
 use crate::stick::StickTable;
 use crate::sys;
+use crate::tls::TlsConf;
 
 /// What health checks say of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,10 +139,23 @@ pub struct ListenerState {
     pub(crate) open: AtomicU64,
     /// The connection limit was met, and some thread stopped accepting.
     pub(crate) full: AtomicBool,
+    /// How TLS is terminated by the last configuration that was made: the next one may well be the same.
+    tls: Mutex<Option<Arc<TlsConf>>>,
     threads: Box<[ListenerCounters]>,
 }
 
 impl ListenerState {
+    /// The TLS of a configuration for it, as `compile` makes it of the one before.
+    pub(crate) fn tls<E>(
+        &self,
+        compile: impl FnOnce(Option<&Arc<TlsConf>>) -> Result<Option<Arc<TlsConf>>, E>,
+    ) -> Result<Option<Arc<TlsConf>>, E> {
+        let mut last = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        let conf = compile(last.as_ref())?;
+        last.clone_from(&conf);
+        Ok(conf)
+    }
+
     pub fn id(&self) -> ListenerId {
         self.id
     }
@@ -212,6 +226,7 @@ impl Registry {
                 id,
                 open: AtomicU64::new(0),
                 full: AtomicBool::new(false),
+                tls: Mutex::default(),
                 threads: (0..self.threads).map(|_| ListenerCounters::default()).collect(),
             })
         };

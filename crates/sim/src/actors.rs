@@ -186,6 +186,7 @@ pub(crate) fn parts(store: Store, world: &World, clock: &SimClock, random: crate
         compute: Arc::new(world.clone()),
         network: Arc::new(world.clone()),
         certs: Arc::new(world.clone()),
+        secrets: Arc::new(world.clone()),
         agents: Arc::new(world.clone()),
         clock: Arc::new(clock.clone()),
         random: Arc::new(random),

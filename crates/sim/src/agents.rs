@@ -57,15 +57,14 @@ impl SimAgent {
     fn faults(&self) -> Vec<ListenerFault> {
         let Some(spec) = &self.spec else { return vec![] };
         let denied = spec.listeners.iter().filter(|listener| listener.port < 1024);
-        denied
-            .map(|listener| ListenerFault {
-                listener: listener.id,
-                address: spec.vips[0],
-                code: ReasonCode::PortNotPermitted,
-                text: format!("Port {} needs a privilege.", listener.port),
-                advice: "Use a port from 1024 up.".to_owned(),
-            })
-            .collect()
+        let denied = denied.map(|listener| ListenerFault {
+            listener: listener.id,
+            address: spec.vips[0],
+            code: ReasonCode::PortNotPermitted,
+            text: format!("Port {} needs a privilege.", listener.port),
+            advice: "Use a port from 1024 up.".to_owned(),
+        });
+        denied.chain(spec.tls_faults()).collect()
     }
 
     fn precedence(&self) -> (u64, u64) {
@@ -175,6 +174,10 @@ impl World {
                 self.journal
                     .broken(format!("I4: {name} got two different specs of generation {}", spec.generation));
             }
+        }
+        let mut spec = spec.clone();
+        if let Some(old) = &server.agent.spec {
+            spec.keep_identities(old);
         }
         server.agent.spec = Some(spec.clone());
         if server.agent.no_proxy {

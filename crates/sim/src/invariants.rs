@@ -11,11 +11,12 @@ use jiff::{SignedDuration, Timestamp};
 use newtype_uuid::GenericUuid;
 use octavia_cloud::ServerState;
 use octavia_model::{AmphoraStatus, LoadBalancerGraph, LoadBalancerId, ProvisioningStatus, WorkerId};
-use octavia_plan::{BACKOFF_MAX, compile, rollup};
+use octavia_plan::{BACKOFF_MAX, Identities, compile, rollup};
 use octavia_store::{AmphoraRow, Call, Inspection, LoadBalancerRow, Store};
 use octavia_wire::AmphoraSpec;
 
 use crate::journal::Journal;
+use crate::secrets::key_mark;
 use crate::simulation::MAX_PENDING;
 use crate::tap::Tap;
 use crate::world::{SECRET_MARK, World};
@@ -209,7 +210,9 @@ impl Inspector {
     /// I8, as far as the database and the log are concerned.
     pub(crate) async fn secrets(&self, store: &Store) {
         match self.tap.inspect(store.dump()).await {
-            Ok(text) if text.contains(SECRET_MARK) => self.journal.broken("I8: a secret is in the database"),
+            Ok(text) if text.contains(SECRET_MARK) || text.contains(&key_mark()) => {
+                self.journal.broken("I8: a secret is in the database")
+            }
             Ok(_) => {}
             Err(error) => self.journal.broken(format!("the database cannot be read: {error}")),
         }
@@ -324,8 +327,15 @@ impl Inspector {
         if server.state != ServerState::Running || !server.agent.alive {
             return Some(format!("its server is {:?}", server.state));
         }
-        let wanted = compile(graph, amphora.id, 0);
+        let mut wanted = compile(graph, amphora.id, 0, &Identities::new());
         let runs = server.agent.spec.as_ref().map(|spec| AmphoraSpec { fence: 0, ..spec.clone() });
+        // What it shall prove itself with is in no row.
+        if let Some(runs) = &runs {
+            wanted.keep_identities(runs);
+        }
+        if let Some(lacks) = wanted.listeners.iter().find(|listener| !listener.is_ready()) {
+            return Some(format!("its listener on {} has no certificate", lacks.port));
+        }
         if runs.as_ref() != Some(&wanted) {
             return Some(format!("its amphora runs generation {:?}", runs.map(|spec| spec.generation)));
         }

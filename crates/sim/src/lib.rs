@@ -9,6 +9,7 @@ mod invariants;
 mod journal;
 mod mishap;
 mod profile;
+mod secrets;
 mod simulation;
 mod stage;
 mod tap;

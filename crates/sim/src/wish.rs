@@ -8,8 +8,8 @@ use newtype_uuid::GenericUuid;
 use octavia_cloud::VipPort;
 use octavia_model::{
     HealthMonitor, HealthMonitorId, HealthMonitorType, L7Policy, L7PolicyAction, L7PolicyId, L7Rule,
-    L7RuleId, Listener, ListenerId, LoadBalancer, LoadBalancerGraph, LoadBalancerId, Member, MemberId, Pool,
-    PoolId, ProjectId, ProvisioningStatus, Statuses, Vip,
+    L7RuleId, Listener, ListenerId, ListenerProtocol, LoadBalancer, LoadBalancerGraph, LoadBalancerId,
+    Member, MemberId, Pool, PoolId, ProjectId, ProvisioningStatus, Statuses, Vip,
 };
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -149,6 +149,10 @@ impl Wish {
                     return None;
                 }
                 let mut listener = Listener::new(*id, &graph.load_balancer, *port, now);
+                if TLS_PORTS.contains(port) {
+                    listener.protocol = ListenerProtocol::TerminatedHttps;
+                    listener.default_tls_container_ref = Some(format!("http://keys/v1/secrets/{id}"));
+                }
                 if *pool {
                     listener.default_pool_id =
                         present(&graph.pools, |p| &p.statuses, 0).map(|at| graph.pools[at].id);
@@ -310,6 +314,9 @@ fn touch_pool(graph: &mut LoadBalancerGraph, id: PoolId, now: Timestamp) {
         touch(&mut listener.statuses, &mut listener.updated_at, now);
     }
 }
+
+/// Listeners on these terminate TLS.
+const TLS_PORTS: [u16; 2] = [9001, 9002];
 
 /// One in eight ports needs a privilege that the simulated data plane has not.
 fn port(rng: &mut StdRng) -> u16 {

@@ -101,7 +101,7 @@ impl World {
     }
 
     /// A question: fails, or is answered with what is true (or was, for listings) when it is asked.
-    async fn ask<T>(
+    pub(crate) async fn ask<T>(
         &self,
         what: String,
         answer: impl FnOnce(&mut WorldState) -> T + Send,

@@ -41,11 +41,13 @@ struct Login {
     body: Value,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Session {
     token: String,
     load_balancer: String,
     network: String,
+    /// Empty where there is none.
+    key_manager: String,
 }
 
 /// One cloud of a `clouds.yaml`.
@@ -87,7 +89,7 @@ impl Rest {
     /// `http://127.0.0.1:9876`.
     pub fn with_token(endpoint: &str, token: &str) -> Result<Self> {
         let load_balancer = format!("{}/v2.0", endpoint.trim_end_matches('/'));
-        let session = Session { token: token.to_owned(), load_balancer, network: String::new() };
+        let session = Session { token: token.to_owned(), load_balancer, ..Session::default() };
         Ok(Self { http: client()?, login: None, session: Mutex::new(session) })
     }
 
@@ -109,6 +111,18 @@ impl Rest {
     /// Calls the networking API: `path` begins with `/v2.0`.
     pub async fn network_call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
         self.call_endpoint(method, |session| format!("{}{path}", session.network), body).await
+    }
+
+    /// Calls the key manager: `path` begins with `/v1`.
+    pub async fn secret_call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
+        self.call_endpoint(method, |session| format!("{}{path}", session.key_manager), body).await
+    }
+
+    /// Keeps a text in a secret; answers its reference.
+    pub async fn secret_store(&self, name: &str, payload: &str) -> Result<String> {
+        let body = json!({"name": name, "payload": payload, "payload_content_type": "text/plain"});
+        let made = self.secret_call(Method::POST, "/v1/secrets", Some(&body)).await?.good()?;
+        text(&made["secret_ref"])
     }
 
     pub async fn network_get(&self, path: &str) -> Result<Value> {
@@ -256,7 +270,8 @@ impl Login {
             Ok(url.trim_end_matches('/').to_owned())
         };
         let load_balancer = format!("{}/v2.0", endpoint("load-balancer")?);
-        Ok(Session { token, load_balancer, network: endpoint("network")? })
+        let key_manager = endpoint("key-manager").unwrap_or_default();
+        Ok(Session { token, load_balancer, network: endpoint("network")?, key_manager })
     }
 }
 

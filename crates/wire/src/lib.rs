@@ -26,9 +26,10 @@ pub use memory::clean_mappings;
 pub use process::{NotAProcessId, ProcessId, files};
 pub use proxy::{MemberStats, ProxyCommand, ProxyEvent, ProxyPoolReport, ProxyReport, SocketName};
 pub use spec::{
-    AmphoraSpec, COOKIE_NAME_MAX, HttpCheck, InsertHeader, L7ActionSpec, L7Fault, L7PATTERNS_MAX,
-    L7POLICIES_MAX, L7PolicySpec, L7RULES_MAX, L7RuleSpec, L7TEXT_MAX, ListenerSpec, MemberSpec, MonitorSpec,
-    PersistenceSpec, PoolSpec, SpecError, TimeoutsSpec,
+    AmphoraSpec, COOKIE_NAME_MAX, CertificateSpec, Der, HttpCheck, IdentitySpec, InsertHeader, KeySpec,
+    L7ActionSpec, L7Fault, L7PATTERNS_MAX, L7POLICIES_MAX, L7PolicySpec, L7RULES_MAX, L7RuleSpec, L7TEXT_MAX,
+    ListenerSpec, MemberSpec, MonitorSpec, PersistenceSpec, PoolSpec, SpecError, TimeoutsSpec, TlsError,
+    TlsFault, TlsSpec,
 };
 
 /// The version of everything in this crate.

@@ -2,6 +2,7 @@
 
 mod layer7;
 mod persistence;
+mod tls;
 
 use std::net::IpAddr;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::layer7::{L7Fault, L7PATTERNS_MAX, L7POLICIES_MAX, L7RULES_MAX, L7TEXT_MAX};
 pub use self::persistence::{COOKIE_NAME_MAX, PersistenceSpec};
+pub use self::tls::{CertificateSpec, Der, IdentitySpec, KeySpec, TlsError, TlsFault, TlsSpec};
 use crate::WIRE_VERSION;
 
 /// What an amphora shall do, as of one generation of one load balancer.
@@ -52,6 +54,9 @@ pub struct ListenerSpec {
     /// In the order in which they are looked at; the first that matches decides. Only where the proxy reads HTTP.
     #[serde(default)]
     pub l7policies: Vec<L7PolicySpec>,
+    /// Of TERMINATED_HTTPS listeners.
+    #[serde(default)]
+    pub tls: Option<TlsSpec>,
 }
 
 /// An action for requests that every rule matches; without rules it matches none.
@@ -108,6 +113,22 @@ pub enum InsertHeader {
     XClientIp,
     #[serde(rename = "X-Real-IP")]
     XRealIp,
+    #[serde(rename = "X-SSL-Client-Verify")]
+    XSslClientVerify,
+    #[serde(rename = "X-SSL-Client-Has-Cert")]
+    XSslClientHasCert,
+    #[serde(rename = "X-SSL-Client-DN")]
+    XSslClientDn,
+    #[serde(rename = "X-SSL-Client-CN")]
+    XSslClientCn,
+    #[serde(rename = "X-SSL-Issuer")]
+    XSslIssuer,
+    #[serde(rename = "X-SSL-Client-SHA1")]
+    XSslClientSha1,
+    #[serde(rename = "X-SSL-Client-Not-Before")]
+    XSslClientNotBefore,
+    #[serde(rename = "X-SSL-Client-Not-After")]
+    XSslClientNotAfter,
 }
 
 impl InsertHeader {
@@ -118,7 +139,20 @@ impl InsertHeader {
         Self::XForwardedIp,
         Self::XClientIp,
         Self::XRealIp,
+        Self::XSslClientVerify,
+        Self::XSslClientHasCert,
+        Self::XSslClientDn,
+        Self::XSslClientCn,
+        Self::XSslIssuer,
+        Self::XSslClientSha1,
+        Self::XSslClientNotBefore,
+        Self::XSslClientNotAfter,
     ];
+
+    /// Whether it tells of the client's certificate; only where TLS is terminated.
+    pub const fn is_of_tls(self) -> bool {
+        self as u8 >= Self::XSslClientVerify as u8
+    }
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -128,6 +162,14 @@ impl InsertHeader {
             Self::XForwardedIp => "X-Forwarded-IP",
             Self::XClientIp => "X-Client-IP",
             Self::XRealIp => "X-Real-IP",
+            Self::XSslClientVerify => "X-SSL-Client-Verify",
+            Self::XSslClientHasCert => "X-SSL-Client-Has-Cert",
+            Self::XSslClientDn => "X-SSL-Client-DN",
+            Self::XSslClientCn => "X-SSL-Client-CN",
+            Self::XSslIssuer => "X-SSL-Issuer",
+            Self::XSslClientSha1 => "X-SSL-Client-SHA1",
+            Self::XSslClientNotBefore => "X-SSL-Client-Not-Before",
+            Self::XSslClientNotAfter => "X-SSL-Client-Not-After",
         }
     }
 }
@@ -222,6 +264,8 @@ pub enum SpecError {
     Range { what: &'static str, value: u64, allowed: &'static str },
     #[error("listener {0} has L7 policies, but sees no requests")]
     NoRequests(ListenerId),
+    #[error("listener {listener} {fault}")]
+    Tls { listener: ListenerId, fault: TlsError },
     #[error("L7 policy {policy} {fault}")]
     L7Policy { policy: L7PolicyId, fault: L7Fault },
 }
@@ -289,7 +333,10 @@ impl AmphoraSpec {
             }
             if !matches!(
                 listener.protocol,
-                ListenerProtocol::Http | ListenerProtocol::Https | ListenerProtocol::Tcp
+                ListenerProtocol::Http
+                    | ListenerProtocol::Https
+                    | ListenerProtocol::Tcp
+                    | ListenerProtocol::TerminatedHttps
             ) {
                 return Err(SpecError::ProtocolNotBuilt {
                     listener: listener.id,
@@ -301,6 +348,7 @@ impl AmphoraSpec {
             {
                 return Err(SpecError::UnknownPool { listener: listener.id, pool });
             }
+            tls::check(listener, listener.protocol == ListenerProtocol::TerminatedHttps)?;
         }
         layer7::check(self, &pools)
     }

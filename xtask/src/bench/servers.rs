@@ -218,6 +218,7 @@ fn spec(address: SocketAddr, members: &[SocketAddr]) -> AmphoraSpec {
             },
             allowed_cidrs: vec![],
             l7policies: vec![],
+            tls: None,
         }],
         pools: vec![PoolSpec {
             id: pool,

@@ -54,6 +54,7 @@ pub(crate) fn listener(port: u16, pool: PoolId) -> ListenerSpec {
         },
         allowed_cidrs: vec![],
         l7policies: vec![],
+        tls: None,
     }
 }
 

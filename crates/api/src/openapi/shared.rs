@@ -173,7 +173,9 @@ fn dry_run() -> Value {
             ("cuts_connections", flag("Whether open connections would end in the middle.")),
             (
                 "refuses_connections",
-                flag("Whether clients could not connect any more, or for a time, or nobody would serve them."),
+                flag(
+                    "Whether clients could not connect any more, or for a time, or nobody would serve them.",
+                ),
             ),
             ("traffic", array(effect)),
             ("steps", array(step)),

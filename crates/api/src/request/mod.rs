@@ -60,6 +60,11 @@ pub(crate) const ALPN_IDS: &[&str] = &["h2", "http/1.1", "http/1.0"];
 pub(crate) const CIPHERS_MAX: usize = 2048;
 
 impl TlsBody {
+    /// Whether versions or ciphers are sent.
+    pub(crate) fn chooses(&self) -> bool {
+        !matches!((&self.ciphers, &self.versions), (Sent::Absent, Sent::Absent))
+    }
+
     fn decode(object: &Object<'_>) -> Result<Self, Fault> {
         Ok(Self {
             ciphers: object.text("tls_ciphers", CIPHERS_MAX)?,

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use octavia_model::{
     ClientAuthentication, Listener, ListenerId, ListenerProtocol, LoadBalancerGraph, OperatingStatus, PoolId,
-    ProvisioningStatus, Statuses, Timeouts,
+    ProvisioningStatus, Statuses, Timeouts, Tls,
 };
 
 use super::{BY_STORE, l7policy, new_tags, not_leaving, tls, touch, touch_pool, unique_tags, unsupported};
@@ -74,10 +74,18 @@ pub(crate) fn create(
     }
     let clash = Fault::PortClash { protocol: protocol.as_str(), port: protocol_port };
     let tags = new_tags(body.tags.get(), clash)?;
-    let built = matches!(protocol, ListenerProtocol::Http | ListenerProtocol::Https | ListenerProtocol::Tcp);
+    let built = matches!(
+        protocol,
+        ListenerProtocol::Http
+            | ListenerProtocol::Https
+            | ListenerProtocol::Tcp
+            | ListenerProtocol::TerminatedHttps
+    );
     if !built && options.data_plane == DataPlane::Built {
         return Err(unsupported(graph, format!("{protocol} listeners are not available yet.")));
     }
+    let tls = tls::create(&body.tls, protocol == ListenerProtocol::TerminatedHttps);
+    check_spoken(graph, protocol, &tls, options)?;
     let default_pool_id = body.default_pool_id.value();
     if let Some(pool) = default_pool_id.and_then(|pool| graph.pool_mut(pool)) {
         touch(&mut pool.statuses);
@@ -102,7 +110,7 @@ pub(crate) fn create(
             tcp_inspect: body.timeouts.tcp_inspect.or(Timeouts::DEFAULT.tcp_inspect),
         },
         allowed_cidrs: (!allowed_cidrs.is_empty()).then_some(allowed_cidrs),
-        tls: tls::create(&body.tls, protocol == ListenerProtocol::TerminatedHttps),
+        tls,
         default_tls_container_ref: body.default_tls_container_ref.get().cloned(),
         sni_container_refs: body.sni_container_refs.get().cloned().unwrap_or_default(),
         client_ca_tls_container_ref: body.client_ca_tls_container_ref.get().cloned(),
@@ -151,6 +159,11 @@ pub(crate) fn update(
     options: &ApiOptions,
 ) -> Result<(), Fault> {
     update_precheck(graph, id, body, options)?;
+    if let Some(listener) = graph.listener(id).filter(|_| body.tls.chooses()) {
+        let mut after = listener.tls.clone();
+        tls::update(&mut after, &body.tls, None);
+        check_spoken(graph, listener.protocol, &after, options)?;
+    }
     let listener = graph.listener_mut(id).ok_or_else(|| Fault::not_found("Listener", id))?;
     not_leaving(&listener.statuses, "Listener", id)?;
     let before = listener.default_pool_id;
@@ -299,6 +312,19 @@ fn update_tls(listener: &Listener, body: &ListenerBody, options: &ApiOptions) ->
     let crl = body.client_crl_container_ref.merged(listener.client_crl_container_ref.clone());
     check_references(body, ca.as_ref(), crl.as_ref())?;
     tls::check(&body.tls, true, options)
+}
+
+/// What a listener that terminates TLS offers must be something that is spoken here.
+fn check_spoken(
+    graph: &LoadBalancerGraph,
+    protocol: ListenerProtocol,
+    tls: &Tls,
+    options: &ApiOptions,
+) -> Result<(), Fault> {
+    if protocol != ListenerProtocol::TerminatedHttps || options.data_plane == DataPlane::Anything {
+        return Ok(());
+    }
+    tls::unspoken(tls).map_or(Ok(()), |message| Err(unsupported(graph, message)))
 }
 
 /// The references that were sent; of authority and list also the stored one, when the other was sent.

@@ -1,6 +1,6 @@
 //! TLS preferences, alike on listeners and pools.
 
-use octavia_model::Tls;
+use octavia_model::{Cipher, Tls, TlsVersion};
 
 use crate::fault::Fault;
 use crate::options::ApiOptions;
@@ -45,6 +45,36 @@ pub(super) fn check(body: &TlsBody, strict: bool, options: &ApiOptions) -> Resul
         return Err(Fault::validation("At least one ALPN protocol must be named."));
     }
     Ok(())
+}
+
+/// Why nobody, or not everybody who is meant, could agree with the data plane on such preferences; `None` = they can.
+///
+/// A version is asked for by name, for clients that have no other; a list of ciphers is what may be taken, and those
+/// that are not spoken are passed over as long as one is left.
+pub(super) fn unspoken(tls: &Tls) -> Option<String> {
+    let spoken = TlsVersion::WORDS;
+    let odd: Vec<_> =
+        tls.versions.iter().flatten().filter(|v| !spoken.contains(&v.as_str())).map(String::as_str).collect();
+    if !odd.is_empty() {
+        return Some(format!(
+            "TLS is spoken in the versions {}; tls_versions names {}.",
+            spoken.join(" and "),
+            odd.join(", ")
+        ));
+    }
+    if tls.spoken_ciphers().is_empty() {
+        let of = |version| {
+            let all = Cipher::ALL.iter().filter(|cipher| cipher.version() == version);
+            all.map(|cipher| cipher.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        return Some(format!(
+            "None of the ciphers in tls_ciphers is spoken with these tls_versions. Spoken are, with TLSv1.2: {}; with \
+             TLSv1.3: {}.",
+            of(TlsVersion::Tls12),
+            of(TlsVersion::Tls13)
+        ));
+    }
+    None
 }
 
 fn is_cipher_byte(byte: u8) -> bool {

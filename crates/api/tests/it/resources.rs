@@ -3,6 +3,7 @@
 use octavia_model::{LoadBalancerId, ProvisioningStatus};
 use serde_json::{Value, json};
 
+use crate::secrets;
 use crate::world::{MEMBER, SUBNET, World};
 
 async fn active(extra: Value) -> (World, LoadBalancerId) {
@@ -478,4 +479,32 @@ async fn what_is_truly_empty_is_an_empty_list() {
     }
     let providers = world.get("providers?fields=name").await;
     assert_eq!(providers, json!({ "providers": [{ "name": "amphora" }, { "name": "octavia" }] }));
+}
+
+#[tokio::test]
+async fn listeners_that_terminate_tls() {
+    let (world, lb) = active(json!({})).await;
+    let body = json!({ "listener": {
+        "loadbalancer_id": lb, "protocol": "TERMINATED_HTTPS", "protocol_port": 443,
+        "default_tls_container_ref": secrets::reference(secrets::BUNDLE),
+    } });
+    let made = world.post("listeners", body).await.expect(201);
+    let path = format!("listeners/{}", id(&made["listener"]));
+    // What is there counts together with what is sent.
+    for (sent, status) in [
+        (json!({ "tls_versions": ["TLSv1.3"] }), 200),
+        (json!({ "tls_ciphers": "ECDHE-RSA-AES128-GCM-SHA256" }), 200),
+        (json!({ "tls_ciphers": "AES256-SHA" }), 501),
+        (json!({ "tls_versions": ["TLSv1.1", "TLSv1.3"] }), 501),
+        (json!({ "tls_ciphers": "TLS_AES_128_GCM_SHA256" }), 200),
+        (json!({ "tls_versions": ["TLSv1.2"] }), 501),
+        (json!({ "tls_versions": ["TLSv1.2"], "tls_ciphers": null }), 200),
+        (json!({ "tls_versions": null, "tls_ciphers": "HIGH:!aNULL" }), 200),
+        (json!({ "alpn_protocols": ["h2"] }), 200),
+        (json!({ "name": "n", "hsts_max_age": 9, "hsts_preload": true }), 200),
+    ] {
+        let shown = sent.to_string();
+        let reply = world.put(&path, json!({ "listener": sent })).await;
+        assert_eq!(reply.status, status, "{shown}: {}", reply.body);
+    }
 }

@@ -188,7 +188,8 @@ impl Agents for FakeCloud {
         facts.pushed_for.push(request_ids.join(" "));
         let refused = facts.agents_refuse;
         let no_proxy = facts.no_proxy.contains(&agent.amphora);
-        let faults = facts.faults.clone();
+        let mut faults = facts.faults.clone();
+        faults.extend(spec.tls_faults());
         let server = facts.agent(agent)?;
         let fault = |error: &str, http_code| AgentFault { error: error.to_owned(), http_code };
         if refused {
@@ -220,7 +221,7 @@ impl Agents for FakeCloud {
             boot: (!no_proxy).then(Uuid::nil),
             fence: spec.map_or(0, |spec| spec.fence),
             generation: spec.map_or(0, |spec| spec.generation),
-            faults: if spec.is_some() { faults } else { vec![] },
+            faults: spec.map_or(vec![], |spec| faults.into_iter().chain(spec.tls_faults()).collect()),
         })
     }
 }

@@ -9,4 +9,5 @@ mod fake;
 mod health;
 mod housekeeping;
 mod rig;
+mod secrets;
 mod worker;

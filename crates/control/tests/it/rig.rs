@@ -11,13 +11,14 @@ use octavia_control::{
     HousekeepingOptions, Parts, Reconciled, Stop, Stopper, SystemRandom, Worker, WorkerOptions,
 };
 use octavia_model::{
-    Listener, ListenerId, LoadBalancer, LoadBalancerGraph, LoadBalancerId, NetworkId, PortId, ProjectId,
-    ProvisioningStatus, Statuses, SubnetId, Vip,
+    Listener, ListenerId, ListenerProtocol, LoadBalancer, LoadBalancerGraph, LoadBalancerId, NetworkId,
+    PortId, ProjectId, ProvisioningStatus, Statuses, SubnetId, Vip,
 };
 use octavia_store::{Accept, Behalf, Store, StoreOptions};
 
 use crate::certs::TestAuthority;
 use crate::fake::FakeCloud;
+use crate::secrets::FakeSecrets;
 
 pub(crate) const KEY: &str = "the heartbeat key";
 
@@ -50,6 +51,7 @@ impl octavia_store::Clock for TestClock {
 
 pub(crate) struct Rig {
     pub(crate) cloud: FakeCloud,
+    pub(crate) secrets: FakeSecrets,
     pub(crate) clock: TestClock,
     pub(crate) store: Store,
     pub(crate) parts: Parts,
@@ -65,11 +67,13 @@ impl Rig {
         let store = Store::connect("sqlite::memory:", options).await.unwrap();
         store.migrate().await.unwrap();
         let cloud = FakeCloud::default();
+        let secrets = FakeSecrets::default();
         let parts = Parts {
             store: store.clone(),
             compute: Arc::new(cloud.clone()),
             network: Arc::new(cloud.clone()),
             certs: Arc::new(TestAuthority::new()),
+            secrets: Arc::new(secrets.clone()),
             agents: Arc::new(cloud.clone()),
             clock: Arc::new(clock.clone()),
             random: Arc::new(SystemRandom),
@@ -85,7 +89,7 @@ impl Rig {
         let options =
             WorkerOptions { boot_patience: SignedDuration::from_millis(500), ..WorkerOptions::new(boot) };
         let (stopper, stop) = Stopper::new();
-        Self { cloud, clock, store, parts, options, stop, _stopper: stopper }
+        Self { cloud, secrets, clock, store, parts, options, stop, _stopper: stopper }
     }
 
     pub(crate) fn worker(&self) -> Worker {
@@ -117,6 +121,18 @@ impl Rig {
         self.cloud.facts().vips.insert(graph.load_balancer.id);
         let store = self.store.on_behalf(Behalf { request_ids: request_ids.into(), ..Behalf::default() });
         store.lb_create(&graph).await.unwrap();
+        graph.load_balancer.id
+    }
+
+    /// As [`Rig::lb_create`], with another listener, on port 443, that terminates TLS.
+    pub(crate) async fn lb_create_secure(&self, references: &[&str]) -> LoadBalancerId {
+        let mut graph = graph();
+        let mut listener = Listener::new(ListenerId::new_v4(), &graph.load_balancer, 443, Timestamp::now());
+        listener.protocol = ListenerProtocol::TerminatedHttps;
+        listener.sni_container_refs = references.iter().map(|&reference| reference.to_owned()).collect();
+        graph.listeners.push(listener);
+        self.cloud.facts().vips.insert(graph.load_balancer.id);
+        self.store.lb_create(&graph).await.unwrap();
         graph.load_balancer.id
     }
 

@@ -21,5 +21,6 @@ mod quickstart;
 mod sdk;
 mod secrets;
 mod survival;
+mod tls;
 mod traffic;
 mod world;

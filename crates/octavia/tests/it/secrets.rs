@@ -2,7 +2,7 @@
 //! makes of what they stored.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use octavia_testkit::rest::text;
@@ -102,36 +102,50 @@ async fn the_openstack_command_keeps_secrets_and_listeners_refer_to_them() -> Re
     ))?;
     ensure!(cli.refused(&format!("secret delete {words}"))?.contains("consumer"), "a secret in use went");
 
-    // What is good goes on to the one thing that is missing.
     cli.run("loadbalancer create --name web --vip-subnet-id private-subnet --wait")?;
-    let listener = |reference: &str| {
-        cli.refused(&format!(
-            "loadbalancer listener create --name front --protocol TERMINATED_HTTPS --protocol-port 8443 \
+    let create = |port: u16, reference: &str| {
+        format!(
+            "loadbalancer listener create --name front{port} --protocol TERMINATED_HTTPS --protocol-port {port} --wait \
              --default-tls-container-ref {reference} web"
-        ))
+        )
     };
+    let refused = |reference: &str| cli.refused(&create(8443, reference));
     let theirs = output(&mut cli.command("admin", "secret store --name theirs --file www.p12 -f json")?)?;
     let theirs = text(&serde_json::from_str::<Value>(&theirs)?["Secret href"])?;
-    let not_yet = "TERMINATED_HTTPS listeners are not available yet";
     for (reference, expected) in [
-        (&p12, not_yet),
-        (&good, not_yet),
         (&mismatched, "The private key does not belong to the certificate"),
         (&words, "The PKCS#12 bundle is unreadable"),
         (&theirs, "openstack acl user add --user"),
     ] {
-        let said = listener(reference)?;
+        let said = refused(reference)?;
         ensure!(said.contains(expected), "{reference}: {said}");
     }
     // The command that the refusal tells is the one to run.
-    let said = listener(&theirs)?;
+    let said = refused(&theirs)?;
     let Some((_, advice)) = said.split_once("openstack acl user add") else { bail!("{said}") };
     let advice: Vec<_> = advice.split_whitespace().take_while(|word| !word.starts_with('(')).collect();
     output(&mut cli.command("admin", &format!("acl user add {}", advice.join(" ")))?)?;
-    ensure!(listener(&theirs)?.contains(not_yet));
+    for (port, reference) in [(8443, &p12), (8444, &good), (8445, &theirs)] {
+        cli.run(&create(port, reference))?;
+        let shown = cli.json(&format!("loadbalancer listener show front{port}"))?;
+        ensure!(shown["provisioning_status"] == "ACTIVE", "{shown}");
+    }
+    let vip = text(&cli.json("loadbalancer show web")?["vip_address"])?;
+    for port in [8443, 8444, 8445] {
+        let said = output(Command::new("openssl").current_dir(dir.path()).stdin(Stdio::null()).args([
+            "s_client",
+            "-connect",
+            &format!("{vip}:{port}"),
+            "-CAfile",
+            "ca.pem",
+            "-verify_return_error",
+        ]))?;
+        let verified = said.contains("Verify return code: 0 (ok)");
+        ensure!(verified && said.replace(' ', "").contains("CN=www.example.test"), "{said}");
+    }
 
     cli.run(&format!("secret container delete {mismatched}"))?;
     cli.run(&format!("secret delete {p12}"))?;
-    ensure!(listener(&p12)?.contains("There is no secret"));
+    ensure!(cli.refused(&create(8446, &p12))?.contains("There is no secret"));
     Ok(())
 }

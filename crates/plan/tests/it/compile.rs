@@ -4,7 +4,7 @@ use octavia_model::{
     HealthMonitorType, HttpMethod, ListenerProtocol, LoadBalancerGraph, ProvisioningStatus as P,
     SessionPersistence, SessionPersistenceType as Kind,
 };
-use octavia_plan::compile;
+use octavia_plan::{Identities, compile};
 use octavia_wire::{AmphoraSpec, HttpCheck, InsertHeader, PersistenceSpec};
 
 use crate::fixture::{
@@ -25,7 +25,7 @@ fn tree() -> LoadBalancerGraph {
 fn compiled(change: impl FnOnce(&mut LoadBalancerGraph)) -> AmphoraSpec {
     let mut graph = tree();
     change(&mut graph);
-    let spec = compile(&graph, amphora_id(1), 7);
+    let spec = compile(&graph, amphora_id(1), 7, &Identities::new());
     assert_eq!(spec.validate(), Ok(()));
     spec
 }

@@ -9,4 +9,5 @@ mod forecast;
 mod layer7;
 mod rollup;
 mod scenario;
+mod tls;
 mod world;

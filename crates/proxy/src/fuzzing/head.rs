@@ -82,7 +82,7 @@ pub fn response(data: &[u8]) -> bool {
 }
 
 /// What a client makes of an answer.
-fn answered(response: &Response<'_, '_>, side: ClientSide, out: &[u8], to_head: bool, upgrade: bool) {
+fn answered(response: &Response<'_, '_>, side: ClientSide<'_>, out: &[u8], to_head: bool, upgrade: bool) {
     let plain = Plain::read(out);
     let mut slots = header_slots();
     let again = match Response::parse(out, &mut slots, to_head, upgrade) {
@@ -131,7 +131,7 @@ fn head(data: &[u8], len: usize) -> &[u8] {
 
 pub(super) fn write(request: &Request<'_, '_>, insert: InsertHeaders) -> Vec<u8> {
     let client = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
-    let forwarding = Forwarding { client, local: "198.51.100.1:80".parse().unwrap(), insert };
+    let forwarding = Forwarding { client, local: "198.51.100.1:80".parse().unwrap(), insert, tls: None };
     let mut out = vec![];
     write_request(request, &forwarding, &mut out);
     out

@@ -30,14 +30,14 @@ pub fn layer7(data: &[u8]) -> bool {
     let plain = Plain::read(&head[start..request.len]);
     let holds: Vec<_> = rules.iter().map(|rule| plainly(rule, &request, &plain)).collect();
     for (place, &holds) in holds.iter().enumerate() {
-        let alone = |policies: &[Policy]| decide(&policies[place + 1..=place + 1], &request).is_some();
+        let alone = |policies: &[Policy]| decide(&policies[place + 1..=place + 1], &request, None).is_some();
         assert_eq!(alone(&policies), holds, "{:?}", rules[place]);
         assert_eq!(alone(&inverted), !holds, "{:?}, inverted", rules[place]);
     }
     let all = holds.iter().all(|&holds| holds);
     let first = if all { Some(0) } else { holds.iter().position(|&holds| holds).map(|place| place + 1) };
-    assert_eq!(decide(&policies, &request).map(usize::from), first);
-    assert_eq!(decide(&[], &request), None);
+    assert_eq!(decide(&policies, &request, None).map(usize::from), first);
+    assert_eq!(decide(&[], &request, None), None);
     for rule in &rules {
         for &code in L7Policy::REDIRECT_CODES {
             redirect(&rule.value, code, &request);
@@ -94,8 +94,14 @@ fn redirect(to: &str, code: u16, request: &Request<'_, '_>) {
         assert!(!with_target || location.ends_with(target));
         for (http11, keep_alive, to_head) in [(true, true, false), (true, false, true), (false, true, false)]
         {
-            let answer =
-                Answer { status: redirect.code, location: Some(&location), http11, keep_alive, to_head };
+            let answer = Answer {
+                status: redirect.code,
+                location: Some(&location),
+                http11,
+                keep_alive,
+                to_head,
+                hsts: None,
+            };
             let mut out = vec![];
             write_answer(answer, &mut out);
             let plain = Plain::read(&out);

@@ -1,12 +1,14 @@
 //! What must hold for any bytes: played over a corpus by the tests, and searched for exceptions by `cargo xtask fuzz`.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "what fails here is what is looked for")]
 
+mod certificate;
 mod chunked;
 mod head;
 mod layer7;
 mod persistence;
 mod spec;
 
+pub use certificate::client_certificate;
 pub use chunked::chunked as http_chunked;
 pub use head::{request as http_request, response as http_response};
 pub use layer7::layer7;
@@ -54,6 +56,11 @@ mod tests {
     #[test]
     fn persistence() {
         play("persistence", super::persistence);
+    }
+
+    #[test]
+    fn client_certificate() {
+        play("client_certificate", super::client_certificate);
     }
 
     #[test]

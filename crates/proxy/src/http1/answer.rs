@@ -1,5 +1,7 @@
 //! Answers the proxy gives by itself: when no member can or may, and when an L7 policy says so.
 
+use super::rewrite::HSTS;
+
 /// A whole response.
 #[derive(Debug, Clone, Copy)]
 pub struct Answer<'a> {
@@ -13,6 +15,8 @@ pub struct Answer<'a> {
     pub keep_alive: bool,
     /// The request was HEAD: the body stays away.
     pub to_head: bool,
+    /// The value of `Strict-Transport-Security`.
+    pub hsts: Option<&'a [u8]>,
 }
 
 /// Appends `answer`.
@@ -39,6 +43,12 @@ pub fn write_answer(answer: Answer<'_>, out: &mut Vec<u8>) {
             out.extend_from_slice(b"\r\n");
         }
         None => out.extend_from_slice(b"Content-Type: text/html\r\n"),
+    }
+    if let Some(value) = answer.hsts {
+        out.extend_from_slice(HSTS.as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
     }
     if !answer.keep_alive {
         out.extend_from_slice(b"Connection: close\r\n");
@@ -83,7 +93,14 @@ mod tests {
             write_answer(answer, &mut out);
             String::from_utf8(out).unwrap()
         };
-        let refused = Answer { status: 403, location: None, http11: true, keep_alive: true, to_head: false };
+        let refused = Answer {
+            status: 403,
+            location: None,
+            http11: true,
+            keep_alive: true,
+            to_head: false,
+            hsts: None,
+        };
         let body = "<html><body><h1>403 Forbidden</h1>\nA policy of the load balancer refuses the request.\n</body></html>\n";
         let length = body.len();
         let head = format!(

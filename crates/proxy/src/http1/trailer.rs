@@ -9,7 +9,7 @@ use super::{FramingError, field};
 /// the format of the content, and what [`InsertHeader`](octavia_wire::InsertHeader) sets. `Proxy-Status`
 /// (RFC 9209 §2), `Proxy-Authentication-Info` (RFC 7615 §4), `Content-Digest` (RFC 9530 §2) and their like may come
 /// late by definition, so prefixes are few.
-pub(crate) const REFUSED: [&str; 39] = [
+pub(crate) const REFUSED: [&str; 41] = [
     "age",
     "authorization",
     "cache-control",
@@ -49,6 +49,8 @@ pub(crate) const REFUSED: [&str; 39] = [
     "x-client-ip",
     "x-forwarded-*",
     "x-real-ip",
+    "x-ssl-client-*",
+    "x-ssl-issuer",
 ];
 
 const NOT_LATE: FramingError = FramingError("a field that must not come as a trailer");

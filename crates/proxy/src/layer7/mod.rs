@@ -21,6 +21,7 @@ pub use self::redirect::Redirect;
 use self::rule::Rule;
 use crate::http1::Request;
 use crate::snapshot::PoolConf;
+use crate::tls::Seen;
 
 /// An action for the requests that match all its rules.
 #[derive(Debug)]
@@ -39,8 +40,9 @@ pub enum Action {
 }
 
 /// The place in `policies` of the first that takes the request; `None` = the default pool does.
-pub fn decide(policies: &[Policy], request: &Request<'_, '_>) -> Option<u16> {
-    policies.iter().position(|policy| policy.takes(request)).map(|place| place as u16)
+/// `seen` is what there is to say of the connection's TLS; `None` = it has none.
+pub fn decide(policies: &[Policy], request: &Request<'_, '_>, seen: Option<&Seen<'_>>) -> Option<u16> {
+    policies.iter().position(|policy| policy.takes(request, seen)).map(|place| place as u16)
 }
 
 const _: () = assert!(L7POLICIES_MAX <= u16::MAX as usize);
@@ -67,7 +69,7 @@ impl Policy {
         Ok(Self { id: spec.id, action, rules })
     }
 
-    fn takes(&self, request: &Request<'_, '_>) -> bool {
-        !self.rules.is_empty() && self.rules.iter().all(|rule| rule.holds(request))
+    fn takes(&self, request: &Request<'_, '_>, seen: Option<&Seen<'_>>) -> bool {
+        !self.rules.is_empty() && self.rules.iter().all(|rule| rule.holds(request, seen))
     }
 }

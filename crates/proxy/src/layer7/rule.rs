@@ -4,6 +4,10 @@ use octavia_model::{L7Regex, L7RuleCompareType, L7RuleType};
 use octavia_wire::{L7Fault, L7RuleSpec};
 
 use crate::http1::{Request, value};
+use crate::tls::Seen;
+
+/// `X509_V_OK`.
+const VERIFIED: i64 = 0;
 
 #[derive(Debug)]
 pub(super) struct Rule {
@@ -23,8 +27,12 @@ enum Subject {
     Header(Box<str>),
     /// Each cookie of this name; case counts.
     Cookie(Box<[u8]>),
-    /// Something of the client's certificate: in clear there is none.
-    Certificate,
+    /// Whether the client has shown a certificate.
+    HasCertificate,
+    /// How its verification ended, as OpenSSL's number: who is let in at all has passed it, or has none.
+    VerifyResult,
+    /// The first value of this name in its subject's distinguished name.
+    NameField(Box<str>),
 }
 
 #[derive(Debug)]
@@ -43,14 +51,14 @@ impl Rule {
             L7RuleType::Path | L7RuleType::FileType => Subject::Path,
             L7RuleType::Header => Subject::Header(key()?.into()),
             L7RuleType::Cookie => Subject::Cookie(key()?.as_bytes().into()),
-            L7RuleType::SslConnHasCert | L7RuleType::SslVerifyResult | L7RuleType::SslDnField => {
-                Subject::Certificate
-            }
+            L7RuleType::SslConnHasCert => Subject::HasCertificate,
+            L7RuleType::SslVerifyResult => Subject::VerifyResult,
+            L7RuleType::SslDnField => Subject::NameField(key()?.into()),
         };
         Ok(Self { subject, test: Test::compile(spec)?, invert: spec.invert })
     }
 
-    pub(super) fn holds(&self, request: &Request<'_, '_>) -> bool {
+    pub(super) fn holds(&self, request: &Request<'_, '_>, seen: Option<&Seen<'_>>) -> bool {
         let passes = |text: &[u8]| self.test.passes(text);
         let found = match &self.subject {
             Subject::Host => request.host.is_some_and(passes),
@@ -60,7 +68,12 @@ impl Rule {
                 let cookies = request.values("cookie").flat_map(value::elements).flat_map(value::cookies);
                 cookies.filter(|(found, _)| **found == **name).any(|(_, text)| passes(text))
             }
-            Subject::Certificate => false,
+            Subject::HasCertificate => seen.is_some_and(|seen| seen.certificate.is_some()),
+            Subject::VerifyResult => seen.is_some() && self.test.is_number(VERIFIED),
+            Subject::NameField(name) => {
+                let certificate = seen.and_then(|seen| seen.certificate);
+                certificate.and_then(|certificate| certificate.subject.value(name)).is_some_and(passes)
+            }
         };
         found != self.invert
     }
@@ -80,6 +93,15 @@ impl Test {
             _ if spec.kind == L7RuleType::FileType => Self::Ends { text, caseless },
             _ => Self::Is { text, caseless },
         })
+    }
+
+    /// Whether it compares with this number.
+    fn is_number(&self, number: i64) -> bool {
+        let text = match self {
+            Self::Is { text, .. } => std::str::from_utf8(text).ok(),
+            _ => None,
+        };
+        text.and_then(|text| text.trim().parse::<i64>().ok()) == Some(number)
     }
 
     fn passes(&self, found: &[u8]) -> bool {

@@ -34,7 +34,12 @@ fn check(head: &[u8], line: &str, expected: bool) {
     for (line, expected) in [(line.to_owned(), expected), (format!("!{line}"), !expected)] {
         let rule = rule(&line).unwrap_or_else(|| panic!("{line}"));
         let policy = of(&[rule]);
-        assert_eq!(with(head, |request| policy.takes(request)), expected, "{line}\n{}", head.escape_ascii());
+        assert_eq!(
+            with(head, |request| policy.takes(request, None)),
+            expected,
+            "{line}\n{}",
+            head.escape_ascii()
+        );
     }
 }
 
@@ -235,7 +240,7 @@ fn all_rules_of_a_policy_and_the_first_policy() {
         (&[&[no], &[], &[yes, no], &[yes], &[yes]], Some(3)),
     ] {
         let policies: Vec<_> = policies.iter().map(|lines| of(lines)).collect();
-        assert_eq!(with(&head("Host: a"), |request| decide(&policies, request)), expected);
+        assert_eq!(with(&head("Host: a"), |request| decide(&policies, request, None)), expected);
     }
 }
 

@@ -135,6 +135,7 @@ mod tests {
             timeouts: TimeoutsSpec { client_data: 0, member_connect: 0, member_data: 0, tcp_inspect: 0 },
             allowed_cidrs: vec![],
             l7policies: vec![],
+            tls: None,
         };
         let name = SocketName { listener: listener.id, address, index: 0 };
         let spec = AmphoraSpec {

@@ -96,7 +96,7 @@ impl Session {
         let Some(upstream) = &mut exchange.upstream else { return Next::Close };
         if exchange.request.is_empty() {
             let scratch = &mut t.kit.scratch[..FIRST_BYTES];
-            match self.client.recv(scratch) {
+            match self.client.recv(scratch, &mut t.kit.wire) {
                 Io::Bytes(n) => {
                     self.listener.state.on(t.index).rx.add(n as u64);
                     exchange.request.extend_from_slice(&scratch[..n]);

@@ -53,11 +53,12 @@ impl Session {
             None => (false, true, false),
         };
         let mut out = t.kit.buffer();
-        let answer = Answer { status, location, http11, keep_alive: keep, to_head };
+        let hsts = self.listener.hsts.as_deref();
+        let answer = Answer { status, location, http11, keep_alive: keep, to_head, hsts };
         http1::write_answer(answer, &mut out);
         // An interim response that the client has not read yet leaves no room for another.
         let room = self.exchange.as_ref().is_none_or(|exchange| exchange.down.is_flushed());
-        let sent = match if room { self.client.send(&out) } else { Io::Blocked } {
+        let sent = match if room { self.client.send(&out, &mut t.kit.wire) } else { Io::Blocked } {
             Io::Bytes(n) => n,
             Io::Blocked | Io::End | Io::Failed(_) => 0,
         };
@@ -88,7 +89,7 @@ impl Session {
 
     /// Ends our stream. Closing at once would reset the connection if the client is still sending, and it might
     /// never read what we said.
-    fn say_goodbye(&mut self, t: &mut Thread) -> Next {
+    pub(super) fn say_goodbye(&mut self, t: &mut Thread) -> Next {
         self.client.shutdown_write();
         self.held.clear();
         self.stage = Stage::Linger;
@@ -97,7 +98,7 @@ impl Session {
     }
 
     pub(super) fn linger(&mut self, t: &mut Thread) -> Next {
-        match self.client.recv(&mut t.kit.scratch) {
+        match self.client.discard(&mut t.kit.scratch) {
             Io::Bytes(_) => Next::Go,
             Io::Blocked => {
                 self.client.wait_read(&t.kit.epoll);
@@ -110,6 +111,10 @@ impl Session {
     /// The timer fired. `false` when the connection is over.
     pub(super) fn timed_out(&mut self, t: &mut Thread) -> bool {
         let next = match self.stage {
+            Stage::Handshake => {
+                self.counters(t).request_errors.add(1);
+                Next::Close
+            }
             Stage::Head if self.served && self.held.is_empty() => Next::Close,
             Stage::Head => self.refuse(t, 408),
             Stage::Connect => {

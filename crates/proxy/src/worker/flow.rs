@@ -3,8 +3,9 @@
 //! Small pieces are copied through the thread's scratch memory. Content that is known to be large goes through a
 //! pipe by `splice`, and never enters the process.
 
-use super::kit::{Kit, Pipe, SCRATCH};
-use super::sock::{Io, Sock};
+use super::kit::{Kit, Pipe};
+use super::sock::Io;
+use super::stream::Stream;
 use crate::http1::Body;
 use crate::sys::PIPE_SIZE;
 
@@ -123,10 +124,10 @@ impl Flow {
     }
 
     /// Moves what can be moved now.
-    pub(super) fn pump(
+    pub(super) fn pump<F: Stream, T: Stream>(
         &mut self,
-        from: &mut Sock,
-        to: &mut Sock,
+        from: &mut F,
+        to: &mut T,
         kit: &mut Kit,
         moved: &mut Moved,
     ) -> Pumped {
@@ -136,7 +137,13 @@ impl Flow {
         pumped
     }
 
-    fn pump_turn(&mut self, from: &mut Sock, to: &mut Sock, kit: &mut Kit, moved: &mut Moved) -> Pumped {
+    fn pump_turn<F: Stream, T: Stream>(
+        &mut self,
+        from: &mut F,
+        to: &mut T,
+        kit: &mut Kit,
+        moved: &mut Moved,
+    ) -> Pumped {
         let paced = match self.pace {
             Pace::AsItCan => false,
             Pace::New => self.written >= WARM_UP,
@@ -154,7 +161,7 @@ impl Flow {
             if moved.written >= end {
                 return Pumped::Again;
             }
-            if let Some(stop) = self.take(from, to, kit, moved) {
+            if let Some(stop) = self.take(from, to, kit, moved, turn) {
                 return stop;
             }
         }
@@ -172,16 +179,16 @@ impl Flow {
 
     /// Writes what is held; out of a pipe in pieces, as long as less than `end` is written.
     #[inline]
-    fn flush(
+    fn flush<T: Stream>(
         &mut self,
-        to: &mut Sock,
+        to: &mut T,
         kit: &mut Kit,
         moved: &mut Moved,
         piece: usize,
         end: u64,
     ) -> Option<Pumped> {
         while self.sent < self.pending.len() {
-            match to.send(&self.pending[self.sent..]) {
+            match to.write(&self.pending[self.sent..], &mut kit.wire) {
                 Io::Bytes(n) => {
                     self.sent += n;
                     moved.written += n as u64;
@@ -206,14 +213,26 @@ impl Flow {
                 }
             }
         }
-        None
+        match to.flush() {
+            None => None,
+            Some(Io::Blocked) => Some(Pumped::Sink),
+            Some(_) => Some(Pumped::SinkFailed),
+        }
     }
 
-    /// Reads once, and writes at once what was copied.
+    /// Reads once, and writes at once what was copied; of what is sealed no more than `most`.
     #[inline]
-    fn take(&mut self, from: &mut Sock, to: &mut Sock, kit: &mut Kit, moved: &mut Moved) -> Option<Pumped> {
+    fn take<F: Stream, T: Stream>(
+        &mut self,
+        from: &mut F,
+        to: &mut T,
+        kit: &mut Kit,
+        moved: &mut Moved,
+        most: usize,
+    ) -> Option<Pumped> {
         let opaque = self.body.opaque();
-        if self.is_large(opaque) {
+        let sealed = !(F::SPLICES && T::SPLICES);
+        if !sealed && self.is_large(opaque) {
             if self.pipe.is_none() {
                 self.pipe = kit.pipe();
             }
@@ -223,9 +242,12 @@ impl Flow {
             }
         }
         // What is not chunked must not be read beyond its end: the rest stays in the socket.
-        let limit = if opaque > 0 && opaque != u64::MAX && !self.unchunk { opaque } else { SCRATCH as u64 };
-        let limit = (limit as usize).min(SCRATCH);
-        let n = match from.recv(&mut kit.scratch[..limit]) {
+        let known = opaque > 0 && opaque != u64::MAX && !self.unchunk;
+        let limit = if known { usize::try_from(opaque).unwrap_or(usize::MAX) } else { usize::MAX };
+        let limit = if sealed { limit.min(most) } else { limit };
+        let (buffer, wire) = kit.copying(sealed);
+        let limit = limit.min(buffer.len());
+        let n = match from.read(&mut buffer[..limit], wire) {
             Io::Bytes(n) => n,
             other => return self.stopped(other),
         };
@@ -233,16 +255,17 @@ impl Flow {
         self.bulk = opaque == u64::MAX && n >= BULK_READ;
         if self.unchunk {
             let mut content = kit.buffer();
-            let Ok(used) = self.body.decode(&kit.scratch[..n], &mut content) else {
+            let (buffer, _) = kit.copying(sealed);
+            let Ok(used) = self.body.decode(&buffer[..n], &mut content) else {
                 return Some(Pumped::Malformed);
             };
-            self.excess.extend_from_slice(&kit.scratch[used..n]);
+            self.excess.extend_from_slice(&buffer[used..n]);
             self.push(content, 0, kit);
             return None;
         }
-        let Ok(used) = self.body.advance(&kit.scratch[..n]) else { return Some(Pumped::Malformed) };
-        self.excess.extend_from_slice(&kit.scratch[used..n]);
-        let (sent, failed) = match to.send(&kit.scratch[..used]) {
+        let Ok(used) = self.body.advance(&buffer[..n]) else { return Some(Pumped::Malformed) };
+        self.excess.extend_from_slice(&buffer[used..n]);
+        let (sent, failed) = match to.write(&buffer[..used], wire) {
             Io::Bytes(sent) => (sent, false),
             Io::Blocked => (0, false),
             Io::End | Io::Failed(_) => (0, true),
@@ -250,7 +273,7 @@ impl Flow {
         moved.written += sent as u64;
         if sent < used {
             let mut rest = kit.buffer();
-            rest.extend_from_slice(&kit.scratch[sent..used]);
+            rest.extend_from_slice(&kit.copying(sealed).0[sent..used]);
             self.push(rest, 0, kit);
         }
         // What did not go out is held all the same: a message that was not delivered is not done.
@@ -269,9 +292,9 @@ impl Flow {
         }
     }
 
-    fn take_spliced(
+    fn take_spliced<F: Stream>(
         &mut self,
-        from: &mut Sock,
+        from: &mut F,
         kit: &mut Kit,
         moved: &mut Moved,
         length: usize,
@@ -315,6 +338,7 @@ mod tests {
     use super::*;
     use crate::http1::Framing;
     use crate::sys;
+    use crate::worker::sock::Sock;
 
     #[test]
     fn a_message_whose_sink_failed_is_not_done() {

@@ -56,7 +56,7 @@ impl Session {
         let Some(exchange) = &mut self.exchange else { return Next::Go };
         let Some(upstream) = &mut exchange.upstream else { return Next::Close };
         let mut moved = Moved::default();
-        let pumped = exchange.down.pump(&mut upstream.sock, &mut self.client, &mut t.kit, &mut moved);
+        let pumped = exchange.down.pump_down(&mut upstream.sock, &mut self.client, &mut t.kit, &mut moved);
         let party = match pumped {
             Pumped::Source => {
                 upstream.sock.wait_read(&t.kit.epoll);
@@ -88,7 +88,7 @@ impl Session {
         let Some(exchange) = &mut self.exchange else { return Err(Next::Close) };
         let Some(upstream) = &mut exchange.upstream else { return Err(Next::Close) };
         let mut moved = Moved::default();
-        let pumped = exchange.up.pump(&mut self.client, &mut upstream.sock, &mut t.kit, &mut moved);
+        let pumped = exchange.up.pump_up(&mut self.client, &mut upstream.sock, &mut t.kit, &mut moved);
         self.listener.state.on(t.index).rx.add(moved.read);
         match pumped {
             Pumped::Done => {
@@ -129,7 +129,8 @@ impl Session {
             };
             let mut out = t.kit.buffer();
             let pool = self.listener.pool_for(exchange.policy).filter(|pool| pool.persistence.is_some());
-            let content = match exchange.respond(&t.kit.scratch[..len], keep, pool, t.now, &mut out) {
+            let hsts = self.listener.hsts.as_deref();
+            let content = match exchange.respond(&t.kit.scratch[..len], keep, hsts, pool, t.now, &mut out) {
                 Ok(content) => content,
                 Err(error) => {
                     if let Some(upstream) = &exchange.upstream {
@@ -165,8 +166,8 @@ impl Session {
         let mut sent = 0;
         if exchange.down.is_flushed() && !out.is_empty() {
             let result = match content {
-                [] => self.client.send(&out),
-                _ => self.client.send_two(&out, content),
+                [] => self.client.send(&out, &mut t.kit.wire),
+                _ => self.client.send_two(&mut out, content, &mut t.kit.wire),
             };
             sent = match result {
                 Io::Bytes(n) => n,
@@ -224,6 +225,7 @@ impl Exchange {
         &mut self,
         bytes: &[u8],
         keep: bool,
+        hsts: Option<&[u8]>,
         pool: Option<&Arc<PoolConf>>,
         now: u64,
         out: &mut Vec<u8>,
@@ -241,7 +243,8 @@ impl Exchange {
             };
             at += response.len;
             let side = ClientSide::of(&response, traits.http11, keep && traits.keep_alive)
-                .ok_or(BadResponse("a coding that HTTP/1.0 does not know"))?;
+                .ok_or(BadResponse("a coding that HTTP/1.0 does not know"))?
+                .with_hsts(hsts);
             if response.is_interim() {
                 self.interims += 1;
                 if self.interims > INTERIMS {

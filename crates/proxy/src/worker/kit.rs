@@ -7,6 +7,8 @@ use crate::sys;
 
 /// Bytes read at once by copying.
 pub(super) const SCRATCH: usize = 64 * 1024;
+/// Bytes of content sealed at once: full records, written together.
+const BULK: usize = 128 * 1024;
 /// Buffers and pipes kept for the next connection that needs one, at most.
 const POOLED: usize = 64;
 /// A buffer that grew beyond is given back to the allocator, in bytes.
@@ -16,10 +18,43 @@ pub(super) struct Kit {
     pub(super) epoll: OwnedFd,
     /// Where bytes are read to; nobody's between two steps.
     pub(super) scratch: Box<[u8]>,
+    /// The same for what is sealed or opened; empty until there is something.
+    pub(super) bulk: Box<[u8]>,
+    pub(super) wire: Wire,
     buffers: Vec<Vec<u8>>,
     pipes: Vec<Pipe>,
     /// So many more may be made.
     pipes_left: usize,
+}
+
+/// Where sealed bytes are between a socket and what is made of them; nobody's between two steps.
+#[derive(Default)]
+pub(super) struct Wire {
+    input: Box<[u8]>,
+    output: Box<[u8]>,
+}
+
+impl Wire {
+    /// Bytes of content that fit into the output when they are sealed.
+    pub(super) const CONTENT: usize = BULK;
+    /// Room for content with what is around its records (at most 29 bytes each), and for a message of a handshake
+    /// (64 KiB at most) with the record after it.
+    const SIZE: usize = BULK + 32 * 1024;
+
+    pub(super) fn input(&mut self) -> &mut [u8] {
+        Self::made(&mut self.input)
+    }
+
+    pub(super) fn output(&mut self) -> &mut [u8] {
+        Self::made(&mut self.output)
+    }
+
+    fn made(buffer: &mut Box<[u8]>) -> &mut [u8] {
+        if buffer.is_empty() {
+            *buffer = vec![0; Self::SIZE].into();
+        }
+        buffer
+    }
 }
 
 /// A pipe to splice through.
@@ -33,7 +68,27 @@ pub(super) struct Pipe {
 
 impl Kit {
     pub(super) fn new(epoll: OwnedFd, pipes: usize) -> Self {
-        Self { epoll, scratch: vec![0; SCRATCH].into(), buffers: vec![], pipes: vec![], pipes_left: pipes }
+        Self {
+            epoll,
+            scratch: vec![0; SCRATCH].into(),
+            bulk: Box::default(),
+            wire: Wire::default(),
+            buffers: vec![],
+            pipes: vec![],
+            pipes_left: pipes,
+        }
+    }
+
+    /// Where a flow reads to, which is `large` where what it moves is sealed.
+    #[inline]
+    pub(super) fn copying(&mut self, large: bool) -> (&mut [u8], &mut Wire) {
+        if !large {
+            return (&mut self.scratch, &mut self.wire);
+        }
+        if self.bulk.is_empty() {
+            self.bulk = vec![0; BULK].into();
+        }
+        (&mut self.bulk, &mut self.wire)
     }
 
     /// An empty buffer.

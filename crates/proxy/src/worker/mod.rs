@@ -1,15 +1,19 @@
 //! A traffic thread: one epoll loop, its listening sockets, and every connection accepted on them.
 
 mod accept;
+mod client;
 mod connect;
 mod end;
 mod flow;
 mod forward;
+mod handshake;
 mod kit;
 mod parse;
 mod session;
 mod sock;
+mod stream;
 mod thread;
+mod tls;
 mod token;
 mod tunnel;
 mod upstream;

@@ -33,7 +33,7 @@ impl Session {
         let mut len = held;
         // Pipelined bytes are looked at before more are read.
         if held == 0 || self.seen > 0 {
-            match self.client.recv(&mut scratch[held..held + READ]) {
+            match self.client.recv(&mut scratch[held..held + READ], &mut t.kit.wire) {
                 Io::Bytes(n) => {
                     len += n;
                     self.listener.state.on(t.index).rx.add(n as u64);
@@ -77,7 +77,9 @@ impl Session {
         let used = body.advance(rest).map_err(|_| Refusal::Malformed("chunked body"))?;
         let (content, rest) = rest.split_at(used);
         let policies = &self.listener.policies;
-        let policy = if policies.is_empty() { None } else { layer7::decide(policies, &request) };
+        let seen = self.client.seen();
+        let policy =
+            if policies.is_empty() { None } else { layer7::decide(policies, &request, seen.as_ref()) };
         let mut claim = Claim::None;
         let begun = match policy.map(|place| &policies[usize::from(place)].action) {
             None | Some(Action::Pool(_)) => {
@@ -85,9 +87,10 @@ impl Session {
                     claim = persistence.claim(&mut request);
                 }
                 let forwarding = Forwarding {
-                    client: self.peer.ip(),
+                    client: self.peer,
                     local: self.local,
                     insert: self.listener.insert_headers,
+                    tls: seen,
                 };
                 http1::write_request(&request, &forwarding, &mut out);
                 out.extend_from_slice(content);

@@ -1,12 +1,13 @@
 //! One client connection, from accept to close, and the exchange it is in the middle of.
 //!
 //! A session is driven by events: [`Session::drive`] goes from stage to stage until the connection has to wait or
-//! is over. The stages are in modules of their own: `parse`, `connect`, `forward`, `tunnel`, `end`.
+//! is over. The stages are in modules of their own: `handshake`, `parse`, `connect`, `forward`, `tunnel`, `end`.
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use super::client::Client;
 use super::flow::{Flow, Pace};
 use super::sock::Sock;
 use super::thread::Thread;
@@ -24,7 +25,7 @@ const TURNS: usize = 64;
 
 pub(super) struct Session {
     pub(super) key: Key,
-    pub(super) client: Sock,
+    pub(super) client: Client,
     /// The configuration of the exchange, or of the one before.
     pub(super) listener: Arc<ListenerConf>,
     /// Which configuration `listener` is from.
@@ -53,6 +54,8 @@ const _: () = assert!(size_of::<Session>() <= 256);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
+    /// Agrees with the client on keys.
+    Handshake,
     /// Waits for a request head.
     Head,
     /// Gets a connection to a member, and the first bytes into it.
@@ -174,15 +177,20 @@ impl Session {
         local: SocketAddr,
         paced: bool,
     ) -> Self {
+        let token = Token::Session(key).to_bits();
+        let (client, stage) = match &listener.tls {
+            None => (Client::Plain(Sock::new(fd, token)), Stage::Head),
+            Some(tls) => (Client::tls(fd, token, &tls.server), Stage::Handshake),
+        };
         let mut session = Self {
             key,
-            client: Sock::new(fd, Token::Session(key).to_bits()),
+            client,
             listener,
             config,
             peer: SocketAddr::new(peer.ip().to_canonical(), peer.port()),
             local,
             timer: None,
-            stage: Stage::Head,
+            stage,
             head_timed: false,
             paced,
             served: false,
@@ -204,6 +212,7 @@ impl Session {
     pub(super) fn drive(&mut self, t: &mut Thread) -> bool {
         for _ in 0..TURNS {
             let next = match self.stage {
+                Stage::Handshake => self.handshake(t),
                 Stage::Head => self.read_request(t),
                 Stage::Connect => self.connect(t),
                 Stage::Pause => self.pause(),
@@ -236,6 +245,7 @@ impl Session {
 
     /// Lets go of everything that others share. The sockets close when the session is dropped.
     pub(super) fn close(&mut self, t: &mut Thread) {
+        self.client.close();
         self.exchange_end(t, false);
         t.upstreams.session_ended(self.key);
         t.kit.buffer_put(std::mem::take(&mut self.held));

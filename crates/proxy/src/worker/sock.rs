@@ -64,6 +64,11 @@ impl Sock {
         self.readable
     }
 
+    /// Writing may take something.
+    pub(super) fn is_writable(&self) -> bool {
+        self.writable
+    }
+
     pub(super) fn is_broken(&self) -> bool {
         self.broken
     }

@@ -11,10 +11,10 @@ impl Session {
         let counters = self.listener.state.on(t.index);
 
         let mut moved = Moved::default();
-        let up = exchange.up.pump(&mut self.client, &mut upstream.sock, &mut t.kit, &mut moved);
+        let up = exchange.up.pump_up(&mut self.client, &mut upstream.sock, &mut t.kit, &mut moved);
         counters.rx.add(moved.read);
         let mut moved = Moved::default();
-        let down = exchange.down.pump(&mut upstream.sock, &mut self.client, &mut t.kit, &mut moved);
+        let down = exchange.down.pump_down(&mut upstream.sock, &mut self.client, &mut t.kit, &mut moved);
         counters.tx.add(moved.written);
 
         if up == Pumped::Done && down == Pumped::Done {

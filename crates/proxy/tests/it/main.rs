@@ -12,3 +12,4 @@ mod proxy_protocol;
 mod rig;
 mod storm;
 mod tcp;
+mod tls;

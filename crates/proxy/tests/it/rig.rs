@@ -12,6 +12,7 @@ use newtype_uuid::{GenericUuid, TypedUuid};
 use octavia_model::{Algorithm, IdKind, ListenerProtocol, PoolProtocol};
 use octavia_proxy::{Engine, MemberState, Snapshot, listen};
 use octavia_wire::{AmphoraSpec, ListenerSpec, MemberSpec, PoolSpec, SocketName, TimeoutsSpec, WIRE_VERSION};
+use rustls::{ClientConnection, StreamOwned};
 use uuid::Uuid;
 
 /// Longer than anything takes here, unless it is stuck.
@@ -137,6 +138,7 @@ pub(crate) fn spec(protocol: ListenerProtocol, port: u16, members: &[&Origin]) -
         timeouts: TimeoutsSpec { client_data: 8000, member_connect: 2000, member_data: 8000, tcp_inspect: 0 },
         allowed_cidrs: vec![],
         l7policies: vec![],
+        tls: None,
     };
     AmphoraSpec {
         version: WIRE_VERSION,
@@ -166,9 +168,50 @@ pub(crate) fn member(address: SocketAddr) -> MemberSpec {
 /// A connection that is read with a deadline, message by message.
 #[derive(Debug)]
 pub(crate) struct Client {
-    stream: TcpStream,
+    stream: Link,
     /// Read and not used.
     rest: Vec<u8>,
+}
+
+/// In clear, or not.
+#[derive(Debug)]
+enum Link {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Link {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(tls) => tls.get_ref(),
+        }
+    }
+}
+
+impl Read for Link {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(buffer),
+            Self::Tls(tls) => tls.read(buffer),
+        }
+    }
+}
+
+impl Write for Link {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write(bytes),
+            Self::Tls(tls) => tls.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.flush(),
+            Self::Tls(tls) => tls.flush(),
+        }
+    }
 }
 
 /// A head (its first line and the header lines), and the content.
@@ -202,7 +245,25 @@ impl Client {
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, rest: vec![] }
+        Self { stream: Link::Plain(stream), rest: vec![] }
+    }
+
+    /// Shakes hands on it; why that failed, if it did.
+    pub(crate) fn with_tls(self, mut session: ClientConnection) -> Result<Self, String> {
+        let Link::Plain(mut tcp) = self.stream else { panic!("TLS over TLS") };
+        while session.is_handshaking() {
+            session.complete_io(&mut tcp).map_err(|error| error.to_string())?;
+        }
+        Ok(Self { stream: Link::Tls(Box::new(StreamOwned::new(session, tcp))), rest: vec![] })
+    }
+
+    pub(crate) fn tls(&mut self) -> &mut ClientConnection {
+        let Link::Tls(tls) = &mut self.stream else { panic!("no TLS") };
+        &mut tls.conn
+    }
+
+    pub(crate) fn tcp(&self) -> &TcpStream {
+        self.stream.tcp()
     }
 
     pub(crate) fn local_address(&self) -> SocketAddr {
@@ -211,11 +272,12 @@ impl Client {
 
     /// The same connection, for another thread to send on.
     pub(crate) fn try_clone(&self) -> Self {
-        Self { stream: self.stream.try_clone().unwrap(), rest: vec![] }
+        Self { stream: Link::Plain(self.tcp().try_clone().unwrap()), rest: vec![] }
     }
 
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).unwrap();
+        self.stream.flush().unwrap();
     }
 
     /// Like `send`, when the other side may already have gone; `false` when it has.
@@ -224,12 +286,16 @@ impl Client {
     }
 
     pub(crate) fn end(&mut self) {
-        self.stream.shutdown(Shutdown::Write).unwrap();
+        if let Link::Tls(tls) = &mut self.stream {
+            tls.conn.send_close_notify();
+            tls.flush().unwrap();
+        }
+        self.tcp().shutdown(Shutdown::Write).unwrap();
     }
 
     /// Breaks the connection off, as a crash would.
     pub(crate) fn reset(self) {
-        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+        socket2::SockRef::from(self.tcp()).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
     /// Reads some bytes; 0 = the end. A connection that was reset has ended, too.
@@ -297,6 +363,19 @@ impl Client {
         Some(message)
     }
 
+    /// An answer, or why none came.
+    pub(crate) fn try_answer(&mut self) -> Result<Message, String> {
+        let mut buffer = [0; 4096];
+        while !self.rest.windows(4).any(|w| w == b"\r\n\r\n") {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Err("the connection ended".to_owned()),
+                Ok(n) => self.rest.extend_from_slice(&buffer[..n]),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        Ok(self.answer())
+    }
+
     pub(crate) fn answer(&mut self) -> Message {
         self.message(true).expect("an answer")
     }
@@ -357,7 +436,7 @@ impl Origin {
     /// Answers every request by a function of it, on connections that are kept alive.
     pub(crate) fn http(answer: impl Fn(&Message) -> Vec<u8> + Send + Sync + 'static) -> Self {
         Self::start(move |mut client| {
-            client.stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+            client.tcp().set_read_timeout(Some(Duration::from_secs(60))).unwrap();
             while let Some(request) = client.message(true) {
                 if !client.try_send(answer(&request)) {
                     return;

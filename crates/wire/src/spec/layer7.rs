@@ -176,6 +176,7 @@ mod tests {
                 timeouts: TimeoutsSpec { client_data: 0, member_connect: 0, member_data: 0, tcp_inspect: 0 },
                 allowed_cidrs: vec![],
                 l7policies,
+                tls: None,
             }],
             pools: vec![PoolSpec {
                 id: id(7),

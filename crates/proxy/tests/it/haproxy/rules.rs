@@ -138,7 +138,7 @@ fn the_same_rules_hold() {
             client = Client::connect(haproxy.address);
         }
         for (place, policy) in policies.iter().enumerate() {
-            let ours = decide(std::slice::from_ref(policy), &request).is_some();
+            let ours = decide(std::slice::from_ref(policy), &request, None).is_some();
             held[place] += usize::from(ours);
             assert_eq!(ours, answer.body[place] == b'1', "{}\n{}", RULES[place], head.escape_ascii());
         }

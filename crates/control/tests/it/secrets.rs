@@ -1,0 +1,145 @@
+//! Certificates on their way from the key manager to amphorae, and what happens when they cannot be had.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use octavia_cloud::{CloudError, Consumer, Container, Payload, Reader, SecretError, SecretRef, Secrets};
+use octavia_control::Reconciled;
+use octavia_model::{ProvisioningStatus as P, ReasonCode};
+use octavia_store::OperationPage;
+use octavia_wire::{AmphoraSpec, TlsSpec};
+use uuid::Uuid;
+
+use crate::rig::Rig;
+
+/// Secrets by id; cheap to clone, clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FakeSecrets(Arc<Mutex<Vault>>);
+
+#[derive(Debug, Default)]
+pub(crate) struct Vault {
+    secrets: BTreeMap<Uuid, Vec<u8>>,
+    down: bool,
+}
+
+impl FakeSecrets {
+    fn vault(&self) -> MutexGuard<'_, Vault> {
+        self.0.lock().unwrap()
+    }
+
+    /// Keeps a new certificate for this name, with its key; answers its reference, and the key.
+    fn bundle(&self, name: &str) -> (String, Vec<u8>) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let text = format!("{}{}", params.self_signed(&key).unwrap().pem(), key.serialize_pem());
+        let id = Uuid::new_v4();
+        self.vault().secrets.insert(id, text.into_bytes());
+        (format!("http://keys/v1/secrets/{id}"), key.serialize_der())
+    }
+}
+
+#[async_trait]
+impl Secrets for FakeSecrets {
+    async fn payload_fetch(&self, secret: &SecretRef, reader: Reader<'_>) -> Result<Payload, SecretError> {
+        assert!(matches!(reader, Reader::Service), "nobody else is here");
+        let vault = self.vault();
+        if vault.down {
+            return Err(CloudError::unavailable("the key manager is away").into());
+        }
+        let found = vault.secrets.get(&secret.id).cloned();
+        found.map(Payload::new).ok_or_else(|| SecretError::not_found(secret))
+    }
+
+    async fn container_fetch(&self, of: &SecretRef, _: Reader<'_>) -> Result<Container, SecretError> {
+        Err(SecretError::not_found(of))
+    }
+
+    async fn consumer_register(&self, _: &SecretRef, _: Consumer) -> Result<(), SecretError> {
+        Ok(())
+    }
+
+    async fn consumer_unregister(&self, _: &SecretRef, _: Consumer) -> Result<(), SecretError> {
+        Ok(())
+    }
+}
+
+fn pushed(rig: &Rig) -> Option<AmphoraSpec> {
+    rig.cloud.facts().servers.values().next().and_then(|server| server.spec.clone())
+}
+
+fn tls(spec: &AmphoraSpec) -> &TlsSpec {
+    spec.listeners.iter().find_map(|listener| listener.tls.as_ref()).unwrap()
+}
+
+#[tokio::test]
+async fn they_go_to_the_amphora_and_nowhere_else() {
+    let rig = Rig::new().await;
+    let (first, second) = (rig.secrets.bundle("a.example"), rig.secrets.bundle("B.example"));
+    let lb = rig.lb_create_secure(&[&first.0, &second.0]).await;
+    assert_eq!(rig.reconcile(lb).await, Reconciled::Done);
+    let spec = pushed(&rig).unwrap();
+    let certificates = &tls(&spec).identity.as_ref().unwrap().certificates;
+    let keys: Vec<_> = certificates.iter().map(|certificate| certificate.key.reveal()).collect();
+    assert_eq!(keys, [&first.1, &second.1]);
+    let names: Vec<_> = certificates.iter().flat_map(|certificate| &certificate.names).collect();
+    assert!(
+        names.contains(&&"a.example".to_owned()) && names.contains(&&"b.example".to_owned()),
+        "{names:?}"
+    );
+    assert_eq!(rig.graph(lb).await.listeners[1].statuses.provisioning, P::Active);
+
+    let shown = format!("{spec:?}{:?}", tls(&spec));
+    let rows = rig.store.dump().await.unwrap();
+    let ledger = rig.store.operation_list(lb, OperationPage::First, 100).await.unwrap();
+    for key in keys {
+        let bytes = format!("{:?}", &key[40..60]);
+        assert!(!shown.contains(bytes.trim_matches(['[', ']'])));
+        let text = Payload::new(serde_json::to_vec(&certificates[0].key).unwrap());
+        let text = String::from_utf8_lossy(&text[60..90]).into_owned();
+        assert!(!rows.contains(&text) && !format!("{ledger:?}").contains(&text));
+    }
+}
+
+#[tokio::test]
+async fn what_is_gone_is_told_and_the_rest_goes_on() {
+    let rig = Rig::new().await;
+    let (reference, _) = rig.secrets.bundle("a.example");
+    let lb = rig.lb_create_secure(&[&reference]).await;
+    assert_eq!(rig.reconcile(lb).await, Reconciled::Done);
+    let kept = std::mem::take(&mut rig.secrets.vault().secrets);
+    rig.lb_rename(lb).await;
+    assert_eq!(rig.reconcile(lb).await, Reconciled::Done);
+    let spec = pushed(&rig).unwrap();
+    assert_eq!((spec.generation, spec.listeners.len()), (2, 2), "the change is in force");
+    assert!(tls(&spec).identity.is_none());
+    let graph = rig.graph(lb).await;
+    assert_eq!(graph.load_balancer.statuses.provisioning, P::Active);
+    assert_eq!(graph.listeners[0].statuses.provisioning, P::Active);
+    let statuses = &graph.listeners[1].statuses;
+    let reason = statuses.reason.as_ref().unwrap();
+    assert_eq!((statuses.provisioning, reason.code), (P::Error, ReasonCode::SecretUnreadable));
+    assert!(reason.text.contains(&reference) && reason.text.contains("There is no secret"), "{reason}");
+    // It is looked at again under every lease, until it is there.
+    assert_eq!(rig.reconcile(lb).await, Reconciled::Done);
+    rig.secrets.vault().secrets = kept;
+    assert_eq!(rig.reconcile(lb).await, Reconciled::Done);
+    assert!(tls(&pushed(&rig).unwrap()).identity.is_some());
+    assert_eq!(rig.graph(lb).await.listeners[1].statuses.provisioning, P::Active);
+}
+
+#[tokio::test]
+async fn a_key_manager_that_is_away_is_waited_for() {
+    let rig = Rig::new().await;
+    let (reference, _) = rig.secrets.bundle("a.example");
+    let lb = rig.lb_create_secure(&[&reference]).await;
+    rig.secrets.vault().down = true;
+    let Reconciled::Later(why) = rig.reconcile(lb).await else { panic!("it was not needed") };
+    assert!(why.contains(&reference) && why.contains("the key manager is away"), "{why}");
+    assert_eq!(pushed(&rig), None);
+    assert_eq!(rig.statuses(lb).await.provisioning, P::PendingCreate, "nothing is wrong with it");
+    rig.secrets.vault().down = false;
+    assert_eq!(rig.reconcile(lb).await, Reconciled::Done);
+    assert!(tls(&pushed(&rig).unwrap()).identity.is_some());
+    assert_eq!(rig.statuses(lb).await.provisioning, P::Active);
+}

@@ -1,0 +1,124 @@
+//! How listeners that terminate TLS reach the data plane.
+
+use octavia_model::{
+    Cipher, ClientAuthentication, Listener, ListenerProtocol, LoadBalancerGraph, ReasonCode, TlsVersion,
+};
+use octavia_plan::{Identities, compile, terminating};
+use octavia_wire::{CertificateSpec, Der, IdentitySpec, InsertHeader, KeySpec, TlsFault, TlsSpec};
+
+use crate::fixture::{amphora_id, graph, listener, listener_id};
+
+/// Listener 1 terminates TLS, listener 2 does not.
+fn tree() -> LoadBalancerGraph {
+    let mut graph = graph();
+    graph.listeners = vec![listener(1, 443), listener(2, 80)];
+    graph.listeners[0].protocol = ListenerProtocol::TerminatedHttps;
+    graph
+}
+
+fn identity() -> IdentitySpec {
+    let certificate = CertificateSpec {
+        chain: vec![Der(vec![1])],
+        key: KeySpec::new(&[2]),
+        names: vec!["a.example".to_owned()],
+    };
+    IdentitySpec { certificates: vec![certificate], client_authorities: vec![], client_revocations: vec![] }
+}
+
+fn compiled(
+    change: impl FnOnce(&mut Listener),
+    found: Option<Result<IdentitySpec, TlsFault>>,
+) -> (TlsSpec, Vec<InsertHeader>) {
+    let mut graph = tree();
+    change(&mut graph.listeners[0]);
+    let identities: Identities = found.map(|found| (listener_id(1), found)).into_iter().collect();
+    let spec = compile(&graph, amphora_id(1), 7, &identities);
+    assert_eq!(spec.validate(), Ok(()));
+    assert!(spec.listeners[1].tls.is_none());
+    (spec.listeners[0].tls.clone().unwrap(), spec.listeners[0].insert_headers.clone())
+}
+
+#[test]
+fn what_is_stored_is_offered_as_far_as_it_is_spoken() {
+    let (tls, _) = compiled(|_| (), Some(Ok(identity())));
+    assert_eq!((&tls.identity, &tls.fault), (&Some(identity()), &None));
+    assert_eq!((&tls.versions[..], &tls.ciphers[..]), (TlsVersion::ALL, Cipher::ALL));
+    assert_eq!((tls.alpn.len(), tls.hsts, tls.client_authentication), (0, None, ClientAuthentication::None));
+    let words = |words: &[&str]| Some(words.iter().map(|&word| word.to_owned()).collect());
+    let (tls, _) = compiled(
+        |l| {
+            l.tls.versions = words(&["TLSv1.3", "TLSv1.1"]);
+            l.tls.ciphers = Some("TLS_AES_256_GCM_SHA384:AES128-SHA".to_owned());
+            l.tls.alpn_protocols = words(&["h2", "http/1.0", "http/1.1"]);
+            l.client_authentication = ClientAuthentication::Optional;
+        },
+        Some(Ok(identity())),
+    );
+    assert_eq!(
+        (&tls.versions[..], &tls.ciphers[..]),
+        (&[TlsVersion::Tls13][..], &[Cipher::Aes256GcmSha384][..])
+    );
+    assert_eq!(
+        (tls.alpn, tls.client_authentication),
+        (vec!["http/1.0".into(), "http/1.1".into()], ClientAuthentication::Optional)
+    );
+    // Rows that another API has written.
+    for (versions, ciphers) in [(words(&["TLSv1"]), None), (None, Some("AES128-SHA".to_owned()))] {
+        let change = |l: &mut Listener| (l.tls.versions, l.tls.ciphers) = (versions, ciphers);
+        let (tls, _) = compiled(change, Some(Ok(identity())));
+        assert_eq!((tls.identity, tls.fault.unwrap().code), (None, ReasonCode::ConfigurationRefused));
+    }
+}
+
+#[test]
+fn what_could_not_be_had_is_told() {
+    let fault = TlsFault { code: ReasonCode::SecretUnreadable, text: "t".to_owned(), advice: "a".to_owned() };
+    let (tls, _) = compiled(|_| (), Some(Err(fault.clone())));
+    assert_eq!((tls.identity, tls.fault), (None, Some(fault)));
+    // Nobody has looked.
+    let (tls, _) = compiled(|_| (), None);
+    assert_eq!((tls.identity, tls.fault), (None, None));
+}
+
+#[test]
+fn hsts() {
+    for (max_age, subdomains, preload, value) in [
+        (None, true, true, None),
+        (Some(0), false, false, Some("max-age=0;")),
+        (Some(9), true, false, Some("max-age=9; includeSubDomains;")),
+        (Some(9), false, true, Some("max-age=9; preload;")),
+        (Some(u32::MAX), true, true, Some("max-age=4294967295; includeSubDomains; preload;")),
+    ] {
+        let change = |l: &mut Listener| {
+            (l.hsts_max_age, l.hsts_include_subdomains, l.hsts_preload) = (max_age, subdomains, preload);
+        };
+        assert_eq!(compiled(change, None).0.hsts.as_deref(), value);
+    }
+}
+
+#[test]
+fn headers_of_the_client_certificate() {
+    let asked = |l: &mut Listener| {
+        for name in ["X-SSL-Client-CN", "X-SSL-Issuer", "X-Forwarded-Proto"] {
+            l.insert_headers.insert(name.to_owned(), "true".to_owned());
+        }
+    };
+    let told = [InsertHeader::XForwardedProto, InsertHeader::XSslClientCn, InsertHeader::XSslIssuer];
+    assert_eq!(compiled(asked, None).1, told);
+    let mut graph = tree();
+    asked(&mut graph.listeners[1]);
+    let spec = compile(&graph, amphora_id(1), 7, &Identities::new());
+    assert_eq!(spec.listeners[1].insert_headers, told[..1], "in clear there is none");
+}
+
+#[test]
+fn whose_secrets_are_needed() {
+    let needed = |change: &dyn Fn(&mut LoadBalancerGraph)| {
+        let mut graph = tree();
+        change(&mut graph);
+        terminating(&graph).map(|listener| listener.id).collect::<Vec<_>>()
+    };
+    assert_eq!(needed(&|_| ()), [listener_id(1)]);
+    assert_eq!(needed(&|g| g.listeners[0].admin_state_up = false), []);
+    assert_eq!(needed(&|g| g.load_balancer.admin_state_up = false), []);
+}

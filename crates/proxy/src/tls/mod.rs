@@ -1,0 +1,193 @@
+//! TLS on the side of clients: a listener's [`TlsSpec`] as rustls wants it, which certificate a client is shown, and
+//! what there is to say of a client's own.
+//!
+//! Pure: bytes in, decisions out. Who moves the bytes of a handshake is `worker::tls`.
+
+mod certificate;
+mod names;
+
+use std::fmt;
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use octavia_model::{Cipher, ClientAuthentication, TlsVersion};
+use octavia_wire::{IdentitySpec, TlsError, TlsSpec};
+use rustls::crypto::aws_lc_rs as provider;
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, UnbufferedServerConnection, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+
+pub use self::certificate::{ClientCertificate, VALUE_MAX};
+use self::names::Chooser;
+
+/// Tickets given to a client of TLS 1.3 after its handshake; as many as OpenSSL gives.
+const TICKETS: usize = 2;
+
+/// What clients may agree on, most wanted first. The first is safe from who records today and has a quantum computer
+/// later; it is taken only where the client offers it.
+static KEY_EXCHANGES: [&dyn SupportedKxGroup; 4] = [
+    provider::kx_group::X25519MLKEM768,
+    provider::kx_group::X25519,
+    provider::kx_group::SECP256R1,
+    provider::kx_group::SECP384R1,
+];
+
+/// How a listener terminates TLS. The same spec gives the same one again, so that tickets stay good.
+pub struct TlsConf {
+    pub(crate) server: Arc<ServerConfig>,
+    print: Fingerprint,
+}
+
+/// What of a connection's TLS requests are told about; `None` where there is no TLS.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Seen<'a> {
+    /// The client's certificate, verified.
+    pub certificate: Option<ClientCertificate<'a>>,
+}
+
+impl fmt::Debug for TlsConf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TlsConf")
+    }
+}
+
+/// Tells specs apart without keeping a copy of their keys.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Fingerprint([u8; 32]);
+
+impl TlsConf {
+    /// `None` when the spec has no identity to terminate TLS with. `before` is what the listener had until now.
+    pub(crate) fn compile(spec: &TlsSpec, before: Option<&Arc<Self>>) -> Result<Option<Arc<Self>>, TlsError> {
+        let Some(identity) = spec.identity.as_ref().filter(|_| spec.is_ready()) else { return Ok(None) };
+        let print = Fingerprint::of(spec, identity);
+        if let Some(same) = before.filter(|before| before.print == print) {
+            return Ok(Some(Arc::clone(same)));
+        }
+        let server = Arc::new(server_config(spec, identity)?);
+        // Whatever else the library may find wrong with it: not when there is a client.
+        let tried = UnbufferedServerConnection::new(Arc::clone(&server));
+        tried.map_err(|_| TlsError::Unusable("TLS configuration"))?;
+        Ok(Some(Arc::new(Self { server, print })))
+    }
+}
+
+fn server_config(spec: &TlsSpec, identity: &IdentitySpec) -> Result<ServerConfig, TlsError> {
+    let crypto = Arc::new(CryptoProvider {
+        cipher_suites: spec.ciphers.iter().map(|&cipher| suite(cipher)).collect(),
+        kx_groups: KEY_EXCHANGES.to_vec(),
+        ..provider::default_provider()
+    });
+    let keys = identity.certificates.iter().map(|certificate| {
+        let key = PrivateKeyDer::try_from(certificate.key.reveal());
+        let key = key.map_err(|_| TlsError::Unusable("private key"))?.clone_key();
+        let key = crypto.key_provider.load_private_key(key);
+        let key = key.map_err(|_| TlsError::Unusable("private key"))?;
+        let chain = certificate.chain.iter().map(|der| CertificateDer::from(der.0.clone())).collect();
+        let certified = CertifiedKey::new(chain, key);
+        match certified.keys_match() {
+            Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
+            Err(_) => return Err(TlsError::Unusable("certificate with its private key")),
+        }
+        Ok((certificate.names.as_slice(), Arc::new(certified)))
+    });
+    let chooser = Chooser::new(keys.collect::<Result<Vec<_>, _>>()?);
+    let versions: Vec<&SupportedProtocolVersion> = spec.versions.iter().map(|&v| version(v)).collect();
+    let mut config = ServerConfig::builder_with_provider(Arc::clone(&crypto))
+        .with_protocol_versions(&versions)
+        .map_err(|_| TlsError::Unusable("set of ciphers and versions"))?
+        .with_client_cert_verifier(verifier(spec, identity, crypto)?)
+        .with_cert_resolver(Arc::new(chooser));
+    config.ignore_client_order = true;
+    config.alpn_protocols = spec.alpn.iter().map(|protocol| protocol.clone().into_bytes()).collect();
+    // Tickets hold what is to be remembered: threads share the key, and no table.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.ticketer = provider::Ticketer::new().map_err(|_| TlsError::Unusable("source of randomness"))?;
+    config.send_tls13_tickets = TICKETS;
+    Ok(config)
+}
+
+/// As with the original, a list that is out of date counts for nothing, and so does the certificate of an authority
+/// that none is there of.
+fn verifier(
+    spec: &TlsSpec,
+    identity: &IdentitySpec,
+    crypto: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    if spec.client_authentication == ClientAuthentication::None {
+        return Ok(WebPkiClientVerifier::no_client_auth());
+    }
+    let mut roots = RootCertStore::empty();
+    for der in &identity.client_authorities {
+        let added = roots.add(CertificateDer::from(der.0.clone()));
+        added.map_err(|_| TlsError::Unusable("certificate of an authority"))?;
+    }
+    let lists = identity.client_revocations.iter();
+    let lists: Vec<_> = lists.map(|der| CertificateRevocationListDer::from(der.0.clone())).collect();
+    let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), crypto);
+    if !lists.is_empty() {
+        builder = builder.with_crls(lists).enforce_revocation_expiration();
+    }
+    if spec.client_authentication == ClientAuthentication::Optional {
+        builder = builder.allow_unauthenticated();
+    }
+    builder.build().map_err(|_| TlsError::Unusable("certificate revocation list"))
+}
+
+const fn version(version: TlsVersion) -> &'static SupportedProtocolVersion {
+    match version {
+        TlsVersion::Tls12 => &rustls::version::TLS12,
+        TlsVersion::Tls13 => &rustls::version::TLS13,
+    }
+}
+
+fn suite(cipher: Cipher) -> SupportedCipherSuite {
+    use provider::cipher_suite as suite;
+    match cipher {
+        Cipher::Aes128GcmSha256 => suite::TLS13_AES_128_GCM_SHA256,
+        Cipher::Aes256GcmSha384 => suite::TLS13_AES_256_GCM_SHA384,
+        Cipher::Chacha20Poly1305Sha256 => suite::TLS13_CHACHA20_POLY1305_SHA256,
+        Cipher::EcdheEcdsaAes128Gcm => suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        Cipher::EcdheRsaAes128Gcm => suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+        Cipher::EcdheEcdsaAes256Gcm => suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+        Cipher::EcdheRsaAes256Gcm => suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+        Cipher::EcdheEcdsaChacha20 => suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+        Cipher::EcdheRsaChacha20 => suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+    }
+}
+
+impl Fingerprint {
+    fn of(spec: &TlsSpec, identity: &IdentitySpec) -> Self {
+        let mut context = digest::Context::new(&digest::SHA256);
+        // Each part with its length, each list with its count: no two specs are the same bytes.
+        let number = |context: &mut digest::Context, n: usize| context.update(&(n as u64).to_be_bytes());
+        let part = |context: &mut digest::Context, bytes: &[u8]| {
+            number(context, bytes.len());
+            context.update(bytes);
+        };
+        number(&mut context, identity.certificates.len());
+        for certificate in &identity.certificates {
+            number(&mut context, certificate.chain.len());
+            certificate.chain.iter().for_each(|der| part(&mut context, &der.0));
+            part(&mut context, certificate.key.reveal());
+            number(&mut context, certificate.names.len());
+            certificate.names.iter().for_each(|name| part(&mut context, name.as_bytes()));
+        }
+        for list in [&identity.client_authorities, &identity.client_revocations] {
+            number(&mut context, list.len());
+            list.iter().for_each(|der| part(&mut context, &der.0));
+        }
+        let versions: Vec<_> = spec.versions.iter().map(|version| version.as_str()).collect();
+        let ciphers: Vec<_> = spec.ciphers.iter().map(|cipher| cipher.as_str()).collect();
+        let alpn: Vec<_> = spec.alpn.iter().map(String::as_str).collect();
+        for words in [versions, ciphers, alpn, vec![spec.client_authentication.as_str()]] {
+            number(&mut context, words.len());
+            words.iter().for_each(|word| part(&mut context, word.as_bytes()));
+        }
+        let mut print = [0; 32];
+        print.copy_from_slice(context.finish().as_ref());
+        Self(print)
+    }
+}

@@ -1,0 +1,218 @@
+//! Authorities, certificates and clients, made for a test.
+
+use std::sync::Arc;
+
+use octavia_model::{Cipher, ClientAuthentication, ListenerProtocol, TlsVersion};
+use octavia_wire::{CertificateSpec, Der, IdentitySpec, KeySpec, TlsSpec};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa,
+    KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, RevokedCertParams,
+    SerialNumber,
+};
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+
+use crate::rig::{Client, Origin, Rig};
+
+pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+pub(super) struct Certified {
+    pub(super) der: CertificateDer<'static>,
+    key: KeyPair,
+    names: Vec<String>,
+}
+
+impl Authority {
+    pub(super) fn new(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, "Example");
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
+        Self(CertifiedIssuer::self_signed(params, key).unwrap())
+    }
+
+    pub(super) fn der(&self) -> CertificateDer<'static> {
+        self.0.der().clone()
+    }
+
+    /// For a server of these names.
+    pub(super) fn server(&self, names: &[&str]) -> Certified {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names.clone()).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        self.sign(params, names)
+    }
+
+    /// For a client with this common name.
+    pub(super) fn client(&self, name: &str, serial: u64) -> Certified {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CountryName, "FR");
+        params.distinguished_name.push(DnType::OrganizationName, "Example \"of\" one");
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.serial_number = Some(SerialNumber::from(serial));
+        params.not_before = rcgen::date_time_ymd(2021, 2, 3);
+        params.not_after = rcgen::date_time_ymd(2049, 12, 31);
+        self.sign(params, vec![])
+    }
+
+    fn sign(&self, params: CertificateParams, names: Vec<String>) -> Certified {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+        let der = params.signed_by(&key, &self.0).unwrap().der().clone();
+        Certified { der, key, names }
+    }
+
+    /// A list that is good until this year.
+    pub(super) fn revokes(&self, serials: &[u64], year: i32) -> Der {
+        let revoked = serials.iter().map(|&serial| RevokedCertParams {
+            serial_number: SerialNumber::from(serial),
+            revocation_time: rcgen::date_time_ymd(2022, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let params = CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2022, 1, 1),
+            next_update: rcgen::date_time_ymd(year, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        Der(params.signed_by(&self.0).unwrap().der().to_vec())
+    }
+}
+
+impl Certified {
+    pub(super) fn spec(&self) -> CertificateSpec {
+        CertificateSpec {
+            chain: vec![Der(self.der.to_vec())],
+            key: KeySpec::new(&self.key.serialize_der()),
+            names: self.names.clone(),
+        }
+    }
+
+    fn key(&self) -> PrivateKeyDer<'static> {
+        PrivatePkcs8KeyDer::from(self.key.serialize_der()).into()
+    }
+}
+
+/// What a listener needs to show these certificates.
+pub(super) fn tls(certificates: &[&Certified]) -> TlsSpec {
+    TlsSpec {
+        identity: Some(IdentitySpec {
+            certificates: certificates.iter().map(|certificate| certificate.spec()).collect(),
+            client_authorities: vec![],
+            client_revocations: vec![],
+        }),
+        versions: TlsVersion::ALL.to_vec(),
+        ciphers: Cipher::ALL.to_vec(),
+        alpn: vec!["http/1.1".to_owned()],
+        client_authentication: ClientAuthentication::None,
+        hsts: None,
+        fault: None,
+    }
+}
+
+pub(super) fn identity(tls: &mut TlsSpec) -> &mut IdentitySpec {
+    tls.identity.as_mut().unwrap()
+}
+
+/// An engine with one listener that terminates TLS.
+pub(super) fn rig(members: &[&Origin], tls: TlsSpec) -> Rig {
+    Rig::start(ListenerProtocol::TerminatedHttps, members, |spec| spec.listeners[0].tls = Some(tls))
+}
+
+/// A client that believes an authority.
+pub(super) struct Visitor {
+    pub(super) config: ClientConfig,
+}
+
+impl Visitor {
+    pub(super) fn new(authority: &Authority, certificate: Option<&Certified>) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.der()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider);
+        let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+        let config = match certificate {
+            Some(own) => builder.with_client_auth_cert(vec![own.der.clone()], own.key()).unwrap(),
+            None => builder.with_no_client_auth(),
+        };
+        Self { config }
+    }
+
+    /// Speaks only this version.
+    pub(super) fn only(mut self, version: TlsVersion) -> Self {
+        let version = match version {
+            TlsVersion::Tls12 => &rustls::version::TLS12,
+            TlsVersion::Tls13 => &rustls::version::TLS13,
+        };
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider);
+        let builder = builder.with_protocol_versions(&[version]).unwrap();
+        let verifier = Arc::new(Nobody);
+        let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+        config.client_auth_cert_resolver = self.config.client_auth_cert_resolver.clone();
+        self.config = config;
+        self
+    }
+
+    pub(super) fn session(&self, name: &str) -> ClientConnection {
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        ClientConnection::new(Arc::new(self.config.clone()), name).unwrap()
+    }
+
+    pub(super) fn connect(&self, rig: &Rig, name: &str) -> Result<Client, String> {
+        rig.client().with_tls(self.session(name))
+    }
+
+    /// The certificate shown for this name.
+    pub(super) fn shown(&self, rig: &Rig, name: &str) -> CertificateDer<'static> {
+        let mut client = self.connect(rig, name).unwrap();
+        client.tls().peer_certificates().unwrap()[0].clone()
+    }
+}
+
+/// Believes everything: who asks for one version is asked for nothing else.
+#[derive(Debug)]
+struct Nobody;
+
+impl rustls::client::danger::ServerCertVerifier for Nobody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: rustls::pki_types::UnixTime,
+    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
+        Ok(rustls::client::danger::ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        use rustls::SignatureScheme as S;
+        vec![S::ECDSA_NISTP256_SHA256, S::ECDSA_NISTP384_SHA384, S::RSA_PSS_SHA256, S::RSA_PKCS1_SHA256]
+    }
+}
