@@ -3,8 +3,7 @@
 use octavia_model::{LoadBalancerId, ProvisioningStatus};
 use serde_json::{Value, json};
 
-use crate::secrets;
-use crate::world::{MEMBER, SUBNET, World};
+use crate::world::{MEMBER, SUBNET, World, secrets};
 
 async fn active(extra: Value) -> (World, LoadBalancerId) {
     let world = World::new().await;

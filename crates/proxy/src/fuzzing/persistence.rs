@@ -119,7 +119,7 @@ fn ours_in_response(pool: &PoolConf, head: &[u8]) -> bool {
             continue;
         }
         good = true;
-        let side = ClientSide { http11: true, keep_alive: true, unchunk: false };
+        let side = ClientSide { http11: true, keep_alive: true, unchunk: false, hsts: None };
         let (mut before, mut after) = (vec![], vec![]);
         write_response(&response, side, &mut before);
         persistence.answered(&mut response, pool.members[1].id, claimed, safe, 0);

@@ -87,7 +87,7 @@ impl Session {
                     claim = persistence.claim(&mut request);
                 }
                 let forwarding = Forwarding {
-                    client: self.peer,
+                    client: self.peer.ip(),
                     local: self.local,
                     insert: self.listener.insert_headers,
                     tls: seen,
