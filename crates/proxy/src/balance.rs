@@ -250,13 +250,10 @@ mod tests {
     #[test]
     fn shares_follow_weights() {
         let members = members("a1 b2 c3 d10");
-        let clients: [(_, fn(u32) -> SocketAddr); 4] = [
-            (RoundRobin, |_| client(1)),
-            (SourceIp, |n| client(n * 7919)),
-            (SourceIpPort, |n| client(n * 7919)),
-            (SourceIpPort, neighbour),
-        ];
-        for (algorithm, client) in clients {
+        for (algorithm, behind_one) in
+            [(RoundRobin, false), (SourceIp, false), (SourceIpPort, false), (SourceIpPort, true)]
+        {
+            let client = |n| if behind_one { neighbour(n) } else { client(n * 7919) };
             let mut rotation = Rotation::new(members.len());
             let mut counts = [0u32; 4];
             for n in 0..16_000 {

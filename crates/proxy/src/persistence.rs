@@ -180,3 +180,42 @@ fn network(address: IpAddr, mask: Option<IpAddr>) -> u128 {
         _ => bits(address),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks() {
+        for (a, b, mask, same) in [
+            ("192.0.2.1", "192.0.2.1", "", true),
+            ("192.0.2.1", "192.0.2.2", "", false),
+            ("192.0.2.1", "192.0.2.254", "255.255.255.0", true),
+            ("192.0.2.1", "192.0.3.1", "255.255.255.0", false),
+            ("192.0.2.1", "::ffff:192.0.2.9", "255.255.255.0", true),
+            ("192.0.2.1", "198.51.100.1", "0.0.0.0", true),
+            // Not a prefix, but as clear as one.
+            ("192.0.2.1", "192.7.2.1", "255.0.255.255", true),
+            ("192.0.2.1", "192.0.2.2", "ffff::", false),
+            ("2001:db8::1", "2001:db8::2", "", false),
+            ("2001:db8::1", "2001:db8:1::2", "ffff:ffff::", true),
+            ("2001:db8::1", "2001:db9::1", "ffff:ffff::", false),
+            ("2001:db8::1", "2001:db8::2", "255.255.0.0", false),
+            ("::", "0.0.0.0", "0.0.0.0", false),
+        ] {
+            let network = |address: &str| network(address.parse().unwrap(), mask.parse().ok());
+            assert_eq!(network(a) == network(b), same, "{a} {b} {mask}");
+        }
+    }
+
+    #[test]
+    fn ids_are_read_as_they_are_written() {
+        let id = "0190a1b2-c3d4-7e5f-8899-aabbccddeeff";
+        assert_eq!(member(id.as_bytes()).unwrap().to_string(), id);
+        for other in
+            [id.to_uppercase(), id.replace('-', ""), format!("{{{id}}}"), format!("{id} "), String::new()]
+        {
+            assert_eq!(member(other.as_bytes()), None, "{other}");
+        }
+    }
+}

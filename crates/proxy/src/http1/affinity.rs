@@ -87,8 +87,7 @@ impl<'b> Response<'_, 'b> {
     }
 }
 
-/// Appends a `Cookie` header without our cookie, and what belongs to it; nothing if there is no other
-/// in it.
+/// Appends a `Cookie` header without our cookie, and what belongs to it; nothing if there is no other in it.
 #[cold]
 pub(super) fn write_others(text: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
@@ -117,4 +116,36 @@ pub(super) fn write_others(text: &[u8], out: &mut Vec<u8>) {
         out.truncate(out.trim_ascii_end().len());
     }
     out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_cookies() {
+        for (before, after) in [
+            ("SRV=x", ""),
+            ("SRV=", ""),
+            (" SRV = x ;", ""),
+            ("SRV=x; SRV=y", ""),
+            ("$Version=1; SRV=x; $Path=/", ""),
+            ("SRV=x; a=b", "a=b"),
+            ("a=b; SRV=x", "a=b"),
+            ("a=b; SRV=x; c=d", "a=b; c=d"),
+            ("a=b, SRV=x, c=d", "a=b, c=d"),
+            ("SRV=x; $Path=/; a=b; $Path=/", "a=b; $Path=/"),
+            ("SRV=x; a", "a"),
+            ("SRV=\"x; a=b\"; c=d", "c=d"),
+            ("a=\"x; SRV=y\"; SRV=z", "a=\"x; SRV=y\""),
+            ("a=\"x; SRV=y", "a=\"x; SRV=y"),
+            ("SRV; SRVX=x; srv=x", "SRV; SRVX=x; srv=x"),
+            ("; ;", "; ;"),
+        ] {
+            let mut out = vec![];
+            write_others(before.as_bytes(), &mut out);
+            let expected = if after.is_empty() { String::new() } else { format!("Cookie: {after}\r\n") };
+            assert_eq!(String::from_utf8(out).unwrap(), expected, "{before}");
+        }
+    }
 }

@@ -230,6 +230,7 @@ fn caches_do_not_hand_out_cookies_of_ours() {
     for (head, expected) in [
         ("200 OK\r\nETag: x", "private"),
         ("200 OK\r\nCache-Control: max-age=5", "max-age=5,private"),
+        ("200 OK\r\nCache-Control: max-age=0, s-maxage=7", "max-age=0, s-maxage=7,private"),
         ("200 OK\r\nCache-Control: no-store", "no-store"),
         ("200 OK", ""),
         ("404 Not Found\r\nExpires: tomorrow", "private"),

@@ -78,9 +78,13 @@ impl Both {
     }
 
     fn ask(&mut self, request: &str, lines: &str) -> [Message; 2] {
+        self.ask_for(true, request, lines)
+    }
+
+    fn ask_for(&mut self, content: bool, request: &str, lines: &str) -> [Message; 2] {
         self.0.each_mut().map(|(address, client)| {
             client.send(format!("{request} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n{lines}\r\n"));
-            let answer = client.answer();
+            let answer = client.message(content).unwrap();
             if answer.header("connection") == Some("close") {
                 *client = Client::connect(*address);
             }
@@ -158,7 +162,8 @@ fn cookies_of_ours_are_the_same() {
             "Cache-Control: public\r\nETag: x",
             "Cache-Control: max-age=1",
             "Cache-Control: max-age=0\r\nETag: x",
-            "Cache-Control: max-age=0, s-maxage=7",
+            // That `s-maxage` counts where `max-age` is 0, HAProxy 2.6 does not know.
+            "Cache-Control: max-age=5, s-maxage=7",
             "Cache-Control: private, max-age=1",
             "Cache-Control: no-cache=\"set-cookie\", max-age=1",
             "Cache-Control: No-Store\r\nETag: x",
@@ -175,8 +180,9 @@ fn cookies_of_ours_are_the_same() {
                 *head.lock().unwrap() = format!("{status}\r\n{lines}");
                 for cookie in [String::new(), format!("Cookie: SRV={}\r\n", ids[1])] {
                     for method in ["GET", "POST"] {
-                        let answers =
-                            both.ask(&format!("{method} /"), &cookie).map(|answer| essence(&answer));
+                        let content = !status.starts_with("204");
+                        let answers = both.ask_for(content, &format!("{method} /"), &cookie);
+                        let answers = answers.map(|answer| essence(&answer));
                         assert_eq!(answers[0], answers[1], "{status} {lines} {cookie} {method}");
                         private += usize::from(
                             answers[0].contains("cache-control: private\n") && !lines.contains("private"),
