@@ -73,6 +73,7 @@ const PROXY_CORES: &[&str] = &[
     "slab.rs",
     "snapshot.rs",
     "stick.rs",
+    "tls",
     "wheel.rs",
 ];
 

@@ -18,4 +18,5 @@ mod ports;
 mod push;
 mod relink;
 mod survival;
+mod tls;
 mod trust;

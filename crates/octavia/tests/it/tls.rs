@@ -102,7 +102,13 @@ async fn fetched(
     request: Vec<u8>,
 ) -> Result<Fetched> {
     let (config, name) = (Arc::clone(config), name.to_owned());
-    tokio::task::spawn_blocking(move || fetch(&config, vip, &name, &request)).await?
+    blocking(move || fetch(&config, vip, &name, &request)).await?
+}
+
+/// On a thread of its own.
+#[expect(clippy::disallowed_methods, reason = "a test has few, and waits for each")]
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    Ok(tokio::task::spawn_blocking(work).await?)
 }
 
 async fn status(config: &Arc<ClientConfig>, vip: SocketAddr, name: &str) -> Result<String> {
@@ -219,7 +225,7 @@ async fn certificates_are_shown_chosen_and_replaced() -> Result<()> {
     // A handshake that does not end is ended.
     let start = Instant::now();
     let vip = front.vip;
-    tokio::task::spawn_blocking(move || -> Result<()> {
+    blocking(move || -> Result<()> {
         let mut slow = TcpStream::connect(vip)?;
         slow.set_read_timeout(Some(LIMIT))?;
         slow.write_all(&[22, 3, 1, 0, 200])?;

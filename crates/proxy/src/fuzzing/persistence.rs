@@ -155,8 +155,8 @@ fn theirs(pool: &PoolConf, name: &str, head: &[u8]) -> bool {
     let claim = persistence.claim(&mut request);
     assert_eq!(write(&request, InsertHeaders::default()), before, "members see it");
     let values = Plain::read(sent(head, request.len)).values("cookie");
-    let cookies = values.into_iter().flat_map(list).flat_map(|element| jar(&element));
-    let last = cookies.filter(|(found, value)| found == name.as_bytes() && !value.is_empty()).next_back();
+    let mut cookies = values.into_iter().flat_map(list).flat_map(|element| jar(&element));
+    let last = cookies.rfind(|(found, value)| found == name.as_bytes() && !value.is_empty());
     let Some((_, value)) = last else {
         assert_eq!(claim, Claim::None);
         return true;

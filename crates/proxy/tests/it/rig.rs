@@ -267,7 +267,7 @@ impl Client {
     }
 
     pub(crate) fn local_address(&self) -> SocketAddr {
-        self.stream.local_addr().unwrap()
+        self.tcp().local_addr().unwrap()
     }
 
     /// The same connection, for another thread to send on.
