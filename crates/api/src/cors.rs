@@ -235,10 +235,12 @@ mod tests {
             ("https://a.test", "allow-methods=GET allow-origin=https://a.test max-age=1"),
             ("https://b.test", "allow-methods=GET allow-origin=https://b.test max-age=3"),
             ("https://c.test", "allow-methods=GET allow-origin=https://c.test max-age=5"),
-            ("https://d.test", "allow-origin=*"),
+            // Anybody's section has no such method.
+            ("https://d.test", ""),
         ] {
             assert_eq!(check(&sections, "OPTIONS", &question(origin)), expected, "{origin}");
         }
+        assert_eq!(check(&sections, "GET", &[("origin", "https://d.test")]), "allow-origin=*");
         assert_eq!(check(&sections[1..2], "OPTIONS", &question("https://a.test")), "");
     }
 

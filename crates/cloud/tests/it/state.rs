@@ -51,6 +51,7 @@ async fn the_users_pass_the_suite() {
         project_id: Some(ProjectId::new(token["project"]["id"].as_str().unwrap())),
         project_domain_id: Some("default".into()),
         roles: ["member", "reader", "load-balancer_member"].map(str::to_owned).into(),
+        audit_ids: vec![token["audit_ids"][0].as_str().unwrap().into()],
         ..RequestContext::default()
     };
     suite::identity_suite(&*cloud.local.identity(), &answer.subject(), &context).await;

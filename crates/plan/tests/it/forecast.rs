@@ -206,7 +206,7 @@ fn a_replacement_cuts_what_it_carries() {
         (Topology::Single, true, 1, "cut amphora 1, refused listener 1"),
         (Topology::Single, false, 1, ""),
         // One of them is always there.
-        (Topology::ActiveStandby, true, 2, "cut amphora 1, cut amphora 2"),
+        (Topology::ActiveStandby, true, 2, "cut amphora 2, cut amphora 1"),
         (Topology::ActiveStandby, true, 1, "cut amphora 1"),
         (Topology::Single, true, 0, ""),
     ] {
