@@ -23,8 +23,8 @@ async fn creates_of_clients_that_hang_up() -> Result<()> {
     let world = World::start_noop().await?;
     let pid = world.product.controller_pid().context("it runs")?;
     let address = world.product.url().trim_start_matches("http://").to_owned();
-    let create = json!({"loadbalancer": {"name": "unwaited", "vip_subnet_id": world.subnet_id}});
-    let body = create.to_string();
+    let create = json!({"name": "unwaited", "vip_subnet_id": world.subnet_id});
+    let body = json!({ "loadbalancer": create }).to_string();
     let request = format!(
         "POST /v2/lbaas/loadbalancers HTTP/1.1\r\nHost: {address}\r\nX-Auth-Token: {}\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
