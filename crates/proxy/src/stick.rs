@@ -299,22 +299,4 @@ mod tests {
         table.put(key, member(1), 40, None);
         assert_eq!(table.get(key, u64::MAX, None), Some(member(1)));
     }
-
-    #[test]
-    fn threads_share_it() {
-        let table = StickTable::default();
-        std::thread::scope(|scope| {
-            for n in 0..4u8 {
-                let table = &table;
-                scope.spawn(move || {
-                    for client in 0..2_000u32 {
-                        let key = table.key((n, client));
-                        table.put(key, member(n), 0, None);
-                        assert_eq!(table.get(key, 0, None), Some(member(n)));
-                    }
-                });
-            }
-        });
-        assert_eq!(table.len(), 8_000);
-    }
 }
