@@ -17,7 +17,9 @@ use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, UnbufferedServerConnection, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
+use rustls::{
+    Error, InconsistentKeys, RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion,
+};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
 pub use self::certificate::{ClientCertificate, VALUE_MAX};
@@ -87,9 +89,9 @@ fn server_config(spec: &TlsSpec, identity: &IdentitySpec) -> Result<ServerConfig
         let key = key.map_err(|_| TlsError::Unusable("private key"))?;
         let chain = certificate.chain.iter().map(|der| CertificateDer::from(der.0.clone())).collect();
         let certified = CertifiedKey::new(chain, key);
-        match certified.keys_match() {
-            Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
-            Err(_) => return Err(TlsError::Unusable("certificate with its private key")),
+        // A certificate that the library cannot read, such as one of X.509 version 1, may still be shown: clients judge it.
+        if let Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) = certified.keys_match() {
+            return Err(TlsError::Unusable("certificate with its private key"));
         }
         Ok((certificate.names.as_slice(), Arc::new(certified)))
     });
@@ -120,9 +122,11 @@ fn verifier(
         return Ok(WebPkiClientVerifier::no_client_auth());
     }
     let mut roots = RootCertStore::empty();
-    for der in &identity.client_authorities {
-        let added = roots.add(CertificateDer::from(der.0.clone()));
-        added.map_err(|_| TlsError::Unusable("certificate of an authority"))?;
+    let authorities = identity.client_authorities.iter().map(|der| CertificateDer::from(der.0.clone()));
+    // One that cannot be used lets nobody in, and keeps nobody out that another knows.
+    let (usable, _) = roots.add_parsable_certificates(authorities);
+    if usable == 0 {
+        return Err(TlsError::Unusable("certificate of an authority"));
     }
     let lists = identity.client_revocations.iter();
     let lists: Vec<_> = lists.map(|der| CertificateRevocationListDer::from(der.0.clone())).collect();

@@ -75,6 +75,19 @@ fn the_certificate_is_chosen_by_name() {
     assert!(refused.contains("invalid peer certificate"), "{refused}");
 }
 
+/// As `openssl x509 -req` makes them when it is not told of extensions.
+#[test]
+fn a_certificate_of_version_1_is_shown() {
+    let der = include_bytes!("version_1.der");
+    let mut tls = tls(&[&Authority::new("ca").server(&["a.example"])]);
+    let certificate = &mut identity(&mut tls).certificates[0];
+    certificate.chain = vec![octavia_wire::Der(der.to_vec())];
+    certificate.key = octavia_wire::KeySpec::new(include_bytes!("version_1.key.der"));
+    let rig = rig(&[&Origin::says("hi")], tls);
+    let visitor = Visitor::new(&Authority::new("ca"), None).only(TlsVersion::Tls13);
+    assert_eq!(&*visitor.shown(&rig, "a.example"), der);
+}
+
 #[test]
 fn bodies_of_every_size_both_ways() {
     let ca = Authority::new("ca");
