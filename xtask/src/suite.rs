@@ -20,13 +20,13 @@ pub(crate) fn run_all(nextest: &[String]) -> Result<()> {
     let binary = conformance::debug_binary()?;
     // Requests are made up on one core; meanwhile the other compiles the tests.
     std::thread::scope(|scope| {
-        let compiled =
-            scope.spawn(|| run(cargo().args(["nextest", "run", "--workspace", "--no-run"]).args(nextest)));
+        // Without what is asked of the run: much of that makes no sense to a compilation, and is refused.
+        let compiled = scope.spawn(|| run(cargo().args(["nextest", "run", "--workspace", "--no-run"])));
         let conformed = conformance::run_in_ci(binary);
         let compiled = compiled.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the compilation panicked")));
         conformed.and(compiled)
     })?;
-    // Last, so that the output ends with the runner's summary. End-to-end tests run alone, see .config/nextest.toml.
+    // Last, so that the output ends with the runner's summary. Most end-to-end tests run alone, see .config/nextest.toml.
     run(cargo()
         .args(["nextest", "run", "--workspace"])
         .args(nextest)
