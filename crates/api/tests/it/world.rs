@@ -156,7 +156,7 @@ fn place(vips: &BTreeMap<LoadBalancerId, VipPort>, request: &VipRequest) -> Resu
 }
 
 /// A token says who it is for: `role,role@project`, `role@` without a project, `role@!system` or `role@!domain`.
-/// `down` finds nobody home.
+/// `down` finds nobody home, and `silence` is never answered.
 #[derive(Debug)]
 struct FakeIdentity;
 
@@ -165,6 +165,9 @@ impl Identity for FakeIdentity {
     async fn verify(&self, token: &str) -> Result<RequestContext, IdentityError> {
         if token == "down" {
             return Err(IdentityError::Unavailable("connection refused".to_owned()));
+        }
+        if token == "silence" {
+            std::future::pending::<()>().await;
         }
         if token == "panic" {
             panic!("a defect, on purpose");
