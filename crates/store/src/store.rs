@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sea_orm::sqlx::{Connection, SqliteConnection};
+use sea_orm::sqlx::{Connection, MySqlConnection, SqliteConnection};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
@@ -276,6 +276,7 @@ async fn mariadb(
                     connection.execute(session).await.map(|_| ())
                 })
             })
+            .after_release(|connection, _| Box::pin(is_in_step(connection)))
         });
         Database::connect(connect)
     };
@@ -283,6 +284,27 @@ async fn mariadb(
         connection("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?,
         connection("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?,
     ))
+}
+
+/// The longest that a connection may take to answer when it comes back to the pool.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// Whether a connection that comes back to the pool answers what it is asked; otherwise the pool closes it.
+///
+/// The driver does not know how far it is with what was dropped half-way: it may wait for ever for the answer to what was
+/// never sent, and count as used for ever, or take the rest of an old answer for a new one.
+async fn is_in_step(connection: &mut MySqlConnection) -> Result<bool, sea_orm::sqlx::Error> {
+    use sea_orm::sqlx::{AssertSqlSafe, Executor as _, Row as _, raw_sql};
+
+    let number: u32 = rand::random();
+    let question = raw_sql(AssertSqlSafe(format!("SELECT {number}")));
+    let answer = tokio::time::timeout(ANSWER_MAX, connection.fetch_one(question)).await;
+    let answer = answer.ok().and_then(Result::ok).and_then(|row| row.try_get::<i64, _>(0).ok());
+    if answer == Some(number.into()) {
+        return Ok(true);
+    }
+    // An error, so that it is not even asked to close.
+    Err(sea_orm::sqlx::Error::Protocol("a connection is out of step, and closed".to_owned()))
 }
 
 #[cfg(test)]
