@@ -36,6 +36,8 @@ pub(crate) struct SortKey {
 }
 
 const PAGING: &[&str] = &["limit", "marker", "page_reverse", "sort", "sort_key", "sort_dir", "fields"];
+/// Tags in one argument of a list's query.
+const TAGS_MAX: usize = 1_000;
 const TAGS: &[&str] = &["tags", "tags-any", "not-tags", "not-tags-any"];
 
 impl Query {
@@ -130,6 +132,9 @@ impl Query {
             };
             if filtering {
                 slot.extend(value.split(',').filter(|tag| !tag.is_empty()).map(str::to_owned));
+                if slot.len() > TAGS_MAX {
+                    return Err(Fault::validation(format!("{key} names more than {TAGS_MAX} tags.")));
+                }
             }
         }
         if filtering {

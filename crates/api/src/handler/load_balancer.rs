@@ -35,8 +35,9 @@ pub(super) async fn list(call: &Call) -> Result<Answer, Fault> {
     let project = call.list_project(&arguments)?;
     let fields = call.fields();
     let rows = call.state.store.lb_list(&call.list_query(&arguments, project)).await?;
-    let rows = rows.items.into_iter().map(|row| {
-        let view = LoadBalancerView::flat(&row.load_balancer, row.listeners, row.pools);
+    let rows = rows.items.iter().map(|row| {
+        let (listeners, pools) = (row.listeners.iter().copied(), row.pools.iter().copied());
+        let view = LoadBalancerView::flat(&row.load_balancer, listeners, pools);
         (row.load_balancer.id, Row::new(view, &fields))
     });
     let page = Page { key: "loadbalancers", links_key: "loadbalancers_links", rows: rows.collect() };
@@ -46,7 +47,9 @@ pub(super) async fn list(call: &Call) -> Result<Answer, Fault> {
 pub(super) async fn create(call: &Call) -> Result<Answer, Fault> {
     call.query.only(&[])?;
     let body = LoadBalancerBody::decode(&call.document(ARGUMENT)?, Kind::Create)?;
-    let project = body.project_id.get().map(ProjectId::new).or_else(|| call.caller.project_id.clone());
+    // Empty is as good as not said.
+    let named = body.project_id.get().filter(|id| !id.is_empty()).map(ProjectId::new);
+    let project = named.or_else(|| call.caller.project_id.clone());
     let project =
         project.ok_or_else(|| Fault::validation("Missing project ID in request where one is required."))?;
     if body.vip.sg_ids.is_sent() {

@@ -154,7 +154,7 @@ fn lists(out: &mut String, resource: &Resource) {
     let _ = writeln!(out, "Filters: {}.", listed(resource.filter_keys()));
     if resource.has("tags") {
         out.push_str(
-            "\nTags: `tags`, `tags-any`, `not-tags`, `not-tags-any`, each with tags separated by commas.\n",
+            "\nTags: `tags`, `tags-any`, `not-tags`, `not-tags-any`, each with at most 1,000 tags separated by commas.\n",
         );
     }
     if let Some(links) = resource.links {

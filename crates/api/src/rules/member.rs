@@ -1,12 +1,16 @@
 //! Rules of members (`reference/api.md` §3.4, §4.3).
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 
 use octavia_model::{
-    Demand, LoadBalancerGraph, Member, MemberId, OperatingStatus, PoolId, ProvisioningStatus, Statuses,
+    Demand, LoadBalancerGraph, Member, MemberId, OperatingStatus, PoolId, PoolProtocol, ProvisioningStatus,
+    Statuses,
 };
 
-use super::{BY_STORE, VNIC_TYPE, new_tags, not_leaving, open_pool, touch, touch_pool, unique_tags};
+use super::{
+    BY_STORE, VNIC_TYPE, new_tags, not_leaving, open_pool, touch, touch_pool, unique_tags, unsupported,
+};
 use crate::fault::Fault;
 use crate::options::ApiOptions;
 use crate::request::member::MemberBody;
@@ -37,6 +41,19 @@ pub(crate) fn create(
     Ok(())
 }
 
+/// Datagrams are passed on as they are: members have to be of an IP version that a VIP is of.
+fn same_ip_version(graph: &LoadBalancerGraph, pool: PoolId, address: &str) -> Result<(), Fault> {
+    let protocol = graph.pool(pool).map(|pool| pool.protocol);
+    let Some(protocol @ (PoolProtocol::Udp | PoolProtocol::Sctp)) = protocol else { return Ok(()) };
+    let Ok(address) = address.parse::<IpAddr>() else { return Ok(()) };
+    let lb = &graph.load_balancer;
+    let mut vips = lb.additional_vips.iter().map(|vip| vip.address).chain([lb.vip.address]);
+    if vips.any(|vip| vip.is_ipv4() == address.is_ipv4()) {
+        return Ok(());
+    }
+    Err(unsupported(graph, format!("members of {protocol} pools are of the same IP version as a VIP.")))
+}
+
 /// The member itself; its pool is the caller's business.
 pub(super) fn add(
     graph: &mut LoadBalancerGraph,
@@ -53,6 +70,7 @@ pub(super) fn add(
     {
         return Err(duplicate);
     }
+    same_ip_version(graph, pool, &address)?;
     let monitored = graph.pool_health_monitor(pool).is_some_and(|m| !m.statuses.provisioning.is_leaving());
     let operating = if monitored { OperatingStatus::Offline } else { OperatingStatus::NoMonitor };
     graph.members.push(Member {

@@ -1,5 +1,7 @@
 //! Load balancers.
 
+use std::net::IpAddr;
+
 use octavia_model::{ListenerId, LoadBalancer, LoadBalancerGraph, PoolId};
 use serde::Serialize;
 
@@ -7,17 +9,18 @@ use super::listener::ListenerView;
 use super::pool::PoolView;
 use super::{Children, Id, IdRef, StatusView, Time};
 
+/// Of what it shows, texts are borrowed: lists are long.
 #[derive(Debug, Serialize)]
-pub(crate) struct LoadBalancerView {
+pub(crate) struct LoadBalancerView<'a> {
     id: Id,
-    project_id: String,
-    tenant_id: String,
-    name: String,
-    description: String,
+    project_id: &'a str,
+    tenant_id: &'a str,
+    name: &'a str,
+    description: &'a str,
     admin_state_up: bool,
     #[serde(flatten)]
     statuses: StatusView,
-    vip_address: String,
+    vip_address: IpAddr,
     vip_subnet_id: Id,
     vip_network_id: Id,
     vip_port_id: Id,
@@ -25,12 +28,12 @@ pub(crate) struct LoadBalancerView {
     vip_sg_ids: Vec<Id>,
     vip_vnic_type: &'static str,
     additional_vips: Vec<AdditionalVipView>,
-    provider: String,
+    provider: &'a str,
     flavor_id: Option<Id>,
-    availability_zone: Option<String>,
+    availability_zone: Option<&'a str>,
     listeners: Children<ListenerView>,
     pools: Children<PoolView>,
-    tags: Vec<String>,
+    tags: &'a [String],
     created_at: Time,
     updated_at: Option<Time>,
 }
@@ -42,9 +45,9 @@ struct AdditionalVipView {
     port_id: Id,
 }
 
-impl LoadBalancerView {
+impl<'a> LoadBalancerView<'a> {
     pub(crate) fn flat(
-        load_balancer: &LoadBalancer,
+        load_balancer: &'a LoadBalancer,
         listeners: impl IntoIterator<Item = ListenerId>,
         pools: impl IntoIterator<Item = PoolId>,
     ) -> Self {
@@ -53,7 +56,7 @@ impl LoadBalancerView {
 
     /// As [`Self::flat`], with the reason of its status.
     pub(crate) fn one(
-        load_balancer: &LoadBalancer,
+        load_balancer: &'a LoadBalancer,
         listeners: impl IntoIterator<Item = ListenerId>,
         pools: impl IntoIterator<Item = PoolId>,
     ) -> Self {
@@ -63,7 +66,7 @@ impl LoadBalancerView {
     }
 
     /// The whole tree, as a create answers.
-    pub(crate) fn graph(graph: &LoadBalancerGraph) -> Self {
+    pub(crate) fn graph(graph: &'a LoadBalancerGraph) -> Self {
         Self::new(
             &graph.load_balancer,
             Children::Whole(graph.listeners.iter().map(|l| ListenerView::in_graph(graph, l)).collect()),
@@ -72,20 +75,20 @@ impl LoadBalancerView {
     }
 
     fn new(
-        load_balancer: &LoadBalancer,
+        load_balancer: &'a LoadBalancer,
         listeners: Children<ListenerView>,
         pools: Children<PoolView>,
     ) -> Self {
         let vip = &load_balancer.vip;
         Self {
             id: load_balancer.id.into(),
-            project_id: load_balancer.project_id.to_string(),
-            tenant_id: load_balancer.project_id.to_string(),
-            name: load_balancer.name.clone(),
-            description: load_balancer.description.clone(),
+            project_id: load_balancer.project_id.as_str(),
+            tenant_id: load_balancer.project_id.as_str(),
+            name: &load_balancer.name,
+            description: &load_balancer.description,
             admin_state_up: load_balancer.admin_state_up,
             statuses: (&load_balancer.statuses).into(),
-            vip_address: vip.address.to_string(),
+            vip_address: vip.address,
             vip_subnet_id: vip.subnet_id.into(),
             vip_network_id: vip.network_id.into(),
             vip_port_id: vip.port_id.into(),
@@ -101,12 +104,12 @@ impl LoadBalancerView {
                     port_id: vip.port_id.into(),
                 })
                 .collect(),
-            provider: load_balancer.provider.clone(),
+            provider: &load_balancer.provider,
             flavor_id: load_balancer.flavor_id.map(Into::into),
-            availability_zone: load_balancer.availability_zone.clone(),
+            availability_zone: load_balancer.availability_zone.as_deref(),
             listeners,
             pools,
-            tags: load_balancer.tags.clone(),
+            tags: &load_balancer.tags,
             created_at: load_balancer.created_at.into(),
             updated_at: load_balancer.updated_at.map(Into::into),
         }

@@ -140,6 +140,17 @@ async fn paths_and_queries() {
     assert_eq!(reply.status, 404);
     let reply = world.call_as(MEMBER, "GET", &format!("/v2/lbaas/loadbalancers?name={long}"), None).await;
     assert_eq!(reply.status, 200);
+    // Each tag once made the statement deeper, until the stack was full.
+    for argument in ["tags", "tags-any", "not-tags", "not-tags-any"] {
+        for (count, status) in [(1_000, 200), (1_001, 400), (10_000, 400)] {
+            let tags: Vec<_> = (0..count).map(|n| format!("{n:x}")).collect();
+            for resource in ["loadbalancers", "pools"] {
+                let path = format!("/v2/lbaas/{resource}?{argument}={}", tags.join(","));
+                let reply = world.call_as(MEMBER, "GET", &path, None).await;
+                assert_eq!(reply.status, status, "{argument} of {count}: {}", reply.body);
+            }
+        }
+    }
     for query in ["name=%00", "project_id=%00", "tags=%00", "marker=%00"] {
         let path = format!("/v2/lbaas/loadbalancers?{query}");
         let reply = world.call_as("admin@own", "GET", &path, None).await;

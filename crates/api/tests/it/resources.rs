@@ -507,3 +507,28 @@ async fn listeners_that_terminate_tls() {
         assert_eq!(reply.status, status, "{shown}: {}", reply.body);
     }
 }
+
+/// Where datagrams are passed on as they are, members are of an IP version that a VIP is of; elsewhere of any.
+#[tokio::test]
+async fn members_by_the_ip_version_of_the_vip() {
+    let world = World::of_anything().await;
+    let lb = world.load_balancer(MEMBER, json!({})).await.to_string();
+    for (protocol, address, status) in [
+        ("UDP", "192.0.2.1", 201),
+        ("UDP", "2001:db8::1", 501),
+        ("SCTP", "2001:db8::1", 501),
+        ("TCP", "2001:db8::1", 201),
+    ] {
+        let pool =
+            json!({ "pool": { "loadbalancer_id": lb, "protocol": protocol, "lb_algorithm": "ROUND_ROBIN" } });
+        let pool = world.post("pools", pool).await.expect(201)["pool"]["id"].take();
+        let path = format!("pools/{}/members", pool.as_str().expect("an id"));
+        let member = json!({ "address": address, "protocol_port": 80 });
+        let reply = world.post(&path, json!({ "member": member })).await;
+        assert_eq!(reply.status, status, "{protocol} {address}: {}", reply.body);
+        let batch = json!({ "members": [member] }).to_string();
+        let reply = world.call_as(MEMBER, "PUT", &path, Some(&batch)).await;
+        let expected = if status == 201 { 202 } else { status };
+        assert_eq!(reply.status, expected, "{protocol} {address}, as a batch: {}", reply.body);
+    }
+}

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use octavia_model::{LoadBalancer, Vip};
 use sea_orm::ActiveValue::Set;
 use sea_orm::entity::prelude::*;
@@ -91,43 +93,55 @@ pub(crate) fn desired_columns(lb: &LoadBalancer) -> ActiveModel {
 }
 
 /// What a load balancer is: all but its place in the work queue. Lists are long, and every column of theirs costs.
-#[derive(Debug, DerivePartialModel, Deserialize)]
-#[sea_orm(entity = "Entity")]
-pub(crate) struct Desired {
-    pub(crate) id: String,
-    pub(crate) project_id: String,
-    pub(crate) name: String,
-    pub(crate) description: String,
+#[derive(Debug, Deserialize)]
+pub(crate) struct Desired<'a> {
+    id: &'a str,
+    #[serde(borrow)]
+    project_id: Cow<'a, str>,
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    description: Cow<'a, str>,
     #[serde(deserialize_with = "codec::packed_flag")]
-    pub(crate) admin_state_up: bool,
-    pub(crate) provisioning_status: String,
-    pub(crate) operating_status: String,
-    pub(crate) reason: Option<String>,
-    pub(crate) vip_address: String,
-    pub(crate) vip_subnet_id: String,
-    pub(crate) vip_network_id: String,
-    pub(crate) vip_port_id: String,
-    pub(crate) vip_qos_policy_id: Option<String>,
-    pub(crate) vip_sg_ids: String,
-    pub(crate) vip_vnic_type: String,
+    admin_state_up: bool,
+    provisioning_status: &'a str,
+    operating_status: &'a str,
+    reason: Option<String>,
+    vip_address: &'a str,
+    vip_subnet_id: &'a str,
+    vip_network_id: &'a str,
+    vip_port_id: &'a str,
+    vip_qos_policy_id: Option<&'a str>,
+    #[serde(borrow)]
+    vip_sg_ids: Cow<'a, str>,
+    vip_vnic_type: &'a str,
     #[serde(deserialize_with = "codec::packed_flag")]
-    pub(crate) vip_owned: bool,
-    pub(crate) additional_vips: String,
-    pub(crate) provider: String,
-    pub(crate) flavor_id: Option<String>,
-    pub(crate) availability_zone: Option<String>,
-    pub(crate) topology: String,
-    pub(crate) tags: String,
-    pub(crate) generation: i64,
-    pub(crate) applied_generation: i64,
-    pub(crate) created_at: i64,
-    pub(crate) updated_at: Option<i64>,
+    vip_owned: bool,
+    #[serde(borrow)]
+    additional_vips: Cow<'a, str>,
+    #[serde(borrow)]
+    provider: Cow<'a, str>,
+    flavor_id: Option<&'a str>,
+    availability_zone: Option<String>,
+    topology: &'a str,
+    #[serde(borrow)]
+    tags: Cow<'a, str>,
+    generation: i64,
+    applied_generation: i64,
+    created_at: i64,
+    updated_at: Option<i64>,
 }
 
-impl Packed for Desired {
+impl Packed for LoadBalancer {
+    type Row<'a> = Desired<'a>;
+
     fn columns() -> impl Iterator<Item = impl Iden> {
         // The work queue comes last.
         Column::iter().take_while(|column| !matches!(column, Column::Deleting))
+    }
+
+    fn unpack(row: &Desired<'_>) -> Result<Self, StoreError> {
+        row.try_into()
     }
 }
 
@@ -140,9 +154,9 @@ macro_rules! load_balancer_of {
                 let decode = Decode("load_balancer");
                 Ok(Self {
                     id: decode.parse("id", &row.id)?,
-                    project_id: octavia_model::ProjectId::new(row.project_id.clone()),
-                    name: row.name.clone(),
-                    description: row.description.clone(),
+                    project_id: octavia_model::ProjectId::new(&*row.project_id),
+                    name: String::from(&*row.name),
+                    description: String::from(&*row.description),
                     admin_state_up: row.admin_state_up,
                     statuses: decode.statuses(
                         &row.provisioning_status,
@@ -161,7 +175,7 @@ macro_rules! load_balancer_of {
                         owned: row.vip_owned,
                     },
                     additional_vips: decode.additional_vips(&row.additional_vips)?,
-                    provider: row.provider.clone(),
+                    provider: String::from(&*row.provider),
                     flavor_id: decode.parse_option("flavor_id", row.flavor_id.as_deref())?,
                     availability_zone: row.availability_zone.clone(),
                     topology: decode.parse("topology", &row.topology)?,
@@ -177,4 +191,4 @@ macro_rules! load_balancer_of {
 }
 
 load_balancer_of!(Model);
-load_balancer_of!(Desired);
+load_balancer_of!(Desired<'_>);

@@ -1,7 +1,9 @@
 //! Filters as conditions. Pure: text in, condition out.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
-use sea_orm::sea_query::{Expr, Query, SelectStatement};
+use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{Condition, ExprTrait, Value};
 
 use super::keys::{Key, Kind};
@@ -41,6 +43,8 @@ fn equals(key: &Key, text: &str) -> Condition {
         Kind::Number => text.trim().parse::<i64>().ok().map(|number| column().eq(number)),
         Kind::Time => second(text).map(|(from, to)| column().gte(from).and(column().lt(to))),
         Kind::Tenths => tenths(text).map(|tenths| column().eq(tenths)),
+        Kind::Unset if truth(text) => None,
+        Kind::Unset => return Condition::all(),
         Kind::Elsewhere { table, key, value, own } => storable(text).then(|| {
             let ids = Query::select().column(key).from(table).and_where(Expr::col(value).eq(text)).take();
             Expr::col(own).in_subquery(ids)
@@ -80,16 +84,27 @@ fn second(text: &str) -> Option<(i64, i64)> {
     Some((codec::micros(from), codec::micros(to)))
 }
 
+/// The statement has the same depth however many tags there are: databases, and what renders it, work downwards.
 fn tags(mut all: Condition, filter: &TagFilter) -> Condition {
-    let tagged = |tags: &[String]| {
-        let tags = tags.iter().filter(|tag| storable(tag)).map(|tag| Value::from(tag.as_str()));
-        let with: SelectStatement =
-            Query::select().column("resource_id").from("tag").and_where(Expr::col("tag").is_in(tags)).take();
-        with
+    let tagged = |tags: &BTreeSet<&str>| {
+        let tags = tags.iter().map(|&tag| Value::from(tag));
+        Query::select().column("resource_id").from("tag").and_where(Expr::col("tag").is_in(tags)).take()
     };
-    let has = |tags: &[String]| Expr::col("id").in_subquery(tagged(tags));
+    let has = |tags: &[String]| {
+        let tags = tags.iter().map(String::as_str).filter(|tag| storable(tag)).collect();
+        Condition::all().add(Expr::col("id").in_subquery(tagged(&tags)))
+    };
     let has_all = |tags: &[String]| {
-        tags.iter().fold(Condition::all(), |all, tag| all.add(has(std::slice::from_ref(tag))))
+        if !tags.iter().all(|tag| storable(tag)) {
+            return nothing();
+        }
+        let tags: BTreeSet<&str> = tags.iter().map(String::as_str).collect();
+        let mut with = tagged(&tags);
+        if tags.len() > 1 {
+            let count = Expr::col("tag").count_distinct();
+            with.group_by_col("resource_id").and_having(count.eq(tags.len() as u64));
+        }
+        Condition::all().add(Expr::col("id").in_subquery(with))
     };
     if !filter.tags.is_empty() {
         all = all.add(has_all(&filter.tags));

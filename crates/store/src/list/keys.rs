@@ -28,6 +28,8 @@ pub(super) enum Kind {
     Time,
     /// `1.1`, kept as 11.
     Tenths,
+    /// A flag that no row has, and no column is for. Sorts nothing.
+    Unset,
     /// In another table: the ids of this one's rows are the subquery's answer. Does not sort.
     Elsewhere {
         table: &'static str,
@@ -188,6 +190,7 @@ const AMPHORA: &[Key] = &[
     null("vrrp_port_id", Text),
     null("ha_port_id", Text),
     null("cert_expiration", Time),
+    key("cert_busy", Kind::Unset),
     null("role", Text),
     key("status", Text),
     null("vrrp_interface", Text),

@@ -1,14 +1,15 @@
 //! Lists: filters, tags, sorting, pages (`reference/api.md` §6).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::str::FromStr;
 
 use octavia_model::{
     Amphora, AmphoraStatus, AvailabilityZone, AvailabilityZoneProfile, Flavor, FlavorProfile, HealthMonitor,
-    HealthMonitorId, L7Policy, L7PolicyId, L7Rule, L7RuleId, Listener, ListenerId, LoadBalancer, Member,
-    MemberId, Pool, PoolId, ProjectId, ProvisioningStatus,
+    HealthMonitorId, L7Policy, L7PolicyId, L7Rule, L7RuleId, Listener, ListenerId, LoadBalancer,
+    LoadBalancerId, Member, MemberId, Pool, PoolId, ProjectId, ProvisioningStatus,
 };
-use sea_orm::sea_query::{Expr, IntoCondition, Query, SelectStatement};
+use sea_orm::sea_query::{Expr, Func, Query, SelectStatement, SimpleExpr};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, ExprTrait, QueryFilter,
     QuerySelect, QueryTrait, Select,
@@ -122,17 +123,16 @@ impl Store {
         let tx = self.begin_read().await?;
         let there = Column::ProvisioningStatus.ne(ProvisioningStatus::Deleted.as_str());
         let select = load_balancer::Entity::find().filter(there);
-        let rows: Vec<load_balancer::Desired> =
-            page::select_part(&tx, Resource::LoadBalancer, select, query).await?;
-        let ids: Vec<_> = rows.iter().map(|row| row.id.as_str()).collect();
+        let rows: Vec<LoadBalancer> = page::select_packed(&tx, Resource::LoadBalancer, select, query).await?;
+        let ids: Vec<LoadBalancerId> = rows.iter().map(|row| row.id).collect();
         let mut listeners = related(&tx, LISTENERS, &ids).await?;
         let mut pools = related(&tx, POOLS, &ids).await?;
         tx.commit().await?;
-        page_of(rows, |row| {
+        page_of(rows, |load_balancer| {
             Ok(LoadBalancerItem {
-                listeners: listeners.remove(&row.id).unwrap_or_default(),
-                pools: pools.remove(&row.id).unwrap_or_default(),
-                load_balancer: LoadBalancer::try_from(&row)?,
+                listeners: listeners.remove(&load_balancer.id).unwrap_or_default(),
+                pools: pools.remove(&load_balancer.id).unwrap_or_default(),
+                load_balancer,
             })
         })
     }
@@ -144,12 +144,13 @@ impl Store {
     async fn listener_list_once(&self, query: &ListQuery) -> Result<Page<ListenerItem>, ListError> {
         let tx = self.begin_read().await?;
         let rows = page::select(&tx, Resource::Listener, listener::Entity::find(), query).await?;
-        let ids: Vec<_> = rows.iter().map(|row| row.id.as_str()).collect();
+        let rows = page_of(rows, Listener::try_from)?.items;
+        let ids: Vec<ListenerId> = rows.iter().map(|row| row.id).collect();
         let mut policies = related(&tx, POLICIES_OF_LISTENER, &ids).await?;
         tx.commit().await?;
-        page_of(rows, |row| {
-            let l7policies = policies.remove(&row.id).unwrap_or_default();
-            Ok(ListenerItem { l7policies, listener: Listener::try_from(row)? })
+        page_of(rows, |listener| {
+            let l7policies = policies.remove(&listener.id).unwrap_or_default();
+            Ok(ListenerItem { l7policies, listener })
         })
     }
 
@@ -160,17 +161,18 @@ impl Store {
     async fn pool_list_once(&self, query: &ListQuery) -> Result<Page<PoolItem>, ListError> {
         let tx = self.begin_read().await?;
         let rows = page::select(&tx, Resource::Pool, pool::Entity::find(), query).await?;
-        let ids: Vec<_> = rows.iter().map(|row| row.id.as_str()).collect();
+        let rows = page_of(rows, Pool::try_from)?.items;
+        let ids: Vec<PoolId> = rows.iter().map(|row| row.id).collect();
         let mut listeners = listeners_of_pools(&tx, &ids).await?;
         let mut members = related(&tx, MEMBERS_OF_POOL, &ids).await?;
         let mut monitors = related(&tx, MONITOR_OF_POOL, &ids).await?;
         tx.commit().await?;
-        page_of(rows, |row| {
+        page_of(rows, |pool| {
             Ok(PoolItem {
-                listeners: listeners.remove(&row.id).unwrap_or_default(),
-                members: members.remove(&row.id).unwrap_or_default(),
-                health_monitor: monitors.remove(&row.id).and_then(|ids| ids.first().copied()),
-                pool: Pool::try_from(row)?,
+                listeners: listeners.remove(&pool.id).unwrap_or_default(),
+                members: members.remove(&pool.id).unwrap_or_default(),
+                health_monitor: monitors.remove(&pool.id).and_then(|ids| ids.first().copied()),
+                pool,
             })
         })
     }
@@ -194,12 +196,13 @@ impl Store {
     async fn l7policy_list_once(&self, query: &ListQuery) -> Result<Page<L7PolicyItem>, ListError> {
         let tx = self.begin_read().await?;
         let rows = page::select(&tx, Resource::L7Policy, l7policy::Entity::find(), query).await?;
-        let ids: Vec<_> = rows.iter().map(|row| row.id.as_str()).collect();
+        let rows = page_of(rows, L7Policy::try_from)?.items;
+        let ids: Vec<L7PolicyId> = rows.iter().map(|row| row.id).collect();
         let mut rules = related(&tx, RULES_OF_POLICY, &ids).await?;
         tx.commit().await?;
-        page_of(rows, |row| {
-            let rules = rules.remove(&row.id).unwrap_or_default();
-            Ok(L7PolicyItem { rules, l7policy: L7Policy::try_from(row)? })
+        page_of(rows, |l7policy| {
+            let rules = rules.remove(&l7policy.id).unwrap_or_default();
+            Ok(L7PolicyItem { rules, l7policy })
         })
     }
 
@@ -289,21 +292,24 @@ const MONITOR_OF_POOL: Relation =
     Relation { table: "health_monitor", parent: "pool_id", order: "created_at" };
 
 /// The related ids of a whole page: one statement, not one for each row.
-async fn related<I>(
+async fn related<P, I>(
     tx: &DatabaseTransaction,
     relation: Relation,
-    parents: &[&str],
-) -> Result<BTreeMap<String, Vec<I>>, StoreError>
+    parents: &[P],
+) -> Result<BTreeMap<P, Vec<I>>, StoreError>
 where
+    P: FromStr + Display + Ord,
+    P::Err: Display,
     I: FromStr,
-    I::Err: std::fmt::Display,
+    I::Err: Display,
 {
-    let mut related: BTreeMap<String, Vec<I>> = BTreeMap::new();
-    for parents in parents.chunks(CHUNK) {
+    let decode = Decode(relation.table);
+    let mut related: BTreeMap<P, Vec<I>> = BTreeMap::new();
+    for among in among(tx.get_database_backend(), relation.parent, parents) {
         let select: SelectStatement = Query::select()
             .columns(["id", relation.parent])
             .from(relation.table)
-            .cond_where(Expr::col(relation.parent).is_in(parents.iter().copied()).into_condition())
+            .and_where(among)
             .order_by(relation.order, sea_orm::Order::Asc)
             .order_by("id", sea_orm::Order::Asc)
             .take();
@@ -312,33 +318,47 @@ where
             _ => tx.query_all(&select).await?,
         };
         for row in rows {
-            let (id, parent): (String, String) = (row.try_get("", "id")?, row.try_get("", relation.parent)?);
-            related.entry(parent).or_default().push(Decode(relation.table).parse("id", &id)?);
+            let (id, parent): (String, String) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+            let parent = decode.parse(relation.parent, &parent)?;
+            related.entry(parent).or_default().push(decode.parse("id", &id)?);
         }
     }
     Ok(related)
+}
+
+/// That a column has one of the values, in as many conditions as the database wants.
+fn among<T: Display>(backend: DbBackend, column: &'static str, values: &[T]) -> Vec<SimpleExpr> {
+    let column = Expr::col(column);
+    if backend == DbBackend::Sqlite {
+        // One value and one statement, however many there are.
+        let values = Func::cust("json_each").arg(codec::list(values));
+        let values = Query::select().column("value").from_function(values, "values").take();
+        return vec![column.in_subquery(values)];
+    }
+    values.chunks(CHUNK).map(|values| column.clone().is_in(values.iter().map(T::to_string))).collect()
 }
 
 /// Listeners whose traffic can reach the pools of a page, in order of creation: by default, or by an L7 policy that is
 /// enabled and has a rule ([`LoadBalancerGraph::pool_listeners`](octavia_model::LoadBalancerGraph::pool_listeners)).
 async fn listeners_of_pools(
     tx: &DatabaseTransaction,
-    pools: &[&str],
-) -> Result<BTreeMap<String, Vec<ListenerId>>, StoreError> {
+    pools: &[PoolId],
+) -> Result<BTreeMap<PoolId, Vec<ListenerId>>, StoreError> {
     let mut found: BTreeMap<String, BTreeSet<(i64, String)>> = BTreeMap::new();
     for pools in pools.chunks(CHUNK) {
+        let pools: Vec<String> = pools.iter().map(PoolId::to_string).collect();
         let defaults = listener::Entity::find()
             .select_only()
             .column(listener::Column::DefaultPoolId)
             .column(listener::Column::CreatedAt)
             .column(listener::Column::Id)
-            .filter(listener::Column::DefaultPoolId.is_in(pools.iter().copied()));
+            .filter(listener::Column::DefaultPoolId.is_in(pools.iter().map(String::as_str)));
         let ruled = Query::select().column("l7policy_id").from("l7rule").take();
         let redirects = Query::select()
             .columns([("l7policy", "redirect_pool_id"), ("listener", "created_at"), ("listener", "id")])
             .from("l7policy")
             .inner_join("listener", Expr::col(("listener", "id")).equals(("l7policy", "listener_id")))
-            .and_where(Expr::col(("l7policy", "redirect_pool_id")).is_in(pools.iter().copied()))
+            .and_where(Expr::col(("l7policy", "redirect_pool_id")).is_in(pools.iter().map(String::as_str)))
             .and_where(Expr::col(("l7policy", "admin_state_up")).eq(true))
             .and_where(Expr::col(("l7policy", "id")).in_subquery(ruled))
             .take();
@@ -354,7 +374,7 @@ async fn listeners_of_pools(
         .into_iter()
         .map(|(pool, listeners)| {
             let ids = listeners.iter().map(|(_, id)| decode.parse("id", id)).collect::<Result<_, _>>()?;
-            Ok((pool, ids))
+            Ok((decode.parse("default_pool_id", &pool)?, ids))
         })
         .collect()
 }

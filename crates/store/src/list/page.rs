@@ -1,12 +1,12 @@
 //! Order and pages: by key of the last object seen, never by offset.
 
 use sea_orm::sea_query::{Expr, Func, Iden, IntoIden, NullOrdering, Query};
+use sea_orm::sqlx::Row as _;
 use sea_orm::{
-    Condition, ConnectionTrait, DbBackend, EntityTrait, ExprTrait, FromQueryResult, Order, PartialModelTrait,
-    QueryFilter, QueryOrder, QueryResult, QuerySelect, QueryTrait, Select, SelectModel, Selector, Value,
+    Condition, ConnectionTrait, DbBackend, EntityTrait, ExprTrait, FromQueryResult, Order, QueryFilter,
+    QueryOrder, QueryResult, QuerySelect, QueryTrait, Select, SelectModel, Selector, Value,
 };
-
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 
 use super::filter::{condition, storable};
 use super::keys::{Key, Kind};
@@ -24,36 +24,44 @@ pub(crate) async fn select<E: EntityTrait>(
     rows(db, prepare(db, resource, select, query).await?.into_model()).await
 }
 
-/// A part of a row that can also be read from one text: a JSON array of its columns, in the order of its fields.
+/// What can also be read from one text for each row: a JSON array of columns, in the order of the fields of `Row`.
 ///
 /// SQLite's driver makes five allocations of each value, most of which are freed by another thread; of a long list they
-/// are half of the work. So there a row comes as one value.
-pub(crate) trait Packed: PartialModelTrait + DeserializeOwned + Send {
+/// are half of the work. So there a row comes as one value, and what it is made of is looked at where it lies.
+pub(crate) trait Packed: Sized {
+    type Row<'a>: Deserialize<'a>;
+
     fn columns() -> impl Iterator<Item = impl Iden>;
+
+    fn unpack(row: &Self::Row<'_>) -> Result<Self, StoreError>;
 }
 
-/// As [`select`], with the columns of `P` only.
-pub(crate) async fn select_part<E: EntityTrait, P: Packed>(
+/// What the rows of one page are, as [`select`] finds them.
+pub(crate) async fn select_packed<E, T>(
     db: &impl ConnectionTrait,
     resource: Resource,
     select: Select<E>,
     query: &ListQuery,
-) -> Result<Vec<P>, ListError> {
+) -> Result<Vec<T>, ListError>
+where
+    E: EntityTrait,
+    T: Packed + for<'r> TryFrom<&'r E::Model, Error = StoreError>,
+{
     let select = prepare(db, resource, select, query).await?;
     if db.get_database_backend() != DbBackend::Sqlite {
-        return rows(db, select.into_partial_model()).await;
+        let rows: Vec<E::Model> = rows(db, select.into_model()).await?;
+        return Ok(rows.iter().map(T::try_from).collect::<Result<_, _>>()?);
     }
-    let columns = P::columns().map(|column| Expr::col(column.into_iden()));
+    let columns = T::columns().map(|column| Expr::col(column.into_iden()));
     let mut packed = select.into_query();
     packed.clear_selects().expr(Func::cust("json_array").args(columns));
-    let rows = gathered(db.query_all(&packed)).await?;
-    let unpack = |row: &QueryResult| -> Result<P, StoreError> {
-        let text: String = row.try_get_by_index(0)?;
-        serde_json::from_str(&text).map_err(|error| StoreError::Corrupt {
-            table: E::default().table_name(),
-            detail: error.to_string(),
-        })
+    let corrupt = |detail: String| StoreError::Corrupt { table: E::default().table_name(), detail };
+    let unpack = |row: &QueryResult| {
+        let row = row.try_as_sqlite_row().ok_or_else(|| corrupt("a row of another database".to_owned()))?;
+        let text: &str = row.try_get(0).map_err(|error| corrupt(error.to_string()))?;
+        T::unpack(&serde_json::from_str(text).map_err(|error| corrupt(error.to_string()))?)
     };
+    let rows = gathered(db.query_all(&packed)).await?;
     Ok(rows.iter().map(unpack).collect::<Result<_, _>>()?)
 }
 
@@ -100,8 +108,8 @@ fn order(resource: Resource, query: &ListQuery) -> Result<Vec<(&'static Key, Dir
     let mut order: Vec<(&'static Key, Direction)> = vec![];
     for sort in &query.sort {
         let key = resource.sort_key(&sort.key).ok_or_else(|| ListError::UnknownSortKey(sort.key.clone()))?;
-        // A key that sorts already says nothing new.
-        if !order.iter().any(|(other, _)| other.column == key.column) {
+        // One that all rows have alike, or that sorts already, says nothing new.
+        if key.kind != Kind::Unset && !order.iter().any(|(other, _)| other.column == key.column) {
             order.push((key, sort.direction));
         }
     }
@@ -140,6 +148,7 @@ fn value(row: &QueryResult, key: &Key) -> Result<Option<Value>, ListError> {
         Kind::Text | Kind::Elsewhere { .. } => {
             row.try_get::<Option<String>>("", key.column)?.map(Value::from)
         }
+        Kind::Unset => None,
         Kind::Flag => row.try_get::<Option<bool>>("", key.column)?.map(Value::from),
         Kind::Number | Kind::Time | Kind::Tenths => {
             row.try_get::<Option<i64>>("", key.column)?.map(Value::from)
