@@ -1,9 +1,11 @@
 //! The command line.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use octavia_model::{ListenerId, MemberId};
+use reqwest::Url;
 
 use crate::logging::LogOptions;
 
@@ -35,6 +37,8 @@ pub(crate) enum Command {
     Amphora(AmphoraOptions),
     /// The data plane: supervised by an agent, or alone with --spec
     Proxy(ProxyOptions),
+    /// Say which L7 policy and which member a request would meet, and why
+    Explain(ExplainOptions),
     #[command(flatten)]
     Client(octavia_client::Command),
 }
@@ -214,6 +218,36 @@ pub(crate) struct ProxyOptions {
     pub(crate) no_sandbox: bool,
     #[command(flatten)]
     pub(crate) log: LogOptions,
+}
+
+/// The decisions are those of the data plane itself, for a spec; nothing is sent to anybody.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ExplainOptions {
+    /// The spec (JSON) of an amphora, or the amphora's directory, where the agent keeps it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) spec: PathBuf,
+    /// The listener, by id; if not given, the one with the port of the URL
+    #[arg(long, value_name = "ID")]
+    pub(crate) listener: Option<ListenerId>,
+    #[arg(short = 'X', long, value_name = "METHOD", default_value = "GET")]
+    pub(crate) method: String,
+    /// A header of the request; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub(crate) headers: Vec<String>,
+    /// The client's address, with its port where it matters (SOURCE_IP_PORT)
+    #[arg(long, value_name = "ADDR[:PORT]", default_value = "127.0.0.1", value_parser = client_address)]
+    pub(crate) client: SocketAddr,
+    /// A member that fails its health checks; may be repeated. The others are taken for good
+    #[arg(long, value_name = "MEMBER")]
+    pub(crate) down: Vec<MemberId>,
+    /// What the client asks for, such as http://www.example.org/path?query; tcp://ADDR:PORT where no request is read
+    #[arg(value_name = "URL")]
+    pub(crate) url: Url,
+}
+
+fn client_address(text: &str) -> Result<SocketAddr, String> {
+    let alone = text.parse().map(|address: IpAddr| SocketAddr::new(address, 0));
+    alone.or_else(|_| text.parse()).map_err(|_| "neither an address nor an address with a port".to_owned())
 }
 
 #[cfg(test)]

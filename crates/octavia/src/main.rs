@@ -8,6 +8,7 @@ mod audit;
 mod config;
 mod db;
 mod demo;
+mod explain;
 mod logging;
 mod metrics;
 mod policy;
@@ -58,6 +59,7 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Db(command) => multi_threaded(db::run(command)),
         Command::Amphora(options) => amphora(options),
         Command::Proxy(options) => proxy(options),
+        Command::Explain(options) => explain::run(&options),
         Command::Client(command) => tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?

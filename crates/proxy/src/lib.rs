@@ -6,14 +6,14 @@
 //!
 //! One more thread, the control thread ([`run`]), takes the agent's commands and checks members ([`health`]).
 //!
-//! Decisions (message framing, balancing, timers, rise and fall) are pure cores: [`http1`], [`layer7`],
-//! [`tls`],
-//! [`balance`], [`health::machine`].
+//! Decisions (message framing, balancing, timers, rise and fall) are pure cores: [`http1`], [`layer7`], [`tls`],
+//! [`balance`], [`health::machine`]; [`explain`] tells what they say of a request without carrying it out.
 //! `LIFECYCLE.md` tells the life of a connection and of a request.
 
 pub mod balance;
 mod control;
 mod engine;
+pub mod explain;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -10,6 +10,7 @@ mod cli;
 mod config;
 mod db;
 mod disk;
+mod explain;
 mod failover;
 mod floods;
 mod lbaas_v2;

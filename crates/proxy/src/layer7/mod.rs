@@ -69,6 +69,15 @@ impl Policy {
         Ok(Self { id: spec.id, action, rules })
     }
 
+    /// Whether each rule holds.
+    pub(crate) fn rules(
+        &self,
+        request: &Request<'_, '_>,
+        seen: Option<&Seen<'_>>,
+    ) -> impl Iterator<Item = bool> {
+        self.rules.iter().map(move |rule| rule.holds(request, seen))
+    }
+
     fn takes(&self, request: &Request<'_, '_>, seen: Option<&Seen<'_>>) -> bool {
         !self.rules.is_empty() && self.rules.iter().all(|rule| rule.holds(request, seen))
     }
