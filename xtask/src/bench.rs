@@ -2,10 +2,14 @@
 //! makes a run fail when a bound of the performance specification is broken.
 
 mod api;
+mod comparison;
 mod create;
+mod dataplane;
 mod http;
 mod numbers;
+mod peers;
 mod servers;
+mod talk;
 mod wrk;
 
 use anyhow::Result;
@@ -17,6 +21,10 @@ use crate::shell::{cargo, run, target_dir};
 pub(crate) enum Bench {
     /// CPU time per request of the data plane beside HAProxy, in one interleaved run
     Http(http::Arguments),
+    /// CPU time per request of the data plane beside HAProxy and nginx, both tuned: HTTP, HTTPS and TCP
+    Dataplane(dataplane::Arguments),
+    /// The tables of the talk that introduced Octavia (ab, 16 at once), HAProxy and ours side by side
+    Talk(talk::Arguments),
     /// Speed and memory of the API server, or of any endpoint of Octavia's API
     Api(api::Arguments),
     /// Time from POST of a fully populated load balancer to its first answer, and memory per load balancer
@@ -26,6 +34,8 @@ pub(crate) enum Bench {
 pub(crate) fn run_one(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Http(arguments) => http::run(arguments),
+        Bench::Dataplane(arguments) => dataplane::run(arguments),
+        Bench::Talk(arguments) => talk::run(arguments),
         Bench::Api(arguments) => api::run(arguments),
         Bench::Create(arguments) => create::run(arguments),
     }

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use serde_json::json;
 
+use super::comparison::{Series, pin};
 use super::numbers::{median, spread, table};
-use super::servers::{self, Cpus, Server};
-use super::wrk::{self, Load};
+use super::servers::{self, Cpus};
+use super::wrk::Load;
 use super::{release_binary, write_json};
 
 #[derive(Debug, clap::Args)]
@@ -49,37 +50,13 @@ const WORKLOADS: &[Workload] = &[
     Workload { name: "new connection, 1 MB", length: 1_000_000, keep_alive: false },
 ];
 
-/// What was measured of one side under one workload, round by round.
-#[derive(Debug, Default)]
-struct Series {
-    cpu_us: Vec<f64>,
-    rate: Vec<f64>,
-    p50_us: Vec<f64>,
-    p99_us: Vec<f64>,
-}
-
-impl Series {
-    fn json(&self) -> serde_json::Value {
-        json!({
-            "cpu_us_per_request": median(&self.cpu_us),
-            "requests_per_second": median(&self.rate),
-            "latency_p50_us": median(&self.p50_us),
-            "latency_p99_us": median(&self.p99_us),
-            "rounds_cpu_us": self.cpu_us,
-        })
-    }
-}
-
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let binary = match &arguments.binary {
         Some(binary) => binary.clone(),
         None => release_binary()?,
     };
     let cpus = Cpus::choose();
-    // This process starts wrk, which inherits where it runs.
-    let mut set = rustix::thread::CpuSet::new();
-    set.set(cpus.others);
-    rustix::thread::sched_setaffinity(None, &set)?;
+    pin(cpus)?;
 
     let dir = tempfile::Builder::new().prefix("octavia-bench-").tempdir()?;
     let port = octavia_testkit::net::free_port([127, 0, 0, 2].into())?;
@@ -94,39 +71,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     for round in 0..arguments.rounds {
         for (workload, series) in workloads.iter().zip(&mut results) {
             for (side, series) in sides.iter().zip(series) {
-                measure(dir.path(), side, workload, arguments, series)?;
+                let load = Load {
+                    scheme: "http",
+                    target: side.address,
+                    length: workload.length,
+                    keep_alive: workload.keep_alive,
+                    connections: arguments.connections,
+                    seconds: arguments.seconds,
+                };
+                series.measure(dir.path(), side, load)?;
             }
         }
         eprintln!("xtask: round {} of {} measured", round + 1, arguments.rounds);
     }
     let haproxy = crate::shell::run_quietly(std::process::Command::new("/usr/sbin/haproxy").arg("-v"))?;
     report(&workloads, &results, haproxy.lines().next().unwrap_or_default(), arguments)
-}
-
-fn measure(
-    dir: &std::path::Path,
-    side: &Server,
-    workload: &Workload,
-    arguments: &Arguments,
-    series: &mut Series,
-) -> Result<()> {
-    let before = side.cpu_time()?;
-    let outcome = wrk::run(
-        dir,
-        Load {
-            target: side.address,
-            length: workload.length,
-            keep_alive: workload.keep_alive,
-            connections: arguments.connections,
-            seconds: arguments.seconds,
-        },
-    )?;
-    let used = side.cpu_time()? - before;
-    series.cpu_us.push(used.as_secs_f64() * 1e6 / outcome.requests);
-    series.rate.push(outcome.requests / outcome.seconds);
-    series.p50_us.push(outcome.p50_us);
-    series.p99_us.push(outcome.p99_us);
-    Ok(())
 }
 
 fn report(

@@ -1,4 +1,5 @@
-//! The servers of the HTTP benchmark: nginx as the members, HAProxy as the measure, ours.
+//! The servers of the HTTP benchmark: nginx as the members, HAProxy as the measure, ours. Members serve every benchmark of
+//! the data plane; its tuned peers are in [`peers`](super::peers).
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -23,7 +24,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts `command` on one CPU (when there are two) and waits until `address` accepts.
-    fn start(mut command: Command, address: SocketAddr, log: &Path) -> Result<Self> {
+    pub(super) fn start(mut command: Command, address: SocketAddr, log: &Path) -> Result<Self> {
         let out = std::fs::File::create(log)?;
         let shown = format!("{command:?}");
         let child = command
@@ -79,13 +80,13 @@ impl Cpus {
     }
 }
 
-fn on_cpu(cpu: usize, program: &Path) -> Command {
+pub(super) fn on_cpu(cpu: usize, program: &Path) -> Command {
     let mut command = Command::new("taskset");
     command.arg("-c").arg(cpu.to_string()).arg(program);
     command
 }
 
-const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub(super) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Members on `127.0.0.2`, `127.0.0.3`, … at one port.
 pub(super) fn members(count: u8, port: u16) -> Vec<SocketAddr> {
@@ -231,7 +232,7 @@ fn spec(address: SocketAddr, members: &[SocketAddr]) -> AmphoraSpec {
     }
 }
 
-fn member(address: &SocketAddr) -> MemberSpec {
+pub(super) fn member(address: &SocketAddr) -> MemberSpec {
     MemberSpec {
         id: MemberId::new_v4(),
         address: address.ip(),
@@ -245,7 +246,7 @@ fn member(address: &SocketAddr) -> MemberSpec {
 }
 
 /// A server's program, which a user's PATH may lack.
-fn program(name: &str) -> PathBuf {
+pub(super) fn program(name: &str) -> PathBuf {
     let sbin = Path::new("/usr/sbin").join(name);
     if sbin.exists() { sbin } else { name.into() }
 }

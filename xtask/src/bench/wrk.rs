@@ -20,6 +20,8 @@ pub(super) struct Outcome {
 /// What `wrk` shall ask for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Load {
+    /// `http`, or `https`: certificates are not looked at.
+    pub(super) scheme: &'static str,
     pub(super) target: SocketAddr,
     pub(super) length: usize,
     pub(super) keep_alive: bool,
@@ -53,7 +55,7 @@ pub(super) fn run(dir: &Path, load: Load) -> Result<Outcome> {
     if !load.keep_alive {
         command.args(["-H", "Connection: close"]);
     }
-    command.arg(format!("http://{}/bytes/{}", load.target, load.length));
+    command.arg(format!("{}://{}/bytes/{}", load.scheme, load.target, load.length));
     let text = run_quietly(&mut command)?;
     let report = text.lines().find_map(|line| line.strip_prefix("REPORT ")).context("wrk gave no report")?;
     let report: Value = serde_json::from_str(report)?;

@@ -1,0 +1,109 @@
+//! The two tables of the talk that introduced Octavia: requests per second by ab, 16 at once, 100, 1,000 and 10,000
+//! requests of 40 B, 100 KB and 1 MB, over HTTP and HTTPS, each on a new connection; HAProxy and ours side by side.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::json;
+
+use super::comparison::pin;
+use super::numbers::{median, table};
+use super::peers::{self, Certificates, Front, Side};
+use super::servers::{self, Cpus};
+use super::{release_binary, write_json};
+use crate::shell::{found, run_quietly};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// How often everything is measured
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    #[arg(long, default_value_t = 16)]
+    members: u8,
+    /// Use this program instead of building `octavia` for release; it is given `proxy --spec FILE --threads 1`
+    #[arg(long)]
+    binary: Option<PathBuf>,
+}
+
+const CONCURRENT: u32 = 16;
+const REQUESTS: [u32; 3] = [100, 1_000, 10_000];
+const LENGTHS: [(usize, &str); 3] = [(40, "40 B"), (100_000, "100 KB"), (1_000_000, "1 MB")];
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if !found("ab") {
+        bail!("ab is missing; install it: apt-get install --no-install-recommends apache2-utils");
+    }
+    let binary = match &arguments.binary {
+        Some(binary) => binary.clone(),
+        None => release_binary()?,
+    };
+    let cpus = Cpus::choose();
+    pin(cpus)?;
+    let dir = tempfile::Builder::new().prefix("octavia-bench-").tempdir()?;
+    let port = octavia_testkit::net::free_port([127, 0, 0, 2].into())?;
+    let members = servers::members(arguments.members, port);
+    let _members = servers::nginx(dir.path(), &members, &LENGTHS.map(|(length, _)| length), cpus)?;
+    let certificates = Certificates::make(dir.path())?;
+    let sides = [
+        peers::ours(dir.path(), &binary, &members, &certificates, cpus)?,
+        peers::haproxy(dir.path(), &members, &certificates, cpus)?,
+    ];
+    let mut documents = vec![];
+    for (title, front) in [("HTTP", Front::Http), ("HTTPS, RSA-2048", Front::HttpsRsa2048)] {
+        let mut rows =
+            vec![["requests/s", "requests", "ours", "HAProxy", "ratio"].map(str::to_owned).to_vec()];
+        for (length, shown) in LENGTHS {
+            for requests in REQUESTS {
+                let [ours, haproxy] = alternating(&sides, front, length, requests, arguments.rounds)?;
+                rows.push(vec![
+                    shown.to_owned(),
+                    requests.to_string(),
+                    format!("{ours:.0}"),
+                    format!("{haproxy:.0}"),
+                    format!("{:.2}", ours / haproxy),
+                ]);
+                documents.push(json!({
+                    "front": title, "body_bytes": length, "requests": requests,
+                    "ours_per_second": ours, "haproxy_per_second": haproxy, "ratio": ours / haproxy,
+                }));
+            }
+        }
+        println!("{title}: ab, {CONCURRENT} at once, a connection for each; medians of {}", arguments.rounds);
+        println!("{}", table(&rows));
+    }
+    write_json("talk", &json!({ "rows": documents }))
+}
+
+/// Requests per second of each side.
+fn alternating(
+    sides: &[Side; 2],
+    front: Front,
+    length: usize,
+    requests: u32,
+    rounds: u32,
+) -> Result<[f64; 2]> {
+    let mut rates: [Vec<f64>; 2] = Default::default();
+    for _ in 0..rounds {
+        for (side, rates) in sides.iter().zip(&mut rates) {
+            let target = side.front(front).context("a side without the front")?;
+            rates.push(ab(front.scheme(), target, length, requests)?);
+        }
+    }
+    Ok(rates.map(|rates| median(&rates)))
+}
+
+/// # Errors
+/// When a request failed.
+fn ab(scheme: &str, target: SocketAddr, length: usize, requests: u32) -> Result<f64> {
+    let mut command = Command::new("ab");
+    command.arg("-q").args(["-n", &requests.to_string(), "-c", &CONCURRENT.to_string()]);
+    let text = run_quietly(command.arg(format!("{scheme}://{target}/bytes/{length}")))?;
+    let after = |label: &str| text.lines().find_map(|line| line.trim().strip_prefix(label)).map(str::trim);
+    let number = |label| after(label)?.split_whitespace().next()?.parse::<f64>().ok();
+    if number("Failed requests:") != Some(0.0) || after("Non-2xx responses:").is_some() {
+        bail!("failed requests ({scheme}, {length} B):\n{text}");
+    }
+    number("Requests per second:").with_context(|| format!("ab gave no rate:\n{text}"))
+}
