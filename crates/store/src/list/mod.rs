@@ -269,9 +269,13 @@ impl Store {
 
 pub(crate) fn page_of<M, T>(
     rows: Vec<M>,
-    item: impl FnMut(M) -> Result<T, StoreError>,
+    mut item: impl FnMut(M) -> Result<T, StoreError>,
 ) -> Result<Page<T>, ListError> {
-    Ok(Page { items: rows.into_iter().map(item).collect::<Result<_, _>>()? })
+    let mut items = Vec::with_capacity(rows.len());
+    for row in rows {
+        items.push(item(row)?);
+    }
+    Ok(Page { items })
 }
 
 /// Ids of a table by what they belong to.

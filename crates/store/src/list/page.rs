@@ -62,7 +62,12 @@ where
         T::unpack(&serde_json::from_str(text).map_err(|error| corrupt(error.to_string()))?)
     };
     let rows = gathered(db.query_all(&packed)).await?;
-    Ok(rows.iter().map(unpack).collect::<Result<_, _>>()?)
+    // Room at once: collecting results does not know how many there will be, and rows are large.
+    let mut unpacked = Vec::with_capacity(rows.len());
+    for row in &rows {
+        unpacked.push(unpack(row)?);
+    }
+    Ok(unpacked)
 }
 
 async fn rows<M: FromQueryResult + Send>(
