@@ -14,7 +14,10 @@ pub struct CaBundle(Vec<CertificateDer<'static>>);
 impl CaBundle {
     pub fn read(bytes: &[u8]) -> Result<Self, TlsError> {
         bounded("certificate authority", bytes)?;
-        certificate::certificates(bytes, AUTHORITIES_MAX).map(Self)
+        let found = certificate::certificates(bytes, AUTHORITIES_MAX)?;
+        // Of a bundle one is enough, as for who verifies by it.
+        let is_usable = |der: &CertificateDer<'_>| webpki::anchor_from_trusted_cert(der).is_ok();
+        if found.iter().any(is_usable) { Ok(Self(found)) } else { Err(TlsError::Authority) }
     }
 
     pub fn certificates(&self) -> &[CertificateDer<'static>] {
@@ -44,7 +47,7 @@ impl Crls {
             return Err(TlsError::TooMany(CHAIN_MAX));
         }
         for der in &found {
-            parse(der)?;
+            verifiable(der, &parse(der)?)?;
         }
         Ok(Self(found.into_iter().map(CertificateRevocationListDer::from).collect()))
     }
@@ -68,6 +71,17 @@ impl Crls {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether certificates can be verified by it, which is what it is for; said here, to its owner, and not by the listener
+/// that is to do it.
+fn verifiable(der: &[u8], list: &CertificateRevocationList<'_>) -> Result<(), TlsError> {
+    match webpki::OwnedCertRevocationList::from_der(der) {
+        Ok(_) => Ok(()),
+        Err(_) if list.version().is_none() || list.extensions().is_empty() => Err(TlsError::CrlVersion),
+        Err(webpki::Error::UnsupportedDeltaCrl) => Err(TlsError::CrlDelta),
+        Err(_) => Err(TlsError::CrlUnsupported),
     }
 }
 

@@ -55,6 +55,21 @@ pub enum TlsError {
     NoCrl,
     #[error("A certificate revocation list in it is damaged.")]
     Crl,
+    /// What `openssl ca -gencrl` writes when its configuration has neither `crlnumber` nor `crl_extensions`.
+    #[error(
+        "A certificate revocation list in it is of version 1, or has no extensions; such lists are not used here. Name a \
+         file as crlnumber in the configuration of openssl ca, and make the list again."
+    )]
+    CrlVersion,
+    #[error("A certificate revocation list in it is a delta; whole ones are expected.")]
+    CrlDelta,
+    #[error(
+        "A certificate revocation list in it has critical extensions that are not understood here, or does not say when \
+         the next one comes (nextUpdate), or is damaged."
+    )]
+    CrlUnsupported,
+    #[error("None of the certificates in it can be used to verify others.")]
+    Authority,
     #[error("The certificate revocation list is not signed by the certificate authority.")]
     CrlForeign,
 }

@@ -10,6 +10,8 @@ pub(crate) const BUNDLE: &str = "55555555-5555-4555-8555-555555555551";
 pub(crate) const AUTHORITY: &str = "55555555-5555-4555-8555-555555555552";
 pub(crate) const CRL: &str = "55555555-5555-4555-8555-555555555553";
 pub(crate) const FOREIGN_CRL: &str = "55555555-5555-4555-8555-555555555554";
+/// A revocation list as `openssl ca -gencrl` makes it when it is not told of extensions.
+pub(crate) const OLD_CRL: &str = "55555555-5555-4555-8555-55555555555a";
 /// Text that is nothing of the kind.
 pub(crate) const PLAIN: &str = "55555555-5555-4555-8555-555555555555";
 pub(crate) const MISMATCHED: &str = "55555555-5555-4555-8555-555555555556";
@@ -51,6 +53,7 @@ impl Secrets for FakeSecrets {
             BUNDLE => material.everything(),
             AUTHORITY => material.authority.clone(),
             CRL => material.crl.clone(),
+            OLD_CRL => include_str!("version_1.crl.pem").to_owned(),
             FOREIGN_CRL => material.foreign_crl.clone(),
             CLOSED => {
                 match reader {

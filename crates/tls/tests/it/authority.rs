@@ -2,7 +2,7 @@
 
 use octavia_tls::{CaBundle, Crls, TlsError};
 
-use crate::kit::{Set, authority, crl};
+use crate::kit::{Set, authority, crl, openssl};
 
 #[test]
 fn a_list_must_be_the_authoritys() {
@@ -23,6 +23,53 @@ fn a_list_must_be_the_authoritys() {
         let der = Crls::read(&lists.lists()[0]).unwrap();
         assert_eq!(der.lists()[0], lists.lists()[0]);
     }
+}
+
+/// Lists as `openssl ca` makes them, of which the library that verifies by them takes some and not others.
+#[test]
+fn lists_by_which_nothing_is_verified_are_refused() {
+    let (dir, set) = (tempfile::tempdir().unwrap(), Set::new());
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write("ca.pem", &set.root.pem());
+    write("ca.key", &set.root.key().serialize_pem());
+    for (what, options, extensions, expected) in [
+        ("the default", "", None, Err(TlsError::CrlVersion)),
+        ("without extensions", "", Some(""), Err(TlsError::CrlVersion)),
+        ("with a number", "crlnumber=number", None, Ok(())),
+        ("with what is usual", "crlnumber=number", Some("authorityKeyIdentifier=keyid:always"), Ok(())),
+        (
+            "one that is not known",
+            "crlnumber=number",
+            Some("1.2.3.4=critical,DER:0500"),
+            Err(TlsError::CrlUnsupported),
+        ),
+        ("a delta", "crlnumber=number", Some("2.5.29.27=critical,DER:020101"), Err(TlsError::CrlDelta)),
+    ] {
+        let section = extensions.map_or(String::new(), |lines| format!("crl_extensions=e\n[e]\n{lines}\n"));
+        write("index.txt", "");
+        write("number", "01\n");
+        write(
+            "ca.cnf",
+            &format!(
+                "[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\ndefault_md=sha256\ndefault_crl_days=30\n{options}\n{section}"
+            ),
+        );
+        openssl(dir.path(), "ca -gencrl -config ca.cnf -keyfile ca.key -cert ca.pem -out list.pem");
+        let list = std::fs::read(dir.path().join("list.pem")).unwrap();
+        assert_eq!(Crls::read(&list).map(drop), expected, "{what}");
+    }
+}
+
+#[test]
+fn one_authority_that_can_be_used_is_enough() {
+    let set = Set::new();
+    // Whole by its form, and larger than the library takes one.
+    let mut params = rcgen::CertificateParams::new(vec![]).unwrap();
+    params.custom_extensions = vec![rcgen::CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![0; 70_000])];
+    let odd = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem();
+    assert_eq!(CaBundle::read(odd.as_bytes()), Err(TlsError::Authority));
+    let both = CaBundle::read((odd + &set.root.pem()).as_bytes()).unwrap();
+    assert_eq!(both.certificates().len(), 2);
 }
 
 #[test]

@@ -16,6 +16,7 @@ impl Names {
             ("authority", secrets::AUTHORITY),
             ("crl", secrets::CRL),
             ("foreign_crl", secrets::FOREIGN_CRL),
+            ("old_crl", secrets::OLD_CRL),
             ("plain", secrets::PLAIN),
             ("mismatched", secrets::MISMATCHED),
             ("forbidden", secrets::FORBIDDEN),
