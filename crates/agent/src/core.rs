@@ -87,6 +87,8 @@ struct Agent {
     file: SpecFile,
     /// What is on disk and shall be in force.
     spec: Option<AmphoraSpec>,
+    /// The one before, while `spec` is taken for the first time.
+    before: Option<AmphoraSpec>,
     /// No proxy has taken this very spec yet.
     pending: bool,
     /// For which requests it waits to be taken.
@@ -154,6 +156,7 @@ impl Agent {
             proxy_command,
             file,
             spec,
+            before: None,
             pending: false,
             request_ids: None,
             sockets: Sockets::default(),
@@ -243,10 +246,11 @@ impl Agent {
         let applied = match verdict {
             Verdict::Take => {
                 self.file.store(&spec)?;
-                let before = self.spec.replace(spec);
+                self.before = self.spec.replace(spec);
                 self.pending = true;
                 self.request_ids = request_ids;
                 let applied = self.apply().await;
+                let before = self.before.take();
                 if applied.as_ref().is_err_and(ApplyError::is_for_good) {
                     let restored = self.file.restore(before.as_ref());
                     // Whatever the disk does: what was refused shall not be tried again.
@@ -289,34 +293,61 @@ impl Agent {
         Ok(())
     }
 
-    /// Opens what the spec wants and tells the living proxy, unless it is all there already.
+    /// Has the proxy take the spec. Keys and certificates are looked into there alone: a listener whose own are of no use
+    /// goes on with those it had, as if its secrets could not be had, and without any it is closed.
     async fn configure(&mut self) -> Result<(), ApplyError> {
+        let mut forgone = false;
+        // Those it had may be no better to another proxy.
+        let mut keeps = [true, false].into_iter();
+        loop {
+            let (error, faults) = match self.configure_with().await? {
+                Configured::Applied => break,
+                Configured::Refused(error, faults) => (error, faults),
+            };
+            let keep = keeps.next().filter(|_| !faults.is_empty());
+            let (Some(spec), Some(keep)) = (&mut self.spec, keep) else {
+                return Err(ApplyError::Refused(error));
+            };
+            spec.forgo_identities(&faults);
+            if let Some(before) = self.before.as_ref().filter(|_| keep) {
+                spec.keep_identities(before);
+            }
+            self.pending = true;
+            forgone = true;
+        }
+        if let Some(spec) = self.spec.as_ref().filter(|_| forgone)
+            && let Err(error) = self.file.store(spec)
+        {
+            tracing::warn!(%error, "what was forgone stays stored: it comes to the same at the next start");
+        }
+        Ok(())
+    }
+
+    /// Opens what the spec wants and tells the living proxy, unless it is all there already.
+    async fn configure_with(&mut self) -> Result<Configured, ApplyError> {
         let wanted = self.open_sockets()?;
-        let Some(proxy) = &mut self.proxy else { return Ok(()) };
+        let Some(proxy) = &mut self.proxy else { return Ok(Configured::Applied) };
         let Some(spec) = &self.spec else {
             // The spec was lost; the proxy goes on with what it has.
             self.sockets.retain(&proxy.held);
-            return Ok(());
+            return Ok(Configured::Applied);
         };
         let open: BTreeSet<_> = wanted.into_iter().filter(|name| self.sockets.get(name).is_some()).collect();
         if proxy.running == spec.precedence() && proxy.held == open && !self.pending {
-            return Ok(());
+            return Ok(Configured::Applied);
         }
         let keep = proxy.held.intersection(&open).copied().collect();
         let new = open.difference(&proxy.held);
         let new = new.filter_map(|name| Some((*name, Arc::clone(self.sockets.get(name)?)))).collect();
         let configured = proxy.configure(spec, new, keep, self.request_ids.as_ref()).await?;
         self.breaks = 0;
-        match configured {
-            Configured::Applied => {
-                self.sockets.retain(&open);
-                self.pending = false;
-                self.request_ids = None;
-                self.pace.hurry();
-                Ok(())
-            }
-            Configured::Refused(error) => Err(ApplyError::Refused(error)),
+        if matches!(configured, Configured::Applied) {
+            self.sockets.retain(&open);
+            self.pending = false;
+            self.request_ids = None;
+            self.pace.hurry();
         }
+        Ok(configured)
     }
 
     /// Opens what the spec wants, closes nothing, notes the faults; returns what is wanted.

@@ -11,7 +11,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use octavia_wire::{AmphoraSpec, ProcessId, ProxyCommand, ProxyEvent, ProxyReport, SocketName, files};
+use octavia_wire::{
+    AmphoraSpec, ListenerFault, ProcessId, ProxyCommand, ProxyEvent, ProxyReport, SocketName, files,
+};
 use rustix::process::{Signal, pidfd_send_signal};
 use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
@@ -59,7 +61,8 @@ pub(crate) struct Proxy {
 #[derive(Debug)]
 pub(crate) enum Configured {
     Applied,
-    Refused(String),
+    /// With the listeners, if any, without whose identities it would be taken.
+    Refused(String, Vec<ListenerFault>),
 }
 
 impl Proxy {
@@ -216,7 +219,7 @@ impl Proxy {
                 self.held.extend(sockets);
                 Ok(Configured::Applied)
             }
-            ProxyEvent::Refused { error, .. } => Ok(Configured::Refused(error)),
+            ProxyEvent::Refused { error, faults, .. } => Ok(Configured::Refused(error, faults)),
             _ => Err(LinkError::Unexpected("neither applied nor refused")),
         }
     }

@@ -11,7 +11,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use newtype_uuid::GenericUuid;
 use octavia_model::{Algorithm, ListenerId, ListenerProtocol, MemberId, PoolId, PoolProtocol};
-use octavia_wire::{AmphoraSpec, InsertHeader, ListenerSpec, MonitorSpec, PoolSpec, SpecError, TimeoutsSpec};
+use octavia_wire::{
+    AmphoraSpec, InsertHeader, ListenerSpec, MonitorSpec, PoolSpec, SpecError, TimeoutsSpec, TlsError,
+};
 
 use crate::balance::{self, Peer, Rotation};
 use crate::layer7::{Action, Policy};
@@ -28,6 +30,8 @@ pub struct Snapshot {
     listeners: HashMap<ListenerId, Arc<ListenerConf>>,
     pools: HashMap<PoolId, Arc<PoolConf>>,
     members: HashSet<u64>,
+    /// Listeners that are not there because their TLS cannot be used.
+    faults: Vec<(ListenerId, TlsError)>,
 }
 
 /// What a listener does with the bytes of a connection.
@@ -173,15 +177,30 @@ impl Snapshot {
         spec.validate()?;
         let pools: HashMap<_, _> =
             spec.pools.iter().map(|pool| (pool.id, Arc::new(PoolConf::compile(pool, registry)))).collect();
-        let listeners = spec
-            .listeners
-            .iter()
-            // One without what it takes to open it is not there.
-            .filter(|listener| listener.is_ready())
-            .map(|listener| Ok((listener.id, Arc::new(ListenerConf::compile(listener, &pools, registry)?))))
-            .collect::<Result<_, SpecError>>()?;
+        let (mut listeners, mut faults) = (HashMap::new(), vec![]);
+        // One without what it takes to open it is not there.
+        for listener in spec.listeners.iter().filter(|listener| listener.is_ready()) {
+            match ListenerConf::compile(listener, &pools, registry) {
+                Ok(conf) => _ = listeners.insert(listener.id, Arc::new(conf)),
+                // Neither is one whose keys and certificates, which nobody has looked into before, are of no use: no
+                // other listener has to wait for them.
+                Err(SpecError::Tls { listener, fault }) => faults.push((listener, fault)),
+                Err(error) => return Err(error),
+            }
+        }
         let members = pools.values().flat_map(|pool| &pool.members).map(|m| m.state.serial).collect();
-        Ok(Self { generation: spec.generation, fence: spec.fence, listeners, pools, members })
+        Ok(Self { generation: spec.generation, fence: spec.fence, listeners, pools, members, faults })
+    }
+
+    /// Listeners that are not there because their TLS cannot be used, and why.
+    pub fn faults(&self) -> &[(ListenerId, TlsError)] {
+        &self.faults
+    }
+
+    /// The first of them.
+    pub(crate) fn fault(&self) -> Option<SpecError> {
+        let (listener, fault) = self.faults.first()?.clone();
+        Some(SpecError::Tls { listener, fault })
     }
 
     pub fn generation(&self) -> u64 {

@@ -42,8 +42,13 @@ pub fn run_standalone(spec: &AmphoraSpec, threads: usize) -> Result<(), Standalo
 pub fn start_standalone(spec: &AmphoraSpec, threads: usize) -> Result<Engine, StandaloneError> {
     let engine = Engine::start(threads)?;
     let snapshot = Arc::new(Snapshot::compile(spec, engine.registry())?);
+    for (listener, error) in snapshot.faults() {
+        tracing::error!(%listener, %error, "a listener is closed for its TLS");
+    }
     let mut sockets = vec![];
-    for name in listen::socket_names(spec, engine.threads() as u16) {
+    let mut names = listen::socket_names(spec, engine.threads() as u16);
+    names.retain(|name| snapshot.listener(name.listener).is_some());
+    for name in names {
         let address = name.address;
         let socket = listen::bind(address).map_err(|source| StandaloneError::Listen { address, source })?;
         sockets.push((name, socket));

@@ -11,7 +11,7 @@ use octavia_model::{ListenerId, MemberId, PoolId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{AmphoraSpec, ListenerReport, MemberWord, PoolWord};
+use crate::{AmphoraSpec, ListenerFault, ListenerReport, MemberWord, PoolWord};
 
 /// Which listening socket a file descriptor is. One address has one socket for every traffic thread
 /// (`SO_REUSEPORT`); `index` tells them apart.
@@ -64,6 +64,10 @@ pub enum ProxyEvent {
     Refused {
         generation: u64,
         error: String,
+        /// Listeners whose TLS cannot be used: without their identities the spec would be taken. Empty = it is refused
+        /// for something else.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        faults: Vec<ListenerFault>,
     },
     Report(Box<ProxyReport>),
     /// A member's or listener's status changed: a heartbeat is worth sending now.

@@ -76,12 +76,13 @@ impl Fake {
                     return None;
                 }
                 "mistake" => {
-                    let refused = ProxyEvent::Refused { generation: 0, error: String::new() };
+                    let refused = ProxyEvent::Refused { generation: 0, error: String::new(), faults: vec![] };
                     let report = ProxyEvent::Report(Box::default());
                     self.say(stream, &if name == "report" { refused } else { report }, vec![])?;
                 }
                 "refuse" => {
-                    let refused = ProxyEvent::Refused { generation: 0, error: "as I like".to_owned() };
+                    let refused =
+                        ProxyEvent::Refused { generation: 0, error: "as I like".to_owned(), faults: vec![] };
                     self.say(stream, &refused, vec![])?;
                 }
                 _ => {}

@@ -125,7 +125,7 @@ fn a_proxy_keeps_what_it_has_whatever_the_agent_says() {
     let (_, fd) = listening();
     let other = SocketName { index: 1, ..name };
     match line.ask(&configure(&bad, vec![other], vec![]), vec![fd]) {
-        ProxyEvent::Refused { generation: 2, error } => assert!(error.contains("names pool"), "{error}"),
+        ProxyEvent::Refused { generation: 2, error, .. } => assert!(error.contains("names pool"), "{error}"),
         unexpected => panic!("{unexpected:?}"),
     }
     assert_eq!(line.hello(), (boot, 1, vec![name]));

@@ -1,8 +1,14 @@
 //! Specs: newer, older, again, of others, too large, not specs at all.
 
-use octavia_wire::{AmphoraSpec, files, paths};
+use std::net::TcpStream;
 
-use crate::amphora::Amphora;
+use octavia_model::{Cipher, ClientAuthentication, ListenerId, ListenerProtocol, ReasonCode, TlsVersion};
+use octavia_wire::{AmphoraSpec, CertificateSpec, Der, IdentitySpec, KeySpec, TlsSpec, files, paths};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::amphora::{Amphora, eventually};
+use crate::certs::connect;
 use crate::member::{Member, get};
 
 #[test]
@@ -61,6 +67,72 @@ fn a_listener_goes_and_another_comes() {
     assert_eq!(get((amphora.ip, port).into()).unwrap(), "one");
     amphora.push(&AmphoraSpec { generation: 4, listeners: vec![], pools: vec![], ..moved.clone() }).unwrap();
     assert!(get((amphora.ip, port).into()).unwrap_err().contains("refused"));
+}
+
+/// Whatever is behind a listener's references: it concerns that listener alone.
+#[test]
+fn keys_of_no_use_are_the_trouble_of_one_listener() {
+    let amphora = Amphora::start();
+    let member = Member::start(amphora.ip, "one");
+    let mut spec = amphora.spec(amphora.free_port(), &[member.address]);
+    let plain = (amphora.ip, spec.listeners[0].port).into();
+    let mut secure = spec.listeners[0].clone();
+    (secure.id, secure.port) = (ListenerId::new_v4(), amphora.free_port());
+    secure.protocol = ListenerProtocol::TerminatedHttps;
+    let (id, tls) = (secure.id, std::net::SocketAddr::new(amphora.ip, secure.port));
+    let good = amphora.authority.issue("a.example");
+    let with = |key: &[u8]| {
+        let chain = vec![Der(CertificateDer::from_pem_slice(good.as_bytes()).unwrap().to_vec())];
+        let certificate =
+            CertificateSpec { chain, key: KeySpec::new(key), names: vec!["a.example".to_owned()] };
+        TlsSpec {
+            identity: Some(IdentitySpec {
+                certificates: vec![certificate],
+                client_authorities: vec![],
+                client_revocations: vec![],
+            }),
+            versions: TlsVersion::ALL.to_vec(),
+            ciphers: Cipher::ALL.to_vec(),
+            alpn: vec![],
+            client_authentication: ClientAuthentication::None,
+            hsts: None,
+            fault: None,
+        }
+    };
+    let key = PrivateKeyDer::from_pem_slice(good.as_bytes()).unwrap();
+    let shakes = || {
+        let mut stream = connect(&amphora.authority.client(None), "a.example", tls)?;
+        stream.conn.complete_io(&mut stream.sock).map(drop)
+    };
+    // Key, whether the listener is open then, and whether it is told.
+    for (generation, key, open, told) in [
+        (1, &b"no key"[..], false, true),
+        (2, key.secret_der(), true, false),
+        (3, b"no key", true, true),
+        (4, b"no key either", true, true),
+        (5, key.secret_der(), true, false),
+    ] {
+        secure.tls = Some(with(key));
+        spec.generation = generation;
+        spec.listeners = vec![spec.listeners[0].clone(), secure.clone()];
+        let outcome = amphora.push(&spec).unwrap();
+        assert_eq!((outcome.generation, outcome.faults.len()), (generation, told.into()), "{outcome:?}");
+        for fault in &outcome.faults {
+            assert_eq!((fault.listener, fault.code), (id, ReasonCode::SecretUnreadable));
+            assert_eq!(fault.text, "The listener cannot use a private key.");
+        }
+        assert_eq!(amphora.info().faults, outcome.faults);
+        assert_eq!(get(plain).unwrap(), "one");
+        assert_eq!(shakes().is_ok(), open, "{generation}");
+        if !open {
+            assert!(TcpStream::connect(tls).is_err(), "its port is closed");
+        }
+        assert_eq!(amphora.push(&spec).unwrap(), outcome, "again");
+        // It starts again with what it has.
+        amphora.kill_proxy();
+        eventually("another proxy serves", || get(plain).ok());
+        assert_eq!(shakes().is_ok(), open, "{generation}, later");
+    }
 }
 
 #[test]

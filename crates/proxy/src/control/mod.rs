@@ -252,6 +252,12 @@ impl Control {
     ) -> ProxyEvent {
         let (generation, fence) = (spec.generation, spec.fence);
         let compiled = Snapshot::compile(spec, self.engine.registry()).map_err(|error| error.to_string());
+        if let Ok(Some(error)) = compiled.as_ref().map(Snapshot::fault) {
+            tracing::error!(generation, fence, request_ids, %error, "the configuration would lose listeners");
+            let faults = compiled.iter().flat_map(Snapshot::faults);
+            let faults = faults.filter_map(|(listener, error)| spec.tls_fault(*listener, error)).collect();
+            return ProxyEvent::Refused { generation, error: error.to_string(), faults };
+        }
         let configured = compiled.and_then(|snapshot| {
             let snapshot = Arc::new(snapshot);
             let configured = self.engine.configure(Arc::clone(&snapshot), sockets, keep);
@@ -265,7 +271,7 @@ impl Control {
             }
             Err(error) => {
                 tracing::error!(generation, fence, request_ids, error, "the configuration is refused");
-                ProxyEvent::Refused { generation, error }
+                ProxyEvent::Refused { generation, error, faults: vec![] }
             }
         }
     }

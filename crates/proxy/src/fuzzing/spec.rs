@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use octavia_wire::{AmphoraSpec, L7ActionSpec, SpecError, TlsError};
+use octavia_wire::{AmphoraSpec, L7ActionSpec, TlsError};
 
 use crate::snapshot::Snapshot;
 use crate::state::{Health, Registry};
@@ -20,21 +20,23 @@ pub fn spec(data: &[u8]) -> bool {
     let registry = Registry::new(1).unwrap();
     let snapshot = match Snapshot::compile(&spec, &registry) {
         Ok(snapshot) => snapshot,
-        // Keys and certificates are not looked into before they are used.
-        Err(SpecError::Tls { fault: TlsError::Unusable(_), .. }) => {
-            assert_eq!(spec.validate(), Ok(()));
-            return false;
-        }
         Err(error) => {
             assert_eq!(spec.validate(), Err(error));
             return false;
         }
     };
     assert_eq!((snapshot.fence(), snapshot.generation()), spec.precedence());
-    assert_eq!(snapshot.listeners().count(), spec.listeners.iter().filter(|l| l.is_ready()).count());
+    assert_eq!(spec.validate(), Ok(()));
+    let ready = spec.listeners.iter().filter(|l| l.is_ready());
+    assert_eq!(snapshot.listeners().count() + snapshot.faults().len(), ready.clone().count());
     assert_eq!(snapshot.pools().count(), spec.pools.len());
-    for listener in spec.listeners.iter().filter(|l| l.is_ready()) {
-        let conf = snapshot.listener(listener.id).unwrap();
+    for listener in ready {
+        let Some(conf) = snapshot.listener(listener.id) else {
+            // Keys and certificates are not looked into before they are used.
+            let fault = snapshot.faults().iter().find(|(id, _)| *id == listener.id);
+            assert!(matches!(fault, Some((_, TlsError::Unusable(_)))), "{fault:?}");
+            continue;
+        };
         assert_eq!(conf.pool.as_ref().map(|pool| pool.id), listener.default_pool);
         assert_eq!(conf.policies.len(), listener.l7policies.len());
         for (place, policy) in listener.l7policies.iter().enumerate() {

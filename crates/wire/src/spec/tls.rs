@@ -4,7 +4,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use octavia_model::{Cipher, ClientAuthentication, ReasonCode, TlsVersion};
+use octavia_model::{Cipher, ClientAuthentication, ListenerId, ReasonCode, TlsVersion};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
@@ -253,6 +253,28 @@ impl AmphoraSpec {
         }
     }
 
+    /// What is told of a listener whose TLS cannot be used; `None` without an address to tell it of.
+    pub fn tls_fault(&self, listener: ListenerId, error: &TlsError) -> Option<ListenerFault> {
+        Some(ListenerFault {
+            listener,
+            address: *self.vips.first()?,
+            code: ReasonCode::SecretUnreadable,
+            text: format!("The listener {error}."),
+            advice: "Let it refer to another secret. Until then it goes on with the certificates it has, if it has any."
+                .to_owned(),
+        })
+    }
+
+    /// Takes the identities of these listeners away, as if they could not be had.
+    pub fn forgo_identities(&mut self, faults: &[ListenerFault]) {
+        for listener in &mut self.listeners {
+            let fault = faults.iter().find(|fault| fault.listener == listener.id);
+            let (Some(fault), Some(tls)) = (fault, &mut listener.tls) else { continue };
+            let ListenerFault { code, text, advice, .. } = fault.clone();
+            (tls.identity, tls.fault) = (None, Some(TlsFault { code, text, advice }));
+        }
+    }
+
     /// Listeners that do not run as they should for want of what they refer to.
     pub fn tls_faults(&self) -> Vec<ListenerFault> {
         let Some(&address) = self.vips.first() else { return vec![] };
@@ -407,6 +429,16 @@ mod tests {
         assert_eq!(after.tls_faults()[0].text, "gone");
         let kept = after.listeners[0].tls.as_mut().unwrap();
         assert_eq!(kept.identity, tls().identity);
+        // What was had and cannot be used is as what cannot be had.
+        let error = TlsError::Unusable("private key");
+        let fault = before.tls_fault(before.listeners[0].id, &error).unwrap();
+        assert_eq!(fault.text, "The listener cannot use a private key.");
+        let mut forgone = before;
+        forgone.forgo_identities(std::slice::from_ref(&fault));
+        assert!(!forgone.listeners[0].is_ready());
+        assert_eq!(forgone.tls_faults(), [fault]);
+        assert_eq!(forgone.validate(), Ok(()));
+        let kept = after.listeners[0].tls.as_mut().unwrap();
         // Who shall be asked for a certificate is not let in without one for want of the authority.
         kept.client_authentication = ClientAuthentication::Mandatory;
         assert!(!after.listeners[0].is_ready());

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use octavia_model::{Cipher, L7RuleCompareType, L7RuleType, TlsVersion};
-use octavia_wire::{InsertHeader, L7ActionSpec, L7PolicySpec, L7RuleSpec};
+use octavia_wire::{IdentitySpec, InsertHeader, L7ActionSpec, L7PolicySpec, L7RuleSpec, TlsError};
 use rustls::HandshakeKind;
 
 use self::pki::{Authority, Visitor, identity, rig, tls};
@@ -327,14 +327,36 @@ fn a_listener_without_an_identity_is_not_there() {
     rig.reconfigure();
     idle.expect_end();
     assert!(rig.engine.sockets().is_empty());
-    // What is no key is refused whole.
-    let tls = rig.listener().tls.as_mut().unwrap();
-    tls.identity = kept;
-    identity(tls).certificates[0].key = octavia_wire::KeySpec::new(b"no key");
-    let refused = octavia_proxy::Snapshot::compile(&rig.spec, rig.engine.registry()).unwrap_err();
-    assert!(refused.to_string().ends_with("cannot use a private key"), "{refused}");
-    let foreign = ca.server(&["a.example"]).spec().key;
-    identity(rig.listener().tls.as_mut().unwrap()).certificates[0].key = foreign;
-    let refused = octavia_proxy::Snapshot::compile(&rig.spec, rig.engine.registry()).unwrap_err();
-    assert!(refused.to_string().ends_with("cannot use a certificate with its private key"), "{refused}");
+    // Nor is one whose identity is of no use; the rest is there.
+    rig.listener().tls.as_mut().unwrap().identity = kept;
+    let mut other = rig.listener().clone();
+    (other.id, other.port) = (id(), 1);
+    rig.spec.listeners.push(other);
+    type Spoil = fn(&Authority, &mut IdentitySpec);
+    let cases: [(Spoil, &str); 4] = [
+        (|_, of| of.certificates[0].key = octavia_wire::KeySpec::new(b"no key"), "private key"),
+        (
+            |ca, of| of.certificates[0].key = ca.server(&["a.example"]).spec().key,
+            "certificate with its private key",
+        ),
+        (
+            |_, of| of.client_authorities = vec![octavia_wire::Der(vec![0x30, 0])],
+            "certificate of an authority",
+        ),
+        (
+            |_, of| of.client_revocations = vec![octavia_wire::Der(vec![0x30, 0])],
+            "certificate revocation list",
+        ),
+    ];
+    for (spoil, what) in cases {
+        let mut spec = rig.spec.clone();
+        let tls = spec.listeners[0].tls.as_mut().unwrap();
+        tls.client_authentication = octavia_model::ClientAuthentication::Optional;
+        identity(tls).client_authorities = vec![octavia_wire::Der(ca.der().to_vec())];
+        spoil(&ca, identity(tls));
+        let snapshot = octavia_proxy::Snapshot::compile(&spec, rig.engine.registry()).unwrap();
+        let there: Vec<_> = snapshot.listeners().map(|listener| listener.id).collect();
+        assert_eq!(there, [spec.listeners[1].id]);
+        assert_eq!(snapshot.faults(), [(spec.listeners[0].id, TlsError::Unusable(what))]);
+    }
 }
