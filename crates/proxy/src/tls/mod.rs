@@ -28,6 +28,10 @@ use self::names::Chooser;
 /// Tickets given to a client of TLS 1.3 after its handshake; as many as OpenSSL gives.
 const TICKETS: usize = 2;
 
+/// Bytes of authorities' names that clients are told of in a handshake, at most: with more they are told none, and choose by
+/// themselves. No message has room for more than 64 KiB of them, and nobody looks whether they fit.
+const NAMES_MAX: usize = 16 << 10;
+
 /// What clients may agree on, most wanted first. The first is safe from who records today and has a quantum computer
 /// later; it is taken only where the client offers it.
 static KEY_EXCHANGES: [&dyn SupportedKxGroup; 4] = [
@@ -130,7 +134,11 @@ fn verifier(
     }
     let lists = identity.client_revocations.iter();
     let lists: Vec<_> = lists.map(|der| CertificateRevocationListDer::from(der.0.clone())).collect();
+    let named: usize = roots.subjects().iter().map(|name| name.as_ref().len() + 2).sum();
     let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), crypto);
+    if named > NAMES_MAX {
+        builder = builder.clear_root_hint_subjects();
+    }
     if !lists.is_empty() {
         builder = builder.with_crls(lists).enforce_revocation_expiration();
     }

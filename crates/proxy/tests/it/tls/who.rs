@@ -50,6 +50,23 @@ fn who_is_let_in() {
     }
 }
 
+/// Their names do not fit into a message.
+#[test]
+fn authorities_with_great_names() {
+    let (ca, clients) = (Authority::new("ca"), Authority::new("clients"));
+    let own = ca.server(&["a.example"]);
+    let alice = clients.client("alice", 1);
+    let mut asking = asking(&own, ClientAuthentication::Mandatory, &clients);
+    let great = (0..3).map(|n| Authority::new(&format!("{n}").repeat(30_000)));
+    identity(&mut asking).client_authorities.extend(great.map(|great| Der(great.der().to_vec())));
+    let origin = Origin::says("hi");
+    let rig = rig(&[&origin], asking);
+    for version in VERSIONS {
+        assert_eq!(visit(&rig, &ca, Some(&alice), version), Ok(200), "{version}");
+        assert!(visit(&rig, &ca, None, version).is_err());
+    }
+}
+
 #[test]
 fn who_is_revoked() {
     let (ca, clients) = (Authority::new("ca"), Authority::new("clients"));
