@@ -30,8 +30,15 @@ impl FakeSecrets {
 
     /// Keeps a new certificate for this name, with its key; answers its reference, and the key.
     fn bundle(&self, name: &str) -> (String, Vec<u8>) {
+        self.large_bundle(name, 0)
+    }
+
+    /// The same of so many bytes more.
+    fn large_bundle(&self, name: &str, more: usize) -> (String, Vec<u8>) {
         let key = rcgen::KeyPair::generate().unwrap();
-        let params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let ballast = rcgen::CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![0; more]);
+        params.custom_extensions = if more > 0 { vec![ballast] } else { vec![] };
         let text = format!("{}{}", params.self_signed(&key).unwrap().pem(), key.serialize_pem());
         let id = Uuid::new_v4();
         self.vault().secrets.insert(id, text.into_bytes());
@@ -142,4 +149,46 @@ async fn a_key_manager_that_is_away_is_waited_for() {
     assert_eq!(rig.reconcile(lb).await, Reconciled::Done);
     assert!(tls(&pushed(&rig).unwrap()).identity.is_some());
     assert_eq!(rig.statuses(lb).await.provisioning, P::Active);
+}
+
+/// What users store is bounded for each secret; how often they refer to it is, too.
+#[tokio::test]
+async fn there_is_room_for_so_much() {
+    let rig = Rig::new().await;
+    let (large, _) = rig.secrets.large_bundle("a.example", 180_000);
+    // Often is once.
+    let lb = rig.lb_create_secure(&[large.as_str(); 50]).await;
+    assert_eq!(rig.reconcile(lb).await, Reconciled::Done);
+    assert_eq!(tls(&pushed(&rig).unwrap()).identity.as_ref().unwrap().certificates.len(), 1);
+    assert_eq!(rig.graph(lb).await.listeners[1].statuses.provisioning, P::Active);
+
+    let rig = Rig::new().await;
+    let all: Vec<_> = (0..24).map(|_| rig.secrets.large_bundle("a.example", 180_000).0).collect();
+    let all: Vec<_> = all.iter().map(String::as_str).collect();
+    let lb = rig.lb_create_secure(&all).await;
+    assert_eq!(rig.reconcile(lb).await, Reconciled::Done);
+    let spec = pushed(&rig).unwrap();
+    assert_eq!((spec.validate(), spec.listeners.len()), (Ok(()), 2), "the rest is in force");
+    let graph = rig.graph(lb).await;
+    assert_eq!(graph.listeners[0].statuses.provisioning, P::Active);
+    let statuses = &graph.listeners[1].statuses;
+    let reason = statuses.reason.as_ref().unwrap();
+    assert_eq!((statuses.provisioning, reason.code), (P::Error, ReasonCode::SecretUnreadable));
+    assert!(reason.text.contains("there is no room"), "{reason}");
+}
+
+/// An update may take the last reference away.
+#[tokio::test]
+async fn without_a_certificate_the_rest_goes_on() {
+    let rig = Rig::new().await;
+    let lb = rig.lb_create_secure(&[]).await;
+    assert_eq!(rig.reconcile(lb).await, Reconciled::Done);
+    let spec = pushed(&rig).unwrap();
+    assert_eq!((spec.validate(), spec.listeners.len()), (Ok(()), 2));
+    let graph = rig.graph(lb).await;
+    assert_eq!(graph.listeners[0].statuses.provisioning, P::Active);
+    let statuses = &graph.listeners[1].statuses;
+    let reason = statuses.reason.as_ref().unwrap();
+    assert_eq!((statuses.provisioning, reason.code), (P::Error, ReasonCode::ConfigurationRefused));
+    assert!(reason.text.contains("refers to no certificate"), "{reason}");
 }

@@ -18,7 +18,7 @@ pub(super) fn tls(listener: &Listener, identity: Option<&Result<IdentitySpec, Tl
         (versions, ciphers) = (TlsVersion::ALL.to_vec(), Cipher::ALL.to_vec());
         (identity, fault) = (None, Some(unspoken()));
     }
-    TlsSpec {
+    let mut spec = TlsSpec {
         identity,
         versions,
         ciphers,
@@ -26,6 +26,20 @@ pub(super) fn tls(listener: &Listener, identity: Option<&Result<IdentitySpec, Tl
         client_authentication: listener.client_authentication,
         hsts: hsts(listener),
         fault,
+    };
+    // An update may take the authority away. Whom it believed until then is not believed any longer.
+    if spec.identity.is_some() && !spec.is_ready() {
+        spec.fault = Some(no_authority());
+    }
+    spec
+}
+
+fn no_authority() -> TlsFault {
+    TlsFault {
+        code: ReasonCode::ConfigurationRefused,
+        text: "The listener asks clients for certificates, and there is no authority to check them by: it is closed."
+            .to_owned(),
+        advice: "Set client_ca_tls_container_ref, or client_authentication to NONE.".to_owned(),
     }
 }
 
@@ -39,9 +53,15 @@ fn unspoken() -> TlsFault {
     }
 }
 
+/// Each once, however often users name it.
 fn alpn(listener: &Listener) -> Vec<String> {
-    let wanted = listener.tls.alpn_protocols.iter().flatten();
-    wanted.filter(|protocol| PROTOCOLS.contains(&protocol.as_str())).cloned().collect()
+    let mut offered: Vec<String> = vec![];
+    for wanted in listener.tls.alpn_protocols.iter().flatten() {
+        if PROTOCOLS.contains(&wanted.as_str()) && !offered.contains(wanted) {
+            offered.push(wanted.clone());
+        }
+    }
+    offered
 }
 
 /// In the words, and with the semicolons, of the original.

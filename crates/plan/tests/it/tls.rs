@@ -49,7 +49,7 @@ fn what_is_stored_is_offered_as_far_as_it_is_spoken() {
         |l| {
             l.tls.versions = words(&["TLSv1.3", "TLSv1.1"]);
             l.tls.ciphers = Some("TLS_AES_256_GCM_SHA384:AES128-SHA".to_owned());
-            l.tls.alpn_protocols = words(&["h2", "http/1.0", "http/1.1"]);
+            l.tls.alpn_protocols = words(&["h2", "http/1.0", "http/1.1"].repeat(9));
             l.client_authentication = ClientAuthentication::Optional;
         },
         Some(Ok(identity())),
@@ -59,9 +59,16 @@ fn what_is_stored_is_offered_as_far_as_it_is_spoken() {
         (&[TlsVersion::Tls13][..], &[Cipher::Aes256GcmSha384][..])
     );
     assert_eq!(
-        (tls.alpn, tls.client_authentication),
-        (vec!["http/1.0".into(), "http/1.1".into()], ClientAuthentication::Optional)
+        (&tls.alpn[..], tls.client_authentication),
+        (&["http/1.0".to_owned(), "http/1.1".to_owned()][..], ClientAuthentication::Optional)
     );
+    // Nobody to believe: closed, whatever its amphora has.
+    assert!(!tls.is_ready() && tls.identity.is_some());
+    assert!(tls.fault.unwrap().text.contains("no authority to check them by"));
+    let ask = |l: &mut Listener| l.client_authentication = ClientAuthentication::Mandatory;
+    let believing = IdentitySpec { client_authorities: vec![Der(vec![3])], ..identity() };
+    let (tls, _) = compiled(ask, Some(Ok(believing)));
+    assert_eq!((tls.is_ready(), tls.fault), (true, None));
     // Rows that another API has written.
     for (versions, ciphers) in [(words(&["TLSv1"]), None), (None, Some("AES128-SHA".to_owned()))] {
         let change = |l: &mut Listener| (l.tls.versions, l.tls.ciphers) = (versions, ciphers);
