@@ -40,7 +40,7 @@ pub trait Secrets: Send + Sync + std::fmt::Debug {
         let reference = SecretRef::parse(reference)?;
         if reference.kind == RefKind::Secret {
             let payload = self.payload_fetch(&reference, reader).await?;
-            return parse(move || TlsBundle::from_one(&payload)).await;
+            return parse(reader, move || TlsBundle::from_one(&payload)).await;
         }
         let container = self.container_fetch(&reference, reader).await?;
         if container.kind != "certificate" {
@@ -66,7 +66,7 @@ pub trait Secrets: Send + Sync + std::fmt::Debug {
         let [certificate, private_key, intermediates, passphrase] = payloads;
         let certificate = certificate.ok_or(SecretError::Incomplete("certificate"))?;
         let private_key = private_key.ok_or(SecretError::Incomplete("private_key"))?;
-        parse(move || {
+        parse(reader, move || {
             TlsBundle::from_parts(&Parts {
                 certificate: &certificate,
                 private_key: &private_key,
@@ -80,13 +80,13 @@ pub trait Secrets: Send + Sync + std::fmt::Debug {
     /// Certificates of authorities: a secret with PEM (or DER) in it.
     async fn ca_fetch(&self, reference: &str, reader: Reader<'_>) -> Result<CaBundle, SecretError> {
         let payload = self.payload_fetch(&SecretRef::parse_secret(reference)?, reader).await?;
-        parse(move || CaBundle::read(&payload)).await
+        parse(reader, move || CaBundle::read(&payload)).await
     }
 
     /// Certificate revocation lists: a secret with PEM (or DER) in it.
     async fn crl_fetch(&self, reference: &str, reader: Reader<'_>) -> Result<Crls, SecretError> {
         let payload = self.payload_fetch(&SecretRef::parse_secret(reference)?, reader).await?;
-        parse(move || Crls::read(&payload)).await
+        parse(reader, move || Crls::read(&payload)).await
     }
 }
 
@@ -95,11 +95,16 @@ const PARTS: [&str; 4] = ["certificate", "private_key", "intermediates", "privat
 
 /// Opening keys takes a processor's time and, by intention of who encrypted them, memory: one at a time.
 static PARSING: Semaphore = Semaphore::const_new(1);
+/// And one for the service itself: callers who ask for much of it, which takes a second for each key, do not keep it from
+/// pushing what others have asked for.
+static PARSING_FOR_SERVICE: Semaphore = Semaphore::const_new(1);
 
 async fn parse<T: Send + 'static>(
+    reader: Reader<'_>,
     work: impl FnOnce() -> Result<T, TlsError> + Send + 'static,
 ) -> Result<T, SecretError> {
-    let permit = PARSING.acquire().await.map_err(|_| CloudError::internal("secrets are no longer read"))?;
+    let turn = if matches!(reader, Reader::Service) { &PARSING_FOR_SERVICE } else { &PARSING };
+    let permit = turn.acquire().await.map_err(|_| CloudError::internal("secrets are no longer read"))?;
     #[expect(clippy::disallowed_methods, reason = "bounded by the semaphore")]
     let task = tokio::task::spawn_blocking(move || {
         let _permit = permit;
@@ -156,7 +161,12 @@ pub enum RefKind {
 impl SecretRef {
     /// `…/v1/secrets/UUID` or `…/v1/containers/UUID`. Which host it names makes no difference: the one that we know is
     /// asked, and no other.
+    ///
+    /// It is said again in logs and to its owner: what could pass for another line there is no part of a URL.
     pub fn parse(text: &str) -> Result<Self, SecretError> {
+        if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return Err(SecretError::Malformed);
+        }
         let mut parts = text.trim_end_matches('/').rsplit('/');
         let id = parts.next().and_then(|id| Uuid::try_parse(id).ok());
         let kind = match parts.next() {
@@ -300,6 +310,14 @@ impl std::fmt::Display for Forbidden {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn the_service_waits_for_no_caller() {
+        let _callers = PARSING.acquire().await.unwrap();
+        let read = parse(Reader::Service, || Ok(1));
+        let read = tokio::time::timeout(std::time::Duration::from_secs(30), read).await;
+        assert_eq!(read.expect("its turn"), Ok(1));
+    }
+
     #[test]
     fn each_right_has_its_command() {
         let right = |user: &str, reference: &str| Right { user: user.into(), reference: reference.into() };
@@ -333,6 +351,9 @@ mod tests {
             (format!("http://cloud.example/v1/secrets/{id}/payload"), Err(SecretError::Malformed)),
             ("http://cloud.example/v1/secrets/../containers".to_owned(), Err(SecretError::Malformed)),
             (String::new(), Err(SecretError::Malformed)),
+            (format!("x\nERROR all is lost/v1/secrets/{id}"), Err(SecretError::Malformed)),
+            (format!("http://a\u{1b}[2J/v1/secrets/{id}"), Err(SecretError::Malformed)),
+            (format!("http://a/v1/secrets/{id}\u{2028}"), Err(SecretError::Malformed)),
         ] {
             assert_eq!(SecretRef::parse(&text).map(|reference| reference.kind), expected, "{text}");
         }
