@@ -48,17 +48,17 @@ impl Cipher {
         if self.version() == TlsVersion::Tls13 {
             return false;
         }
+        // RSA is a way to exchange keys, and SHA256 and SHA384 are ways to notice changes: none of these has them, whatever
+        // is in its name.
         match keyword {
             "ALL" | "DEFAULT" | "HIGH" | "TLSv1.2" => true,
-            "ECDHE" | "EECDH" | "kECDHE" | "kEECDH" => true,
-            "ECDSA" | "aECDSA" | "ECDHE-ECDSA" => name.contains("-ECDSA-"),
-            "RSA" | "aRSA" => name.contains("-RSA-"),
-            "AES" | "AESGCM" => name.contains("-AES"),
+            "ECDH" | "ECDHE" | "EECDH" | "kECDHE" | "kEECDH" => true,
+            "ECDSA" | "aECDSA" => name.contains("-ECDSA-"),
+            "aRSA" => name.contains("-RSA-"),
+            "AES" | "AESGCM" | "FIPS" => name.contains("-AES"),
             "AES128" => name.contains("-AES128-"),
             "AES256" => name.contains("-AES256-"),
             "CHACHA20" => name.contains("-CHACHA20-"),
-            "SHA256" => name.ends_with("-SHA256"),
-            "SHA384" => name.ends_with("-SHA384"),
             _ => false,
         }
     }
@@ -182,7 +182,17 @@ mod tests {
             ),
             // Keywords, alone and together.
             ("ECDHE+AESGCM:!aECDSA", &["TLSv1.2"], "ECDHE-RSA-AES128-GCM-SHA256 ECDHE-RSA-AES256-GCM-SHA384"),
-            ("HIGH:!aNULL:!MD5:!AES:-RSA", &["TLSv1.2"], "ECDHE-ECDSA-CHACHA20-POLY1305"),
+            ("HIGH:!aNULL:!MD5:!AES:-aRSA", &["TLSv1.2"], "ECDHE-ECDSA-CHACHA20-POLY1305"),
+            // Lists that people take from others (`openssl ciphers` leaves the same of each).
+            (
+                "ECDH+AESGCM:DH+AESGCM:ECDH+AES256:DH+AES256:!aNULL:!MD5:!DSS",
+                &["TLSv1.2"],
+                "ECDHE-ECDSA-AES128-GCM-SHA256 ECDHE-RSA-AES128-GCM-SHA256 ECDHE-ECDSA-AES256-GCM-SHA384 \
+                 ECDHE-RSA-AES256-GCM-SHA384",
+            ),
+            ("AES128+aRSA:!SHA1:!SHA256:!SHA384", &["TLSv1.2"], "ECDHE-RSA-AES128-GCM-SHA256"),
+            ("CHACHA20:!RSA", &["TLSv1.2"], "ECDHE-ECDSA-CHACHA20-POLY1305 ECDHE-RSA-CHACHA20-POLY1305"),
+            ("RSA:SHA256:SHA384:ECDHE-ECDSA:ecdhe", both, ""),
             (
                 "ECDHE+ECDSA:+AES128",
                 &["TLSv1.2"],
