@@ -205,7 +205,7 @@ fn a_replacement_cuts_what_it_carries() {
     for (topology, listens, marked, expected) in [
         (Topology::Single, true, 1, "cut amphora 1, refused listener 1"),
         (Topology::Single, false, 1, ""),
-        // One of them is always there.
+        // One of them is always there; the one that does not carry goes first.
         (Topology::ActiveStandby, true, 2, "cut amphora 2, cut amphora 1"),
         (Topology::ActiveStandby, true, 1, "cut amphora 1"),
         (Topology::Single, true, 0, ""),
@@ -220,6 +220,26 @@ fn a_replacement_cuts_what_it_carries() {
         let found = impacts(Some(&desired.graph), &desired.graph, &desired.amphorae, &told(&desired).steps);
         assert_eq!(lines(&found), expected, "{topology} {listens} {marked}: {found:?}");
     }
+}
+
+/// So that the one that carries does so until another is ready to take over, and connections move once.
+#[test]
+fn of_a_pair_the_backup_is_replaced_first() {
+    let mut graph = served(2, ProvisioningStatus::PendingUpdate);
+    graph.load_balancer.topology = Topology::ActiveStandby;
+    let told = told(&desired(graph, 2, 2));
+    let (master, backup) = (amphora_id(1), amphora_id(2));
+    let order: Vec<_> = told
+        .steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::AmphoraCreate { role } => Some(format!("create {role}")),
+            Step::AmphoraDelete { amphora } if *amphora == master => Some("delete MASTER".to_owned()),
+            Step::AmphoraDelete { amphora } if *amphora == backup => Some("delete BACKUP".to_owned()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(order.join(", "), "create BACKUP, delete BACKUP, create MASTER, delete MASTER");
 }
 
 fn lines(impacts: &[Impact]) -> String {
