@@ -30,12 +30,20 @@ pub struct ApiOptions {
     pub allow_pagination: bool,
     pub allow_field_selection: bool,
     pub allow_ping_health_monitors: bool,
+    pub allow_tls_terminated_listeners: bool,
+    pub allow_prometheus_listeners: bool,
     /// Seconds; the smallest `delay` of an UDP-CONNECT monitor.
     pub udp_connect_min_interval: u32,
     /// Addresses no member may have, such as the metadata service's.
     pub reserved_ips: Vec<IpAddr>,
     /// Cipher names no listener or pool may use.
     pub tls_cipher_prohibit_list: Vec<String>,
+    /// The lowest version of TLS that may be named; `None` = any that is known.
+    pub minimum_tls_version: Option<String>,
+    /// What a listener that terminates TLS gets where it names nothing.
+    pub listener_tls: TlsDefaults,
+    /// The same of a pool that speaks TLS to its members.
+    pub pool_tls: TlsDefaults,
     /// Limits of projects for which none is set: the original's `[quotas] default_*_quota`.
     pub default_quota: Quota<Limit>,
     /// Replaces scheme and host in links, for an API behind a proxy.
@@ -53,6 +61,30 @@ pub struct ApiOptions {
     pub turn_timeout: Duration,
     /// How long an `Idempotency-Key` holds.
     pub key_lifetime: Duration,
+}
+
+/// TLS preferences for those who have none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsDefaults {
+    /// OpenSSL's names, most wanted first, with colons between them.
+    pub ciphers: String,
+    pub versions: Vec<String>,
+    pub alpn_protocols: Vec<String>,
+}
+
+impl Default for TlsDefaults {
+    fn default() -> Self {
+        let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+        Self {
+            ciphers: "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:\
+                      ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:\
+                      ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:\
+                      DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384:DHE-RSA-CHACHA20-POLY1305"
+                .to_owned(),
+            versions: owned(&["TLSv1.2", "TLSv1.3"]),
+            alpn_protocols: owned(&["h2", "http/1.1", "http/1.0"]),
+        }
+    }
 }
 
 /// What amphorae can be asked to do.
@@ -80,9 +112,14 @@ impl Default for ApiOptions {
             allow_pagination: true,
             allow_field_selection: true,
             allow_ping_health_monitors: true,
+            allow_tls_terminated_listeners: true,
+            allow_prometheus_listeners: true,
             udp_connect_min_interval: 3,
             reserved_ips: vec![IpAddr::V4(std::net::Ipv4Addr::new(169, 254, 169, 254))],
             tls_cipher_prohibit_list: vec![],
+            minimum_tls_version: None,
+            listener_tls: TlsDefaults::default(),
+            pool_tls: TlsDefaults::default(),
             default_quota: Quota::default(),
             api_base_uri: None,
             data_plane: DataPlane::default(),

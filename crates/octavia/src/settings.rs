@@ -19,6 +19,7 @@ use octavia_store::StoreOptions;
 
 use self::keystone::KeystoneSettings;
 use self::secrets::SecretsSettings;
+use self::tls::{LISTENER_TLS, POOL_TLS};
 use crate::args::{AllInOneOptions, AuthStrategy, NetworkKind, PendingWrites};
 use crate::audit::AuditSettings;
 use crate::metrics::MetricsSettings;
@@ -26,6 +27,7 @@ use crate::policy::PolicySettings;
 
 mod files;
 mod service;
+mod tls;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -162,6 +164,8 @@ impl Reader<'_> {
         let reject =
             self.config.all_in_one(&api_settings::pending_writes).is_some_and(|word| word == "reject");
         let enabled_providers = self.providers();
+        let prohibited = self.ciphers(&api_settings::tls_cipher_prohibit_list);
+        let minimum = self.config.all_in_one(&api_settings::minimum_tls_version);
         ApiOptions {
             pending_writes: match reject {
                 true => octavia_api::PendingWrites::Reject,
@@ -179,6 +183,8 @@ impl Reader<'_> {
             allow_pagination: self.flag(&api_settings::allow_pagination),
             allow_field_selection: self.flag(&api_settings::allow_field_selection),
             allow_ping_health_monitors: self.flag(&api_settings::allow_ping_health_monitors),
+            allow_tls_terminated_listeners: self.flag(&api_settings::allow_tls_terminated_listeners),
+            allow_prometheus_listeners: self.flag(&api_settings::allow_prometheus_listeners),
             // Below 0 = no limit.
             udp_connect_min_interval: self
                 .number(&api_settings::udp_connect_min_interval_health_monitor)
@@ -187,11 +193,10 @@ impl Reader<'_> {
                 let reserved = self.config.all_in_one(&networking::reserved_ips);
                 reserved.unwrap_or_default().iter().map(IpAddr::to_canonical).collect()
             },
-            tls_cipher_prohibit_list: {
-                let ciphers = self.config.all_in_one(&api_settings::tls_cipher_prohibit_list);
-                let ciphers = ciphers.unwrap_or_default();
-                ciphers.split(':').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
-            },
+            minimum_tls_version: minimum.clone(),
+            listener_tls: self.tls_defaults(&LISTENER_TLS, &prohibited, minimum.as_deref()),
+            pool_tls: self.tls_defaults(&POOL_TLS, &prohibited, minimum.as_deref()),
+            tls_cipher_prohibit_list: prohibited,
             default_quota: octavia_model::Quota::from_fn(|kind| self.quota(kind)),
             api_base_uri: self.config.all_in_one(&api_settings::api_base_uri).filter(|uri| !uri.is_empty()),
             proxy_headers: self.flag(&oslo_middleware::enable_proxy_headers_parsing),
@@ -395,6 +400,15 @@ mod tests {
             "[api_settings]\ndefault_provider_driver = octavia",
             "[api_settings]\nudp_connect_min_interval_health_monitor = -1",
             "[api_settings]\ntls_cipher_prohibit_list = a:b",
+            "[api_settings]\nallow_tls_terminated_listeners = no",
+            "[api_settings]\nallow_prometheus_listeners = no",
+            "[api_settings]\ndefault_listener_ciphers = TLS_AES_128_GCM_SHA256",
+            "[api_settings]\ndefault_pool_ciphers = TLS_AES_128_GCM_SHA256",
+            "[api_settings]\ndefault_listener_tls_versions = TLSv1.3",
+            "[api_settings]\ndefault_pool_tls_versions = TLSv1.3",
+            "[api_settings]\nminimum_tls_version = TLSv1.2",
+            "[api_settings]\ndefault_listener_alpn_protocols = http/1.1",
+            "[api_settings]\ndefault_pool_alpn_protocols = http/1.1",
             "[networking]\nreserved_ips = 10.0.0.1",
             "[database]\nconnection = mysql+pymysql://u:p@h/d",
             "[database]\nmax_pool_size = 3",
@@ -456,7 +470,7 @@ mod tests {
         let applying = octavia_config::groups()
             .flat_map(|group| group.options)
             .filter(|spec| spec.applies == octavia_config::Applies::Yes);
-        assert_eq!(applying.count(), 68 + together, "an option that applies belongs into the list above");
+        assert_eq!(applying.count(), 77 + together, "an option that applies belongs into the list above");
     }
 
     #[test]
@@ -481,6 +495,30 @@ mod tests {
             "[api_settings]\nenabled_provider_drivers = octavia:a",
             "f:2: error: [api_settings] enabled_provider_drivers: \"amphora\" is not an enabled provider; allowed: \
              octavia",
+        );
+        check(
+            "[api_settings]\nminimum_tls_version = TLSv1.2\ndefault_pool_tls_versions = TLSv1.1,TLSv1.2,TLSv1",
+            "f:3: error: [api_settings] default_pool_tls_versions: below minimum_tls_version (TLSv1.2): TLSv1.1, TLSv1",
+        );
+        check(
+            "[api_settings]\ndefault_listener_tls_versions = TLSv1.1,TLSv1.2",
+            "f:2: warning: [api_settings] default_listener_tls_versions: TLSv1.1 is not spoken here: it is left out; \
+             there are TLSv1.2 and TLSv1.3",
+        );
+        check(
+            "[api_settings]\ntls_cipher_prohibit_list = RC4-MD5:ECDHE-RSA-AES128-GCM-SHA256\ndefault_pool_ciphers = \
+             AES256-SHA:ECDHE-RSA-AES256-GCM-SHA384\ndefault_listener_ciphers = \
+             ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384",
+            "f:4: error: [api_settings] default_listener_ciphers: ECDHE-RSA-AES128-GCM-SHA256 is in \
+             tls_cipher_prohibit_list",
+        );
+        check(
+            "[api_settings]\ndefault_listener_ciphers = AES256-SHA",
+            "f:2: error: [api_settings] default_listener_ciphers: none of them is spoken here with these versions of TLS",
+        );
+        check(
+            "[api_settings]\ndefault_listener_tls_versions =",
+            "f:2: error: [api_settings] default_listener_tls_versions: no version is left that is spoken here",
         );
         check(
             "[api_settings]\nauth_strategy = testing",

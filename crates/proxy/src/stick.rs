@@ -13,7 +13,8 @@ use octavia_model::MemberId;
 const SHARDS: usize = 16;
 /// Clients of one shard, at most.
 const SHARD_MAX: usize = 1024;
-/// Clients of one table, at most. The original has room for 10,240 (`haproxy_stick_size`).
+/// Clients of one table, at most; `docs/configuration.md` says it, too. The original has room for 10,240
+/// (`haproxy_stick_size`).
 pub const STICK_MAX: usize = SHARDS * SHARD_MAX;
 
 /// A client, hashed with a secret of the table's: whoever makes up clients cannot make two of them meet.

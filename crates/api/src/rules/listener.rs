@@ -56,6 +56,7 @@ pub(crate) fn create(
         return Err(Fault::validation(format!("{protocol} listeners take no TLS certificates.")));
     }
     check_insert_headers(protocol, &insert_headers)?;
+    check_allowed(protocol, body, options)?;
     create_tls(protocol, body, options)?;
     check_hsts(
         protocol,
@@ -84,7 +85,7 @@ pub(crate) fn create(
     if !built && options.data_plane == DataPlane::Built {
         return Err(unsupported(graph, format!("{protocol} listeners are not available yet.")));
     }
-    let tls = tls::create(&body.tls, protocol == ListenerProtocol::TerminatedHttps);
+    let tls = tls::create(&body.tls, protocol == ListenerProtocol::TerminatedHttps, &options.listener_tls);
     check_spoken(graph, protocol, &tls, options)?;
     let default_pool_id = body.default_pool_id.value();
     if let Some(pool) = default_pool_id.and_then(|pool| graph.pool_mut(pool)) {
@@ -161,7 +162,7 @@ pub(crate) fn update(
     update_precheck(graph, id, body, options)?;
     if let Some(listener) = graph.listener(id).filter(|_| body.tls.chooses()) {
         let mut after = listener.tls.clone();
-        tls::update(&mut after, &body.tls, None);
+        tls::update(&mut after, &body.tls, &options.listener_tls, None);
         check_spoken(graph, listener.protocol, &after, options)?;
     }
     let listener = graph.listener_mut(id).ok_or_else(|| Fault::not_found("Listener", id))?;
@@ -187,7 +188,8 @@ pub(crate) fn update(
     if listener.allowed_cidrs.as_ref().is_some_and(Vec::is_empty) {
         listener.allowed_cidrs = None;
     }
-    tls::update(&mut listener.tls, &body.tls, Some(tls::default_alpn()));
+    let defaults = &options.listener_tls;
+    tls::update(&mut listener.tls, &body.tls, defaults, Some(defaults.alpn_protocols.clone()));
     body.hsts_max_age.change_option(&mut listener.hsts_max_age);
     body.hsts_include_subdomains.change(&mut listener.hsts_include_subdomains, false);
     body.hsts_preload.change(&mut listener.hsts_preload, false);
@@ -258,6 +260,21 @@ fn check_insert_headers(protocol: ListenerProtocol, headers: &BTreeMap<String, S
 fn has_server_cert(body: &ListenerBody) -> bool {
     body.default_tls_container_ref.get().is_some()
         || body.sni_container_refs.get().is_some_and(|refs| !refs.is_empty())
+}
+
+/// Whether the operator lets users have such a listener.
+fn check_allowed(protocol: ListenerProtocol, body: &ListenerBody, options: &ApiOptions) -> Result<(), Fault> {
+    let refused = |value: &str| Err(Fault::DisabledOption { option: "protocol", value: value.to_owned() });
+    match protocol {
+        ListenerProtocol::TerminatedHttps if !options.allow_tls_terminated_listeners => {
+            refused(protocol.as_str())
+        }
+        ListenerProtocol::Prometheus if !options.allow_prometheus_listeners => refused(protocol.as_str()),
+        ListenerProtocol::Prometheus if !options.allow_tls_terminated_listeners && has_server_cert(body) => {
+            refused("PROMETHEUS with TLS")
+        }
+        _ => Ok(()),
+    }
 }
 
 fn create_tls(protocol: ListenerProtocol, body: &ListenerBody, options: &ApiOptions) -> Result<(), Fault> {

@@ -53,7 +53,7 @@ pub(crate) fn create(
         tls_container_ref: body.tls_container_ref.get().cloned(),
         ca_tls_container_ref: body.ca_tls_container_ref.get().cloned(),
         crl_container_ref: body.crl_container_ref.get().cloned(),
-        tls: tls::create(&body.tls, body.tls_enabled.or(false)),
+        tls: tls::create(&body.tls, body.tls_enabled.or(false), &options.pool_tls),
         tags: new_tags(body.tags.get(), Fault::AlreadyExists)?,
         created_at: BY_STORE,
         updated_at: None,
@@ -106,7 +106,7 @@ pub(crate) fn update(
     body.tls_container_ref.change_option(&mut pool.tls_container_ref);
     body.ca_tls_container_ref.change_option(&mut pool.ca_tls_container_ref);
     body.crl_container_ref.change_option(&mut pool.crl_container_ref);
-    tls::update(&mut pool.tls, &body.tls, None);
+    tls::update(&mut pool.tls, &body.tls, &options.pool_tls, None);
     body.tags.as_ref().map(|tags| unique_tags(tags)).change_if_value(&mut pool.tags);
     if body.session_persistence.is_null() {
         pool.session_persistence = None;

@@ -3,25 +3,11 @@
 use octavia_model::{Cipher, Tls, TlsVersion};
 
 use crate::fault::Fault;
-use crate::options::ApiOptions;
-use crate::request::TlsBody;
+use crate::options::{ApiOptions, TlsDefaults};
+use crate::request::{TLS_VERSIONS, TlsBody};
 
-/// Ciphers of a listener or pool that names none, in order of preference.
-pub(super) const DEFAULT_CIPHERS: &str = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:\
-TLS_CHACHA20_POLY1305_SHA256:ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:\
-ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:\
-ECDHE-RSA-CHACHA20-POLY1305:DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384:\
-DHE-RSA-CHACHA20-POLY1305";
-
-pub(super) fn default_versions() -> Vec<String> {
-    ["TLSv1.2", "TLSv1.3"].map(str::to_owned).to_vec()
-}
-
-pub(super) fn default_alpn() -> Vec<String> {
-    ["h2", "http/1.1", "http/1.0"].map(str::to_owned).to_vec()
-}
-
-/// `strict`: empty lists are refused too, which the original does only where they would take effect.
+/// `strict`: empty lists and versions below the lowest are refused too, which the original does only where they would
+/// take effect.
 pub(super) fn check(body: &TlsBody, strict: bool, options: &ApiOptions) -> Result<(), Fault> {
     if let Some(ciphers) = body.ciphers.get() {
         if ciphers.is_empty() || !ciphers.bytes().all(is_cipher_byte) {
@@ -41,10 +27,25 @@ pub(super) fn check(body: &TlsBody, strict: bool, options: &ApiOptions) -> Resul
     if strict && body.versions.get().is_some_and(Vec::is_empty) {
         return Err(Fault::validation("At least one TLS version must be named."));
     }
+    if let Some(lowest) = options.minimum_tls_version.as_deref().filter(|_| strict) {
+        let low = below(body.versions.get().map_or(&[], Vec::as_slice), lowest);
+        if !low.is_empty() {
+            return Err(Fault::validation(format!(
+                "TLS versions below {lowest} are not allowed in this deployment: {}",
+                low.join(", ")
+            )));
+        }
+    }
     if strict && body.alpn_protocols.get().is_some_and(Vec::is_empty) {
         return Err(Fault::validation("At least one ALPN protocol must be named."));
     }
     Ok(())
+}
+
+/// Those that are older than `lowest`.
+fn below<'a>(versions: &'a [String], lowest: &str) -> Vec<&'a str> {
+    let age = |version: &str| TLS_VERSIONS.iter().position(|known| *known == version);
+    versions.iter().map(String::as_str).filter(|version| age(version) < age(lowest)).collect()
 }
 
 /// Why nobody, or not everybody who is meant, could agree with the data plane on such preferences; `None` = they can.
@@ -82,17 +83,18 @@ fn is_cipher_byte(byte: u8) -> bool {
 }
 
 /// `spoken`: what was not sent has its default, as TLS needs all three.
-pub(super) fn create(body: &TlsBody, spoken: bool) -> Tls {
+pub(super) fn create(body: &TlsBody, spoken: bool, defaults: &TlsDefaults) -> Tls {
+    let list = |default: &Vec<String>| spoken.then(|| default.clone());
     Tls {
-        ciphers: body.ciphers.get().cloned().or(spoken.then(|| DEFAULT_CIPHERS.to_owned())),
-        versions: body.versions.get().cloned().or(spoken.then(default_versions)),
-        alpn_protocols: body.alpn_protocols.get().cloned().or(spoken.then(default_alpn)),
+        ciphers: body.ciphers.get().cloned().or(spoken.then(|| defaults.ciphers.clone())),
+        versions: body.versions.get().cloned().or(list(&defaults.versions)),
+        alpn_protocols: body.alpn_protocols.get().cloned().or(list(&defaults.alpn_protocols)),
     }
 }
 
 /// `null_alpn` is what null makes of the ALPN list: the defaults on a listener, nothing on a pool.
-pub(super) fn update(tls: &mut Tls, body: &TlsBody, null_alpn: Option<Vec<String>>) {
-    body.ciphers.clone().map(Some).change(&mut tls.ciphers, Some(DEFAULT_CIPHERS.to_owned()));
-    body.versions.clone().map(Some).change(&mut tls.versions, Some(default_versions()));
+pub(super) fn update(tls: &mut Tls, body: &TlsBody, defaults: &TlsDefaults, null_alpn: Option<Vec<String>>) {
+    body.ciphers.clone().map(Some).change(&mut tls.ciphers, Some(defaults.ciphers.clone()));
+    body.versions.clone().map(Some).change(&mut tls.versions, Some(defaults.versions.clone()));
     body.alpn_protocols.clone().map(Some).change(&mut tls.alpn_protocols, null_alpn);
 }

@@ -10,18 +10,49 @@
 //!
 //! `SETTLE $lb` stands for a worker that brings the load balancer's present generation into force.
 
+use octavia_api::{ApiOptions, TlsDefaults};
 use serde_json::{Value, json};
 
 use crate::cases::{self, ACCEPTED, Case, Ground};
 use crate::world::Reply;
 
 /// The story's cases one after the other; the first that goes wrong ends it.
-async fn play(story: &[Case<'_>], with_catalogue: bool) -> Result<(), String> {
-    let mut ground = Box::pin(Ground::new(with_catalogue)).await;
+async fn play(story: &[Case<'_>], with_catalogue: bool, options: ApiOptions) -> Result<(), String> {
+    let mut ground = Box::pin(Ground::new(with_catalogue, options)).await;
     for case in story {
         Box::pin(ground.check(case)).await.map_err(|failure| format!("{}\n  {failure}", case.shown()))?;
     }
     Ok(())
+}
+
+/// What an operator has chosen in the worlds of a table.
+fn options(table: &str) -> ApiOptions {
+    let defaults = ApiOptions::default();
+    let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+    match table {
+        "tls_options" => ApiOptions {
+            minimum_tls_version: Some("TLSv1.1".to_owned()),
+            tls_cipher_prohibit_list: words(&["RC4-MD5", "AES128-SHA"]),
+            listener_tls: TlsDefaults {
+                ciphers: "LISTENERS".to_owned(),
+                versions: words(&["TLSv1.2"]),
+                alpn_protocols: words(&["http/1.1"]),
+            },
+            pool_tls: TlsDefaults {
+                ciphers: "POOLS".to_owned(),
+                versions: words(&["TLSv1.3"]),
+                alpn_protocols: words(&["http/1.0"]),
+            },
+            ..defaults
+        },
+        "not_allowed" => ApiOptions {
+            allow_tls_terminated_listeners: false,
+            allow_ping_health_monitors: false,
+            ..defaults
+        },
+        "no_prometheus" => ApiOptions { allow_prometheus_listeners: false, ..defaults },
+        _ => defaults,
+    }
 }
 
 async fn play_all(name: &str) {
@@ -29,7 +60,7 @@ async fn play_all(name: &str) {
     let mut failures = vec![];
     let with_catalogue = matches!(name, "catalogue" | "load_balancer" | "list");
     for story in cases::stories(text) {
-        if let Err(failure) = Box::pin(play(&story, with_catalogue)).await {
+        if let Err(failure) = Box::pin(play(&story, with_catalogue, options(name))).await {
             failures.push(failure);
         }
     }
@@ -62,7 +93,10 @@ tables!(
     catalogue,
     quota,
     amphora,
-    list
+    list,
+    tls_options,
+    not_allowed,
+    no_prometheus
 );
 
 impl Ground {

@@ -239,7 +239,11 @@ impl World {
 
     /// One where nothing is refused because our data plane does not do it.
     pub(crate) async fn of_anything() -> Self {
-        Self::with(ApiOptions { data_plane: DataPlane::Anything, ..ApiOptions::default() }).await
+        Self::of_anything_with(ApiOptions::default()).await
+    }
+
+    pub(crate) async fn of_anything_with(options: ApiOptions) -> Self {
+        Self::with(ApiOptions { data_plane: DataPlane::Anything, ..options }).await
     }
 
     pub(crate) async fn with(options: ApiOptions) -> Self {

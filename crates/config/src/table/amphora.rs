@@ -29,8 +29,8 @@ options! {
         build_active_retries: i64 = row::int().default("120").not_here(BACKOFF);
         /// Seconds between slot polls.
         build_retry_interval: i64 = row::int().default("5").not_here(BACKOFF);
-        /// Stick table entry count.
-        haproxy_stick_size: String = row::text().default("10k").not_here(NO_HAPROXY);
+        /// Clients that a table of session persistence has room for.
+        haproxy_stick_size: String = row::text().default("10k").not_here(OWN_TABLES);
         /// Tenant flow log format.
         user_log_format: String = row::text().default("{{ project_id }} {{ lb_id }} %f %ci %cp %t %{+Q}r %ST %B %U %[ssl_c_verify] %{+Q}[ssl_c_s_dn] %b %s %Tt %tsc");
         /// Agent listen address.

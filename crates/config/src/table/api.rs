@@ -91,11 +91,11 @@ options! {
         /// Link base URL override; else taken from request.
         api_base_uri: String = row::text().applies();
         /// Permit TERMINATED_HTTPS listeners.
-        allow_tls_terminated_listeners: bool = row::flag().default("true");
+        allow_tls_terminated_listeners: bool = row::flag().default("true").applies();
         /// Permit PING monitors.
         allow_ping_health_monitors: bool = row::flag().default("true").applies();
         /// Permit PROMETHEUS listeners.
-        allow_prometheus_listeners: bool = row::flag().default("true");
+        allow_prometheus_listeners: bool = row::flag().default("true").applies();
         /// Map provider name to description.
         enabled_provider_drivers: Vec<(String, String)> = row::dict().default("amphora:The Octavia Amphora driver.,octavia:Deprecated alias of the Octavia Amphora driver.").all_in_one("amphora:The Octavia Amphora driver.,octavia:Alias of the amphora provider.").applies();
         /// Provider when request names none.
@@ -106,22 +106,22 @@ options! {
         healthcheck_enabled: bool = row::flag().default("false").applies();
         /// Seconds healthcheck plugin results are cached.
         healthcheck_refresh_interval: i64 = row::int_in(Some(0), Some(86400)).default("5").applies();
-        /// Ciphers stored on new TLS listeners.
-        default_listener_ciphers: String = row::text().default("TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384:DHE-RSA-CHACHA20-POLY1305");
-        /// Ciphers stored on new TLS pools.
-        default_pool_ciphers: String = row::text().default("TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384:DHE-RSA-CHACHA20-POLY1305");
+        /// Ciphers of listeners that terminate TLS and name none; what of them is not spoken is passed over.
+        default_listener_ciphers: String = row::text().default("TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384:DHE-RSA-CHACHA20-POLY1305").applies();
+        /// Ciphers of pools that speak TLS and name none; what of them is not spoken is passed over.
+        default_pool_ciphers: String = row::text().default("TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384:DHE-RSA-CHACHA20-POLY1305").applies();
         /// Ciphers rejected by the API.
         tls_cipher_prohibit_list: String = row::text().default("").formerly(&[("api_settings", "tls_cipher_blacklist")]).applies();
-        /// Versions stored on new TLS listeners.
-        default_listener_tls_versions: Vec<String> = row::list_of(Item::Choice(&["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"])).default("TLSv1.2,TLSv1.3");
-        /// Versions stored on new TLS pools.
-        default_pool_tls_versions: Vec<String> = row::list_of(Item::Choice(&["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"])).default("TLSv1.2,TLSv1.3");
-        /// Lowest version the API accepts.
-        minimum_tls_version: String = row::choice(&["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]);
-        /// ALPN list for new TLS listeners.
-        default_listener_alpn_protocols: Vec<String> = row::list_of(Item::Choice(&["h2", "http/1.1", "http/1.0"])).default("h2,http/1.1,http/1.0");
-        /// ALPN list for new TLS pools.
-        default_pool_alpn_protocols: Vec<String> = row::list_of(Item::Choice(&["h2", "http/1.1", "http/1.0"])).default("h2,http/1.1,http/1.0");
+        /// Versions of listeners that terminate TLS and name none; what of them is not spoken is left out.
+        default_listener_tls_versions: Vec<String> = row::list_of(Item::Choice(&["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"])).default("TLSv1.2,TLSv1.3").applies();
+        /// Versions of pools that speak TLS and name none; what of them is not spoken is left out.
+        default_pool_tls_versions: Vec<String> = row::list_of(Item::Choice(&["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"])).default("TLSv1.2,TLSv1.3").applies();
+        /// Lowest version that listeners and pools may name.
+        minimum_tls_version: String = row::choice(&["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]).applies();
+        /// Protocols of listeners that terminate TLS and name none.
+        default_listener_alpn_protocols: Vec<String> = row::list_of(Item::Choice(&["h2", "http/1.1", "http/1.0"])).default("h2,http/1.1,http/1.0").applies();
+        /// Protocols of pools that speak TLS and name none.
+        default_pool_alpn_protocols: Vec<String> = row::list_of(Item::Choice(&["h2", "http/1.1", "http/1.0"])).default("h2,http/1.1,http/1.0").applies();
         /// Ciphers that count as those of TLS 1.3.
         tls1_3_supported_ciphers: String = row::text().default("TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_CCM_SHA256:TLS_AES_128_CCM_8_SHA256");
     }

@@ -102,6 +102,8 @@ mod reason {
     pub(super) const ONE_WAY: &str =
         "Barbican is always asked in this way: by the access control lists of the secrets";
     pub(super) const OWN_AGENT: &str = "the agent is a part of this program";
+    pub(super) const OWN_TABLES: &str =
+        "a table has room for 16,384 clients, and forgets whom it saw longest ago";
     pub(super) const OWN_DATABASE: &str = "it is about the original's database library";
     pub(super) const OWN_MAP: &str = "the table of endpoints says what is recorded, and as what";
     pub(super) const OWN_LOG: &str = "the log has a format of its own; --log chooses levels";

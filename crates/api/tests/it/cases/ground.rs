@@ -1,5 +1,6 @@
 //! What is there before a story begins: one load balancer with something of everything.
 
+use octavia_api::ApiOptions;
 use octavia_model::{
     Amphora, AmphoraId, AmphoraRole, AmphoraStatus, LoadBalancerGraph, LoadBalancerId, OperationId,
 };
@@ -53,8 +54,8 @@ pub(crate) fn tree() -> Value {
 
 impl Ground {
     /// Whatever the API knows is accepted; the load balancer is ACTIVE.
-    pub(crate) async fn new(with_catalogue: bool) -> Self {
-        let world = World::of_anything().await;
+    pub(crate) async fn new(with_catalogue: bool, options: ApiOptions) -> Self {
+        let world = World::of_anything_with(options).await;
         let mut ground = Self { world, names: Names::of_every_world() };
         let lb = ground.world.load_balancer(MEMBER, tree()).await;
         let graph = ground.graph(lb).await;

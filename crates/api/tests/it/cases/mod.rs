@@ -46,7 +46,7 @@ pub(crate) const REFUSED: &[Table] = tables!("refused":
 
 pub(crate) const ACCEPTED: &[Table] = tables!("accepted":
     "load_balancer", "listener", "pool", "member", "health_monitor", "l7policy", "l7rule", "catalogue", "quota",
-    "amphora", "list",
+    "amphora", "list", "tls_options", "not_allowed", "no_prometheus",
 );
 
 #[derive(Debug, Clone, Copy)]
