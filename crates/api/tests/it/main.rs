@@ -1,5 +1,8 @@
 //! The API as its clients see it, over a real store in memory and a small network and identity of the tests' own.
 
+// The state of a request is made of many futures, one inside the other.
+#![recursion_limit = "256"]
+
 mod accepted;
 mod admission;
 mod audit;
