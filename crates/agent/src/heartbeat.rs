@@ -235,6 +235,7 @@ mod tests {
             persistence: None,
             members: vec![],
             monitor: None,
+            tls: None,
         };
         let spec = AmphoraSpec {
             version: WIRE_VERSION,

@@ -1,10 +1,12 @@
-//! What listeners refer to, fetched with the service's own rights when it is needed and kept nowhere: it goes to the
-//! amphora, and is dropped.
+//! What listeners and pools refer to, fetched with the service's own rights when it is needed and kept nowhere: it goes to
+//! the amphora, and is dropped.
+
+use std::fmt;
 
 use octavia_cloud::{Reader, SecretError, Secrets};
-use octavia_model::{Blame, Listener, ListenerId, LoadBalancerGraph, ReasonCode};
-use octavia_plan::{Identities, terminating};
-use octavia_wire::{CertificateSpec, Der, IdentitySpec, KeySpec, TlsFault};
+use octavia_model::{Blame, Listener, ListenerId, LoadBalancerGraph, Pool, PoolId, ReasonCode};
+use octavia_plan::{Identities, encrypting, terminating};
+use octavia_wire::{CertificateSpec, Der, IdentitySpec, KeySpec, PoolIdentitySpec, TlsFault};
 
 /// Names a certificate is chosen by, at most, and bytes of each: what is beyond is no host's name.
 const NAMES_MAX: usize = 1_024;
@@ -15,14 +17,14 @@ const BYTES_MAX: usize = 4 << 20;
 
 /// The key manager, or what is between, is in trouble: tried again with backoff.
 #[derive(Debug, thiserror::Error)]
-#[error("what listener {listener} refers to, {reference}, cannot be read: {error}")]
+#[error("what {owner} refers to, {reference}, cannot be read: {error}")]
 pub(crate) struct SecretsUnread {
-    listener: ListenerId,
+    owner: Owner,
     reference: String,
     error: SecretError,
 }
 
-/// Why a listener has no identity.
+/// Why a listener or a pool has no identity.
 enum Lack {
     Unread(SecretsUnread),
     /// It refers to no certificate: an update may take the last one away.
@@ -45,8 +47,33 @@ impl Room {
     }
 }
 
-/// What the listeners that terminate TLS refer to. What is for its owner to put right is told in place of it, and
-/// concerns that listener alone.
+#[derive(Debug, Clone, Copy)]
+enum Owner {
+    Listener(ListenerId),
+    Pool(PoolId),
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listener(id) => write!(f, "listener {id}"),
+            Self::Pool(id) => write!(f, "pool {id}"),
+        }
+    }
+}
+
+impl Owner {
+    /// What it is, and with what it does without an identity.
+    const fn goes_on(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Listener(_) => ("listener", "the certificates it has, if it has any"),
+            Self::Pool(_) => ("pool", "what it has, if it has it, or serves nobody"),
+        }
+    }
+}
+
+/// What the listeners that terminate TLS and the pools that speak it with their members refer to. What is for its owner to
+/// put right is told in place of it, and concerns that listener or pool alone.
 pub(crate) async fn identities(
     secrets: &dyn Secrets,
     graph: &LoadBalancerGraph,
@@ -54,80 +81,133 @@ pub(crate) async fn identities(
     let mut identities = Identities::new();
     let mut room = Room(BYTES_MAX);
     for listener in terminating(graph) {
-        let before = room.0;
-        let found = identity(secrets, listener, &mut room).await;
-        if found.is_err() {
-            // What is not pushed takes none.
-            room.0 = before;
-        }
-        let found = match found {
-            Ok(identity) => Ok(identity),
+        let mut reader = OwnersReader { secrets, owner: Owner::Listener(listener.id), room: Room(room.0) };
+        let found = reader.listener(listener).await;
+        identities.listeners.insert(listener.id, reader.told(found, &mut room)?);
+    }
+    for pool in encrypting(graph) {
+        let mut reader = OwnersReader { secrets, owner: Owner::Pool(pool.id), room: Room(room.0) };
+        let found = reader.pool(pool).await;
+        identities.pools.insert(pool.id, reader.told(found, &mut room)?);
+    }
+    Ok(identities)
+}
+
+/// Reads for a listener or a pool.
+struct OwnersReader<'a> {
+    secrets: &'a dyn Secrets,
+    owner: Owner,
+    /// What is left when all it refers to has been read.
+    room: Room,
+}
+
+impl OwnersReader<'_> {
+    /// What was found, or what there is to say instead; what is not pushed takes no room.
+    fn told<I>(self, found: Result<I, Lack>, room: &mut Room) -> Result<Result<I, TlsFault>, SecretsUnread> {
+        Ok(match found {
+            Ok(identity) => {
+                *room = self.room;
+                Ok(identity)
+            }
             Err(Lack::Unread(unread)) if unread.error.blame() == Blame::Caller => {
-                tracing::warn!(listener = %listener.id, error = %unread.error, "a secret cannot be used");
+                tracing::warn!(owner = %unread.owner, error = %unread.error, "a secret cannot be used");
                 Err(unread_fault(&unread))
             }
             Err(Lack::Unread(unread)) => return Err(unread),
             Err(Lack::Nothing) => Err(no_certificate()),
             Err(Lack::TooLarge) => {
-                tracing::warn!(listener = %listener.id, "there is no room for its secrets");
-                Err(too_large())
+                tracing::warn!(owner = %self.owner, "there is no room for its secrets");
+                Err(too_large(self.owner))
             }
-        };
-        identities.insert(listener.id, found);
+        })
     }
-    Ok(identities)
-}
 
-async fn identity(secrets: &dyn Secrets, listener: &Listener, room: &mut Room) -> Result<IdentitySpec, Lack> {
-    let unread = |reference: &String| {
-        let reference = reference.clone();
-        move |error| Lack::Unread(SecretsUnread { listener: listener.id, reference, error })
-    };
-    let reader = Reader::Service;
-    let mut identity =
-        IdentitySpec { certificates: vec![], client_authorities: vec![], client_revocations: vec![] };
-    let mut references: Vec<&String> = vec![];
-    for reference in listener.default_tls_container_ref.iter().chain(&listener.sni_container_refs) {
-        if !references.contains(&reference) {
-            references.push(reference);
+    async fn listener(&mut self, listener: &Listener) -> Result<IdentitySpec, Lack> {
+        let mut identity =
+            IdentitySpec { certificates: vec![], client_authorities: vec![], client_revocations: vec![] };
+        let mut references: Vec<&String> = vec![];
+        for reference in listener.default_tls_container_ref.iter().chain(&listener.sni_container_refs) {
+            if !references.contains(&reference) {
+                references.push(reference);
+            }
         }
+        if references.is_empty() {
+            return Err(Lack::Nothing);
+        }
+        for reference in references {
+            identity.certificates.push(self.certificate(reference).await?);
+        }
+        if let Some(reference) = &listener.client_ca_tls_container_ref {
+            identity.client_authorities = self.authorities(reference).await?;
+        }
+        if let Some(reference) = &listener.client_crl_container_ref {
+            identity.client_revocations = self.revocations(reference).await?;
+        }
+        Ok(identity)
     }
-    if references.is_empty() {
-        return Err(Lack::Nothing);
+
+    /// A list says nothing without the authority: as with the original, it is not looked at then.
+    async fn pool(&mut self, pool: &Pool) -> Result<PoolIdentitySpec, Lack> {
+        let mut identity = PoolIdentitySpec::default();
+        if let Some(reference) = &pool.tls_container_ref {
+            // It is shown to whoever asks, by no name.
+            identity.certificate =
+                Some(CertificateSpec { names: vec![], ..self.certificate(reference).await? });
+        }
+        let Some(reference) = &pool.ca_tls_container_ref else { return Ok(identity) };
+        identity.authorities = self.authorities(reference).await?;
+        if let Some(reference) = &pool.crl_container_ref {
+            identity.revocations = self.revocations(reference).await?;
+        }
+        Ok(identity)
     }
-    for reference in references {
-        let bundle = secrets.bundle_fetch(reference, reader).await.map_err(unread(reference))?;
+
+    async fn certificate(&mut self, reference: &String) -> Result<CertificateSpec, Lack> {
+        let read = self.secrets.bundle_fetch(reference, Reader::Service).await;
+        let bundle = read.map_err(self.unread(reference))?;
         let names = bundle.names().iter().filter(|name| name.len() <= NAME_MAX);
         let certificate = CertificateSpec {
             chain: bundle.chain().iter().map(|der| Der(der.to_vec())).collect(),
             key: KeySpec::new(bundle.key().der().secret_der()),
             names: names.take(NAMES_MAX).cloned().collect(),
         };
-        room.take(&certificate.chain)?;
-        room.take_bytes(certificate.key.reveal().len())?;
-        certificate.names.iter().try_for_each(|name| room.take_bytes(name.len()))?;
-        identity.certificates.push(certificate);
+        self.room.take(&certificate.chain)?;
+        self.room.take_bytes(certificate.key.reveal().len())?;
+        certificate.names.iter().try_for_each(|name| self.room.take_bytes(name.len()))?;
+        Ok(certificate)
     }
-    if let Some(reference) = &listener.client_ca_tls_container_ref {
-        let bundle = secrets.ca_fetch(reference, reader).await.map_err(unread(reference))?;
-        identity.client_authorities = bundle.certificates().iter().map(|der| Der(der.to_vec())).collect();
-        room.take(&identity.client_authorities)?;
+
+    async fn authorities(&mut self, reference: &String) -> Result<Vec<Der>, Lack> {
+        let read = self.secrets.ca_fetch(reference, Reader::Service).await;
+        let bundle = read.map_err(self.unread(reference))?;
+        let all: Vec<_> = bundle.certificates().iter().map(|der| Der(der.to_vec())).collect();
+        self.room.take(&all)?;
+        Ok(all)
     }
-    if let Some(reference) = &listener.client_crl_container_ref {
-        let lists = secrets.crl_fetch(reference, reader).await.map_err(unread(reference))?;
-        identity.client_revocations = lists.lists().iter().map(|der| Der(der.to_vec())).collect();
-        room.take(&identity.client_revocations)?;
+
+    async fn revocations(&mut self, reference: &String) -> Result<Vec<Der>, Lack> {
+        let read = self.secrets.crl_fetch(reference, Reader::Service).await;
+        let lists = read.map_err(self.unread(reference))?;
+        let all: Vec<_> = lists.lists().iter().map(|der| Der(der.to_vec())).collect();
+        self.room.take(&all)?;
+        Ok(all)
     }
-    Ok(identity)
+
+    fn unread(&self, reference: &String) -> impl FnOnce(SecretError) -> Lack + use<> {
+        let (owner, reference) = (self.owner, reference.clone());
+        move |error| Lack::Unread(SecretsUnread { owner, reference, error })
+    }
 }
 
 fn unread_fault(unread: &SecretsUnread) -> TlsFault {
+    let (whose, keeps) = unread.owner.goes_on();
     TlsFault {
         code: ReasonCode::SecretUnreadable,
         text: format!("{} cannot be used: {}", unread.reference, unread.error),
-        advice: "Put it right, or let the listener refer to another. It is looked at again by itself; until then the \
-                 listener goes on with the certificates it has, if it has any."
-            .to_owned(),
+        advice: format!(
+            "Put it right, or let the {whose} refer to another. It is looked at again by itself; until then the {whose} \
+             goes on with {keeps}."
+        ),
     }
 }
 
@@ -141,15 +221,17 @@ fn no_certificate() -> TlsFault {
     }
 }
 
-fn too_large() -> TlsFault {
+fn too_large(owner: Owner) -> TlsFault {
+    let (whose, keeps) = owner.goes_on();
     TlsFault {
         code: ReasonCode::SecretUnreadable,
         text: format!(
-            "What the listeners of this load balancer refer to is more than {BYTES_MAX} bytes of certificates, keys and \
-             revocation lists together: there is no room for what this one refers to."
+            "What the listeners and pools of this load balancer refer to is more than {BYTES_MAX} bytes of certificates, \
+             keys and revocation lists together: there is no room for what this {whose} refers to."
         ),
-        advice: "Refer to fewer or smaller ones, or have another load balancer for some. Until then the listener goes on \
-                 with the certificates it has, if it has any."
-            .to_owned(),
+        advice: format!(
+            "Refer to fewer or smaller ones, or have another load balancer for some. Until then the {whose} goes on with \
+             {keeps}."
+        ),
     }
 }

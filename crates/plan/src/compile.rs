@@ -15,17 +15,28 @@ use octavia_model::{
 };
 use octavia_wire::{
     AmphoraSpec, HttpCheck, IdentitySpec, InsertHeader, ListenerSpec, MemberSpec, MonitorSpec,
-    PersistenceSpec, PoolSpec, TimeoutsSpec, TlsFault, WIRE_VERSION,
+    PersistenceSpec, PoolIdentitySpec, PoolSpec, TimeoutsSpec, TlsFault,
 };
 
 use crate::codes::expected_codes;
 
-/// What the references of listeners lead to, or why that cannot be had.
-pub type Identities = BTreeMap<ListenerId, Result<IdentitySpec, TlsFault>>;
+/// What the references of listeners and pools lead to, or why that cannot be had.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identities {
+    pub listeners: BTreeMap<ListenerId, Result<IdentitySpec, TlsFault>>,
+    pub pools: BTreeMap<PoolId, Result<PoolIdentitySpec, TlsFault>>,
+}
+
+impl Identities {
+    /// Of nothing.
+    pub const fn new() -> Self {
+        Self { listeners: BTreeMap::new(), pools: BTreeMap::new() }
+    }
+}
 
 /// Compiles the tree for one amphora. The same tree and identities give the same spec; `fence` is the epoch of the
-/// lease under which it will be pushed. Those of [`terminating`] listeners want an identity: without one they go on with
-/// what the amphora has for them.
+/// lease under which it will be pushed. [`terminating`] listeners and [`encrypting`] pools want an identity: without one
+/// they go on with what the amphora has for them.
 pub fn compile(
     graph: &LoadBalancerGraph,
     amphora: AmphoraId,
@@ -34,11 +45,12 @@ pub fn compile(
 ) -> AmphoraSpec {
     let lb = &graph.load_balancer;
     let listeners: Vec<ListenerSpec> =
-        running(graph).map(|l| listener(graph, l, identities.get(&l.id))).collect();
+        running(graph).map(|l| listener(graph, l, identities.listeners.get(&l.id))).collect();
     let reachable: BTreeSet<PoolId> = listeners.iter().flat_map(ListenerSpec::pools).collect();
-    let pools = graph.pools.iter().filter(|p| reachable.contains(&p.id)).map(|p| pool(graph, p)).collect();
+    let pools = graph.pools.iter().filter(|p| reachable.contains(&p.id));
+    let pools: Vec<_> = pools.map(|p| pool(graph, p, identities.pools.get(&p.id))).collect();
     AmphoraSpec {
-        version: WIRE_VERSION,
+        version: AmphoraSpec::version_of(&pools),
         amphora_id: amphora,
         load_balancer_id: lb.id,
         generation: lb.generation,
@@ -52,6 +64,13 @@ pub fn compile(
 /// The listeners that terminate TLS: what they refer to is needed.
 pub fn terminating(graph: &LoadBalancerGraph) -> impl Iterator<Item = &Listener> {
     running(graph).filter(|listener| listener.protocol == ListenerProtocol::TerminatedHttps)
+}
+
+/// The pools that speak TLS with their members and that some listener leads to: what they refer to is needed.
+pub fn encrypting(graph: &LoadBalancerGraph) -> impl Iterator<Item = &Pool> {
+    let listeners = running(graph).map(|l| listener(graph, l, None));
+    let reachable: BTreeSet<PoolId> = listeners.flat_map(|l| l.pools().collect::<Vec<_>>()).collect();
+    graph.pools.iter().filter(move |pool| pool.tls_enabled && reachable.contains(&pool.id))
 }
 
 fn running(graph: &LoadBalancerGraph) -> impl Iterator<Item = &Listener> {
@@ -106,7 +125,11 @@ fn insert_headers(listener: &Listener) -> Vec<InsertHeader> {
     InsertHeader::ALL.iter().copied().filter(told).filter(|header| asked(header.name())).collect()
 }
 
-fn pool(graph: &LoadBalancerGraph, pool: &Pool) -> PoolSpec {
+fn pool(
+    graph: &LoadBalancerGraph,
+    pool: &Pool,
+    identity: Option<&Result<PoolIdentitySpec, TlsFault>>,
+) -> PoolSpec {
     PoolSpec {
         id: pool.id,
         protocol: pool.protocol,
@@ -121,6 +144,7 @@ fn pool(graph: &LoadBalancerGraph, pool: &Pool) -> PoolSpec {
             .pool_health_monitor(pool.id)
             .filter(|hm| hm.admin_state_up && !hm.statuses.provisioning.is_leaving())
             .map(monitor),
+        tls: pool.tls_enabled.then(|| tls::pool_tls(pool, identity)),
     }
 }
 

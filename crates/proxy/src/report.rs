@@ -109,6 +109,7 @@ mod tests {
                 })
                 .collect(),
             monitor: None,
+            tls: None,
         };
         AmphoraSpec {
             version: WIRE_VERSION,

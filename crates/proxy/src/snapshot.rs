@@ -20,7 +20,7 @@ use crate::layer7::{Action, Policy};
 use crate::persistence::{Claim, Persistence};
 use crate::proxy_protocol::ProxyProtocol;
 use crate::state::{Health, ListenerState, MemberState, Registry};
-use crate::tls::TlsConf;
+use crate::tls::{MemberTls, TlsConf};
 
 /// One configuration of the whole data plane.
 #[derive(Debug, Default)]
@@ -29,9 +29,17 @@ pub struct Snapshot {
     fence: u64,
     listeners: HashMap<ListenerId, Arc<ListenerConf>>,
     pools: HashMap<PoolId, Arc<PoolConf>>,
-    members: HashSet<u64>,
+    /// By serial.
+    members: HashMap<u64, Way>,
     /// Listeners that are not there because their TLS cannot be used.
     faults: Vec<(ListenerId, TlsError)>,
+}
+
+/// How connections to a member are made.
+#[derive(Debug)]
+struct Way {
+    address: SocketAddr,
+    tls: Option<Arc<MemberTls>>,
 }
 
 /// What a listener does with the bytes of a connection.
@@ -143,6 +151,9 @@ pub struct PoolConf {
     pub protocol: PoolProtocol,
     pub algorithm: Algorithm,
     pub(crate) persistence: Option<Box<Persistence>>,
+    /// How TLS is spoken with members; `None` = in clear.
+    pub tls: Option<Arc<MemberTls>>,
+    ready: bool,
     pub members: Vec<MemberConf>,
     /// What the health checker shall do.
     pub monitor: Option<Monitor>,
@@ -175,8 +186,8 @@ impl Snapshot {
     /// Compiles a spec. Nothing changes for traffic until the snapshot is given to the engine.
     pub fn compile(spec: &AmphoraSpec, registry: &Registry) -> Result<Self, SpecError> {
         spec.validate()?;
-        let pools: HashMap<_, _> =
-            spec.pools.iter().map(|pool| (pool.id, Arc::new(PoolConf::compile(pool, registry)))).collect();
+        let pools = spec.pools.iter().map(|pool| Ok((pool.id, Arc::new(PoolConf::compile(pool, registry)?))));
+        let pools = pools.collect::<Result<HashMap<_, _>, SpecError>>()?;
         let (mut listeners, mut faults) = (HashMap::new(), vec![]);
         // One without what it takes to open it is not there.
         for listener in spec.listeners.iter().filter(|listener| listener.is_ready()) {
@@ -188,7 +199,11 @@ impl Snapshot {
                 Err(error) => return Err(error),
             }
         }
-        let members = pools.values().flat_map(|pool| &pool.members).map(|m| m.state.serial).collect();
+        let ways = pools.values().flat_map(|pool| {
+            let way = |m: &MemberConf| Way { address: m.address, tls: pool.tls.clone() };
+            pool.members.iter().map(move |member| (member.state.serial, way(member)))
+        });
+        let members = ways.collect();
         Ok(Self { generation: spec.generation, fence: spec.fence, listeners, pools, members, faults })
     }
 
@@ -232,9 +247,15 @@ impl Snapshot {
         }
     }
 
-    /// Whether the member with this state serial is configured.
-    pub(crate) fn has_member(&self, serial: u64) -> bool {
-        self.members.contains(&serial)
+    /// Whether the member with this state serial is at this address, and spoken to like that.
+    pub(crate) fn leads_to(&self, serial: u64, address: SocketAddr, tls: Option<&Arc<MemberTls>>) -> bool {
+        self.members.get(&serial).is_some_and(|way| {
+            let same_tls = match (&way.tls, tls) {
+                (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+                (one, other) => one.is_none() && other.is_none(),
+            };
+            same_tls && way.address == address
+        })
     }
 }
 
@@ -307,6 +328,9 @@ impl PoolConf {
         tried: &[u16],
         now: u64,
     ) -> Option<(usize, bool)> {
+        if !self.ready {
+            return None;
+        }
         let Some(persistence) = &self.persistence else { return Some((self.pick(client, tried)?, false)) };
         if let Some(place) = persistence.granted(&self.members, client.ip(), claim, tried, now) {
             return Some((place.into(), true));
@@ -321,9 +345,14 @@ impl PoolConf {
         ProxyProtocol::of(self.protocol)
     }
 
+    /// There is all it takes to speak with members.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready
+    }
+
     /// Some member can take traffic.
     pub fn is_usable(&self) -> bool {
-        self.members.iter().any(|member| member.weight > 0 && member.is_well())
+        self.ready && self.members.iter().any(|member| member.weight > 0 && member.is_well())
     }
 
     fn inherit(&self, before: &Self) {
@@ -337,7 +366,7 @@ impl PoolConf {
         self.rotation.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn compile(spec: &PoolSpec, registry: &Registry) -> Self {
+    fn compile(spec: &PoolSpec, registry: &Registry) -> Result<Self, SpecError> {
         let members = spec.members.iter().map(|member| MemberConf {
             id: member.id,
             address: SocketAddr::new(member.address, member.port),
@@ -355,11 +384,22 @@ impl PoolConf {
             let table = |subject| registry.stick_table(spec.id, subject);
             Box::new(Persistence::compile(persistence, &members, table))
         });
-        Self {
+        let tls = match &spec.tls {
+            Some(tls) => registry.member_tls(spec.id, |before| MemberTls::compile(tls, before)),
+            None => Ok(None),
+        };
+        let tls = tls.map_err(|fault| SpecError::PoolTls { pool: spec.id, fault })?;
+        if let Some(tls) = &tls {
+            let serials: HashSet<u64> = members.iter().map(|member| member.state.serial).collect();
+            tls.retain_members(|serial| serials.contains(&serial));
+        }
+        Ok(Self {
             id: spec.id,
             protocol: spec.protocol,
             algorithm: spec.algorithm,
             persistence,
+            ready: spec.tls.is_none() || tls.is_some(),
+            tls,
             members,
             rotation: Mutex::new(Rotation::new(spec.members.len())),
             monitor: spec.monitor.as_ref().map(|monitor| Monitor {
@@ -367,6 +407,6 @@ impl PoolConf {
                 delay: Duration::from_secs(monitor.delay.max(1).into()),
                 timeout: Duration::from_secs(monitor.timeout.max(1).into()),
             }),
-        }
+        })
     }
 }

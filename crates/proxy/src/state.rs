@@ -14,7 +14,7 @@ use octavia_wire::ListenerStats;
 use crate::persistence::Subject;
 use crate::stick::StickTable;
 use crate::sys;
-use crate::tls::TlsConf;
+use crate::tls::{MemberTls, TlsConf};
 
 /// What health checks say of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,6 +193,8 @@ struct Entries {
     members: HashMap<MemberId, Arc<MemberState>>,
     listeners: HashMap<ListenerId, Arc<ListenerState>>,
     tables: HashMap<PoolId, (Subject, Arc<StickTable>)>,
+    /// How TLS is spoken with a pool's members by the last configuration that was made.
+    members_tls: HashMap<PoolId, Arc<MemberTls>>,
 }
 
 impl Registry {
@@ -246,12 +248,27 @@ impl Registry {
         table
     }
 
+    /// The TLS of a pool's members, as `compile` makes it of the one before.
+    pub(crate) fn member_tls<E>(
+        &self,
+        pool: PoolId,
+        compile: impl FnOnce(Option<&Arc<MemberTls>>) -> Result<Option<Arc<MemberTls>>, E>,
+    ) -> Result<Option<Arc<MemberTls>>, E> {
+        let mut entries = self.entries();
+        let made = compile(entries.members_tls.get(&pool))?;
+        if let Some(made) = &made {
+            entries.members_tls.insert(pool, Arc::clone(made));
+        }
+        Ok(made)
+    }
+
     /// Forgets what no configuration, connection or check holds any more.
     pub fn prune(&self) {
         let mut entries = self.entries();
         entries.members.retain(|_, state| Arc::strong_count(state) > 1);
         entries.listeners.retain(|_, state| Arc::strong_count(state) > 1);
         entries.tables.retain(|_, (_, table)| Arc::strong_count(table) > 1);
+        entries.members_tls.retain(|_, tls| Arc::strong_count(tls) > 1);
     }
 
     /// Says that a status changed: [`Registry::changed`] becomes readable.

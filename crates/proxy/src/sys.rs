@@ -111,6 +111,12 @@ pub(crate) fn connect(address: SocketAddr) -> Result<OwnedFd, Errno> {
     }
 }
 
+/// Closing the socket resets its connection, whatever has not been sent.
+pub(crate) fn reset_on_close(fd: BorrowedFd<'_>) {
+    // A connection that does not let itself be told just ends.
+    let _ = rustix::net::sockopt::set_socket_linger(fd, Some(std::time::Duration::ZERO));
+}
+
 /// Our end of a connection.
 pub(crate) fn local_address(fd: BorrowedFd<'_>) -> Result<SocketAddr, Errno> {
     SocketAddr::try_from(rustix::net::getsockname(fd)?)

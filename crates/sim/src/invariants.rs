@@ -13,7 +13,7 @@ use octavia_cloud::ServerState;
 use octavia_model::{AmphoraStatus, LoadBalancerGraph, LoadBalancerId, ProvisioningStatus, WorkerId};
 use octavia_plan::{BACKOFF_MAX, Identities, compile, rollup};
 use octavia_store::{AmphoraRow, Call, Inspection, LoadBalancerRow, Store};
-use octavia_wire::AmphoraSpec;
+use octavia_wire::{AmphoraSpec, PoolTlsSpec};
 
 use crate::journal::Journal;
 use crate::secrets::key_mark;
@@ -335,6 +335,10 @@ impl Inspector {
         }
         if let Some(lacks) = wanted.listeners.iter().find(|listener| !listener.is_ready()) {
             return Some(format!("its listener on {} has no certificate", lacks.port));
+        }
+        let lacks = |tls: &PoolTlsSpec| !tls.is_ready();
+        if let Some(pool) = wanted.pools.iter().find(|pool| pool.tls.as_ref().is_some_and(lacks)) {
+            return Some(format!("its pool {} has nothing to prove itself with", pool.id));
         }
         if runs.as_ref() != Some(&wanted) {
             return Some(format!("its amphora runs generation {:?}", runs.map(|spec| spec.generation)));

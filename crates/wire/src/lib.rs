@@ -1,7 +1,7 @@
 //! What crosses controller ↔ agent and agent ↔ proxy.
 //!
-//! Every message carries [`WIRE_VERSION`]; a receiver refuses what it does not speak. Fields are only ever added,
-//! with a default, within one version.
+//! Every spec carries the version of this crate that it takes to understand it; a receiver refuses what it does not speak.
+//! Fields are only ever added, with a default; one that must not be passed over raises the version of specs that have it.
 
 #![forbid(unsafe_code)]
 
@@ -28,9 +28,11 @@ pub use proxy::{MemberStats, ProxyCommand, ProxyEvent, ProxyPoolReport, ProxyRep
 pub use spec::{
     AmphoraSpec, COOKIE_NAME_MAX, CertificateSpec, Der, HttpCheck, IdentitySpec, InsertHeader, KeySpec,
     L7ActionSpec, L7Fault, L7PATTERNS_MAX, L7POLICIES_MAX, L7PolicySpec, L7RULES_MAX, L7RuleSpec, L7TEXT_MAX,
-    ListenerSpec, MemberSpec, MonitorSpec, PersistenceSpec, PoolSpec, SpecError, TimeoutsSpec, TlsError,
-    TlsFault, TlsSpec,
+    ListenerSpec, MemberSpec, MonitorSpec, PersistenceSpec, PoolIdentitySpec, PoolSpec, PoolTlsSpec,
+    SpecError, TimeoutsSpec, TlsError, TlsFault, TlsSpec,
 };
 
-/// The version of everything in this crate.
-pub const WIRE_VERSION: u32 = 1;
+/// The newest version of everything in this crate.
+pub const WIRE_VERSION: u32 = 2;
+/// The oldest that is spoken.
+pub const WIRE_VERSION_MIN: u32 = 1;

@@ -2,6 +2,7 @@
 
 mod layer7;
 mod persistence;
+mod pool_tls;
 mod tls;
 
 use std::net::IpAddr;
@@ -15,8 +16,9 @@ use serde::{Deserialize, Serialize};
 
 pub use self::layer7::{L7Fault, L7PATTERNS_MAX, L7POLICIES_MAX, L7RULES_MAX, L7TEXT_MAX};
 pub use self::persistence::{COOKIE_NAME_MAX, PersistenceSpec};
+pub use self::pool_tls::{PoolIdentitySpec, PoolTlsSpec};
 pub use self::tls::{CertificateSpec, Der, IdentitySpec, KeySpec, TlsError, TlsFault, TlsSpec};
-use crate::WIRE_VERSION;
+use crate::{WIRE_VERSION, WIRE_VERSION_MIN};
 
 /// What an amphora shall do, as of one generation of one load balancer.
 ///
@@ -24,6 +26,7 @@ use crate::WIRE_VERSION;
 /// its lease cannot undo the work of its successor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AmphoraSpec {
+    /// The oldest version of the wire whose speakers understand all of it.
     pub version: u32,
     pub amphora_id: AmphoraId,
     pub load_balancer_id: LoadBalancerId,
@@ -195,6 +198,9 @@ pub struct PoolSpec {
     pub persistence: Option<PersistenceSpec>,
     pub members: Vec<MemberSpec>,
     pub monitor: Option<MonitorSpec>,
+    /// `None` = members are spoken to in clear. Since version 2.
+    #[serde(default)]
+    pub tls: Option<PoolTlsSpec>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -248,7 +254,7 @@ const MEMBERS_MAX: usize = u16::MAX as usize;
 /// Why a spec is refused whole; the one before it runs on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
-    #[error("wire version {0} is not spoken here (this side speaks {WIRE_VERSION})")]
+    #[error("wire version {0} is not spoken here (this side speaks {WIRE_VERSION_MIN} to {WIRE_VERSION})")]
     Version(u32),
     #[error("listener {listener} names pool {pool}, which the spec does not define")]
     UnknownPool { listener: ListenerId, pool: PoolId },
@@ -266,6 +272,8 @@ pub enum SpecError {
     NoRequests(ListenerId),
     #[error("listener {listener} {fault}")]
     Tls { listener: ListenerId, fault: TlsError },
+    #[error("pool {pool} {fault}")]
+    PoolTls { pool: PoolId, fault: TlsError },
     #[error("L7 policy {policy} {fault}")]
     L7Policy { policy: L7PolicyId, fault: L7Fault },
 }
@@ -276,7 +284,7 @@ impl AmphoraSpec {
     pub fn validate(&self) -> Result<(), SpecError> {
         use std::collections::HashSet;
 
-        if self.version != WIRE_VERSION {
+        if !(WIRE_VERSION_MIN..=WIRE_VERSION).contains(&self.version) {
             return Err(SpecError::Version(self.version));
         }
         if self.vips.is_empty() && !self.listeners.is_empty() {
@@ -314,6 +322,7 @@ impl AmphoraSpec {
                     allowed: "1-1020",
                 })?;
             }
+            pool_tls::check(pool)?;
             if let Some(monitor) = &pool.monitor {
                 for (what, value) in [("rise", monitor.rise), ("fall", monitor.fall)] {
                     if !(1..=10).contains(&value) {
@@ -353,6 +362,12 @@ impl AmphoraSpec {
         layer7::check(self, &pools)
     }
 
+    /// The version of a spec with these pools: an agent that would pass over what they say must refuse them, or it
+    /// would speak in clear where TLS is asked for.
+    pub fn version_of(pools: &[PoolSpec]) -> u32 {
+        if pools.iter().any(|pool| pool.tls.is_some()) { 2 } else { WIRE_VERSION_MIN }
+    }
+
     /// The order in which specs supersede each other: first the lease's epoch, then the generation.
     pub fn precedence(&self) -> (u64, u64) {
         (self.fence, self.generation)
@@ -388,6 +403,7 @@ mod tests {
             persistence: None,
             members: std::iter::repeat_with(member).take(MEMBERS_MAX).collect(),
             monitor: None,
+            tls: None,
         };
         let mut spec = AmphoraSpec {
             version: WIRE_VERSION,

@@ -25,6 +25,7 @@ pub(crate) fn spec(
         persistence: None,
         members: members.iter().map(|&address| member(address)).collect(),
         monitor: None,
+        tls: None,
     };
     AmphoraSpec {
         version: WIRE_VERSION,

@@ -63,7 +63,7 @@ pub(crate) fn create(
         // With both ids the original skips this check; a pool its listener cannot use helps nobody.
         listener::fits(listener.protocol, &pool)?;
     }
-    data_plane(graph, &pool, options)?;
+    data_plane(graph, &pool, true, options)?;
     graph.pools.push(pool);
     if let Some(listener) = body.listener_id.value().and_then(|id| graph.listener_mut(id)) {
         listener.default_pool_id = Some(id);
@@ -114,7 +114,8 @@ pub(crate) fn update(
     if let Some(sent) = body.session_persistence.get() {
         pool.session_persistence = Some(persistence(pool.protocol, pool.session_persistence.as_ref(), sent)?);
     }
-    data_plane(graph, &pool, options)?;
+    let chooses = body.tls.chooses() || body.tls_enabled.value().is_some();
+    data_plane(graph, &pool, chooses, options)?;
     if let Some(slot) = graph.pool_mut(id) {
         *slot = pool;
     }
@@ -150,19 +151,21 @@ pub(crate) fn delete(graph: &mut LoadBalancerGraph, id: PoolId) -> Result<(), Fa
     Ok(())
 }
 
-/// What the API knows about pools and the data plane does not do yet.
-fn data_plane(graph: &LoadBalancerGraph, pool: &Pool, options: &ApiOptions) -> Result<(), Fault> {
+/// What the API knows about pools and the data plane does not do yet. `chooses`: how TLS shall be spoken is new.
+fn data_plane(
+    graph: &LoadBalancerGraph,
+    pool: &Pool,
+    chooses: bool,
+    options: &ApiOptions,
+) -> Result<(), Fault> {
     if options.data_plane == DataPlane::Anything {
         return Ok(());
     }
     if matches!(pool.protocol, PoolProtocol::Udp | PoolProtocol::Sctp) {
         return Err(unsupported(graph, format!("{} pools are not available yet.", pool.protocol)));
     }
-    let refs = [&pool.tls_container_ref, &pool.ca_tls_container_ref, &pool.crl_container_ref];
-    if pool.tls_enabled || refs.into_iter().any(Option::is_some) {
-        return Err(unsupported(graph, "TLS to members is not available yet."));
-    }
-    Ok(())
+    let unspoken = if pool.tls_enabled && chooses { tls::unspoken(&pool.tls) } else { None };
+    unspoken.map_or(Ok(()), |message| Err(unsupported(graph, message)))
 }
 
 fn check_tls(

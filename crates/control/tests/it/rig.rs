@@ -11,8 +11,8 @@ use octavia_control::{
     HousekeepingOptions, Parts, Reconciled, Stop, Stopper, SystemRandom, Worker, WorkerOptions,
 };
 use octavia_model::{
-    Listener, ListenerId, ListenerProtocol, LoadBalancer, LoadBalancerGraph, LoadBalancerId, NetworkId,
-    PortId, ProjectId, ProvisioningStatus, Statuses, SubnetId, Vip,
+    Listener, ListenerId, ListenerProtocol, LoadBalancer, LoadBalancerGraph, LoadBalancerId, NetworkId, Pool,
+    PoolId, PortId, ProjectId, ProvisioningStatus, Statuses, SubnetId, Vip,
 };
 use octavia_store::{Accept, Behalf, Store, StoreOptions};
 
@@ -131,6 +131,19 @@ impl Rig {
         listener.protocol = ListenerProtocol::TerminatedHttps;
         listener.sni_container_refs = references.iter().map(|&reference| reference.to_owned()).collect();
         graph.listeners.push(listener);
+        self.cloud.facts().vips.insert(graph.load_balancer.id);
+        self.store.lb_create(&graph).await.unwrap();
+        graph.load_balancer.id
+    }
+
+    /// As [`Rig::lb_create`], with a pool whose members are spoken to over TLS, as this says.
+    pub(crate) async fn lb_create_encrypting(&self, change: impl FnOnce(&mut Pool)) -> LoadBalancerId {
+        let mut graph = graph();
+        let mut pool = Pool::new(PoolId::new_v4(), &graph.load_balancer, Timestamp::now());
+        pool.tls_enabled = true;
+        change(&mut pool);
+        graph.listeners[0].default_pool_id = Some(pool.id);
+        graph.pools.push(pool);
         self.cloud.facts().vips.insert(graph.load_balancer.id);
         self.store.lb_create(&graph).await.unwrap();
         graph.load_balancer.id

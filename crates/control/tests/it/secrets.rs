@@ -8,7 +8,7 @@ use octavia_cloud::{CloudError, Consumer, Container, Payload, Reader, SecretErro
 use octavia_control::Reconciled;
 use octavia_model::{ProvisioningStatus as P, ReasonCode};
 use octavia_store::OperationPage;
-use octavia_wire::{AmphoraSpec, TlsSpec};
+use octavia_wire::{AmphoraSpec, PoolTlsSpec, TlsSpec};
 use uuid::Uuid;
 
 use crate::rig::Rig;
@@ -28,6 +28,12 @@ impl FakeSecrets {
         self.0.lock().unwrap()
     }
 
+    fn keep(&self, text: String) -> String {
+        let id = Uuid::new_v4();
+        self.vault().secrets.insert(id, text.into_bytes());
+        format!("http://keys/v1/secrets/{id}")
+    }
+
     /// Keeps a new certificate for this name, with its key; answers its reference, and the key.
     fn bundle(&self, name: &str) -> (String, Vec<u8>) {
         self.large_bundle(name, 0)
@@ -40,10 +46,15 @@ impl FakeSecrets {
         let ballast = rcgen::CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![0; more]);
         params.custom_extensions = if more > 0 { vec![ballast] } else { vec![] };
         let text = format!("{}{}", params.self_signed(&key).unwrap().pem(), key.serialize_pem());
-        let id = Uuid::new_v4();
-        self.vault().secrets.insert(id, text.into_bytes());
-        (format!("http://keys/v1/secrets/{id}"), key.serialize_der())
+        (self.keep(text), key.serialize_der())
     }
+}
+
+/// An authority in one text.
+fn authority() -> rcgen::CertifiedIssuer<'static, rcgen::KeyPair> {
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().unwrap()).unwrap()
 }
 
 #[async_trait]
@@ -191,4 +202,70 @@ async fn without_a_certificate_the_rest_goes_on() {
     let reason = statuses.reason.as_ref().unwrap();
     assert_eq!((statuses.provisioning, reason.code), (P::Error, ReasonCode::ConfigurationRefused));
     assert!(reason.text.contains("refers to no certificate"), "{reason}");
+}
+
+fn pool_tls(spec: &AmphoraSpec) -> &PoolTlsSpec {
+    spec.pools.iter().find_map(|pool| pool.tls.as_ref()).unwrap()
+}
+
+#[tokio::test]
+async fn what_pools_refer_to_goes_along() {
+    let rig = Rig::new().await;
+    let (own, key) = rig.secrets.bundle("lb.example");
+    let ca = authority();
+    let authority = rig.secrets.keep(ca.pem());
+    let lb = rig
+        .lb_create_encrypting(|pool| {
+            pool.tls_container_ref = Some(own.clone());
+            pool.ca_tls_container_ref = Some(authority.clone());
+        })
+        .await;
+    assert_eq!(rig.reconcile(lb).await, Reconciled::Done);
+    let spec = pushed(&rig).unwrap();
+    let tls = pool_tls(&spec);
+    let identity = tls.identity.as_ref().unwrap();
+    assert!(tls.verify && tls.is_ready() && identity.revocations.is_empty());
+    assert_eq!(identity.certificate.as_ref().unwrap().key.reveal(), key);
+    assert_eq!(identity.authorities[0].0, **ca.der());
+    assert!(!format!("{spec:?}").contains(format!("{:?}", &key[40..60]).trim_matches(['[', ']'])));
+
+    // Gone: it is told on the listener that leads there, and everything else goes on.
+    let kept = std::mem::take(&mut rig.secrets.vault().secrets);
+    rig.lb_rename(lb).await;
+    assert_eq!(rig.reconcile(lb).await, Reconciled::Done);
+    let spec = pushed(&rig).unwrap();
+    assert_eq!((spec.generation, &pool_tls(&spec).identity), (2, &None));
+    let graph = rig.graph(lb).await;
+    assert_eq!(graph.load_balancer.statuses.provisioning, P::Active);
+    let statuses = &graph.listeners[0].statuses;
+    let reason = statuses.reason.as_ref().unwrap();
+    assert_eq!((statuses.provisioning, reason.code), (P::Error, ReasonCode::SecretUnreadable));
+    let pool = graph.pools[0].id.to_string();
+    assert!(reason.text.contains(&pool) && reason.text.contains(&own), "{reason}");
+
+    rig.secrets.vault().secrets = kept;
+    assert_eq!(rig.reconcile(lb).await, Reconciled::Done);
+    assert!(pool_tls(&pushed(&rig).unwrap()).is_ready());
+    assert_eq!(rig.graph(lb).await.listeners[0].statuses.provisioning, P::Active);
+
+    // Away: it is waited for.
+    rig.secrets.vault().down = true;
+    rig.lb_rename(lb).await;
+    let Reconciled::Later(why) = rig.reconcile(lb).await else { panic!("it was not needed") };
+    assert!(why.contains(&format!("pool {pool}")) && why.contains("the key manager is away"), "{why}");
+}
+
+#[tokio::test]
+async fn pools_that_refer_to_nothing_need_no_key_manager() {
+    let rig = Rig::new().await;
+    rig.secrets.vault().down = true;
+    let lb = rig.lb_create_encrypting(|_| ()).await;
+    assert_eq!(rig.reconcile(lb).await, Reconciled::Done);
+    let spec = pushed(&rig).unwrap();
+    assert!(pool_tls(&spec).is_ready() && !pool_tls(&spec).verify);
+    // A list says nothing without an authority; an API that lets it in alone has it passed over.
+    let lb = rig
+        .lb_create_encrypting(|pool| pool.crl_container_ref = Some("http://keys/v1/secrets/1".to_owned()))
+        .await;
+    assert_eq!(rig.reconcile(lb).await, Reconciled::Done);
 }

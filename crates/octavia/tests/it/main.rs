@@ -15,6 +15,7 @@ mod failover;
 mod floods;
 mod lbaas_v2;
 mod members;
+mod members_tls;
 mod native;
 mod operator;
 mod ports;

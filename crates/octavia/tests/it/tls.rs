@@ -20,15 +20,15 @@ use crate::world::{LIMIT, World, origins};
 
 const TLS_PORT: u16 = 8443;
 
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(pub(crate) CertifiedIssuer<'static, KeyPair>);
 
-struct Certified {
-    certificate: rcgen::Certificate,
-    key: KeyPair,
+pub(crate) struct Certified {
+    pub(crate) certificate: rcgen::Certificate,
+    pub(crate) key: KeyPair,
 }
 
 impl Authority {
-    fn new(name: &str) -> Result<Self> {
+    pub(crate) fn new(name: &str) -> Result<Self> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -36,7 +36,7 @@ impl Authority {
         Ok(Self(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?))
     }
 
-    fn issue(&self, common_name: &str, names: &[&str]) -> Result<Certified> {
+    pub(crate) fn issue(&self, common_name: &str, names: &[&str]) -> Result<Certified> {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names)?;
         params.distinguished_name = rcgen::DistinguishedName::new();
@@ -48,12 +48,12 @@ impl Authority {
 
 impl Certified {
     /// Certificate and key in one text.
-    fn bundle(&self) -> String {
+    pub(crate) fn bundle(&self) -> String {
         format!("{}{}", self.certificate.pem(), self.key.serialize_pem())
     }
 }
 
-fn client(authority: &Authority, own: Option<&Certified>) -> Result<Arc<ClientConfig>> {
+pub(crate) fn client(authority: &Authority, own: Option<&Certified>) -> Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     roots.add(authority.0.der().clone())?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -70,8 +70,8 @@ fn client(authority: &Authority, own: Option<&Certified>) -> Result<Arc<ClientCo
     Ok(Arc::new(config))
 }
 
-struct Fetched {
-    text: Vec<u8>,
+pub(crate) struct Fetched {
+    pub(crate) text: Vec<u8>,
     shown: CertificateDer<'static>,
 }
 
@@ -90,12 +90,12 @@ fn fetch(config: &Arc<ClientConfig>, vip: SocketAddr, name: &str, request: &[u8]
     Ok(Fetched { text, shown })
 }
 
-fn get(path: &str) -> Vec<u8> {
+pub(crate) fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").into_bytes()
 }
 
 /// As [`fetch`], on a thread that may block.
-async fn fetched(
+pub(crate) async fn fetched(
     config: &Arc<ClientConfig>,
     vip: SocketAddr,
     name: &str,
@@ -107,7 +107,7 @@ async fn fetched(
 
 /// On a thread of its own.
 #[expect(clippy::disallowed_methods, reason = "a test has few, and waits for each")]
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     Ok(tokio::task::spawn_blocking(work).await?)
 }
 
@@ -235,7 +235,7 @@ async fn certificates_are_shown_chosen_and_replaced() -> Result<()> {
 }
 
 /// No key is in the database or a log; where one is, nobody else may read.
-fn secrets_are_kept(world: &World, keys: &[&Certified]) -> Result<()> {
+pub(crate) fn secrets_are_kept(world: &World, keys: &[&Certified]) -> Result<()> {
     let needles: Vec<Vec<u8>> = keys
         .iter()
         .flat_map(|certified| {

@@ -1,12 +1,16 @@
-//! How listeners that terminate TLS reach the data plane.
+//! How listeners that terminate TLS, and pools that speak it with their members, reach the data plane.
 
 use octavia_model::{
-    Cipher, ClientAuthentication, Listener, ListenerProtocol, LoadBalancerGraph, ReasonCode, TlsVersion,
+    Cipher, ClientAuthentication, L7PolicyAction, Listener, ListenerProtocol, LoadBalancerGraph, Pool,
+    ProvisioningStatus, ReasonCode, TlsVersion,
 };
-use octavia_plan::{Identities, compile, terminating};
-use octavia_wire::{CertificateSpec, Der, IdentitySpec, InsertHeader, KeySpec, TlsFault, TlsSpec};
+use octavia_plan::{Identities, compile, encrypting, terminating};
+use octavia_wire::{
+    CertificateSpec, Der, IdentitySpec, InsertHeader, KeySpec, PoolIdentitySpec, PoolTlsSpec, TlsFault,
+    TlsSpec,
+};
 
-use crate::fixture::{amphora_id, graph, listener, listener_id};
+use crate::fixture::{amphora_id, graph, listener, listener_id, policy, pool, pool_id, rule};
 
 /// Listener 1 terminates TLS, listener 2 does not.
 fn tree() -> LoadBalancerGraph {
@@ -31,7 +35,8 @@ fn compiled(
 ) -> (TlsSpec, Vec<InsertHeader>) {
     let mut graph = tree();
     change(&mut graph.listeners[0]);
-    let identities: Identities = found.map(|found| (listener_id(1), found)).into_iter().collect();
+    let listeners = found.map(|found| (listener_id(1), found)).into_iter().collect();
+    let identities = Identities { listeners, ..Identities::new() };
     let spec = compile(&graph, amphora_id(1), 7, &identities);
     assert_eq!(spec.validate(), Ok(()));
     assert!(spec.listeners[1].tls.is_none());
@@ -128,4 +133,93 @@ fn whose_secrets_are_needed() {
     assert_eq!(needed(&|_| ()), [listener_id(1)]);
     assert_eq!(needed(&|g| g.listeners[0].admin_state_up = false), []);
     assert_eq!(needed(&|g| g.load_balancer.admin_state_up = false), []);
+}
+
+/// Pool 1 speaks TLS with its members and is listener 1's default; pool 2 does not.
+fn encrypted() -> LoadBalancerGraph {
+    let mut graph = graph();
+    graph.listeners = vec![listener(1, 80), listener(2, 81)];
+    graph.pools = vec![pool(1), pool(2)];
+    graph.pools[0].tls_enabled = true;
+    for (listener, pool) in graph.listeners.iter_mut().zip([1, 2]) {
+        listener.default_pool_id = Some(pool_id(pool));
+    }
+    graph
+}
+
+fn pool_compiled(
+    change: impl FnOnce(&mut Pool),
+    found: Option<Result<PoolIdentitySpec, TlsFault>>,
+) -> PoolTlsSpec {
+    let mut graph = encrypted();
+    change(&mut graph.pools[0]);
+    let pools = found.map(|found| (pool_id(1), found)).into_iter().collect();
+    let spec = compile(&graph, amphora_id(1), 7, &Identities { pools, ..Identities::new() });
+    assert_eq!((spec.version, spec.validate()), (2, Ok(())));
+    assert!(spec.pools[1].tls.is_none());
+    spec.pools[0].tls.clone().unwrap()
+}
+
+#[test]
+fn pools_offer_what_is_stored_as_far_as_it_is_spoken() {
+    let identity = PoolIdentitySpec { authorities: vec![Der(vec![1])], ..PoolIdentitySpec::default() };
+    let tls = pool_compiled(|_| (), Some(Ok(identity.clone())));
+    assert_eq!((&tls.identity, tls.verify, &tls.fault), (&Some(identity.clone()), false, &None));
+    assert_eq!((&tls.versions[..], &tls.ciphers[..], tls.alpn.len()), (TlsVersion::ALL, Cipher::ALL, 0));
+    let words = |words: &[&str]| Some(words.iter().map(|&word| word.to_owned()).collect());
+    let tls = pool_compiled(
+        |pool| {
+            pool.ca_tls_container_ref = Some("http://keys/v1/secrets/1".to_owned());
+            pool.tls.versions = words(&["TLSv1.2"]);
+            pool.tls.ciphers = Some("ECDHE+CHACHA20".to_owned());
+            pool.tls.alpn_protocols = words(&["h2", "http/1.1"]);
+        },
+        Some(Ok(identity)),
+    );
+    assert!(tls.verify);
+    assert_eq!(tls.versions, [TlsVersion::Tls12]);
+    assert_eq!(tls.ciphers, [Cipher::EcdheEcdsaChacha20, Cipher::EcdheRsaChacha20]);
+    assert_eq!(tls.alpn, ["http/1.1"], "what is not spoken to members is not offered");
+    // Rows that another API has written; and what could not be had.
+    let tls =
+        pool_compiled(|pool| pool.tls.versions = words(&["TLSv1"]), Some(Ok(PoolIdentitySpec::default())));
+    let fault = tls.fault.unwrap();
+    assert_eq!((tls.identity, fault.code), (None, ReasonCode::ConfigurationRefused));
+    assert!(fault.text.contains("the pool names"), "{}", fault.text);
+    let fault = TlsFault { code: ReasonCode::SecretUnreadable, text: "t".to_owned(), advice: "a".to_owned() };
+    let tls = pool_compiled(|_| (), Some(Err(fault.clone())));
+    assert_eq!((tls.identity, tls.fault), (None, Some(fault)));
+}
+
+#[test]
+fn a_spec_in_clear_is_for_older_agents_too() {
+    let mut graph = encrypted();
+    graph.pools[0].tls_enabled = false;
+    graph.pools[0].ca_tls_container_ref = Some("http://keys/v1/secrets/1".to_owned());
+    let spec = compile(&graph, amphora_id(1), 7, &Identities::new());
+    assert_eq!((spec.version, &spec.pools[0].tls), (1, &None));
+}
+
+#[test]
+fn whose_members_are_spoken_to_in_secret() {
+    let needed = |change: &dyn Fn(&mut LoadBalancerGraph)| {
+        let mut graph = encrypted();
+        change(&mut graph);
+        encrypting(&graph).map(|pool| pool.id).collect::<Vec<_>>()
+    };
+    assert_eq!(needed(&|_| ()), [pool_id(1)]);
+    assert_eq!(needed(&|g| g.pools[1].tls_enabled = true), [pool_id(1), pool_id(2)]);
+    assert_eq!(needed(&|g| g.pools[0].admin_state_up = false), []);
+    assert_eq!(needed(&|g| g.pools[0].statuses.provisioning = ProvisioningStatus::PendingDelete), []);
+    assert_eq!(needed(&|g| g.listeners[0].admin_state_up = false), []);
+    assert_eq!(needed(&|g| g.load_balancer.admin_state_up = false), []);
+    assert_eq!(needed(&|g| g.listeners[0].default_pool_id = None), []);
+    let by_policy = |g: &mut LoadBalancerGraph| {
+        g.listeners[0].default_pool_id = None;
+        let mut policy = policy(1, 2, L7PolicyAction::RedirectToPool);
+        policy.redirect_pool_id = Some(pool_id(1));
+        g.l7rules = vec![rule(1, &policy, "/a")];
+        g.l7policies = vec![policy];
+    };
+    assert_eq!(needed(&by_policy), [pool_id(1)]);
 }

@@ -57,6 +57,7 @@ fn pool(persistence: PersistenceSpec) -> Option<Arc<PoolConf>> {
         persistence: Some(persistence),
         members: vec![member(1), member(2)],
         monitor: None,
+        tls: None,
     };
     let spec = AmphoraSpec {
         version: WIRE_VERSION,

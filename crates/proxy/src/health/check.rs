@@ -48,13 +48,24 @@ enum Dialog {
         exchange: Exchange,
         check: HttpCheck,
     },
+    /// Keys are agreed on, and nothing more.
+    Handshake {
+        secure: Secure,
+    },
     Https {
-        tls: Box<ClientConnection>,
-        request: Vec<u8>,
-        seen: Vec<u8>,
-        ciphertext: usize,
+        secure: Secure,
         check: HttpCheck,
     },
+}
+
+/// An exchange over TLS.
+#[derive(Debug)]
+struct Secure {
+    tls: Box<ClientConnection>,
+    /// What is asked once keys are agreed on.
+    request: Vec<u8>,
+    seen: Vec<u8>,
+    ciphertext: usize,
 }
 
 /// Bytes to send, bytes seen.
@@ -105,9 +116,10 @@ impl Check {
         monitor: &MonitorSpec,
         address: SocketAddr,
         proxy_protocol: Option<ProxyProtocol>,
+        secured: Option<&Arc<ClientConfig>>,
         tls: &mut Option<Arc<ClientConfig>>,
     ) -> Result<Self, NotStarted> {
-        let dialog = Dialog::new(monitor, address, tls)?;
+        let dialog = Dialog::new(monitor, address, secured, tls)?;
         let socket = sys::connect(address)?;
         Ok(Self { socket, address, connected: false, proxy_protocol, preface: vec![], dialog })
     }
@@ -160,15 +172,18 @@ impl Check {
 }
 
 impl Dialog {
+    /// `secured` is how traffic is, where the check shall be like it; `tls` is for all others.
     fn new(
         monitor: &MonitorSpec,
         address: SocketAddr,
+        secured: Option<&Arc<ClientConfig>>,
         tls: &mut Option<Arc<ClientConfig>>,
     ) -> Result<Self, String> {
-        let mut connection = || {
-            let config = match tls {
-                Some(config) => config,
-                None => tls.insert(tls::config().map_err(|error| error.to_string())?),
+        let connection = || {
+            let config = match (secured, tls) {
+                (Some(config), _) => config,
+                (None, Some(config)) => &*config,
+                (None, tls) => tls.insert(tls::config().map_err(|error| error.to_string())?),
             };
             tls::connection(config, address).map_err(|error| error.to_string())
         };
@@ -177,13 +192,16 @@ impl Dialog {
             Ok::<_, String>((http::request(&check, address)?, check))
         };
         Ok(match monitor.kind {
-            HealthMonitorType::Http => {
+            HealthMonitorType::Http if secured.is_none() => {
                 let (request, check) = http()?;
                 Self::Http { exchange: Exchange::new(request), check }
             }
-            HealthMonitorType::Https => {
+            HealthMonitorType::Http | HealthMonitorType::Https => {
                 let (request, check) = http()?;
-                Self::Https { tls: Box::new(connection()?), request, seen: vec![], ciphertext: 0, check }
+                Self::Https { secure: Secure::new(connection()?, request), check }
+            }
+            HealthMonitorType::Tcp | HealthMonitorType::TlsHello if secured.is_some() => {
+                Self::Handshake { secure: Secure::new(connection()?, vec![]) }
             }
             HealthMonitorType::TlsHello => {
                 let mut hello = vec![];
@@ -206,8 +224,13 @@ impl Dialog {
                     Hello::Incomplete => None,
                 };
             }
+            Self::Handshake { secure } => {
+                // Our last word has to be sent, too, for the member to agree.
+                let done = !secure.tls.is_handshaking() && !secure.tls.wants_write();
+                return done.then_some(Ok(()));
+            }
             Self::Http { exchange, check } => (&exchange.seen, check),
-            Self::Https { seen, check, .. } => (seen, check),
+            Self::Https { secure, check } => (&secure.seen, check),
         };
         match http::answer(seen) {
             Answer::Status(status) => Some(http::judge(check, status)),
@@ -220,9 +243,7 @@ impl Dialog {
         match self {
             Self::Connect => Ok(Step::Moved),
             Self::Hello { exchange } | Self::Http { exchange, .. } => exchange.step(socket),
-            Self::Https { tls, request, seen, ciphertext, .. } => {
-                secure_step(tls, request, seen, ciphertext, socket)
-            }
+            Self::Handshake { secure } | Self::Https { secure, .. } => secure.step(socket),
         }
     }
 }
@@ -260,42 +281,50 @@ impl Exchange {
     }
 }
 
-/// Sends what TLS wants sent, or reads what has come.
-fn secure_step(
-    tls: &mut ClientConnection,
-    request: &mut Vec<u8>,
-    seen: &mut Vec<u8>,
-    ciphertext: &mut usize,
-    socket: &OwnedFd,
-) -> Result<Step, String> {
-    if !tls.is_handshaking() && !request.is_empty() {
-        tls.writer().write_all(request).map_err(|error| error.to_string())?;
-        request.clear();
+impl Secure {
+    fn new(tls: ClientConnection, request: Vec<u8>) -> Self {
+        Self { tls: Box::new(tls), request, seen: vec![], ciphertext: 0 }
     }
-    let blocked = |result: io::Result<usize>| match result {
-        Ok(n) => Ok(Some(n)),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-        Err(error) => Err(Errno::from_io_error(&error).map_or_else(|| error.to_string(), describe)),
-    };
-    if tls.wants_write() {
-        return Ok(match blocked(tls.write_tls(&mut Socket(socket)))? {
-            Some(_) => Step::Moved,
-            None => Step::Blocked,
-        });
+
+    /// Sends what TLS wants sent, or reads what has come.
+    fn step(&mut self, socket: &OwnedFd) -> Result<Step, String> {
+        let tls = &mut self.tls;
+        if !tls.is_handshaking() && !self.request.is_empty() {
+            tls.writer().write_all(&self.request).map_err(|error| error.to_string())?;
+            self.request.clear();
+        }
+        let blocked = |result: io::Result<usize>| match result {
+            Ok(n) => Ok(Some(n)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(Errno::from_io_error(&error).map_or_else(|| error.to_string(), describe)),
+        };
+        if tls.wants_write() {
+            return Ok(match blocked(tls.write_tls(&mut Socket(socket)))? {
+                Some(_) => Step::Moved,
+                None => Step::Blocked,
+            });
+        }
+        let Some(n) = blocked(tls.read_tls(&mut Socket(socket)))? else { return Ok(Step::Blocked) };
+        self.ciphertext += n;
+        if self.ciphertext > MAX_CIPHERTEXT {
+            return Err("the answer has no end".to_owned());
+        }
+        let state = match tls.process_new_packets() {
+            Ok(state) => state,
+            Err(error) => {
+                // So that the member can tell why, too; whether it hears it changes nothing.
+                let _ = tls.write_tls(&mut Socket(socket));
+                return Err(format!("TLS: {error}"));
+            }
+        };
+        let mut chunk = [0; READ_SIZE];
+        // A peer that closes without close_notify is an error only if its answer is not whole; that shows in it.
+        while let Ok(read @ 1..) = tls.reader().read(&mut chunk) {
+            let room = MAX_ANSWER.saturating_sub(self.seen.len());
+            self.seen.extend_from_slice(&chunk[..read.min(room)]);
+        }
+        Ok(if n == 0 || state.peer_has_closed() { Step::Closed } else { Step::Moved })
     }
-    let Some(n) = blocked(tls.read_tls(&mut Socket(socket)))? else { return Ok(Step::Blocked) };
-    *ciphertext += n;
-    if *ciphertext > MAX_CIPHERTEXT {
-        return Err("the answer has no end".to_owned());
-    }
-    let state = tls.process_new_packets().map_err(|error| format!("TLS: {error}"))?;
-    let mut chunk = [0; READ_SIZE];
-    // A peer that closes without close_notify is an error only if its answer is not whole; that shows in it.
-    while let Ok(read @ 1..) = tls.reader().read(&mut chunk) {
-        let room = MAX_ANSWER.saturating_sub(seen.len());
-        seen.extend_from_slice(&chunk[..read.min(room)]);
-    }
-    Ok(if n == 0 || state.peer_has_closed() { Step::Closed } else { Step::Moved })
 }
 
 /// A socket as rustls reads and writes it.

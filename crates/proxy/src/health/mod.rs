@@ -29,7 +29,7 @@ use self::check::{Check, NotStarted, Verdict};
 use self::machine::Machine;
 pub(crate) use self::ping::Ping;
 use crate::proxy_protocol::ProxyProtocol;
-use crate::snapshot::{MemberConf, Monitor, Snapshot};
+use crate::snapshot::{MemberConf, Monitor, PoolConf, Snapshot};
 use crate::state::{Health, MemberState, Registry};
 
 /// Checks have tokens from here up; lower ones are the control thread's own.
@@ -56,12 +56,33 @@ pub(crate) struct Prober {
 struct Probe {
     state: Arc<MemberState>,
     address: SocketAddr,
-    proxy_protocol: Option<ProxyProtocol>,
+    habits: Habits,
     monitor: Monitor,
     machine: Machine,
     /// Its entry in `wakes`.
     wake: u64,
     flight: Option<Flight>,
+}
+
+/// How a check goes about it besides what its monitor says: as traffic to its member does.
+#[derive(Debug, Clone, Default)]
+struct Habits {
+    proxy_protocol: Option<ProxyProtocol>,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+impl Habits {
+    /// As with HAProxy: where members get no traffic, they expect no header of it, nor TLS, unless that is what the monitor
+    /// is for.
+    fn of(pool: &PoolConf, member: &MemberConf, monitor: &Monitor) -> Self {
+        let same = member.monitor_address == member.address;
+        let secured = same || monitor.spec.kind == HealthMonitorType::Https;
+        let tls = pool.tls.as_ref().filter(|_| secured);
+        Self {
+            proxy_protocol: pool.proxy_protocol().filter(|_| same),
+            tls: tls.map(|tls| Arc::clone(tls.checks())),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -98,13 +119,12 @@ impl Prober {
         let members = snapshot.pools().map(|pool| pool.members.len()).sum();
         for pool in snapshot.pools() {
             for member in &pool.members {
-                match pool.monitor.as_ref().filter(|_| member.enabled) {
+                // Of members that nobody can speak to there is nothing to be said.
+                match pool.monitor.as_ref().filter(|_| member.enabled && pool.is_ready()) {
                     Some(monitor) => {
-                        // As with HAProxy: where members get no traffic, they expect no header of it either.
-                        let same = member.monitor_address == member.address;
-                        let proxy_protocol = pool.proxy_protocol().filter(|_| same);
+                        let habits = Habits::of(pool, member, monitor);
                         let before = before.remove(&member.id);
-                        self.probe(member, monitor, proxy_protocol, members, before, now);
+                        self.probe(member, monitor, habits, members, before, now);
                     }
                     None => {
                         self.publish(&member.state, Health::NoCheck, None);
@@ -121,7 +141,7 @@ impl Prober {
         &mut self,
         member: &MemberConf,
         monitor: &Monitor,
-        proxy_protocol: Option<ProxyProtocol>,
+        habits: Habits,
         members: usize,
         before: Option<Probe>,
         now: u64,
@@ -134,7 +154,7 @@ impl Prober {
         }
         let probe = match before {
             Some(probe) if probe.monitor == *monitor && probe.address == member.monitor_address => {
-                Probe { proxy_protocol, ..probe }
+                Probe { habits, ..probe }
             }
             _ => {
                 let up = member.state.health() != Health::Down;
@@ -142,7 +162,7 @@ impl Prober {
                 Probe {
                     state: Arc::clone(&member.state),
                     address: member.monitor_address,
-                    proxy_protocol,
+                    habits,
                     monitor: monitor.clone(),
                     machine: Machine::new(monitor.spec.rise, monitor.spec.fall, up),
                     wake: schedule::first(member.id, millis(monitor.delay), members, now),
@@ -221,8 +241,9 @@ impl Prober {
         let started = if probe.monitor.spec.kind == HealthMonitorType::Ping {
             self.ping.send(probe.address.ip(), token).map(|()| None).map_err(NotStarted::from)
         } else {
-            let started =
-                Check::start(&probe.monitor.spec, probe.address, probe.proxy_protocol, &mut self.tls);
+            let Habits { proxy_protocol, tls } = &probe.habits;
+            let (spec, address) = (&probe.monitor.spec, probe.address);
+            let started = Check::start(spec, address, *proxy_protocol, tls.as_ref(), &mut self.tls);
             started.and_then(|check| {
                 let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
                 epoll::add(&self.epoll, check.socket(), EventData::new_u64(token), interest)?;

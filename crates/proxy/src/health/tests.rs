@@ -1,5 +1,7 @@
 //! The prober against members that behave well, badly and with malice.
 
+mod tls;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
@@ -54,6 +56,7 @@ fn spec(kind: HealthMonitorType, address: SocketAddr, fall: u8) -> AmphoraSpec {
                     expected: vec![(200, 200)],
                 }),
             }),
+            tls: None,
         }],
     }
 }

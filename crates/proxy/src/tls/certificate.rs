@@ -86,6 +86,13 @@ impl<'a> ClientCertificate<'a> {
         Some(Self { der, subject: Name(subject), issuer: Name(issuer), not_before, not_after })
     }
 
+    /// Whether its time has come, and is not over; `now` is in seconds since 1970.
+    pub fn is_valid_at(&self, now: u64) -> bool {
+        let now = digits_of(now);
+        let (from, to) = (self.not_before.digits(), self.not_after.digits());
+        from.zip(to).is_some_and(|(from, to)| from <= now && now <= to)
+    }
+
     /// Of the whole certificate, in upper case.
     pub fn write_sha1(&self, out: &mut Vec<u8>) {
         const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
@@ -162,6 +169,17 @@ impl<'a> Time<'a> {
         matches!(tag, UTC_TIME | GENERALIZED_TIME).then_some((Self { tag, text }, rest))
     }
 
+    /// `YYYYMMDDhhmmss`, which sorts by time; `None` for what is no time as certificates have it (RFC 5280 §4.1.2.5).
+    fn digits(self) -> Option<[u8; 14]> {
+        let text = self.text.strip_suffix(b"Z")?;
+        let full: [u8; 14] = match (self.tag, text) {
+            (GENERALIZED_TIME, text) => text.try_into().ok()?,
+            (_, [b'0'..=b'4', ..]) => [b"20", text].concat().try_into().ok()?,
+            (_, text) => [b"19", text].concat().try_into().ok()?,
+        };
+        full.iter().all(u8::is_ascii_digit).then_some(full)
+    }
+
     fn write(self, out: &mut Vec<u8>) {
         let text = match (self.tag, self.text) {
             (GENERALIZED_TIME, [b'2', b'0', rest @ ..]) if rest.len() >= 10 => rest,
@@ -172,6 +190,26 @@ impl<'a> Time<'a> {
             write_visible(text, out);
         }
     }
+}
+
+/// Seconds since 1970 as [`Time::digits`]. Days become a date by counting from the first of March, so that the day of a leap
+/// year is the last.
+fn digits_of(seconds: u64) -> [u8; 14] {
+    let days = seconds / 86_400 + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (year, month) = match month {
+        0..10 => (era * 400 + year, month + 3),
+        _ => (era * 400 + year + 1, month - 9),
+    };
+    let time = seconds % 86_400;
+    let (hour, minute, second) = (time / 3_600, time / 60 % 60, time % 60);
+    // A year of five digits is later than any that a certificate can name.
+    let text = format!("{:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}", year.min(9_999));
+    text.into_bytes().try_into().unwrap_or([b'9'; 14])
 }
 
 /// What could end a header, or be unseen in it, becomes a question mark.
@@ -289,6 +327,42 @@ mod tests {
             sha1.len() == 40 && sha1.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase()),
             "{sha1}"
         );
+    }
+
+    #[test]
+    fn times_are_compared() {
+        for (seconds, digits) in [
+            (0, "19700101000000"),
+            (951_782_399, "20000228235959"),
+            (951_782_400, "20000229000000"),
+            (951_868_800, "20000301000000"),
+            (1_709_210_096, "20240229123456"),
+            (4_107_542_399, "21000228235959"),
+            (4_107_542_400, "21000301000000"),
+            (253_402_300_799, "99991231235959"),
+        ] {
+            assert_eq!(digits_of(seconds), digits.as_bytes(), "{seconds}");
+        }
+        let der = certificate(&[(DnType::CommonName, "a")], (1999, 2050));
+        let read = ClientCertificate::read(&der).unwrap();
+        // 1999-02-03 and 2050-12-31.
+        for (now, valid) in [
+            (918_000_000, true),
+            (917_999_999, false),
+            (1_700_000_000, true),
+            (2_556_057_600, true),
+            (2_556_057_601, false),
+            (u64::MAX, false),
+        ] {
+            assert_eq!(read.is_valid_at(now), valid, "{now}");
+        }
+        for text in [&b"Z"[..], b"", b"500101000000", b"50010100000Z", b"5001010000001Z", b"50010100000xZ"] {
+            assert_eq!(Time { tag: UTC_TIME, text }.digits(), None, "{text:?}");
+        }
+        let time = |tag, text| Time { tag, text }.digits().unwrap();
+        assert_eq!(&time(UTC_TIME, b"500101000000Z"), b"19500101000000");
+        assert_eq!(&time(UTC_TIME, b"490101000000Z"), b"20490101000000");
+        assert_eq!(&time(GENERALIZED_TIME, b"20500101000000Z"), b"20500101000000");
     }
 
     #[test]

@@ -1,17 +1,19 @@
 //! TLS on the side of clients: a listener's [`TlsSpec`] as rustls wants it, which certificate a client is shown, and
-//! what there is to say of a client's own.
+//! what there is to say of a client's own. On the side of members it is in `member`.
 //!
 //! Pure: bytes in, decisions out. Who moves the bytes of a handshake is `worker::tls`.
 
 mod certificate;
+mod fingerprint;
+mod member;
 mod names;
+mod verify;
 
 use std::fmt;
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
 use octavia_model::{Cipher, ClientAuthentication, TlsVersion};
-use octavia_wire::{IdentitySpec, TlsError, TlsSpec};
+use octavia_wire::{CertificateSpec, Der, IdentitySpec, TlsError, TlsSpec};
 use rustls::crypto::aws_lc_rs as provider;
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::server::danger::ClientCertVerifier;
@@ -23,7 +25,11 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
 pub use self::certificate::{ClientCertificate, VALUE_MAX};
+use self::fingerprint::{Fingerprint, Press};
+pub use self::member::MemberTls;
 use self::names::Chooser;
+pub(crate) use self::names::asked;
+pub(crate) use self::verify::AnyCertificate;
 
 /// Tickets given to a client of TLS 1.3 after its handshake; as many as OpenSSL gives.
 const TICKETS: usize = 2;
@@ -32,8 +38,8 @@ const TICKETS: usize = 2;
 /// themselves. No message has room for more than 64 KiB of them, and nobody looks whether they fit.
 const NAMES_MAX: usize = 16 << 10;
 
-/// What clients may agree on, most wanted first. The first is safe from who records today and has a quantum computer
-/// later; it is taken only where the client offers it.
+/// What clients and members may agree on, most wanted first. The first is safe from who records today and has a quantum
+/// computer later; it is taken only where the other side has it.
 static KEY_EXCHANGES: [&dyn SupportedKxGroup; 4] = [
     provider::kx_group::X25519MLKEM768,
     provider::kx_group::X25519,
@@ -60,15 +66,11 @@ impl fmt::Debug for TlsConf {
     }
 }
 
-/// Tells specs apart without keeping a copy of their keys.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Fingerprint([u8; 32]);
-
 impl TlsConf {
     /// `None` when the spec has no identity to terminate TLS with. `before` is what the listener had until now.
     pub(crate) fn compile(spec: &TlsSpec, before: Option<&Arc<Self>>) -> Result<Option<Arc<Self>>, TlsError> {
         let Some(identity) = spec.identity.as_ref().filter(|_| spec.is_ready()) else { return Ok(None) };
-        let print = Fingerprint::of(spec, identity);
+        let print = fingerprint(spec, identity);
         if let Some(same) = before.filter(|before| before.print == print) {
             return Ok(Some(Arc::clone(same)));
         }
@@ -81,28 +83,14 @@ impl TlsConf {
 }
 
 fn server_config(spec: &TlsSpec, identity: &IdentitySpec) -> Result<ServerConfig, TlsError> {
-    let crypto = Arc::new(CryptoProvider {
-        cipher_suites: spec.ciphers.iter().map(|&cipher| suite(cipher)).collect(),
-        kx_groups: KEY_EXCHANGES.to_vec(),
-        ..provider::default_provider()
-    });
-    let keys = identity.certificates.iter().map(|certificate| {
-        let key = PrivateKeyDer::try_from(certificate.key.reveal());
-        let key = key.map_err(|_| TlsError::Unusable("private key"))?.clone_key();
-        let key = crypto.key_provider.load_private_key(key);
-        let key = key.map_err(|_| TlsError::Unusable("private key"))?;
-        let chain = certificate.chain.iter().map(|der| CertificateDer::from(der.0.clone())).collect();
-        let certified = CertifiedKey::new(chain, key);
-        // A certificate that the library cannot read, such as one of X.509 version 1, may still be shown: clients judge it.
-        if let Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) = certified.keys_match() {
-            return Err(TlsError::Unusable("certificate with its private key"));
-        }
-        Ok((certificate.names.as_slice(), Arc::new(certified)))
-    });
-    let chooser = Chooser::new(keys.collect::<Result<Vec<_>, _>>()?);
-    let versions: Vec<&SupportedProtocolVersion> = spec.versions.iter().map(|&v| version(v)).collect();
+    let crypto = crypto(&spec.ciphers);
+    let keys = identity
+        .certificates
+        .iter()
+        .map(|certificate| Ok((certificate.names.as_slice(), Arc::new(certified(certificate, &crypto)?))));
+    let chooser = Chooser::new(keys.collect::<Result<Vec<_>, TlsError>>()?);
     let mut config = ServerConfig::builder_with_provider(Arc::clone(&crypto))
-        .with_protocol_versions(&versions)
+        .with_protocol_versions(&versions(&spec.versions))
         .map_err(|_| TlsError::Unusable("set of ciphers and versions"))?
         .with_client_cert_verifier(verifier(spec, identity, crypto)?)
         .with_cert_resolver(Arc::new(chooser));
@@ -115,6 +103,30 @@ fn server_config(spec: &TlsSpec, identity: &IdentitySpec) -> Result<ServerConfig
     Ok(config)
 }
 
+fn crypto(ciphers: &[Cipher]) -> Arc<CryptoProvider> {
+    Arc::new(CryptoProvider {
+        cipher_suites: ciphers.iter().map(|&cipher| suite(cipher)).collect(),
+        kx_groups: KEY_EXCHANGES.to_vec(),
+        ..provider::default_provider()
+    })
+}
+
+fn certified(spec: &CertificateSpec, crypto: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
+    let key = PrivateKeyDer::try_from(spec.key.reveal());
+    let key = key.map_err(|_| TlsError::Unusable("private key"))?.clone_key();
+    let key = crypto.key_provider.load_private_key(key);
+    let key = key.map_err(|_| TlsError::Unusable("private key"))?;
+    let chain = spec.chain.iter().map(|der| CertificateDer::from(der.0.clone())).collect();
+    let certified = CertifiedKey::new(chain, key);
+    // A certificate that the library cannot read, such as one of X.509 version 1, may still be shown: others judge it.
+    match certified.keys_match() {
+        Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+            Err(TlsError::Unusable("certificate with its private key"))
+        }
+        _ => Ok(certified),
+    }
+}
+
 /// As with the original, a list that is out of date counts for nothing, and so does the certificate of an authority
 /// that none is there of.
 fn verifier(
@@ -125,13 +137,7 @@ fn verifier(
     if spec.client_authentication == ClientAuthentication::None {
         return Ok(WebPkiClientVerifier::no_client_auth());
     }
-    let mut roots = RootCertStore::empty();
-    let authorities = identity.client_authorities.iter().map(|der| CertificateDer::from(der.0.clone()));
-    // One that cannot be used lets nobody in, and keeps nobody out that another knows.
-    let (usable, _) = roots.add_parsable_certificates(authorities);
-    if usable == 0 {
-        return Err(TlsError::Unusable("certificate of an authority"));
-    }
+    let roots = roots(&identity.client_authorities)?;
     let lists = identity.client_revocations.iter();
     let lists: Vec<_> = lists.map(|der| CertificateRevocationListDer::from(der.0.clone())).collect();
     let named: usize = roots.subjects().iter().map(|name| name.as_ref().len() + 2).sum();
@@ -146,6 +152,20 @@ fn verifier(
         builder = builder.allow_unauthenticated();
     }
     builder.build().map_err(|_| TlsError::Unusable("certificate revocation list"))
+}
+
+/// One that cannot be used lets nobody in, and keeps nobody out that another knows.
+fn roots(authorities: &[Der]) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    let authorities = authorities.iter().map(|der| CertificateDer::from(der.0.clone()));
+    match roots.add_parsable_certificates(authorities) {
+        (0, _) => Err(TlsError::Unusable("certificate of an authority")),
+        _ => Ok(roots),
+    }
+}
+
+fn versions(all: &[TlsVersion]) -> Vec<&'static SupportedProtocolVersion> {
+    all.iter().map(|&one| version(one)).collect()
 }
 
 const fn version(version: TlsVersion) -> &'static SupportedProtocolVersion {
@@ -170,36 +190,13 @@ fn suite(cipher: Cipher) -> SupportedCipherSuite {
     }
 }
 
-impl Fingerprint {
-    fn of(spec: &TlsSpec, identity: &IdentitySpec) -> Self {
-        let mut context = digest::Context::new(&digest::SHA256);
-        // Each part with its length, each list with its count: no two specs are the same bytes.
-        let number = |context: &mut digest::Context, n: usize| context.update(&(n as u64).to_be_bytes());
-        let part = |context: &mut digest::Context, bytes: &[u8]| {
-            number(context, bytes.len());
-            context.update(bytes);
-        };
-        number(&mut context, identity.certificates.len());
-        for certificate in &identity.certificates {
-            number(&mut context, certificate.chain.len());
-            certificate.chain.iter().for_each(|der| part(&mut context, &der.0));
-            part(&mut context, certificate.key.reveal());
-            number(&mut context, certificate.names.len());
-            certificate.names.iter().for_each(|name| part(&mut context, name.as_bytes()));
-        }
-        for list in [&identity.client_authorities, &identity.client_revocations] {
-            number(&mut context, list.len());
-            list.iter().for_each(|der| part(&mut context, &der.0));
-        }
-        let versions: Vec<_> = spec.versions.iter().map(|version| version.as_str()).collect();
-        let ciphers: Vec<_> = spec.ciphers.iter().map(|cipher| cipher.as_str()).collect();
-        let alpn: Vec<_> = spec.alpn.iter().map(String::as_str).collect();
-        for words in [versions, ciphers, alpn, vec![spec.client_authentication.as_str()]] {
-            number(&mut context, words.len());
-            words.iter().for_each(|word| part(&mut context, word.as_bytes()));
-        }
-        let mut print = [0; 32];
-        print.copy_from_slice(context.finish().as_ref());
-        Self(print)
-    }
+fn fingerprint(spec: &TlsSpec, identity: &IdentitySpec) -> Fingerprint {
+    let mut press = Press::default();
+    press.number(identity.certificates.len());
+    identity.certificates.iter().for_each(|certificate| press.certificate(certificate));
+    press.ders(&identity.client_authorities);
+    press.ders(&identity.client_revocations);
+    press.terms(&spec.versions, &spec.ciphers, &spec.alpn);
+    press.part(spec.client_authentication.as_str().as_bytes());
+    press.print()
 }

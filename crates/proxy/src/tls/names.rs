@@ -1,5 +1,6 @@
 //! Which certificate a client is shown, by the server's name it asks for (RFC 6066 §3).
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -42,6 +43,17 @@ impl Names {
     }
 }
 
+thread_local! {
+    /// The name in the last hello that this thread has read.
+    static ASKED: RefCell<Option<Box<str>>> = const { RefCell::new(None) };
+}
+
+/// The server's name in the hello that this thread has just read, in lower case; once. The library shows it to who chooses
+/// a certificate, and keeps it from who drives it without buffers.
+pub(crate) fn asked() -> Option<Box<str>> {
+    ASKED.take()
+}
+
 /// The certificates of a listener; the first is for whoever asks for none of them.
 pub(super) struct Chooser {
     keys: Vec<Arc<CertifiedKey>>,
@@ -70,7 +82,9 @@ impl ResolvesServerCert for Chooser {
     /// Of several certificates for one name, such as one with RSA and one with ECDSA, the first whose key can sign as
     /// the client wants.
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let places = hello.server_name().map_or(&[][..], |name| self.names.find(name));
+        let name = hello.server_name();
+        ASKED.set(name.map(Into::into));
+        let places = name.map_or(&[][..], |name| self.names.find(name));
         let schemes = hello.signature_schemes();
         let signs = |place: &&usize| self.keys[**place].key.choose_scheme(schemes).is_some();
         let place = places.iter().find(signs).or(places.first()).copied().unwrap_or(0);

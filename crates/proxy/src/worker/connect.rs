@@ -1,12 +1,12 @@
 //! Stage *connect*: picks a member, gets a connection to it and the request into it; tries another member while
 //! that is safe.
 
-use rustix::io::Errno;
-
+use super::handshake::HANDSHAKE_MS;
 use super::session::{Next, Party, Session, Stage};
 use super::sock::Io;
 use super::thread::Thread;
-use super::upstream;
+use super::tls::Shake;
+use super::upstream::{self, Destination};
 use crate::snapshot::Mode;
 
 /// Further members (or, when all were tried, further rounds) an exchange tries after its first.
@@ -34,14 +34,17 @@ impl Session {
             exchange.place = place as u16;
             exchange.granted = granted;
             let introduced = pool.proxy_protocol();
+            // As with the original, the member is asked for the name that the client has asked us for.
+            let name = pool.tls.as_ref().and_then(|_| self.client.server_name());
+            let to = Destination { member, tls: pool.tls.as_ref(), name };
             let idle = match introduced {
                 _ if tcp || exchange.fresh => None,
-                None => t.upstreams.take_idle(member, self.key),
-                Some(_) => t.upstreams.take_private(member, self.key),
+                None => t.upstreams.take_idle(&to, self.key),
+                Some(_) => t.upstreams.take_private(&to, self.key),
             };
             let made = match idle {
                 Some(upstream) => Ok(upstream),
-                None => t.upstreams.connect(member, self.key).map(|mut upstream| {
+                None => t.upstreams.connect(&to, self.key, t.now).map(|mut upstream| {
                     if let Some(version) = introduced {
                         upstream.introduce(version, self.peer, self.local, self.key);
                     }
@@ -63,23 +66,47 @@ impl Session {
         if tcp { self.send_first_bytes(t) } else { self.send_request(t) }
     }
 
+    /// Agrees with the member on keys. `None` = that is done, or there is nothing to agree on.
+    #[inline]
+    fn shake_hands(&mut self, t: &mut Thread) -> Option<Next> {
+        let exchange = self.exchange.as_mut()?;
+        let upstream = exchange.upstream.as_mut()?;
+        match upstream.handshake(&mut t.kit.wire) {
+            Shake::Done => None,
+            Shake::Wait => {
+                upstream.side.wait_read(&t.kit.epoll);
+                exchange.waits_for = Party::Member;
+                // Part of making the connection: dribbling does not put it off.
+                let limit = self.listener.timeouts.member_connect.unwrap_or(HANDSHAKE_MS);
+                let left = (upstream.since + u64::from(limit)).saturating_sub(t.now);
+                self.arm(t, Some(left as u32));
+                Some(Next::Wait)
+            }
+            Shake::Refused | Shake::Gone => Some(self.member_failed(t)),
+        }
+    }
+
     fn send_request(&mut self, t: &mut Thread) -> Next {
+        if let Some(next) = self.shake_hands(t) {
+            return next;
+        }
         let Some(exchange) = &mut self.exchange else { return Next::Close };
         let Some(upstream) = &mut exchange.upstream else { return Next::Close };
-        match upstream.send(&exchange.request[exchange.sent..]) {
+        match upstream.send(&exchange.request[exchange.sent..], &mut t.kit.wire) {
             Io::Bytes(n) => {
                 if !upstream.established {
                     upstream.established = true;
                     upstream.member.on(t.index).connections.add(1);
                 }
                 exchange.sent += n;
+                exchange.stirred = true;
                 if exchange.sent == exchange.request.len() && upstream.preface.is_empty() {
                     self.stage = Stage::Forward;
                 }
                 Next::Go
             }
             Io::Blocked => {
-                upstream.sock.wait_write(&t.kit.epoll);
+                upstream.side.wait_write(&t.kit.epoll);
                 let established = upstream.established;
                 exchange.waits_for = Party::Member;
                 let timeouts = &self.listener.timeouts;
@@ -113,7 +140,13 @@ impl Session {
             }
             return next;
         }
-        if upstream.sock.is_broken() {
+        if let Some(next) = self.shake_hands(t) {
+            self.client.wait_read(&t.kit.epoll);
+            return next;
+        }
+        let Some(exchange) = &mut self.exchange else { return Next::Close };
+        let Some(upstream) = &mut exchange.upstream else { return Next::Close };
+        if upstream.side.is_broken() {
             return self.member_failed(t);
         }
         if upstream.connected() {
@@ -122,7 +155,7 @@ impl Session {
             self.stage = Stage::Tunnel;
             return Next::Go;
         }
-        upstream.sock.wait_write(&t.kit.epoll);
+        upstream.side.wait_write(&t.kit.epoll);
         self.client.wait_read(&t.kit.epoll);
         exchange.waits_for = Party::Member;
         self.arm(t, self.listener.timeouts.member_connect);
@@ -134,8 +167,8 @@ impl Session {
         let Some(exchange) = &mut self.exchange else { return Next::Close };
         let Some(upstream) = &exchange.upstream else { return Next::Close };
         if !upstream.established {
-            let error = upstream.sock.error().unwrap_or(Errno::TIMEDOUT);
-            tracing::debug!(member = %upstream.member.id(), %error, "member cannot be connected to");
+            let why = upstream.side.trouble();
+            tracing::debug!(member = %upstream.member.id(), why, "member cannot be connected to");
             upstream.member.on(t.index).errors.add(1);
             return self.try_another(t);
         }

@@ -16,7 +16,7 @@ impl Session {
         let reuse = uploaded
             && exchange.reusable
             && exchange.down.excess.is_empty()
-            && exchange.upstream.as_mut().is_some_and(|u| u.sock.is_quiet());
+            && exchange.upstream.as_mut().is_some_and(|u| u.side.is_quiet(&mut t.kit.wire));
         let keep = uploaded && exchange.traits.keep_alive;
         self.exchange_end(t, reuse);
         self.served = true;
@@ -148,6 +148,15 @@ impl Session {
         if let Some(upstream) = &exchange.upstream {
             upstream.member.on(t.index).errors.add(1);
         }
-        if exchange.answered { Next::Close } else { self.answer(t, 504) }
+        if exchange.answered { self.break_off() } else { self.answer(t, 504) }
+    }
+
+    /// The message to the client breaks off: nothing else can be said any more. One that goes on to the end of its
+    /// connection would seem whole, if that ended like any other.
+    pub(super) fn break_off(&mut self) -> Next {
+        if self.exchange.as_ref().is_some_and(|exchange| exchange.down.body.ends_with_connection()) {
+            self.client.break_off();
+        }
+        Next::Close
     }
 }

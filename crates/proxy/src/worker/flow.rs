@@ -78,6 +78,12 @@ pub(super) struct Moved {
     pub(super) written: u64,
 }
 
+impl Moved {
+    pub(super) fn is_some(self) -> bool {
+        self.read > 0 || self.written > 0
+    }
+}
+
 impl Flow {
     pub(super) fn new(body: Body, pace: Pace) -> Self {
         Self {

@@ -56,10 +56,10 @@ impl Session {
         let Some(exchange) = &mut self.exchange else { return Next::Go };
         let Some(upstream) = &mut exchange.upstream else { return Next::Close };
         let mut moved = Moved::default();
-        let pumped = exchange.down.pump_down(&mut upstream.sock, &mut self.client, &mut t.kit, &mut moved);
+        let pumped = exchange.down.pump_across(&mut upstream.side, &mut self.client, &mut t.kit, &mut moved);
         let party = match pumped {
             Pumped::Source => {
-                upstream.sock.wait_read(&t.kit.epoll);
+                upstream.side.wait_read(&t.kit.epoll);
                 Party::Member
             }
             Pumped::Sink => {
@@ -68,6 +68,7 @@ impl Session {
             }
             _ => Party::Member,
         };
+        exchange.stirred |= moved.is_some();
         self.listener.state.on(t.index).tx.add(moved.written);
         match pumped {
             Pumped::Source | Pumped::Sink if again => self.again(t),
@@ -76,9 +77,8 @@ impl Session {
             Pumped::Done => self.exchange_done(t),
             Pumped::SinkFailed => Next::Close,
             Pumped::Truncated | Pumped::SourceFailed | Pumped::Malformed => {
-                // The client sees the message break off: nothing else can be said any more.
                 upstream.member.on(t.index).errors.add(1);
-                Next::Close
+                self.break_off()
             }
         }
     }
@@ -88,7 +88,8 @@ impl Session {
         let Some(exchange) = &mut self.exchange else { return Err(Next::Close) };
         let Some(upstream) = &mut exchange.upstream else { return Err(Next::Close) };
         let mut moved = Moved::default();
-        let pumped = exchange.up.pump_up(&mut self.client, &mut upstream.sock, &mut t.kit, &mut moved);
+        let pumped = exchange.up.pump_across(&mut self.client, &mut upstream.side, &mut t.kit, &mut moved);
+        exchange.stirred |= moved.is_some();
         self.listener.state.on(t.index).rx.add(moved.read);
         match pumped {
             Pumped::Done => {
@@ -96,7 +97,7 @@ impl Session {
                 self.held.append(&mut excess);
             }
             Pumped::Source => self.client.wait_read(&t.kit.epoll),
-            Pumped::Sink => upstream.sock.wait_write(&t.kit.epoll),
+            Pumped::Sink => upstream.side.wait_write(&t.kit.epoll),
             Pumped::Again => {}
             Pumped::SinkFailed => exchange.upload_dead = true,
             Pumped::Truncated | Pumped::SourceFailed => {
@@ -119,10 +120,13 @@ impl Session {
             let held = exchange.head.len();
             let scratch = &mut t.kit.scratch;
             scratch[..held].copy_from_slice(&exchange.head);
-            let len = match upstream.sock.recv(&mut scratch[held..held + READ]) {
-                Io::Bytes(n) => held + n,
+            let len = match upstream.side.recv(&mut scratch[held..held + READ], &mut t.kit.wire) {
+                Io::Bytes(n) => {
+                    exchange.stirred = true;
+                    held + n
+                }
                 Io::Blocked => {
-                    upstream.sock.wait_read(&t.kit.epoll);
+                    upstream.side.wait_read(&t.kit.epoll);
                     return Next::Wait;
                 }
                 Io::End | Io::Failed(_) => return self.member_failed(t),
@@ -201,9 +205,13 @@ impl Session {
         Next::Wait
     }
 
+    /// Only content puts the end off: whoever sends what comes to nothing, such as empty records of TLS, is silent.
     fn await_party(&mut self, t: &mut Thread, party: Party) -> Next {
         if let Some(exchange) = &mut self.exchange {
-            exchange.waits_for = party;
+            let stirred = std::mem::take(&mut exchange.stirred);
+            if std::mem::replace(&mut exchange.waits_for, party) == party && !stirred {
+                return Next::Wait;
+            }
         }
         let timeouts = &self.listener.timeouts;
         self.arm(

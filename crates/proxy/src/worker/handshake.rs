@@ -5,13 +5,14 @@ use super::session::{Next, Session, Stage};
 use super::thread::Thread;
 use super::tls::Shake;
 
-/// How long a handshake may take, in milliseconds; less if the listener waits less for a client's bytes.
-const HANDSHAKE_MS: u32 = 10_000;
+/// How long a handshake may take, in milliseconds: with a client less if the listener waits less for its bytes, with a
+/// member as long as making the connection may, if that has a limit.
+pub(super) const HANDSHAKE_MS: u32 = 10_000;
 
 impl Session {
     pub(super) fn handshake(&mut self, t: &mut Thread) -> Next {
         let Client::Tls(tls) = &mut self.client else { return Next::Close };
-        match tls.handshake(&mut t.kit.wire) {
+        match tls.welcome(&mut t.kit.wire) {
             Shake::Done => {
                 self.stage = Stage::Head;
                 self.head_timed = false;

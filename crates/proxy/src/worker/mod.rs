@@ -10,6 +10,7 @@ mod handshake;
 mod kit;
 mod parse;
 mod session;
+mod side;
 mod sock;
 mod stream;
 mod thread;
@@ -177,7 +178,7 @@ impl Worker {
         if let Some(exchange) = &mut session.exchange
             && let Some(upstream) = &mut exchange.upstream
         {
-            upstream.sock.notice(flags);
+            upstream.side.notice(flags);
         }
         self.drive(owner);
     }
@@ -326,7 +327,7 @@ impl Worker {
     fn configure(&mut self, snapshot: Arc<Snapshot>, sockets: Vec<(SocketName, Arc<OwnedFd>)>) {
         let t = &mut self.thread;
         t.config += 1;
-        t.upstreams.retain_members(|serial| snapshot.has_member(serial));
+        t.upstreams.retain(|upstream| upstream.is_of(&snapshot));
         t.snapshot = snapshot;
         for key in self.listening.keys() {
             let Some(listening) = self.listening.get_mut(key) else { continue };
@@ -357,7 +358,7 @@ impl Worker {
 
     fn drain(&mut self) {
         self.thread.draining = true;
-        self.thread.upstreams.retain_members(|_| false);
+        self.thread.upstreams.retain(|_| false);
         for key in self.listening.keys() {
             if let Some(mut listening) = self.listening.remove(key) {
                 listening.pause(&self.thread.kit.epoll);

@@ -110,6 +110,8 @@ pub(super) struct Exchange {
     pub(super) down_shut: bool,
     /// Whose silence the timer is for.
     pub(super) waits_for: Party,
+    /// Content has moved since the timer was set.
+    pub(super) stirred: bool,
 }
 
 /// What matters of a request once its head is gone.
@@ -163,6 +165,7 @@ impl Exchange {
             up_shut: false,
             down_shut: false,
             waits_for: Party::Member,
+            stirred: true,
         })
     }
 }
@@ -293,7 +296,7 @@ impl Exchange {
     pub(super) fn detach(&mut self, t: &mut Thread, reuse: bool) {
         if let Some(upstream) = self.upstream.take() {
             upstream::end(&upstream.member);
-            if reuse && !t.draining && t.snapshot.has_member(upstream.member.serial) {
+            if reuse && !t.draining && upstream.is_of(&t.snapshot) {
                 t.upstreams.keep(upstream, &t.kit, t.now);
             } else {
                 t.upstreams.close(upstream);

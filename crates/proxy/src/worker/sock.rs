@@ -146,6 +146,11 @@ impl Sock {
         sys::shutdown_write(self.fd.as_fd());
     }
 
+    /// When it closes, what is not sent is lost, and the other side learns that something went wrong.
+    pub(super) fn reset_on_close(&self) {
+        sys::reset_on_close(self.fd.as_fd());
+    }
+
     /// Whether a connection that was started is made.
     pub(super) fn has_peer(&self) -> bool {
         sys::has_peer(self.fd.as_fd())

@@ -1,27 +1,76 @@
-//! TLS over a client's socket: rustls without buffers of its own. Sealed bytes are read into the thread's memory and
-//! opened there, and what is sealed is made there and sent at once; a connection owns bytes only while they are part of
-//! a record whose rest has not come, or while its client does not read.
+//! TLS over a socket: rustls without buffers of its own. Sealed bytes are read into the thread's memory and opened there,
+//! and what is sealed is made there and sent at once; a connection owns bytes only while they are part of a record whose
+//! rest has not come, or while the other side does not read.
 
 use std::os::fd::OwnedFd;
 
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
+use rustls::Error;
+use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus, WriteTraffic};
 
 use super::kit::{Pipe, Wire};
 use super::sock::{Io, Sock};
 use super::stream::Stream;
-use crate::tls::{ClientCertificate, Seen};
+use crate::tls::{self, ClientCertificate, Seen};
 
 /// What may be read beyond what is asked for: a record and what is around it.
 const RECORD: usize = 17 * 1024;
 /// Reads in a row that bring nothing but the wrapping, at most: records may be empty, but not for ever.
 const IDLE_READS: u32 = 16;
 
-pub(super) struct TlsSock {
+/// Sealed bytes of the other side that a handshake may take.
+const HANDSHAKE_MAX: usize = 256 << 10;
+
+/// Which of the two that shake hands we are.
+pub(super) trait Role {
+    type Data;
+
+    fn process<'c, 'i>(&'c mut self, sealed: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
+
+    fn is_handshaking(&self) -> bool;
+
+    /// The library has something to say.
+    fn wants_write(&self) -> bool;
+}
+
+impl Role for UnbufferedServerConnection {
+    type Data = ServerConnectionData;
+
+    fn process<'c, 'i>(&'c mut self, sealed: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(sealed)
+    }
+
+    fn is_handshaking(&self) -> bool {
+        (**self).is_handshaking()
+    }
+
+    fn wants_write(&self) -> bool {
+        (**self).wants_write()
+    }
+}
+
+impl Role for UnbufferedClientConnection {
+    type Data = ClientConnectionData;
+
+    fn process<'c, 'i>(&'c mut self, sealed: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(sealed)
+    }
+
+    fn is_handshaking(&self) -> bool {
+        (**self).is_handshaking()
+    }
+
+    fn wants_write(&self) -> bool {
+        (**self).wants_write()
+    }
+}
+
+pub(super) struct TlsSock<R> {
     sock: Sock,
-    session: UnbufferedServerConnection,
+    session: R,
     /// The beginning of a record, or of a message of several.
     partial: Vec<u8>,
     /// Opened and not taken, from `taken` on.
@@ -30,10 +79,15 @@ pub(super) struct TlsSock {
     /// Sealed and not sent, from `sent` on.
     sealed: Vec<u8>,
     sent: usize,
-    /// The client has said that nothing more comes.
+    /// The other side has said that nothing more comes.
     ended: bool,
     /// Nothing can be read or written any more.
     dead: bool,
+    why: Option<Box<Error>>,
+    /// The server's name that a client asked for.
+    asked: Option<Box<str>>,
+    /// Sealed bytes that the handshake took.
+    shaken: usize,
     /// We have said that nothing more comes.
     goodbye: bool,
     /// The socket's stream ends once all is sent.
@@ -51,10 +105,46 @@ pub(super) enum Shake {
     Gone,
 }
 
-impl TlsSock {
-    pub(super) fn new(fd: OwnedFd, token: u64, session: UnbufferedServerConnection) -> Self {
+impl TlsSock<UnbufferedServerConnection> {
+    pub(super) fn seen(&self) -> Seen<'_> {
+        let certificates = self.session.peer_certificates();
+        Seen { certificate: certificates.and_then(|all| ClientCertificate::read(all.first()?)) }
+    }
+
+    pub(super) fn server_name(&self) -> Option<&str> {
+        self.asked.as_deref()
+    }
+
+    /// As [`TlsSock::handshake`]; notes the name that the client asks for.
+    pub(super) fn welcome(&mut self, wire: &mut Wire) -> Shake {
+        // Another connection's, if its handshake ended there.
+        let _ = tls::asked();
+        let shake = self.handshake(wire);
+        if let Some(asked) = tls::asked() {
+            self.asked = Some(asked);
+        }
+        shake
+    }
+}
+
+impl TlsSock<UnbufferedClientConnection> {
+    /// What the library has to say first is held, and goes out with the first handshake.
+    pub(super) fn greeting(sock: Sock, session: UnbufferedClientConnection) -> Self {
+        let mut made = Self::new(sock, session);
+        made.open(&mut [], |content| content);
+        made
+    }
+
+    /// Sends bytes of what goes before TLS.
+    pub(super) fn send_before(&mut self, bytes: &[u8]) -> Io {
+        self.sock.send(bytes)
+    }
+}
+
+impl<R: Role> TlsSock<R> {
+    pub(super) fn new(sock: Sock, session: R) -> Self {
         Self {
-            sock: Sock::new(fd, token),
+            sock,
             session,
             partial: vec![],
             clear: vec![],
@@ -63,6 +153,9 @@ impl TlsSock {
             sent: 0,
             ended: false,
             dead: false,
+            why: None,
+            asked: None,
+            shaken: 0,
             goodbye: false,
             shutting: false,
         }
@@ -81,9 +174,20 @@ impl TlsSock {
         self.taken < self.clear.len() || !self.ended && self.sock.is_readable()
     }
 
-    pub(super) fn seen(&self) -> Seen<'_> {
-        let certificates = self.session.peer_certificates();
-        Seen { certificate: certificates.and_then(|all| ClientCertificate::read(all.first()?)) }
+    /// What the library found wrong.
+    pub(super) fn why(&self) -> Option<&Error> {
+        self.why.as_deref()
+    }
+
+    /// Nothing has come that is not read, nothing is held, and the other side has not ended. What comes between two
+    /// messages, such as tickets, is read.
+    pub(super) fn is_quiet(&mut self, wire: &mut Wire) -> bool {
+        if self.clear.is_empty() && !self.ended && !self.dead && self.sock.is_readable() {
+            // Whatever became of it shows below.
+            let _ = self.pull(&mut [], wire);
+        }
+        let holds = !(self.clear.is_empty() && self.partial.is_empty() && self.sealed.is_empty());
+        !holds && !self.ended && !self.dead && self.sock.is_quiet()
     }
 
     /// Goes on with the handshake. What comes after it is kept for the first read.
@@ -95,6 +199,10 @@ impl TlsSock {
             }
             if !self.session.is_handshaking() {
                 return Shake::Done;
+            }
+            if self.shaken > HANDSHAKE_MAX {
+                self.dead = true;
+                return Shake::Refused;
             }
             match self.pull(&mut [], wire) {
                 Ok(_) => {}
@@ -122,6 +230,9 @@ impl TlsSock {
             Io::End => return Err(Io::Failed(Errno::CONNRESET)),
             other => return Err(other),
         };
+        if self.session.is_handshaking() {
+            self.shaken += read;
+        }
         input[..held].copy_from_slice(&self.partial);
         let mut filled = 0;
         let used = self.open(&mut input[..held + read], |content| {
@@ -152,14 +263,17 @@ impl TlsSock {
             if self.dead && !self.session.wants_write() {
                 return used;
             }
-            let UnbufferedStatus { mut discard, state } =
-                self.session.process_tls_records(&mut input[used..]);
+            let UnbufferedStatus { mut discard, state } = self.session.process(&mut input[used..]);
             let go_on = match state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                     while let Some(record) = traffic.next_record() {
-                        let Ok(record) = record else {
-                            self.dead = true;
-                            break;
+                        let record = match record {
+                            Ok(record) => record,
+                            Err(error) => {
+                                self.dead = true;
+                                self.why = Some(Box::new(error));
+                                break;
+                            }
                         };
                         discard += record.discard;
                         let kept = take(record.payload);
@@ -168,11 +282,6 @@ impl TlsSock {
                         }
                     }
                     !self.dead
-                }
-                // Offered to nobody (`ServerConfig::max_early_data_size` is 0).
-                Ok(ConnectionState::ReadEarlyData(mut early)) => {
-                    while early.next_record().is_some() {}
-                    true
                 }
                 Ok(ConnectionState::EncodeTlsData(mut message)) => {
                     let at = self.sealed.len();
@@ -192,9 +301,12 @@ impl TlsSock {
                     self.ended = true;
                     true
                 }
+                // Early data is offered to nobody (`ServerConfig::max_early_data_size` is 0).
                 Ok(_) => false,
-                Err(_) => {
+                Err(error) => {
                     self.dead = true;
+                    // What comes after the first is about the alert.
+                    self.why.get_or_insert_with(|| Box::new(error));
                     true
                 }
             };
@@ -257,15 +369,12 @@ impl TlsSock {
     /// for. `None` = it cannot be done any more.
     ///
     /// What is here of a message that is not whole is shown to the library each time: it remembers where it was.
-    fn ready<T>(
-        &mut self,
-        act: impl FnOnce(&mut WriteTraffic<'_, ServerConnectionData>) -> Option<T>,
-    ) -> Option<T> {
+    fn ready<T>(&mut self, act: impl FnOnce(&mut WriteTraffic<'_, R::Data>) -> Option<T>) -> Option<T> {
         let mut partial = std::mem::take(&mut self.partial);
         let used = self.open(&mut partial, |content| content);
         let mut done = None;
         if !self.dead {
-            let UnbufferedStatus { state, .. } = self.session.process_tls_records(&mut partial[used..]);
+            let UnbufferedStatus { state, .. } = self.session.process(&mut partial[used..]);
             if let Ok(ConnectionState::WriteTraffic(mut traffic)) = state {
                 done = act(&mut traffic);
             }
@@ -281,6 +390,11 @@ impl TlsSock {
         self.shutting = true;
         // Whatever became of it: there is nothing else to say.
         let _ = self.flush();
+    }
+
+    /// What was said is not whole: it ends without a goodbye.
+    pub(super) fn break_off(&mut self) {
+        self.goodbye = true;
     }
 
     /// The last that is done with it.
@@ -307,7 +421,7 @@ impl TlsSock {
     }
 }
 
-impl Stream for TlsSock {
+impl<R: Role> Stream for TlsSock<R> {
     const SPLICES: bool = false;
 
     fn read(&mut self, buffer: &mut [u8], wire: &mut Wire) -> Io {

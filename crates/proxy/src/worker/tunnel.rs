@@ -11,11 +11,14 @@ impl Session {
         let counters = self.listener.state.on(t.index);
 
         let mut moved = Moved::default();
-        let up = exchange.up.pump_up(&mut self.client, &mut upstream.sock, &mut t.kit, &mut moved);
+        let up = exchange.up.pump_across(&mut self.client, &mut upstream.side, &mut t.kit, &mut moved);
+        exchange.stirred |= moved.is_some();
         counters.rx.add(moved.read);
         let mut moved = Moved::default();
-        let down = exchange.down.pump_down(&mut upstream.sock, &mut self.client, &mut t.kit, &mut moved);
+        let down = exchange.down.pump_across(&mut upstream.side, &mut self.client, &mut t.kit, &mut moved);
+        exchange.stirred |= moved.is_some();
         counters.tx.add(moved.written);
+        let stirred = std::mem::take(&mut exchange.stirred);
 
         if up == Pumped::Done && down == Pumped::Done {
             return Next::Close;
@@ -23,7 +26,7 @@ impl Session {
         // An end of one stream is passed on; the other stream goes on.
         if up == Pumped::Done && !exchange.up_shut {
             exchange.up_shut = true;
-            upstream.sock.shutdown_write();
+            upstream.side.shutdown_write();
         }
         if down == Pumped::Done && !exchange.down_shut {
             exchange.down_shut = true;
@@ -31,17 +34,24 @@ impl Session {
         }
         match up {
             Pumped::Source => self.client.wait_read(&t.kit.epoll),
-            Pumped::Sink => upstream.sock.wait_write(&t.kit.epoll),
+            Pumped::Sink => upstream.side.wait_write(&t.kit.epoll),
             _ => {}
         }
         match down {
-            Pumped::Source => upstream.sock.wait_read(&t.kit.epoll),
+            Pumped::Source => upstream.side.wait_read(&t.kit.epoll),
             Pumped::Sink => self.client.wait_write(&t.kit.epoll),
             _ => {}
         }
         match (up, down) {
             (Pumped::SourceFailed | Pumped::SinkFailed, _)
             | (_, Pumped::SourceFailed | Pumped::SinkFailed) => {
+                // Who hears no more shall not think that this was all.
+                if up == Pumped::SourceFailed {
+                    upstream.side.break_off();
+                }
+                if down == Pumped::SourceFailed {
+                    self.client.break_off();
+                }
                 return Next::Close;
             }
             (Pumped::Again, _) | (_, Pumped::Again) => t.again.push(self.key),
@@ -53,7 +63,9 @@ impl Session {
             (Some(client), Some(member)) => Some(client.min(member)),
             (limit, None) | (None, limit) => limit,
         };
-        self.arm(t, limit);
+        if stirred {
+            self.arm(t, limit);
+        }
         Next::Wait
     }
 }

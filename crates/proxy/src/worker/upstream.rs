@@ -8,15 +8,19 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
+use rustls::client::UnbufferedClientConnection;
 
-use super::kit::Kit;
+use super::kit::{Kit, Wire};
+use super::side::Side;
 use super::sock::{Io, Sock};
+use super::tls::{Shake, TlsSock};
 use super::token::Token;
 use crate::proxy_protocol::ProxyProtocol;
 use crate::slab::{Key, Slab};
-use crate::snapshot::MemberConf;
+use crate::snapshot::{MemberConf, Snapshot};
 use crate::state::MemberState;
 use crate::sys;
+use crate::tls::MemberTls;
 
 /// How long an unused connection is kept, in milliseconds. Common servers close theirs after 5 s or more: ours go
 /// first, so that a request seldom meets a connection that is just being closed.
@@ -26,12 +30,24 @@ const IDLE_MAX: usize = 512;
 /// Idle connections kept for one session only, at most.
 const PRIVATE_MAX: usize = 8;
 
+/// Where a connection shall lead, and how it is secured. Connections that differ in any of it are never taken for each
+/// other.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Destination<'a> {
+    pub(super) member: &'a MemberConf,
+    /// `None` = in clear.
+    pub(super) tls: Option<&'a Arc<MemberTls>>,
+    /// The server's name to ask for.
+    pub(super) name: Option<&'a str>,
+}
+
 /// A connection to a member, lent to one exchange.
-#[derive(Debug)]
 pub(super) struct Upstream {
-    pub(super) sock: Sock,
+    pub(super) side: Side<UnbufferedClientConnection>,
     pub(super) member: Arc<MemberState>,
     address: SocketAddr,
+    tls: Option<Arc<MemberTls>>,
+    name: Option<Box<str>>,
     key: Key,
     /// It has carried a whole exchange before: if it dies before answering, the member may just have closed it.
     pub(super) reused: bool,
@@ -41,18 +57,42 @@ pub(super) struct Upstream {
     pub(super) preface: Vec<u8>,
     /// The session it is for: it says whose it is, and carries nothing for others.
     private: Option<Key>,
-    idle_since: u64,
+    /// When it was begun, or has become idle, in milliseconds.
+    pub(super) since: u64,
 }
 
 impl Upstream {
     /// The connection is made, for sure.
     pub(super) fn connected(&self) -> bool {
-        self.established || self.sock.has_peer()
+        self.established || self.side.sock().has_peer()
     }
 
-    /// It leads to where this member is now.
-    fn is_to(&self, member: &MemberConf) -> bool {
-        self.member.serial == member.state.serial && self.address == member.address
+    /// It leads there, and is secured like that.
+    fn is_to(&self, to: &Destination<'_>) -> bool {
+        let same_tls = match (&self.tls, to.tls) {
+            (None, None) => true,
+            (Some(own), Some(wanted)) => Arc::ptr_eq(own, wanted) && self.name.as_deref() == to.name,
+            _ => false,
+        };
+        same_tls && self.member.serial == to.member.state.serial && self.address == to.member.address
+    }
+
+    /// A new connection to its member would be like it, in this configuration.
+    pub(super) fn is_of(&self, snapshot: &Snapshot) -> bool {
+        snapshot.leads_to(self.member.serial, self.address, self.tls.as_ref())
+    }
+
+    /// Goes on with what has to be agreed on before anything else is said; nothing, without TLS.
+    pub(super) fn handshake(&mut self, wire: &mut Wire) -> Shake {
+        let Side::Tls(tls) = &mut self.side else { return Shake::Done };
+        while !self.preface.is_empty() {
+            match tls.send_before(&self.preface) {
+                Io::Bytes(n) => drop(self.preface.drain(..n)),
+                Io::Blocked => return Shake::Wait,
+                Io::End | Io::Failed(_) => return Shake::Gone,
+            }
+        }
+        tls.handshake(wire)
     }
 
     /// Makes it one that says whose it is.
@@ -67,38 +107,37 @@ impl Upstream {
         self.private = Some(session);
     }
 
-    /// Sends of `bytes` what can be sent now, after the preface.
+    /// Sends of `bytes` what can be sent now, after the preface, or after the handshake.
     #[inline]
-    pub(super) fn send(&mut self, bytes: &[u8]) -> Io {
-        if self.preface.is_empty() {
-            return self.sock.send(bytes);
-        }
-        match self.sock.send_two(&self.preface, bytes) {
-            Io::Bytes(n) => {
-                let ours = n.min(self.preface.len());
-                self.preface.drain(..ours);
-                Io::Bytes(n - ours)
-            }
-            io => io,
+    pub(super) fn send(&mut self, bytes: &[u8], wire: &mut Wire) -> Io {
+        match &mut self.side {
+            Side::Plain(sock) if !self.preface.is_empty() => match sock.send_two(&self.preface, bytes) {
+                Io::Bytes(n) => {
+                    let ours = n.min(self.preface.len());
+                    self.preface.drain(..ours);
+                    Io::Bytes(n - ours)
+                }
+                io => io,
+            },
+            side => side.send(bytes, wire),
         }
     }
 }
 
 /// Who gets the events of a member connection.
-#[derive(Debug)]
 enum Place {
     Lent(Key),
     Idle(Upstream),
 }
 
 /// All member connections of a thread.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Upstreams {
     places: Slab<Place>,
     /// By member serial; the most recently used last.
-    idle: HashMap<u64, Vec<Key>, BuildHasherDefault<SerialHasher>>,
+    idle: Idle,
     /// Idle ones that are for one session only, by its key.
-    private: HashMap<u64, Vec<Key>, BuildHasherDefault<SerialHasher>>,
+    private: Idle,
     swept: u64,
     /// Connections there may be, lent and idle.
     max: usize,
@@ -109,31 +148,28 @@ impl Upstreams {
         Self { max, ..Self::default() }
     }
 
-    /// Lends an idle connection to `member`, if there is one.
-    pub(super) fn take_idle(&mut self, member: &MemberConf, session: Key) -> Option<Upstream> {
-        let keys = self.idle.get_mut(&member.state.serial)?;
-        while let Some(key) = keys.pop() {
-            let Some(place) = self.places.get_mut(key) else { continue };
-            if let Place::Idle(mut upstream) = std::mem::replace(place, Place::Lent(session))
-                && upstream.address == member.address
-            {
-                upstream.reused = true;
-                return Some(upstream);
-            }
-            // Its member moved to another address.
-            self.places.remove(key);
-        }
-        None
+    /// Lends an idle connection that leads there, if there is one: the last that was used.
+    pub(super) fn take_idle(&mut self, to: &Destination<'_>, session: Key) -> Option<Upstream> {
+        let keys = self.idle.get_mut(&to.member.state.serial)?;
+        Self::take(&mut self.places, keys, to, session)
     }
 
-    /// Lends this session an idle connection of its own to `member`, if there is one.
-    pub(super) fn take_private(&mut self, member: &MemberConf, session: Key) -> Option<Upstream> {
+    /// Lends this session an idle connection of its own that leads there, if there is one.
+    pub(super) fn take_private(&mut self, to: &Destination<'_>, session: Key) -> Option<Upstream> {
         let keys = self.private.get_mut(&session.to_bits())?;
-        let places = &mut self.places;
-        let at = keys
-            .iter()
-            .position(|&key| matches!(places.get_mut(key), Some(Place::Idle(u)) if u.is_to(member)))?;
-        let key = keys.swap_remove(at);
+        Self::take(&mut self.places, keys, to, session)
+    }
+
+    #[inline]
+    fn take(
+        places: &mut Slab<Place>,
+        keys: &mut Vec<Key>,
+        to: &Destination<'_>,
+        session: Key,
+    ) -> Option<Upstream> {
+        let fits = |key: &Key| matches!(places.get_mut(*key), Some(Place::Idle(u)) if u.is_to(to));
+        let at = keys.iter().rposition(fits)?;
+        let key = keys.remove(at);
         let Place::Idle(mut upstream) = std::mem::replace(places.get_mut(key)?, Place::Lent(session)) else {
             return None;
         };
@@ -147,29 +183,47 @@ impl Upstreams {
         if !self.private.is_empty()
             && let Some(keys) = self.private.remove(&session.to_bits())
         {
-            keys.into_iter().for_each(|key| drop(self.places.remove(key)));
+            keys.into_iter().for_each(|key| remove(&mut self.places, key));
         }
     }
 
     /// Starts to make a connection.
-    pub(super) fn connect(&mut self, member: &MemberConf, session: Key) -> Result<Upstream, Errno> {
+    pub(super) fn connect(
+        &mut self,
+        to: &Destination<'_>,
+        session: Key,
+        now: u64,
+    ) -> Result<Upstream, Errno> {
         // Those that are lent are no more than there are clients: without the idle ones there is room.
         if self.places.len() >= self.max {
-            self.retain_members(|_| false);
+            self.retain(|_| false);
         }
-        let fd = sys::connect(member.address)?;
+        let (address, serial) = (to.member.address, to.member.state.serial);
+        let fd = sys::connect(address)?;
         let key = self.places.reserve();
+        let sock = Sock::connecting(fd, Token::Upstream(key).to_bits());
+        let side = match to.tls.map(|tls| tls.session(serial, address.ip(), to.name)) {
+            None => Side::Plain(sock),
+            Some(Ok(session)) => Side::Tls(Box::new(TlsSock::greeting(sock, session))),
+            Some(Err(error)) => {
+                tracing::warn!(%error, "TLS with a member cannot be begun");
+                self.places.remove(key);
+                return Err(Errno::PROTO);
+            }
+        };
         self.places.fill(key, Place::Lent(session));
         Ok(Upstream {
-            sock: Sock::connecting(fd, Token::Upstream(key).to_bits()),
-            member: Arc::clone(&member.state),
-            address: member.address,
+            side,
+            member: Arc::clone(&to.member.state),
+            address,
+            tls: to.tls.map(Arc::clone),
+            name: to.tls.and(to.name).map(Into::into),
             key,
             reused: false,
             established: false,
             preface: vec![],
             private: None,
-            idle_since: 0,
+            since: now,
         })
     }
 
@@ -184,13 +238,14 @@ impl Upstreams {
             return;
         }
         // Registered, so that its end is noticed.
-        upstream.sock.wait_read(&kit.epoll);
-        upstream.idle_since = now;
+        upstream.side.wait_read(&kit.epoll);
+        upstream.since = now;
         keys.push(upstream.key);
         self.places.fill(upstream.key, Place::Idle(upstream));
     }
 
-    pub(super) fn close(&mut self, upstream: Upstream) {
+    pub(super) fn close(&mut self, mut upstream: Upstream) {
+        upstream.side.close();
         self.places.remove(upstream.key);
     }
 
@@ -201,7 +256,8 @@ impl Upstreams {
             Place::Lent(session) => Some(*session),
             Place::Idle(_) if flags.difference(EventFlags::OUT).is_empty() => None,
             Place::Idle(_) => {
-                if let Some(Place::Idle(upstream)) = self.places.remove(key) {
+                if let Some(Place::Idle(mut upstream)) = self.places.remove(key) {
+                    upstream.side.close();
                     let keys = match upstream.private {
                         None => self.idle.get_mut(&upstream.member.serial),
                         Some(session) => self.private.get_mut(&session.to_bits()),
@@ -215,31 +271,10 @@ impl Upstreams {
         }
     }
 
-    /// Closes the idle connections to members that `stays` does not name.
-    pub(super) fn retain_members(&mut self, stays: impl Fn(u64) -> bool) {
-        let places = &mut self.places;
-        self.idle.retain(|&serial, keys| {
-            let stays = stays(serial);
-            if !stays {
-                keys.drain(..).for_each(|key| drop(places.remove(key)));
-            }
-            stays
-        });
-        self.retain_private(|upstream| stays(upstream.member.serial));
-    }
-
-    fn retain_private(&mut self, stays: impl Fn(&Upstream) -> bool) {
-        let places = &mut self.places;
-        self.private.retain(|_, keys| {
-            keys.retain(|&key| {
-                let stays = matches!(places.get_mut(key), Some(Place::Idle(upstream)) if stays(upstream));
-                if !stays {
-                    places.remove(key);
-                }
-                stays
-            });
-            !keys.is_empty()
-        });
+    /// Closes the idle connections that `stays` does not name.
+    pub(super) fn retain(&mut self, stays: impl Fn(&Upstream) -> bool) {
+        retain(&mut self.places, &mut self.idle, &stays);
+        retain(&mut self.places, &mut self.private, &stays);
     }
 
     /// Closes what was idle for long, about once a second. Returns how long until it wants to be called again.
@@ -254,14 +289,36 @@ impl Upstreams {
         let places = &mut self.places;
         self.idle.retain(|_, keys| {
             let is_fresh = |key: &Key, places: &mut Slab<Place>| {
-                matches!(places.get_mut(*key), Some(Place::Idle(u)) if u.idle_since + IDLE_MS > now)
+                matches!(places.get_mut(*key), Some(Place::Idle(u)) if u.since + IDLE_MS > now)
             };
             let old = keys.iter().position(|key| is_fresh(key, places)).unwrap_or(keys.len());
-            keys.drain(..old).for_each(|key| drop(places.remove(key)));
+            keys.drain(..old).for_each(|key| remove(places, key));
             !keys.is_empty()
         });
-        self.retain_private(|upstream| upstream.idle_since + IDLE_MS > now);
+        retain(places, &mut self.private, &|upstream| upstream.since + IDLE_MS > now);
         (!self.idle.is_empty() || !self.private.is_empty()).then_some(1000)
+    }
+}
+
+type Idle = HashMap<u64, Vec<Key>, BuildHasherDefault<SerialHasher>>;
+
+fn retain(places: &mut Slab<Place>, idle: &mut Idle, stays: &impl Fn(&Upstream) -> bool) {
+    idle.retain(|_, keys| {
+        keys.retain(|&key| {
+            let stays = matches!(places.get_mut(key), Some(Place::Idle(upstream)) if stays(upstream));
+            if !stays {
+                remove(places, key);
+            }
+            stays
+        });
+        !keys.is_empty()
+    });
+}
+
+/// Closes an idle connection.
+fn remove(places: &mut Slab<Place>, key: Key) {
+    if let Some(Place::Idle(mut upstream)) = places.remove(key) {
+        upstream.side.close();
     }
 }
 

@@ -38,6 +38,7 @@ pub(crate) fn pool(spec: &mut AmphoraSpec, members: &[&Origin]) -> PoolId {
         persistence: None,
         members: members.iter().map(|origin| member(origin.address)).collect(),
         monitor: None,
+        tls: None,
     };
     let id = pool.id;
     spec.pools.push(pool);
@@ -194,7 +195,7 @@ fn an_exchange_keeps_its_policy_to_the_end() {
     assert_eq!(ask(&mut client, "GET /x HTTP/1.1").text(), "special 0");
     client.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
     let state = rig.engine.registry().member(rig.spec.pools[1].members[0].id);
-    until("it is being served", || state.active() == 1);
+    until("it is being served", || state.requests() == 2);
     // Now there is no such policy; the request is tried again where it belongs.
     rig.listener().l7policies.clear();
     rig.reconfigure();

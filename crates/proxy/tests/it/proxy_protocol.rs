@@ -24,7 +24,7 @@ fn introduced(version: PoolProtocol) -> Origin {
 }
 
 /// `client address and port > address and port it connected to`.
-fn header(version: PoolProtocol, client: &mut Client) -> String {
+pub(crate) fn header(version: PoolProtocol, client: &mut Client) -> String {
     if version == PoolProtocol::Proxy {
         let mut line = client.take(13);
         while !line.ends_with(b"\r\n") {

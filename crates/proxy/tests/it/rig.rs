@@ -12,7 +12,7 @@ use newtype_uuid::{GenericUuid, TypedUuid};
 use octavia_model::{Algorithm, IdKind, ListenerProtocol, PoolProtocol};
 use octavia_proxy::{Engine, MemberState, Snapshot, listen};
 use octavia_wire::{AmphoraSpec, ListenerSpec, MemberSpec, PoolSpec, SocketName, TimeoutsSpec, WIRE_VERSION};
-use rustls::{ClientConnection, StreamOwned};
+use rustls::{ClientConnection, ServerConnection, StreamOwned};
 use uuid::Uuid;
 
 /// Longer than anything takes here, unless it is stuck.
@@ -127,6 +127,7 @@ pub(crate) fn spec(protocol: ListenerProtocol, port: u16, members: &[&Origin]) -
         persistence: None,
         members: members.iter().map(|origin| member(origin.address)).collect(),
         monitor: None,
+        tls: None,
     };
     let listener = ListenerSpec {
         id: id(),
@@ -178,6 +179,8 @@ pub(crate) struct Client {
 enum Link {
     Plain(TcpStream),
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    /// On the side of a server.
+    Served(Box<StreamOwned<ServerConnection, TcpStream>>),
 }
 
 impl Link {
@@ -185,6 +188,7 @@ impl Link {
         match self {
             Self::Plain(stream) => stream,
             Self::Tls(tls) => tls.get_ref(),
+            Self::Served(tls) => tls.get_ref(),
         }
     }
 }
@@ -194,6 +198,7 @@ impl Read for Link {
         match self {
             Self::Plain(stream) => stream.read(buffer),
             Self::Tls(tls) => tls.read(buffer),
+            Self::Served(tls) => tls.read(buffer),
         }
     }
 }
@@ -203,6 +208,7 @@ impl Write for Link {
         match self {
             Self::Plain(stream) => stream.write(bytes),
             Self::Tls(tls) => tls.write(bytes),
+            Self::Served(tls) => tls.write(bytes),
         }
     }
 
@@ -210,6 +216,7 @@ impl Write for Link {
         match self {
             Self::Plain(stream) => stream.flush(),
             Self::Tls(tls) => tls.flush(),
+            Self::Served(tls) => tls.flush(),
         }
     }
 }
@@ -257,6 +264,25 @@ impl Client {
         Ok(Self { stream: Link::Tls(Box::new(StreamOwned::new(session, tcp))), rest: vec![] })
     }
 
+    /// Shakes hands on it as a server, after what was read already; why that failed, if it did.
+    pub(crate) fn served(self, mut session: ServerConnection) -> Result<Self, String> {
+        let Link::Plain(mut tcp) = self.stream else { panic!("TLS over TLS") };
+        let mut rest = &self.rest[..];
+        while !rest.is_empty() {
+            session.read_tls(&mut rest).map_err(|error| error.to_string())?;
+            session.process_new_packets().map_err(|error| error.to_string())?;
+        }
+        while session.is_handshaking() || session.wants_write() {
+            session.complete_io(&mut tcp).map_err(|error| error.to_string())?;
+        }
+        Ok(Self { stream: Link::Served(Box::new(StreamOwned::new(session, tcp))), rest: vec![] })
+    }
+
+    pub(crate) fn session(&mut self) -> &mut ServerConnection {
+        let Link::Served(tls) = &mut self.stream else { panic!("no server's TLS") };
+        &mut tls.conn
+    }
+
     pub(crate) fn tls(&mut self) -> &mut ClientConnection {
         let Link::Tls(tls) = &mut self.stream else { panic!("no TLS") };
         &mut tls.conn
@@ -286,9 +312,16 @@ impl Client {
     }
 
     pub(crate) fn end(&mut self) {
-        if let Link::Tls(tls) = &mut self.stream {
-            tls.conn.send_close_notify();
-            tls.flush().unwrap();
+        match &mut self.stream {
+            Link::Plain(_) => {}
+            Link::Tls(tls) => {
+                tls.conn.send_close_notify();
+                tls.flush().unwrap();
+            }
+            Link::Served(tls) => {
+                tls.conn.send_close_notify();
+                tls.flush().unwrap();
+            }
         }
         self.tcp().shutdown(Shutdown::Write).unwrap();
     }
@@ -323,6 +356,13 @@ impl Client {
             self.fill();
         }
         std::mem::take(&mut self.rest)
+    }
+
+    /// All there is, and how it ended.
+    pub(crate) fn take_to_end(&mut self) -> (Vec<u8>, Result<(), ErrorKind>) {
+        let mut all = std::mem::take(&mut self.rest);
+        let end = self.stream.read_to_end(&mut all).map(drop).map_err(|error| error.kind());
+        (all, end)
     }
 
     pub(crate) fn take_all(&mut self) -> Vec<u8> {

@@ -185,6 +185,7 @@ mod tests {
                 persistence: None,
                 members: vec![],
                 monitor: None,
+                tls: None,
             }],
         }
     }

@@ -14,10 +14,10 @@ use crate::ListenerFault;
 
 /// Certificates of one listener with a key each.
 const CERTIFICATES_MAX: usize = 1_024;
-/// Certificates of one chain, and revocation lists of one listener.
-const CHAIN_MAX: usize = 32;
-/// Certificates of authorities of one listener.
-const AUTHORITIES_MAX: usize = 512;
+/// Certificates of one chain, and revocation lists of one listener or pool.
+pub(super) const CHAIN_MAX: usize = 32;
+/// Certificates of authorities of one listener or pool.
+pub(super) const AUTHORITIES_MAX: usize = 512;
 /// Names of one certificate.
 const NAMES_MAX: usize = 1_024;
 /// Bytes of a certificate, a key or a revocation list.
@@ -71,7 +71,7 @@ pub struct CertificateSpec {
     pub names: Vec<String>,
 }
 
-/// Why what a listener refers to could not be had; no secret is in it.
+/// Why what a listener or a pool refers to could not be had; no secret is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsFault {
     #[serde(with = "crate::text")]
@@ -142,7 +142,7 @@ impl<'de> Deserialize<'de> for KeySpec {
     }
 }
 
-/// What is wrong with the TLS of a listener.
+/// What is wrong with the TLS of a listener, or of a pool.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TlsError {
     #[error("has no TLS, and terminates it")]
@@ -175,15 +175,7 @@ impl TlsSpec {
     }
 
     fn check(&self) -> Result<(), TlsError> {
-        let some = |what, empty| if empty { Err(TlsError::None(what)) } else { Ok(()) };
-        some("version", self.versions.is_empty())?;
-        some("cipher", self.ciphers.is_empty())?;
-        few("ciphers", self.ciphers.len(), Cipher::ALL.len())?;
-        few("versions", self.versions.len(), TlsVersion::ALL.len())?;
-        few("ALPN protocols", self.alpn.len(), 16)?;
-        if let Some(odd) = self.alpn.iter().find(|protocol| !(1..=255).contains(&protocol.len())) {
-            return Err(TlsError::Protocol(odd.len()));
-        }
+        check_terms(&self.versions, &self.ciphers, &self.alpn)?;
         let visible = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
         if self.hsts.as_ref().is_some_and(|value| value.len() > NAME_MAX || !value.bytes().all(visible)) {
             return Err(TlsError::Hsts);
@@ -200,29 +192,52 @@ impl IdentitySpec {
         few("certificates", self.certificates.len(), CERTIFICATES_MAX)?;
         few("certificates of authorities", self.client_authorities.len(), AUTHORITIES_MAX)?;
         few("revocation lists", self.client_revocations.len(), CHAIN_MAX)?;
-        for certificate in &self.certificates {
-            if certificate.chain.is_empty() {
-                return Err(TlsError::None("certificate in a chain"));
-            }
-            few("certificates in a chain", certificate.chain.len(), CHAIN_MAX)?;
-            few("names of a certificate", certificate.names.len(), NAMES_MAX)?;
-            certificate.chain.iter().try_for_each(|der| sized("certificate", &der.0))?;
-            sized("private key", certificate.key.reveal())?;
-            let lower = |name: &String| !name.bytes().any(|byte| byte.is_ascii_uppercase());
-            if !certificate.names.iter().all(|name| (1..=NAME_MAX).contains(&name.len()) && lower(name)) {
-                return Err(TlsError::Name);
-            }
-        }
+        self.certificates.iter().try_for_each(CertificateSpec::check)?;
         self.client_authorities.iter().try_for_each(|der| sized("certificate", &der.0))?;
         self.client_revocations.iter().try_for_each(|der| sized("revocation list", &der.0))
     }
 }
 
-fn few(what: &'static str, count: usize, allowed: usize) -> Result<(), TlsError> {
+impl CertificateSpec {
+    pub(super) fn check(&self) -> Result<(), TlsError> {
+        if self.chain.is_empty() {
+            return Err(TlsError::None("certificate in a chain"));
+        }
+        few("certificates in a chain", self.chain.len(), CHAIN_MAX)?;
+        few("names of a certificate", self.names.len(), NAMES_MAX)?;
+        self.chain.iter().try_for_each(|der| sized("certificate", &der.0))?;
+        sized("private key", self.key.reveal())?;
+        let lower = |name: &String| !name.bytes().any(|byte| byte.is_ascii_uppercase());
+        if !self.names.iter().all(|name| (1..=NAME_MAX).contains(&name.len()) && lower(name)) {
+            return Err(TlsError::Name);
+        }
+        Ok(())
+    }
+}
+
+/// What is offered, or agreed to, alike on the sides of clients and of members.
+pub(super) fn check_terms(
+    versions: &[TlsVersion],
+    ciphers: &[Cipher],
+    alpn: &[String],
+) -> Result<(), TlsError> {
+    let some = |what, empty| if empty { Err(TlsError::None(what)) } else { Ok(()) };
+    some("version", versions.is_empty())?;
+    some("cipher", ciphers.is_empty())?;
+    few("ciphers", ciphers.len(), Cipher::ALL.len())?;
+    few("versions", versions.len(), TlsVersion::ALL.len())?;
+    few("ALPN protocols", alpn.len(), 16)?;
+    match alpn.iter().find(|protocol| !(1..=255).contains(&protocol.len())) {
+        Some(odd) => Err(TlsError::Protocol(odd.len())),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn few(what: &'static str, count: usize, allowed: usize) -> Result<(), TlsError> {
     if count > allowed { Err(TlsError::Many { what, count, allowed }) } else { Ok(()) }
 }
 
-fn sized(what: &'static str, der: &[u8]) -> Result<(), TlsError> {
+pub(super) fn sized(what: &'static str, der: &[u8]) -> Result<(), TlsError> {
     if (1..=DER_MAX).contains(&der.len()) { Ok(()) } else { Err(TlsError::Size(what, der.len())) }
 }
 
@@ -244,15 +259,6 @@ impl ListenerSpec {
 }
 
 impl AmphoraSpec {
-    /// Listeners whose identity could not be had get the one they have in `before`, if they are there and have one.
-    pub fn keep_identities(&mut self, before: &Self) {
-        for listener in &mut self.listeners {
-            let Some(tls) = listener.tls.as_mut().filter(|tls| tls.identity.is_none()) else { continue };
-            let known = before.listeners.iter().find(|known| known.id == listener.id);
-            tls.identity = known.and_then(|known| known.tls.as_ref()?.identity.clone());
-        }
-    }
-
     /// What is told of a listener whose TLS cannot be used; `None` without an address to tell it of.
     pub fn tls_fault(&self, listener: ListenerId, error: &TlsError) -> Option<ListenerFault> {
         Some(ListenerFault {
@@ -274,31 +280,20 @@ impl AmphoraSpec {
             (tls.identity, tls.fault) = (None, Some(TlsFault { code, text, advice }));
         }
     }
-
-    /// Listeners that do not run as they should for want of what they refer to.
-    pub fn tls_faults(&self) -> Vec<ListenerFault> {
-        let Some(&address) = self.vips.first() else { return vec![] };
-        let fault = |listener: &ListenerSpec| {
-            let tls = listener.tls.as_ref()?;
-            let TlsFault { code, text, advice } = tls.fault.clone()?;
-            Some(ListenerFault { listener: listener.id, address, code, text, advice })
-        };
-        self.listeners.iter().filter_map(fault).collect()
-    }
 }
 
 /// A list of words of `model`.
-mod words {
+pub(super) mod words {
     use std::fmt::Display;
     use std::str::FromStr;
 
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(super) fn serialize<T: Display, S: Serializer>(all: &[T], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<T: Display, S: Serializer>(all: &[T], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(all.iter().map(ToString::to_string))
     }
 
-    pub(super) fn deserialize<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
+    pub(crate) fn deserialize<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
     where
         T: FromStr<Err: Display>,
         D: Deserializer<'de>,

@@ -46,9 +46,9 @@ pub(in crate::openapi) const POOL: Resource = Resource {
         "healthmonitor", Child("HealthMonitor"), No May No Tree, 0, "Its health monitor.";
         "members", Children("Member"), No May No Yes, 0, "Who serves.";
         "tls_enabled", Flag, May May Set Yes, 8, "Whether TLS is spoken with the members.";
-        "tls_container_ref", Text(TEXT), May May May Null, 8, "The certificate and key that members are shown.";
-        "ca_tls_container_ref", Text(TEXT), May May May Null, 8, "The authorities that members' certificates may be of.";
-        "crl_container_ref", Text(TEXT), May May May Null, 8, "Certificates of members that are revoked.";
+        "tls_container_ref", Text(TEXT), May May May Null, 8, "The certificate and key that members are shown, if they ask.";
+        "ca_tls_container_ref", Text(TEXT), May May May Null, 8, "The authorities that members' certificates have to be of; null = members are not verified.";
+        "crl_container_ref", Text(TEXT), May May May Null, 8, "What these authorities have revoked.";
         "tls_ciphers", Text(CIPHERS_MAX), May May May Null, 15, TLS_CIPHERS;
         "tls_versions", Words(VERSIONS), May May May Null, 18, TLS_VERSIONS;
         "alpn_protocols", Words(ALPN_IDS), May May May Null, 24, ALPN;

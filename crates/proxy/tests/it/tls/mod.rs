@@ -1,6 +1,8 @@
 //! TLS terminated on a listener, as clients see it.
 
 mod hostile;
+mod members;
+mod members_hostile;
 mod pki;
 mod who;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use octavia_model::{Cipher, ClientAuthentication, ListenerProtocol, TlsVersion};
-use octavia_wire::{CertificateSpec, Der, IdentitySpec, KeySpec, TlsSpec};
+use octavia_wire::{CertificateSpec, Der, IdentitySpec, KeySpec, PoolIdentitySpec, PoolTlsSpec, TlsSpec};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa,
     KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, RevokedCertParams,
@@ -11,11 +11,23 @@ use rcgen::{
 };
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
 
 use crate::rig::{Client, Origin, Rig};
 
 pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A certificate of its own, as `openssl req -x509` makes them: it may sign others.
+pub(super) fn self_signed(name: &str, until: i32) -> Certified {
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.not_before = rcgen::date_time_ymd(2021, 2, 3);
+    params.not_after = rcgen::date_time_ymd(until, 1, 1);
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+    let der = params.self_signed(&key).unwrap().der().clone();
+    Certified { der, key, names: vec![name.to_owned()] }
+}
 
 pub(super) struct Certified {
     pub(super) der: CertificateDer<'static>,
@@ -60,6 +72,29 @@ impl Authority {
         self.sign(params, vec![])
     }
 
+    /// For a server that is known by its common name alone.
+    pub(super) fn common(&self, name: &str) -> Certified {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        self.sign(params, vec![])
+    }
+
+    /// For a server whose time is over.
+    pub(super) fn expired(&self, name: &str) -> Certified {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2001, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2002, 1, 1);
+        self.sign(params, vec![])
+    }
+
+    /// For a server of this name, with a serial number to revoke it by.
+    pub(super) fn numbered(&self, name: &str, serial: u64) -> Certified {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.serial_number = Some(SerialNumber::from(serial));
+        self.sign(params, vec![])
+    }
+
     fn sign(&self, params: CertificateParams, names: Vec<String>) -> Certified {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
         let der = params.signed_by(&key, &self.0).unwrap().der().clone();
@@ -95,6 +130,24 @@ impl Certified {
         }
     }
 
+    /// As a server that speaks these versions; with an authority, to clients of it alone.
+    pub(super) fn server(&self, versions: &[TlsVersion], clients: Option<&Authority>) -> ServerConfig {
+        let versions: Vec<_> = versions.iter().map(|&version| supported(version)).collect();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
+        let builder = builder.with_protocol_versions(&versions).unwrap();
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(clients) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(clients.der()).unwrap();
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                builder.with_client_cert_verifier(verifier.build().unwrap())
+            }
+        };
+        builder.with_single_cert(vec![self.der.clone()], self.key()).unwrap()
+    }
+
     fn key(&self) -> PrivateKeyDer<'static> {
         PrivatePkcs8KeyDer::from(self.key.serialize_der()).into()
     }
@@ -126,6 +179,49 @@ pub(super) fn rig(members: &[&Origin], tls: TlsSpec) -> Rig {
     Rig::start(ListenerProtocol::TerminatedHttps, members, |spec| spec.listeners[0].tls = Some(tls))
 }
 
+/// How a pool speaks TLS with members of this authority; with any, if there is none.
+pub(super) fn member_tls(authority: Option<&Authority>) -> PoolTlsSpec {
+    let authorities = authority.iter().map(|authority| Der(authority.der().to_vec())).collect();
+    PoolTlsSpec {
+        identity: Some(PoolIdentitySpec { authorities, ..PoolIdentitySpec::default() }),
+        verify: authority.is_some(),
+        versions: TlsVersion::ALL.to_vec(),
+        ciphers: Cipher::ALL.to_vec(),
+        alpn: vec!["http/1.1".to_owned()],
+        fault: None,
+    }
+}
+
+/// A member that speaks TLS, and does this with who comes.
+pub(super) fn secure(config: ServerConfig, handle: impl Fn(Client) + Send + Sync + 'static) -> Origin {
+    let config = Arc::new(config);
+    Origin::start(move |client| {
+        // Who goes away in the middle has its reasons.
+        if let Ok(client) = client.served(ServerConnection::new(Arc::clone(&config)).unwrap()) {
+            handle(client);
+        }
+    })
+}
+
+/// A server with a certificate of X.509 version 1.
+pub(super) fn version_1_server() -> ServerConfig {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let key = PrivateKeyDer::try_from(&include_bytes!("version_1.key.der")[..]).unwrap().clone_key();
+    let key = provider.key_provider.load_private_key(key).unwrap();
+    let chain = vec![CertificateDer::from(include_bytes!("version_1.der").to_vec())];
+    let resolver = rustls::sign::SingleCertAndKey::from(rustls::sign::CertifiedKey::new(chain, key));
+    let builder = ServerConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions().unwrap();
+    builder.with_no_client_auth().with_cert_resolver(Arc::new(resolver))
+}
+
+fn supported(version: TlsVersion) -> &'static rustls::SupportedProtocolVersion {
+    match version {
+        TlsVersion::Tls12 => &rustls::version::TLS12,
+        TlsVersion::Tls13 => &rustls::version::TLS13,
+    }
+}
+
 /// A client that believes an authority.
 pub(super) struct Visitor {
     pub(super) config: ClientConfig,
@@ -147,10 +243,7 @@ impl Visitor {
 
     /// Speaks only this version.
     pub(super) fn only(mut self, version: TlsVersion) -> Self {
-        let version = match version {
-            TlsVersion::Tls12 => &rustls::version::TLS12,
-            TlsVersion::Tls13 => &rustls::version::TLS13,
-        };
+        let version = supported(version);
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider);
         let builder = builder.with_protocol_versions(&[version]).unwrap();
