@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 
-use octavia_model::{Cipher, ListenerProtocol, PoolProtocol, TlsVersion};
+use octavia_model::{ListenerProtocol, PoolProtocol, TlsVersion};
 use octavia_wire::{Der, PoolTlsSpec};
 use rustls::{HandshakeKind, ServerConnection};
 
-use super::pki::{Authority, Certified, Visitor, member_tls, secure, self_signed, tls};
+use super::pki::{Authority, Certified, Visitor, member_tls, secure, tls};
 use super::{VERSIONS, get};
 use crate::proxy_protocol::header;
 use crate::rig::{Client, Message, Origin, Rig, chunked, member, noise, ok, until};
@@ -24,12 +24,12 @@ fn rig(protocol: ListenerProtocol, members: &[&Origin], tls: PoolTlsSpec) -> Rig
     })
 }
 
-fn http(members: &[&Origin], tls: PoolTlsSpec) -> Rig {
+pub(super) fn http(members: &[&Origin], tls: PoolTlsSpec) -> Rig {
     rig(ListenerProtocol::Http, members, tls)
 }
 
 /// A listener that terminates TLS over members that speak it, too.
-fn both(ca: &Authority, members: &[&Origin], own: PoolTlsSpec) -> Rig {
+pub(super) fn both(ca: &Authority, members: &[&Origin], own: PoolTlsSpec) -> Rig {
     Rig::start(ListenerProtocol::TerminatedHttps, members, |spec| {
         spec.listeners[0].tls = Some(tls(&[&ca.server(&["a.example", "b.example"])]));
         spec.pools[0].protocol = PoolProtocol::Http;
@@ -38,7 +38,7 @@ fn both(ca: &Authority, members: &[&Origin], own: PoolTlsSpec) -> Rig {
 }
 
 /// Answers requests by a function of them and of the connection.
-fn answers(
+pub(super) fn answers(
     answer: impl Fn(&mut ServerConnection, &Message) -> Vec<u8> + Send + Sync + 'static,
 ) -> impl Fn(Client) + Send + Sync + 'static {
     move |mut client| {
@@ -51,7 +51,7 @@ fn answers(
     }
 }
 
-fn says(own: &Certified, versions: &[TlsVersion]) -> Origin {
+pub(super) fn says(own: &Certified, versions: &[TlsVersion]) -> Origin {
     secure(own.server(versions, None), answers(|_, _| ok("hi")))
 }
 
@@ -117,186 +117,6 @@ fn members_are_asked_for_the_name_that_clients_ask_for() {
     assert_eq!(get(&mut client, "/").status(), 503);
     let clear = http(&[&origin], member_tls(Some(&ca)));
     assert_eq!(clear.get("/").text(), "nobody");
-}
-
-/// What becomes of a request when a member shows this certificate.
-#[test]
-fn who_is_believed() {
-    let (ca, other) = (Authority::new("ca"), Authority::new("other"));
-    let named = ca.numbered("a.example", 7);
-    let list = |authority: &Authority, serials: &[u64], year| vec![authority.revokes(serials, year)];
-    // Certificate, what is believed, the name that is asked for, whether that is enough.
-    type Case<'a> = (&'a str, &'a Certified, Option<&'a Authority>, Vec<Der>, Option<&'a str>, bool);
-    let (foreign, common, expired) =
-        (other.server(&["a.example"]), ca.common("A.example"), ca.expired("a.example"));
-    let (wild, client) = (ca.common("*.example"), ca.client("a.example", 1));
-    let cases: Vec<Case<'_>> = vec![
-        ("without an authority everybody", &foreign, None, vec![], Some("a.example"), true),
-        ("also who is long gone", &expired, None, vec![], None, true),
-        ("of the authority", &named, Some(&ca), vec![], None, true),
-        ("of the authority, by name", &named, Some(&ca), vec![], Some("a.example"), true),
-        ("by another name", &named, Some(&ca), vec![], Some("b.example"), false),
-        ("by its common name", &common, Some(&ca), vec![], Some("a.example"), true),
-        ("by another common name", &common, Some(&ca), vec![], Some("b.example"), false),
-        ("by a wildcard", &wild, Some(&ca), vec![], Some("b.example"), true),
-        ("of another authority", &foreign, Some(&ca), vec![], None, false),
-        ("of another authority, by name", &foreign, Some(&ca), vec![], Some("a.example"), false),
-        ("expired", &expired, Some(&ca), vec![], None, false),
-        ("with no use named", &client, Some(&ca), vec![], None, true),
-        ("not revoked", &named, Some(&ca), list(&ca, &[8], 2049), None, true),
-        ("revoked", &named, Some(&ca), list(&ca, &[7], 2049), None, false),
-        ("the list is out of date", &named, Some(&ca), list(&ca, &[8], 2023), None, false),
-        ("the list is of others", &named, Some(&ca), list(&other, &[8], 2049), None, false),
-    ];
-    for (what, own, authority, lists, name, good) in cases {
-        for version in VERSIONS {
-            let mut terms = member_tls(authority);
-            terms.identity.as_mut().unwrap().revocations = lists.clone();
-            let origin = says(own, &[version]);
-            let status = match name {
-                Some(name) => {
-                    let rig = both(&ca, &[&origin], terms);
-                    let visitor = Visitor::new(&ca, None).only(version);
-                    get(&mut visitor.connect(&rig, name).unwrap(), "/").status()
-                }
-                None => {
-                    let rig = http(&[&origin], terms);
-                    rig.get("/").status()
-                }
-            };
-            assert_eq!(status, if good { 200 } else { 503 }, "{what}, {version}");
-        }
-    }
-}
-
-#[test]
-fn who_is_its_own_authority() {
-    let ca = Authority::new("ca");
-    let lists = vec![ca.revokes(&[], 2049)];
-    for (until, believed, lists, name, good) in [
-        (2049, true, vec![], None, true),
-        (2049, true, vec![], Some("a.example"), true),
-        (2049, true, vec![], Some("b.example"), false),
-        (2049, false, vec![], None, false),
-        (2023, true, vec![], None, false),
-        (2049, true, lists, None, false),
-    ] {
-        let own = self_signed("a.example", until);
-        let mut terms = member_tls(Some(&ca));
-        let identity = terms.identity.as_mut().unwrap();
-        identity.revocations = lists;
-        if believed {
-            identity.authorities.push(Der(own.der.to_vec()));
-        }
-        let origin = says(&own, &VERSIONS);
-        let status = match name {
-            None => http(&[&origin], terms).get("/").status(),
-            Some(name) => {
-                let rig = both(&ca, &[&origin], terms);
-                get(&mut Visitor::new(&ca, None).connect(&rig, name).unwrap(), "/").status()
-            }
-        };
-        assert_eq!(status, if good { 200 } else { 503 }, "{until} {believed} {name:?}");
-    }
-}
-
-/// As `openssl x509 -req` makes them when it is not told of extensions.
-#[test]
-fn a_certificate_of_version_1_does_where_nobody_is_verified() {
-    for (verify, status) in [(false, 200), (true, 503)] {
-        let ca = Authority::new("ca");
-        let config = super::pki::version_1_server();
-        let origin = secure(config, answers(|_, _| ok("hi")));
-        let rig = http(&[&origin], member_tls(verify.then_some(&ca)));
-        assert_eq!(rig.get("/").status(), status);
-    }
-}
-
-#[test]
-fn members_learn_who_asks() {
-    let (ca, own) = (Authority::new("ca"), Authority::new("balancers"));
-    let (known, unknown) = (own.client("lb", 1), ca.client("mallory", 2));
-    for version in VERSIONS {
-        let config = ca.server(&["m.example"]).server(&[version], Some(&own));
-        let shown =
-            |session: &mut ServerConnection, _: &Message| ok(&session.peer_certificates().unwrap()[0]);
-        let origin = secure(config, answers(shown));
-        for (certificate, good) in [(Some(&known), true), (Some(&unknown), false), (None, false)] {
-            let mut terms = member_tls(Some(&ca));
-            let identity = terms.identity.as_mut().unwrap();
-            identity.certificate = certificate.map(|certificate| certificate.spec());
-            let rig = http(&[&origin], terms);
-            let answer = rig.get("/");
-            if good {
-                assert!(answer.body == known.der.as_ref(), "{version}");
-            } else {
-                // In TLS 1.3 a member that does not want us says so when it has the request already.
-                assert!([502, 503].contains(&answer.status()), "{version}");
-            }
-        }
-    }
-}
-
-#[test]
-fn versions_ciphers_and_protocols_are_those_of_the_pool() {
-    let ca = Authority::new("ca");
-    let own = ca.server(&["m.example"]);
-    let told = |session: &mut ServerConnection, _: &Message| {
-        let suite = session.negotiated_cipher_suite().unwrap().suite();
-        let alpn = session.alpn_protocol().map_or("none", |name| std::str::from_utf8(name).unwrap());
-        ok(format!("{} {alpn}", suite.as_str().unwrap()))
-    };
-    let (old, new) = (&[TlsVersion::Tls12][..], &[TlsVersion::Tls13][..]);
-    for (speaks, protocols, versions, ciphers, alpn, expected) in [
-        (&VERSIONS[..], &[][..], &VERSIONS[..], Cipher::ALL, &[][..], Ok("TLS13_AES_128_GCM_SHA256 none")),
-        (old, &[], &VERSIONS, Cipher::ALL, &[], Ok("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 none")),
-        (
-            &VERSIONS,
-            &[],
-            old,
-            &[Cipher::EcdheEcdsaChacha20],
-            &[],
-            Ok("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 none"),
-        ),
-        (&VERSIONS, &[], new, &[Cipher::Aes256GcmSha384], &[], Ok("TLS13_AES_256_GCM_SHA384 none")),
-        (old, &[], new, Cipher::ALL, &[], Err(503)),
-        (new, &[], old, Cipher::ALL, &[], Err(503)),
-        // A key that no cipher is for.
-        (&VERSIONS, &[], old, &[Cipher::EcdheRsaAes128Gcm], &[], Err(503)),
-        (
-            new,
-            &["h2", "http/1.1"],
-            new,
-            Cipher::ALL,
-            &["http/1.1", "http/1.0"],
-            Ok("TLS13_AES_128_GCM_SHA256 http/1.1"),
-        ),
-        (
-            new,
-            &["http/1.0"],
-            new,
-            Cipher::ALL,
-            &["http/1.1", "http/1.0"],
-            Ok("TLS13_AES_128_GCM_SHA256 http/1.0"),
-        ),
-        (new, &["h2"], new, Cipher::ALL, &[], Ok("TLS13_AES_128_GCM_SHA256 none")),
-        (new, &["h2"], new, Cipher::ALL, &["http/1.1"], Err(503)),
-    ] {
-        let mut config = own.server(speaks, None);
-        // Then it is our order that counts.
-        config.ignore_client_order = false;
-        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-        let origin = secure(config, answers(told));
-        let mut terms = member_tls(None);
-        (terms.versions, terms.ciphers) = (versions.to_vec(), ciphers.to_vec());
-        terms.alpn = alpn.iter().map(|&name| name.to_owned()).collect();
-        let rig = http(&[&origin], terms);
-        let answer = rig.get("/");
-        match expected {
-            Ok(text) => assert_eq!(answer.text(), text),
-            Err(status) => assert_eq!(answer.status(), status),
-        }
-    }
 }
 
 #[test]

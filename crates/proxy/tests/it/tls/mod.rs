@@ -3,6 +3,7 @@
 mod hostile;
 mod members;
 mod members_hostile;
+mod members_trust;
 mod pki;
 mod who;
 
