@@ -162,7 +162,7 @@ impl OwnersReader<'_> {
         Ok(identity)
     }
 
-    async fn certificate(&mut self, reference: &String) -> Result<CertificateSpec, Lack> {
+    async fn certificate(&mut self, reference: &str) -> Result<CertificateSpec, Lack> {
         let read = self.secrets.bundle_fetch(reference, Reader::Service).await;
         let bundle = read.map_err(self.unread(reference))?;
         let names = bundle.names().iter().filter(|name| name.len() <= NAME_MAX);
@@ -177,7 +177,7 @@ impl OwnersReader<'_> {
         Ok(certificate)
     }
 
-    async fn authorities(&mut self, reference: &String) -> Result<Vec<Der>, Lack> {
+    async fn authorities(&mut self, reference: &str) -> Result<Vec<Der>, Lack> {
         let read = self.secrets.ca_fetch(reference, Reader::Service).await;
         let bundle = read.map_err(self.unread(reference))?;
         let all: Vec<_> = bundle.certificates().iter().map(|der| Der(der.to_vec())).collect();
@@ -185,7 +185,7 @@ impl OwnersReader<'_> {
         Ok(all)
     }
 
-    async fn revocations(&mut self, reference: &String) -> Result<Vec<Der>, Lack> {
+    async fn revocations(&mut self, reference: &str) -> Result<Vec<Der>, Lack> {
         let read = self.secrets.crl_fetch(reference, Reader::Service).await;
         let lists = read.map_err(self.unread(reference))?;
         let all: Vec<_> = lists.lists().iter().map(|der| Der(der.to_vec())).collect();
@@ -193,8 +193,8 @@ impl OwnersReader<'_> {
         Ok(all)
     }
 
-    fn unread(&self, reference: &String) -> impl FnOnce(SecretError) -> Lack + use<> {
-        let (owner, reference) = (self.owner, reference.clone());
+    fn unread(&self, reference: &str) -> impl FnOnce(SecretError) -> Lack + use<> {
+        let (owner, reference) = (self.owner, reference.to_owned());
         move |error| Lack::Unread(SecretsUnread { owner, reference, error })
     }
 }
