@@ -241,6 +241,7 @@ mod tests {
             persistence,
             members: members.split_whitespace().map(member).collect(),
             monitor: None,
+            tls: None,
         }
     }
 

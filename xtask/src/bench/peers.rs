@@ -293,6 +293,7 @@ fn spec(fronts: Fronts, members: &[SocketAddr], certificates: &Certificates) -> 
         persistence: None,
         members: members.iter().map(member).collect(),
         monitor: None,
+        tls: None,
     };
     let pools = [pool(PoolProtocol::Http), pool(PoolProtocol::Tcp)];
     let listener = |front: Front, protocol, pool: &PoolSpec, certificate: Option<&Path>| {

@@ -228,6 +228,7 @@ fn spec(address: SocketAddr, members: &[SocketAddr]) -> AmphoraSpec {
             persistence: None,
             members: members.iter().map(member).collect(),
             monitor: None,
+            tls: None,
         }],
     }
 }
