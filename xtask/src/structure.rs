@@ -66,6 +66,7 @@ const PROXY_CORES: &[&str] = &[
     "health/machine.rs",
     "health/schedule.rs",
     "http1",
+    "http2",
     "layer7",
     "persistence.rs",
     "proxy_protocol.rs",

@@ -1,4 +1,4 @@
-//! The data plane: one process that balances TCP and HTTP/1.1 traffic for one amphora.
+//! The data plane: one process that balances TCP, HTTP/1.1 and HTTP/2 traffic for one amphora.
 //!
 //! [`Engine`] owns the traffic threads. Each thread has its own epoll loop, listening sockets, member connections,
 //! buffers, timers and counters, and a connection lives and dies on one thread. Threads share the configuration
@@ -6,8 +6,8 @@
 //!
 //! One more thread, the control thread ([`run`]), takes the agent's commands and checks members ([`health`]).
 //!
-//! Decisions (message framing, balancing, timers, rise and fall) are pure cores: [`http1`], [`layer7`], [`tls`],
-//! [`balance`], [`health::machine`]; [`explain`] tells what they say of a request without carrying it out.
+//! Decisions (message framing, balancing, timers, rise and fall) are pure cores: [`http1`], [`http2`], [`layer7`],
+//! [`tls`], [`balance`], [`health::machine`]; [`explain`] tells what they say of a request without carrying it out.
 //! `LIFECYCLE.md` tells the life of a connection and of a request.
 
 pub mod balance;
@@ -19,6 +19,7 @@ pub mod explain;
 pub mod fuzzing;
 pub mod health;
 pub mod http1;
+pub mod http2;
 pub mod layer7;
 pub mod listen;
 mod persistence;

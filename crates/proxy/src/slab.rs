@@ -19,6 +19,21 @@ impl Key {
     }
 }
 
+/// Set in the index of a key that is marked.
+const MARK: u32 = 1 << 31;
+
+impl Key {
+    /// The same key for another kind of thing: storage that did not give it out does not know it.
+    pub(crate) fn marked(self) -> Self {
+        Self { index: self.index | MARK, ..self }
+    }
+
+    /// The key that was marked; `None` = this one was not.
+    pub(crate) fn unmarked(self) -> Option<Self> {
+        (self.index & MARK != 0).then_some(Self { index: self.index & !MARK, ..self })
+    }
+}
+
 #[derive(Debug)]
 struct Slot<T> {
     generation: u32,
@@ -105,5 +120,8 @@ mod tests {
         assert!(slab.get_mut(a).is_none());
         assert_eq!((slab.len(), slab.keys()), (1, vec![b]));
         assert_eq!(Key::from_bits(b.to_bits()), b);
+        assert!(slab.get_mut(b.marked()).is_none());
+        assert_eq!(Key::from_bits(b.marked().to_bits()).unmarked(), Some(b));
+        assert_eq!(b.unmarked(), None);
     }
 }

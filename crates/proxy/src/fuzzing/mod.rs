@@ -4,6 +4,7 @@
 mod certificate;
 mod chunked;
 mod head;
+mod http2;
 mod layer7;
 mod persistence;
 mod spec;
@@ -11,6 +12,7 @@ mod spec;
 pub use certificate::client_certificate;
 pub use chunked::chunked as http_chunked;
 pub use head::{request as http_request, response as http_response};
+pub use http2::{block as hpack, frames as http2};
 pub use layer7::layer7;
 #[cfg(test)]
 pub(crate) use layer7::{policy, rule};
@@ -36,6 +38,16 @@ mod tests {
     #[test]
     fn http_chunked() {
         play("http_chunked", super::http_chunked);
+    }
+
+    #[test]
+    fn http2() {
+        play("http2", super::http2);
+    }
+
+    #[test]
+    fn hpack() {
+        play("hpack", super::hpack);
     }
 
     #[test]

@@ -94,6 +94,17 @@ impl Body {
         matches!(self.0, State::Chunked(_))
     }
 
+    /// The byte before is part of a trailer.
+    pub fn is_in_trailer(&self) -> bool {
+        use Chunked::{TrailerLf, TrailerName, TrailerStart, TrailerValue};
+        let State::Chunked(chunked) = &self.0 else { return false };
+        match chunked {
+            TrailerStart { total } => *total > 0,
+            TrailerName { .. } | TrailerValue { .. } | TrailerLf { .. } => true,
+            _ => false,
+        }
+    }
+
     /// The end of the connection ends the body well.
     pub fn ends_with_connection(&self) -> bool {
         matches!(self.0, State::Close | State::Done)

@@ -92,7 +92,7 @@ pub(super) fn drop_named(headers: &[Header<'_>], drop: &mut u128) {
 }
 
 /// `1*DIGIT` below 2^63.
-pub(super) fn content_length(value: &[u8]) -> Option<u64> {
+pub(crate) fn content_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() || value.len() > 19 {
         return None;
     }

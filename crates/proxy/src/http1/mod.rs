@@ -21,6 +21,7 @@ use std::mem::MaybeUninit;
 pub use affinity::{AFFINITY_COOKIE, Affinity};
 pub use answer::{Answer, write_answer};
 pub use body::{Body, FramingError};
+pub(crate) use field::content_length;
 pub use request::{Refusal, Request};
 pub use response::{BadResponse, Response};
 pub use rewrite::{ClientSide, Forwarding, write_request, write_response};

@@ -130,6 +130,13 @@ impl<'h, 'b> Response<'h, 'b> {
         }))
     }
 
+    /// The headers that go on, whatever frames the body.
+    pub fn fields(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> {
+        let drop = self.drop | self.transfer_encoding;
+        let going = self.headers.iter().enumerate().filter(move |(index, _)| drop >> index & 1 == 0);
+        going.map(|(_, header)| (header.name, header.value))
+    }
+
     /// An interim response: the real one follows on.
     pub fn is_interim(&self) -> bool {
         self.status < 200 && self.status != 101

@@ -29,6 +29,7 @@ impl Client {
         match self {
             Self::Plain(_) => None,
             Self::Tls(tls) => Some(tls.seen()),
+            Self::Stream(end) => end.seen(),
         }
     }
 
@@ -37,6 +38,7 @@ impl Client {
         match self {
             Self::Plain(_) => None,
             Self::Tls(tls) => tls.server_name(),
+            Self::Stream(end) => end.server_name(),
         }
     }
 }

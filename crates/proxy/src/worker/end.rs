@@ -134,6 +134,7 @@ impl Session {
                 Some(exchange) if !exchange.answered => self.refuse(t, 408),
                 _ => Next::Close,
             },
+            Stage::Mux => self.multiplex_timed_out(t),
             Stage::Tunnel | Stage::Linger => Next::Close,
         };
         match next {

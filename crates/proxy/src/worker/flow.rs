@@ -251,6 +251,7 @@ impl Flow {
         let known = opaque > 0 && opaque != u64::MAX && !self.unchunk;
         let limit = if known { usize::try_from(opaque).unwrap_or(usize::MAX) } else { usize::MAX };
         let limit = if sealed { limit.min(most) } else { limit };
+        let limit = limit.min(to.room());
         let (buffer, wire) = kit.copying(sealed);
         let limit = limit.min(buffer.len());
         let n = match from.read(&mut buffer[..limit], wire) {

@@ -14,8 +14,11 @@ impl Session {
         let Client::Tls(tls) = &mut self.client else { return Next::Close };
         match tls.welcome(&mut t.kit.wire) {
             Shake::Done => {
-                self.stage = Stage::Head;
                 self.head_timed = false;
+                if tls.has_agreed_on(b"h2") {
+                    return self.multiplex_begin(t, vec![]);
+                }
+                self.stage = Stage::Head;
                 Next::Go
             }
             Shake::Wait => {

@@ -8,11 +8,13 @@ mod flow;
 mod forward;
 mod handshake;
 mod kit;
+mod mux;
 mod parse;
 mod session;
 mod side;
 mod sock;
 mod stream;
+mod stream_end;
 mod thread;
 mod tls;
 mod token;
@@ -28,7 +30,8 @@ use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use rustix::io::Errno;
 
 use self::accept::{Accepted, Listening};
-use self::session::Session;
+use self::mux::{Kick, StreamPlace};
+use self::session::{Session, Stage};
 use self::thread::Thread;
 use self::token::Token;
 use crate::slab::{Key, Slab};
@@ -158,6 +161,13 @@ impl Worker {
             for key in std::mem::take(&mut self.thread.again) {
                 self.drive(key);
             }
+            if self.crowded {
+                self.thread.connections = self.sessions.len();
+                if !self.thread.is_crowded() {
+                    self.crowded = false;
+                    self.watch_all();
+                }
+            }
         }
     }
 
@@ -174,21 +184,28 @@ impl Worker {
     #[inline]
     fn upstream_event(&mut self, key: Key, flags: EventFlags) {
         let Some(owner) = self.thread.upstreams.owner(key, flags) else { return };
-        let Some(session) = self.sessions.get_mut(owner) else { return };
-        if let Some(exchange) = &mut session.exchange
-            && let Some(upstream) = &mut exchange.upstream
-        {
-            upstream.side.notice(flags);
-        }
+        let Some(session) = self.sessions.get_mut(owner) else {
+            return self.drive_stream(owner, Kick::Member(flags));
+        };
+        session.notice_member(flags);
         self.drive(owner);
     }
 
     #[inline]
     fn drive(&mut self, key: Key) {
-        if let Some(session) = self.sessions.get_mut(key)
-            && !session.drive(&mut self.thread)
-        {
+        let Some(session) = self.sessions.get_mut(key) else { return self.drive_stream(key, Kick::Go) };
+        if !session.drive(&mut self.thread) {
             self.close(key);
+        }
+    }
+
+    /// What there is for a stream of an HTTP/2 connection, if the key is one's.
+    #[cold]
+    fn drive_stream(&mut self, key: Key, kick: Kick) {
+        let Some(key) = key.unmarked() else { return };
+        let Some(&mut StreamPlace { connection, id }) = self.thread.streams.get_mut(key) else { return };
+        if let Some(session) = self.sessions.get_mut(connection) {
+            session.kick_stream(&mut self.thread, id, kick);
         }
     }
 
@@ -204,16 +221,13 @@ impl Worker {
             self.hub.wake_all();
             self.hub.registry.mark_changed();
         }
-        if self.crowded {
-            self.crowded = false;
-            self.watch_all();
-        }
     }
 
     /// Stops accepting when this thread has all the connections it may have.
     #[inline]
     fn pause_if_crowded(&mut self) -> bool {
-        if self.sessions.len() < self.hub.share.sessions {
+        self.thread.connections = self.sessions.len();
+        if !self.thread.is_crowded() {
             return false;
         }
         self.crowded = true;
@@ -292,9 +306,11 @@ impl Worker {
         self.thread.wheel.expire(self.thread.now, &mut due);
         for owner in due.drain(..) {
             let key = Key::from_bits(owner);
-            if let Some(session) = self.sessions.get_mut(key)
-                && !session.timed_out(&mut self.thread)
-            {
+            let Some(session) = self.sessions.get_mut(key) else {
+                self.drive_stream(key, Kick::Time);
+                continue;
+            };
+            if !session.timed_out(&mut self.thread) {
                 self.close(key);
             }
         }
@@ -371,12 +387,14 @@ impl Worker {
     /// those that shall not get another request end.
     fn settle_idle(&mut self) {
         for key in self.sessions.keys() {
-            let Some(session) = self.sessions.get_mut(key).filter(|session| session.is_idle()) else {
-                continue;
-            };
-            session.refresh(&self.thread);
-            if session.must_end(&self.thread) {
-                self.close(key);
+            let Some(session) = self.sessions.get_mut(key) else { continue };
+            if session.stage == Stage::Mux {
+                session.multiplex_settle(&mut self.thread);
+            } else if session.is_idle() {
+                session.refresh(&self.thread);
+                if session.must_end(&self.thread) {
+                    self.close(key);
+                }
             }
         }
     }

@@ -1,10 +1,12 @@
 //! Stage *head*: reads a request, refuses what is broken, and takes the current configuration for what is not: its L7
 //! policies say who answers.
 
+use super::client::Client;
 use super::session::{Exchange, Next, Session, Stage, Traits};
 use super::sock::Io;
 use super::thread::Thread;
 use crate::http1::{self, Body, Forwarding, MAX_HEAD, Refusal, Request};
+use crate::http2::PREFACE;
 use crate::layer7::{self, Action};
 use crate::persistence::Claim;
 
@@ -59,7 +61,7 @@ impl Session {
             Ok(Begun::Nothing) => self.hold(t, len),
             Ok(Begun::Reject) => self.answer(t, 403),
             Ok(Begun::Redirect { code, location }) => self.redirect(t, code, location),
-            Err(refusal) => self.refuse(t, refusal.status()),
+            Err(refusal) => self.not_http1(t, len, refusal),
         }
     }
 
@@ -121,6 +123,22 @@ impl Session {
         exchange.claim = claim;
         self.exchange = Some(exchange);
         Ok(begun)
+    }
+
+    /// Refuses what came, unless it is how a client begins that knows that we speak HTTP/2 (RFC 9113 §3.3). One with
+    /// TLS says so in the handshake.
+    #[cold]
+    fn not_http1(&mut self, t: &mut Thread, len: usize, refusal: Refusal) -> Next {
+        let bytes = &t.kit.scratch[..len];
+        let may_be = matches!(self.client, Client::Plain(_)) && !self.served;
+        if may_be && bytes.starts_with(PREFACE) {
+            let bytes = bytes.to_vec();
+            return self.multiplex_begin(t, bytes);
+        }
+        if may_be && PREFACE.starts_with(bytes) {
+            return self.hold(t, len);
+        }
+        self.refuse(t, refusal.status())
     }
 
     /// Each request reads the current configuration, and no other.

@@ -7,9 +7,13 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use rustix::event::epoll::EventFlags;
+
 use super::client::Client;
 use super::flow::{Flow, Pace};
+use super::mux::Mux;
 use super::sock::Sock;
+use super::stream_end::StreamEnd;
 use super::thread::Thread;
 use super::token::Token;
 use super::upstream::{self, Upstream};
@@ -47,6 +51,8 @@ pub(super) struct Session {
     /// So many bytes of `held` are known not to hold a whole head.
     pub(super) seen: usize,
     pub(super) exchange: Option<Box<Exchange>>,
+    /// The streams, if the client speaks HTTP/2.
+    pub(super) mux: Option<Box<Mux>>,
 }
 
 /// An idle connection costs this and no buffer.
@@ -66,6 +72,8 @@ pub(super) enum Stage {
     Forward,
     /// Bytes go both ways, unseen.
     Tunnel,
+    /// Frames come, and go to streams with sessions of their own.
+    Mux,
     /// Said goodbye; reads what the client still sends, so that it gets to read our last words.
     Linger,
 }
@@ -200,6 +208,7 @@ impl Session {
             held: vec![],
             seen: 0,
             exchange: None,
+            mux: None,
         };
         if session.listener.mode == Mode::Tcp {
             session.stage = Stage::Connect;
@@ -209,6 +218,27 @@ impl Session {
             session.exchange = Some(exchange);
         }
         session
+    }
+
+    /// That of one stream of `connection`, whose request is in `end`.
+    pub(super) fn of_stream(key: Key, end: StreamEnd, connection: &Self) -> Self {
+        Self {
+            key,
+            client: Client::Stream(Box::new(end)),
+            listener: Arc::clone(&connection.listener),
+            config: connection.config,
+            peer: connection.peer,
+            local: connection.local,
+            timer: None,
+            stage: Stage::Head,
+            head_timed: false,
+            paced: false,
+            served: connection.served,
+            held: vec![],
+            seen: 0,
+            exchange: None,
+            mux: None,
+        }
     }
 
     /// Does what can be done now; `false` when the connection is over.
@@ -221,6 +251,7 @@ impl Session {
                 Stage::Pause => self.pause(),
                 Stage::Forward => self.forward(t),
                 Stage::Tunnel => self.tunnel(t),
+                Stage::Mux => self.multiplex(t),
                 Stage::Linger => self.linger(t),
             };
             match next {
@@ -248,6 +279,9 @@ impl Session {
 
     /// Lets go of everything that others share. The sockets close when the session is dropped.
     pub(super) fn close(&mut self, t: &mut Thread) {
+        if let Some(mux) = self.mux.take() {
+            mux.close(t);
+        }
         self.client.close();
         self.exchange_end(t, false);
         t.upstreams.session_ended(self.key);
@@ -282,6 +316,16 @@ impl Session {
                     t.wheel.disarm(timer);
                 }
             }
+        }
+    }
+
+    /// Something has happened on the connection to the member.
+    #[inline]
+    pub(super) fn notice_member(&mut self, flags: EventFlags) {
+        if let Some(exchange) = &mut self.exchange
+            && let Some(upstream) = &mut exchange.upstream
+        {
+            upstream.side.notice(flags);
         }
     }
 

@@ -1,4 +1,5 @@
-//! One side of an exchange, the client's or a member's: a plain socket, or TLS over one.
+//! One side of an exchange, the client's or a member's: a plain socket, TLS over one, or a stream of a client's HTTP/2
+//! connection.
 
 use std::os::fd::OwnedFd;
 
@@ -9,19 +10,24 @@ use super::flow::{Flow, Moved, Pumped};
 use super::kit::{Kit, Wire};
 use super::sock::{Io, Sock};
 use super::stream::Stream;
+use super::stream_end::StreamEnd;
 use super::tls::{Role, TlsSock};
 
 /// `R` is our role in TLS.
 pub(super) enum Side<R> {
     Plain(Sock),
     Tls(Box<TlsSock<R>>),
+    /// Of clients only.
+    Stream(Box<StreamEnd>),
 }
 
 impl<R: Role> Side<R> {
-    pub(super) fn sock(&self) -> &Sock {
+    /// `None` = it is that of its connection.
+    pub(super) fn sock(&self) -> Option<&Sock> {
         match self {
-            Self::Plain(sock) => sock,
-            Self::Tls(tls) => tls.sock(),
+            Self::Plain(sock) => Some(sock),
+            Self::Tls(tls) => Some(tls.sock()),
+            Self::Stream(_) => None,
         }
     }
 
@@ -30,6 +36,7 @@ impl<R: Role> Side<R> {
         match self {
             Self::Plain(sock) => sock.notice(flags),
             Self::Tls(tls) => tls.notice(flags),
+            Self::Stream(_) => {}
         }
     }
 
@@ -37,11 +44,12 @@ impl<R: Role> Side<R> {
         match self {
             Self::Plain(sock) => sock.is_readable(),
             Self::Tls(tls) => tls.is_readable(),
+            Self::Stream(end) => end.is_readable(),
         }
     }
 
     pub(super) fn is_broken(&self) -> bool {
-        self.sock().is_broken()
+        self.sock().is_some_and(Sock::is_broken)
     }
 
     /// Nothing has come that is not read, nothing is held, and the other side has not ended.
@@ -49,6 +57,7 @@ impl<R: Role> Side<R> {
         match self {
             Self::Plain(sock) => sock.is_quiet(),
             Self::Tls(tls) => tls.is_quiet(wire),
+            Self::Stream(end) => !end.is_readable(),
         }
     }
 
@@ -57,6 +66,7 @@ impl<R: Role> Side<R> {
         match self {
             Self::Plain(sock) => sock.recv(buffer),
             Self::Tls(tls) => tls.read(buffer, wire),
+            Self::Stream(end) => end.read(buffer, wire),
         }
     }
 
@@ -65,6 +75,7 @@ impl<R: Role> Side<R> {
         match self {
             Self::Plain(sock) => sock.send(bytes),
             Self::Tls(tls) => tls.write(bytes, wire),
+            Self::Stream(end) => end.write(bytes, wire),
         }
     }
 
@@ -80,6 +91,7 @@ impl<R: Role> Side<R> {
                 first.truncate(length);
                 io
             }
+            Self::Stream(end) => end.write_two(first, second),
         }
     }
 
@@ -88,6 +100,7 @@ impl<R: Role> Side<R> {
         match self {
             Self::Plain(sock) => sock.recv(scratch),
             Self::Tls(tls) => tls.discard(scratch),
+            Self::Stream(_) => Io::End,
         }
     }
 
@@ -97,6 +110,7 @@ impl<R: Role> Side<R> {
         match self {
             Self::Plain(sock) => sock.wait_read(epoll),
             Self::Tls(tls) => tls.wait_read(epoll),
+            Self::Stream(_) => {}
         }
     }
 
@@ -105,6 +119,7 @@ impl<R: Role> Side<R> {
         match self {
             Self::Plain(sock) => sock.wait_write(epoll),
             Self::Tls(tls) => tls.wait_write(epoll),
+            Self::Stream(_) => {}
         }
     }
 
@@ -112,6 +127,7 @@ impl<R: Role> Side<R> {
         match self {
             Self::Plain(sock) => sock.shutdown_write(),
             Self::Tls(tls) => tls.shutdown_write(),
+            Self::Stream(_) => {}
         }
     }
 
@@ -121,6 +137,7 @@ impl<R: Role> Side<R> {
         match self {
             Self::Plain(sock) => sock.reset_on_close(),
             Self::Tls(tls) => tls.break_off(),
+            Self::Stream(_) => {}
         }
     }
 
@@ -134,10 +151,10 @@ impl<R: Role> Side<R> {
     /// Why nothing goes on, for people.
     pub(super) fn trouble(&self) -> String {
         let why = match self {
-            Self::Plain(_) => None,
+            Self::Plain(_) | Self::Stream(_) => None,
             Self::Tls(tls) => tls.why().map(|error| format!("TLS: {error}")),
         };
-        why.unwrap_or_else(|| self.sock().error().unwrap_or(Errno::TIMEDOUT).to_string())
+        why.unwrap_or_else(|| self.sock().and_then(Sock::error).unwrap_or(Errno::TIMEDOUT).to_string())
     }
 }
 
@@ -156,6 +173,12 @@ impl Flow {
             (Side::Plain(from), Side::Tls(to)) => self.pump(from, &mut **to, kit, moved),
             (Side::Tls(from), Side::Plain(to)) => self.pump(&mut **from, to, kit, moved),
             (Side::Tls(from), Side::Tls(to)) => self.pump(&mut **from, &mut **to, kit, moved),
+            (Side::Stream(from), Side::Plain(to)) => self.pump(&mut **from, to, kit, moved),
+            (Side::Stream(from), Side::Tls(to)) => self.pump(&mut **from, &mut **to, kit, moved),
+            (Side::Plain(from), Side::Stream(to)) => self.pump(from, &mut **to, kit, moved),
+            (Side::Tls(from), Side::Stream(to)) => self.pump(&mut **from, &mut **to, kit, moved),
+            // No member's side is one.
+            (Side::Stream(_), Side::Stream(_)) => Pumped::SourceFailed,
         }
     }
 }

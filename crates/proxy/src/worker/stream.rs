@@ -16,6 +16,12 @@ pub(super) trait Stream {
     /// Sends what is held: `None` = nothing is held any more.
     fn flush(&mut self) -> Option<Io>;
 
+    /// How much it is worth reading for it now, in bytes; more than none.
+    #[inline]
+    fn room(&self) -> usize {
+        usize::MAX
+    }
+
     /// Into a pipe that is empty.
     fn splice_in(&mut self, pipe: &mut Pipe, length: usize) -> Io;
 

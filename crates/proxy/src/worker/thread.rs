@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use super::Share;
 use super::kit::Kit;
+use super::mux::StreamPlace;
 use super::upstream::Upstreams;
-use crate::slab::Key;
+use crate::http2::Fields;
+use crate::slab::{Key, Slab};
 use crate::snapshot::Snapshot;
 use crate::sys;
 use crate::wheel::Wheel;
@@ -26,9 +28,25 @@ pub(super) struct Thread {
     pub(super) now: u64,
     /// The process is going: connections end with the exchange they are in.
     pub(super) draining: bool,
+    /// Where the streams of HTTP/2 connections are.
+    pub(super) streams: Slab<StreamPlace>,
+    /// Connections there were when the newest came.
+    pub(super) connections: usize,
+    /// Connections and streams there may be: each may have a connection to a member.
+    pub(super) sessions_max: usize,
+    /// Where frames are read to; empty until there are some, and while they are looked at.
+    pub(super) frames: Box<[u8]>,
+    /// The same for headers.
+    pub(super) fields: Fields,
 }
 
 impl Thread {
+    /// As many connections and streams are open as this thread may have.
+    #[inline]
+    pub(super) fn is_crowded(&self) -> bool {
+        self.connections + self.streams.len() >= self.sessions_max
+    }
+
     pub(super) fn new(index: usize, epoll: OwnedFd, share: Share) -> Self {
         let now = sys::now();
         Self {
@@ -41,6 +59,11 @@ impl Thread {
             config: 0,
             now,
             draining: false,
+            streams: Slab::default(),
+            connections: 0,
+            sessions_max: share.sessions,
+            frames: Box::default(),
+            fields: Fields::default(),
         }
     }
 }

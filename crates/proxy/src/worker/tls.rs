@@ -10,6 +10,7 @@ use rustls::Error;
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus, WriteTraffic};
+use rustls_pki_types::CertificateDer;
 
 use super::kit::{Pipe, Wire};
 use super::sock::{Io, Sock};
@@ -106,6 +107,16 @@ pub(super) enum Shake {
 }
 
 impl TlsSock<UnbufferedServerConnection> {
+    /// Whether this protocol came out of the handshake (RFC 7301).
+    pub(super) fn has_agreed_on(&self, protocol: &[u8]) -> bool {
+        self.session.alpn_protocol() == Some(protocol)
+    }
+
+    /// The client's certificate, if it has shown one.
+    pub(super) fn certificate(&self) -> Option<CertificateDer<'static>> {
+        Some(self.session.peer_certificates()?.first()?.clone().into_owned())
+    }
+
     pub(super) fn seen(&self) -> Seen<'_> {
         let certificates = self.session.peer_certificates();
         Seen { certificate: certificates.and_then(|all| ClientCertificate::read(all.first()?)) }

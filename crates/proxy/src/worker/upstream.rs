@@ -64,7 +64,7 @@ pub(super) struct Upstream {
 impl Upstream {
     /// The connection is made, for sure.
     pub(super) fn connected(&self) -> bool {
-        self.established || self.side.sock().has_peer()
+        self.established || self.side.sock().is_some_and(Sock::has_peer)
     }
 
     /// It leads there, and is secured like that.

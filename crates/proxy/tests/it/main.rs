@@ -5,6 +5,7 @@ mod change;
 mod failure;
 mod haproxy;
 mod http;
+mod http2;
 mod layer7;
 mod limit;
 mod persistence;

@@ -4,7 +4,7 @@ mod hostile;
 mod members;
 mod members_hostile;
 mod members_trust;
-mod pki;
+pub(crate) mod pki;
 mod who;
 
 use std::sync::Arc;

@@ -16,10 +16,10 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Server
 
 use crate::rig::{Client, Origin, Rig};
 
-pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate of its own, as `openssl req -x509` makes them: it may sign others.
-pub(super) fn self_signed(name: &str, until: i32) -> Certified {
+pub(crate) fn self_signed(name: &str, until: i32) -> Certified {
     let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.not_before = rcgen::date_time_ymd(2021, 2, 3);
@@ -29,14 +29,14 @@ pub(super) fn self_signed(name: &str, until: i32) -> Certified {
     Certified { der, key, names: vec![name.to_owned()] }
 }
 
-pub(super) struct Certified {
-    pub(super) der: CertificateDer<'static>,
+pub(crate) struct Certified {
+    pub(crate) der: CertificateDer<'static>,
     key: KeyPair,
     names: Vec<String>,
 }
 
 impl Authority {
-    pub(super) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::OrganizationName, "Example");
@@ -47,12 +47,12 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, key).unwrap())
     }
 
-    pub(super) fn der(&self) -> CertificateDer<'static> {
+    pub(crate) fn der(&self) -> CertificateDer<'static> {
         self.0.der().clone()
     }
 
     /// For a server of these names.
-    pub(super) fn server(&self, names: &[&str]) -> Certified {
+    pub(crate) fn server(&self, names: &[&str]) -> Certified {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names.clone()).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
@@ -60,7 +60,7 @@ impl Authority {
     }
 
     /// For a client with this common name.
-    pub(super) fn client(&self, name: &str, serial: u64) -> Certified {
+    pub(crate) fn client(&self, name: &str, serial: u64) -> Certified {
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CountryName, "FR");
@@ -73,7 +73,7 @@ impl Authority {
     }
 
     /// For a server that is known by its common name alone.
-    pub(super) fn common(&self, name: &str) -> Certified {
+    pub(crate) fn common(&self, name: &str) -> Certified {
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -81,7 +81,7 @@ impl Authority {
     }
 
     /// For a server whose time is over.
-    pub(super) fn expired(&self, name: &str) -> Certified {
+    pub(crate) fn expired(&self, name: &str) -> Certified {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.not_before = rcgen::date_time_ymd(2001, 1, 1);
         params.not_after = rcgen::date_time_ymd(2002, 1, 1);
@@ -89,7 +89,7 @@ impl Authority {
     }
 
     /// For a server of this name, with a serial number to revoke it by.
-    pub(super) fn numbered(&self, name: &str, serial: u64) -> Certified {
+    pub(crate) fn numbered(&self, name: &str, serial: u64) -> Certified {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.serial_number = Some(SerialNumber::from(serial));
         self.sign(params, vec![])
@@ -102,7 +102,7 @@ impl Authority {
     }
 
     /// A list that is good until this year.
-    pub(super) fn revokes(&self, serials: &[u64], year: i32) -> Der {
+    pub(crate) fn revokes(&self, serials: &[u64], year: i32) -> Der {
         let revoked = serials.iter().map(|&serial| RevokedCertParams {
             serial_number: SerialNumber::from(serial),
             revocation_time: rcgen::date_time_ymd(2022, 1, 1),
@@ -122,7 +122,7 @@ impl Authority {
 }
 
 impl Certified {
-    pub(super) fn spec(&self) -> CertificateSpec {
+    pub(crate) fn spec(&self) -> CertificateSpec {
         CertificateSpec {
             chain: vec![Der(self.der.to_vec())],
             key: KeySpec::new(&self.key.serialize_der()),
@@ -131,7 +131,7 @@ impl Certified {
     }
 
     /// As a server that speaks these versions; with an authority, to clients of it alone.
-    pub(super) fn server(&self, versions: &[TlsVersion], clients: Option<&Authority>) -> ServerConfig {
+    pub(crate) fn server(&self, versions: &[TlsVersion], clients: Option<&Authority>) -> ServerConfig {
         let versions: Vec<_> = versions.iter().map(|&version| supported(version)).collect();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
@@ -154,7 +154,7 @@ impl Certified {
 }
 
 /// What a listener needs to show these certificates.
-pub(super) fn tls(certificates: &[&Certified]) -> TlsSpec {
+pub(crate) fn tls(certificates: &[&Certified]) -> TlsSpec {
     TlsSpec {
         identity: Some(IdentitySpec {
             certificates: certificates.iter().map(|certificate| certificate.spec()).collect(),
@@ -170,17 +170,17 @@ pub(super) fn tls(certificates: &[&Certified]) -> TlsSpec {
     }
 }
 
-pub(super) fn identity(tls: &mut TlsSpec) -> &mut IdentitySpec {
+pub(crate) fn identity(tls: &mut TlsSpec) -> &mut IdentitySpec {
     tls.identity.as_mut().unwrap()
 }
 
 /// An engine with one listener that terminates TLS.
-pub(super) fn rig(members: &[&Origin], tls: TlsSpec) -> Rig {
+pub(crate) fn rig(members: &[&Origin], tls: TlsSpec) -> Rig {
     Rig::start(ListenerProtocol::TerminatedHttps, members, |spec| spec.listeners[0].tls = Some(tls))
 }
 
 /// How a pool speaks TLS with members of this authority; with any, if there is none.
-pub(super) fn member_tls(authority: Option<&Authority>) -> PoolTlsSpec {
+pub(crate) fn member_tls(authority: Option<&Authority>) -> PoolTlsSpec {
     let authorities = authority.iter().map(|authority| Der(authority.der().to_vec())).collect();
     PoolTlsSpec {
         identity: Some(PoolIdentitySpec { authorities, ..PoolIdentitySpec::default() }),
@@ -193,7 +193,7 @@ pub(super) fn member_tls(authority: Option<&Authority>) -> PoolTlsSpec {
 }
 
 /// A member that speaks TLS, and does this with who comes.
-pub(super) fn secure(config: ServerConfig, handle: impl Fn(Client) + Send + Sync + 'static) -> Origin {
+pub(crate) fn secure(config: ServerConfig, handle: impl Fn(Client) + Send + Sync + 'static) -> Origin {
     let config = Arc::new(config);
     Origin::start(move |client| {
         // Who goes away in the middle has its reasons.
@@ -204,7 +204,7 @@ pub(super) fn secure(config: ServerConfig, handle: impl Fn(Client) + Send + Sync
 }
 
 /// A server with a certificate of X.509 version 1.
-pub(super) fn version_1_server() -> ServerConfig {
+pub(crate) fn version_1_server() -> ServerConfig {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let key = PrivateKeyDer::try_from(&include_bytes!("version_1.key.der")[..]).unwrap().clone_key();
     let key = provider.key_provider.load_private_key(key).unwrap();
@@ -223,12 +223,12 @@ fn supported(version: TlsVersion) -> &'static rustls::SupportedProtocolVersion {
 }
 
 /// A client that believes an authority.
-pub(super) struct Visitor {
-    pub(super) config: ClientConfig,
+pub(crate) struct Visitor {
+    pub(crate) config: ClientConfig,
 }
 
 impl Visitor {
-    pub(super) fn new(authority: &Authority, certificate: Option<&Certified>) -> Self {
+    pub(crate) fn new(authority: &Authority, certificate: Option<&Certified>) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add(authority.der()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -242,7 +242,7 @@ impl Visitor {
     }
 
     /// Speaks only this version.
-    pub(super) fn only(mut self, version: TlsVersion) -> Self {
+    pub(crate) fn only(mut self, version: TlsVersion) -> Self {
         let version = supported(version);
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider);
@@ -254,17 +254,17 @@ impl Visitor {
         self
     }
 
-    pub(super) fn session(&self, name: &str) -> ClientConnection {
+    pub(crate) fn session(&self, name: &str) -> ClientConnection {
         let name = ServerName::try_from(name.to_owned()).unwrap();
         ClientConnection::new(Arc::new(self.config.clone()), name).unwrap()
     }
 
-    pub(super) fn connect(&self, rig: &Rig, name: &str) -> Result<Client, String> {
+    pub(crate) fn connect(&self, rig: &Rig, name: &str) -> Result<Client, String> {
         rig.client().with_tls(self.session(name))
     }
 
     /// The certificate shown for this name.
-    pub(super) fn shown(&self, rig: &Rig, name: &str) -> CertificateDer<'static> {
+    pub(crate) fn shown(&self, rig: &Rig, name: &str) -> CertificateDer<'static> {
         let mut client = self.connect(rig, name).unwrap();
         client.tls().peer_certificates().unwrap()[0].clone()
     }

@@ -1,0 +1,536 @@
+//! Stage *mux*: an HTTP/2 connection. Frames come and go; each stream has a session of its own, which goes through the
+//! other stages as if its client spoke HTTP/1.1, and which is driven from here.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use rustix::event::epoll::EventFlags;
+
+use super::client::Client;
+use super::session::{Next, Session, Stage};
+use super::sock::Io;
+use super::stream_end::{Proof, StreamEnd};
+use super::thread::Thread;
+use crate::http2::{ById, Code, Connection, Event, Fields, MAX_FRAME};
+use crate::slab::Key;
+
+/// Bytes read at once.
+const READ: usize = 32 * 1024;
+/// Room for that, after the beginning of a frame.
+const FRAMES: usize = READ + MAX_FRAME + 16;
+/// Frames that wait for the client, in bytes: with more, no stream sends content, and no frames are read that might
+/// want to be answered.
+const BACKLOG: usize = 128 * 1024;
+/// Rounds in which a stream goes on when its client takes all it has, before others get their turn.
+const ROUNDS: usize = 8;
+/// A buffer that grew beyond is given back to the allocator, in bytes.
+const KEPT: usize = 4 * 1024;
+
+/// Which stream a key is of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StreamPlace {
+    /// The session of its connection.
+    pub(super) connection: Key,
+    pub(super) id: u32,
+}
+
+/// Why a stream is driven.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kick {
+    /// It can go on.
+    Go,
+    /// Its member has something to say.
+    Member(EventFlags),
+    /// Its time is up.
+    Time,
+}
+
+pub(super) struct Mux {
+    core: Connection,
+    lanes: ById<Lane>,
+    /// So much of the output is sent.
+    sent: usize,
+    /// Streams that have something to send and no room for it, the longest waiting first.
+    waiting: VecDeque<u32>,
+    /// Some of them wait because of the backlog.
+    choked: bool,
+    /// What requests learn of the connection's TLS.
+    proof: Option<Proof>,
+    /// There are bytes that came before it was known that these are frames, and nobody has looked at.
+    fresh: bool,
+    /// Nothing more comes from the client.
+    ended: bool,
+    /// A fault was told to the client.
+    failed: bool,
+    /// The connection gets its turn at the end of this round of events.
+    scheduled: bool,
+}
+
+/// A stream.
+struct Lane {
+    session: Box<Session>,
+    /// Its session has nothing more to do; some of the response may wait.
+    over: bool,
+    /// The timer runs for what waits.
+    timed: bool,
+    queued: bool,
+}
+
+impl Lane {
+    fn end(&mut self) -> Option<&mut StreamEnd> {
+        match &mut self.session.client {
+            Client::Stream(end) => Some(end),
+            Client::Plain(_) | Client::Tls(_) => None,
+        }
+    }
+
+    fn recycle(mut self, t: &mut Thread) {
+        self.session.close(t);
+        if let Some(key) = self.session.key.unmarked() {
+            t.streams.remove(key);
+        }
+        if let Client::Stream(end) = self.session.client {
+            end.recycle(&mut t.kit);
+        }
+    }
+}
+
+/// What became of the frames that were to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flushed {
+    All,
+    Blocked,
+    Gone,
+}
+
+impl Session {
+    /// The client speaks HTTP/2, and `bytes` is what it has said.
+    pub(super) fn multiplex_begin(&mut self, t: &mut Thread, bytes: Vec<u8>) -> Next {
+        let proof = match &self.client {
+            Client::Tls(tls) => Some(Proof {
+                certificate: tls.certificate().map(Arc::new),
+                name: tls.server_name().map(Arc::from),
+            }),
+            Client::Plain(_) | Client::Stream(_) => None,
+        };
+        self.mux = Some(Box::new(Mux::new(proof, !bytes.is_empty())));
+        t.kit.buffer_put(std::mem::replace(&mut self.held, bytes));
+        self.seen = 0;
+        self.stage = Stage::Mux;
+        Next::Go
+    }
+
+    pub(super) fn multiplex(&mut self, t: &mut Thread) -> Next {
+        let Some(mut mux) = self.mux.take() else { return Next::Close };
+        let next = mux.turn(self, t);
+        self.mux = Some(mux);
+        self.count_mistakes(t);
+        match next {
+            // What is to be said is said; streams may have been broken off.
+            Next::Close if !self.client.is_broken() => self.multiplex_end(t),
+            next => next,
+        }
+    }
+
+    /// Lets one stream go on.
+    pub(super) fn kick_stream(&mut self, t: &mut Thread, id: u32, kick: Kick) {
+        let Some(mut mux) = self.mux.take() else { return };
+        mux.drive(id, kick, self, t);
+        // All streams that had something to do send together.
+        if !std::mem::replace(&mut mux.scheduled, true) {
+            t.again.push(self.key);
+        }
+        self.mux = Some(mux);
+    }
+
+    /// The configuration has changed, or the process is going.
+    pub(super) fn multiplex_settle(&mut self, t: &mut Thread) {
+        self.refresh(t);
+        if self.must_end(t) {
+            t.again.push(self.key);
+        }
+    }
+
+    /// The connection's own timer fired; those of streams are theirs.
+    pub(super) fn multiplex_timed_out(&mut self, t: &mut Thread) -> Next {
+        let Some(mux) = &mut self.mux else { return Next::Close };
+        if mux.backlog() > 0 {
+            // It does not read.
+            return Next::Close;
+        }
+        let cut = mux.core.is_halfway();
+        mux.core.go_away();
+        if cut {
+            self.counters(t).request_errors.add(1);
+        }
+        if let Some(mut mux) = self.mux.take() {
+            mux.flush(self, t);
+            self.mux = Some(mux);
+        }
+        self.multiplex_end(t)
+    }
+
+    /// Ends the streams, and then the connection.
+    fn multiplex_end(&mut self, t: &mut Thread) -> Next {
+        if let Some(mux) = self.mux.take() {
+            let gone = mux.backlog() > 0;
+            mux.close(t);
+            if gone {
+                return Next::Close;
+            }
+        }
+        self.say_goodbye(t)
+    }
+
+    fn count_mistakes(&mut self, t: &Thread) {
+        if let Some(mux) = &mut self.mux {
+            let mistakes = mux.core.take_mistakes();
+            if mistakes > 0 {
+                self.listener.state.on(t.index).request_errors.add(mistakes);
+            }
+        }
+    }
+}
+
+impl Mux {
+    fn new(proof: Option<Proof>, fresh: bool) -> Self {
+        Self {
+            core: Connection::new(),
+            lanes: ById::default(),
+            sent: 0,
+            waiting: VecDeque::new(),
+            choked: false,
+            proof,
+            fresh,
+            ended: false,
+            failed: false,
+            scheduled: false,
+        }
+    }
+
+    /// Breaks all streams off; the connection is gone.
+    pub(super) fn close(mut self: Box<Self>, t: &mut Thread) {
+        let ids: Vec<_> = self.lanes.ids().collect();
+        ids.into_iter().for_each(|id| self.cancel(id, t));
+    }
+
+    /// `Go` = there may be more to read; `Close` = all is said that there was to say.
+    fn turn(&mut self, s: &mut Session, t: &mut Thread) -> Next {
+        self.scheduled = false;
+        if s.client.is_broken() {
+            return Next::Close;
+        }
+        if s.must_end(t) {
+            self.core.go_away();
+        }
+        let mut rounds = 0;
+        loop {
+            match self.flush(s, t) {
+                Flushed::Gone => return Next::Close,
+                Flushed::Blocked => return self.wait(s, t),
+                Flushed::All if self.failed || !self.resume(s, t) => break,
+                Flushed::All => {}
+            }
+            rounds += 1;
+            if rounds == ROUNDS {
+                self.scheduled = true;
+                t.again.push(s.key);
+                return Next::Wait;
+            }
+        }
+        if self.failed || self.lanes.is_empty() && (self.ended || self.core.is_going()) {
+            return Next::Close;
+        }
+        if self.ended {
+            return self.wait(s, t);
+        }
+        let mut frames = std::mem::take(&mut t.frames);
+        if frames.is_empty() {
+            frames = vec![0; FRAMES].into();
+        }
+        let next = self.read(&mut frames, s, t);
+        t.frames = frames;
+        next
+    }
+
+    /// Frames that wait to be sent, in bytes.
+    fn backlog(&self) -> usize {
+        self.core.output_len() - self.sent
+    }
+
+    fn flush(&mut self, s: &mut Session, t: &mut Thread) -> Flushed {
+        while self.backlog() > 0 {
+            match s.client.send(&self.core.output()[self.sent..], &mut t.kit.wire) {
+                Io::Bytes(n) => self.sent += n,
+                Io::Blocked => {
+                    if self.sent > BACKLOG / 2 {
+                        self.core.output().drain(..self.sent);
+                        self.sent = 0;
+                    }
+                    return Flushed::Blocked;
+                }
+                Io::End | Io::Failed(_) => return Flushed::Gone,
+            }
+        }
+        let output = self.core.output();
+        output.clear();
+        if output.capacity() > KEPT {
+            *output = vec![];
+        }
+        self.sent = 0;
+        Flushed::All
+    }
+
+    /// Lets streams go on that waited for room, if there may be some now; whether any did.
+    fn resume(&mut self, s: &mut Session, t: &mut Thread) -> bool {
+        let widened = self.core.take_widened();
+        if self.waiting.is_empty() || !(widened || self.choked) {
+            return false;
+        }
+        self.choked = false;
+        for _ in 0..self.waiting.len() {
+            if self.backlog() >= BACKLOG {
+                self.choked = true;
+                break;
+            }
+            let Some(id) = self.waiting.pop_front() else { break };
+            let Some(lane) = self.lanes.get_mut(id) else { continue };
+            if self.core.room(id) == 0 {
+                // What others are allowed does not put off its end.
+                self.waiting.push_back(id);
+                continue;
+            }
+            lane.queued = false;
+            self.drive(id, Kick::Go, s, t);
+        }
+        self.backlog() > 0
+    }
+
+    fn read(&mut self, frames: &mut [u8], s: &mut Session, t: &mut Thread) -> Next {
+        let held = s.held.len();
+        frames[..held].copy_from_slice(&s.held);
+        let mut length = held;
+        if !std::mem::take(&mut self.fresh) {
+            match s.client.recv(&mut frames[held..held + READ], &mut t.kit.wire) {
+                Io::Bytes(n) => length += n,
+                Io::Blocked => return self.wait(s, t),
+                Io::End => {
+                    self.ended = true;
+                    self.cut_requests(t);
+                    return Next::Go;
+                }
+                Io::Failed(_) => return Next::Close,
+            }
+        }
+        let mut fields = std::mem::take(&mut t.fields);
+        let used = self.receive(&frames[..length], &mut fields, s, t);
+        t.fields = fields;
+        let rest = &frames[used..length];
+        s.held.clear();
+        if rest.is_empty() {
+            t.kit.buffer_put(std::mem::take(&mut s.held));
+        } else {
+            s.held.extend_from_slice(rest);
+        }
+        Next::Go
+    }
+
+    /// Does what frames ask for; says how many bytes are done with.
+    fn receive(&mut self, bytes: &[u8], fields: &mut Fields, s: &mut Session, t: &mut Thread) -> usize {
+        let mut at = 0;
+        loop {
+            let received = match self.core.receive(&bytes[at..], fields, t.now) {
+                Ok(received) => received,
+                Err(fault) => {
+                    tracing::debug!(client = %s.peer, %fault, "HTTP/2 connection ends");
+                    self.failed = true;
+                    s.counters(t).request_errors.add(1);
+                    return bytes.len();
+                }
+            };
+            if received.used == 0 {
+                return at;
+            }
+            at += received.used;
+            match received.event {
+                None => {}
+                Some(Event::Request { stream, head, end }) => {
+                    s.head_timed = false;
+                    if t.is_crowded() {
+                        self.core.reset(stream, Code::RefusedStream);
+                        continue;
+                    }
+                    let end = StreamEnd::new(&head, end, t.kit.buffer(), self.proof.clone());
+                    let key = t.streams.reserve();
+                    t.streams.fill(key, StreamPlace { connection: s.key, id: stream });
+                    let session = Box::new(Session::of_stream(key.marked(), end, s));
+                    self.lanes.insert(stream, Lane { session, over: false, timed: false, queued: false });
+                    self.drive(stream, Kick::Go, s, t);
+                }
+                Some(Event::Content { stream, content, end }) => {
+                    match self.lanes.get_mut(stream).filter(|lane| !lane.over).and_then(Lane::end) {
+                        Some(there) => {
+                            there.push(content, end);
+                            self.drive(stream, Kick::Go, s, t);
+                        }
+                        // Nobody reads it any more.
+                        None => self.core.consumed(stream, content.len() as u32),
+                    }
+                }
+                Some(Event::Trailers { stream, trailers }) => {
+                    if let Some(end) = self.lanes.get_mut(stream).and_then(Lane::end) {
+                        end.end(Some(&trailers));
+                        self.drive(stream, Kick::Go, s, t);
+                    }
+                }
+                Some(Event::Cancelled { stream }) => self.cancel(stream, t),
+            }
+        }
+    }
+
+    /// Lets a stream go on, and takes what it has to send.
+    fn drive(&mut self, id: u32, kick: Kick, s: &mut Session, t: &mut Thread) {
+        let mut kick = kick;
+        for _ in 0..ROUNDS {
+            let credit = self.core.room(id).min(BACKLOG.saturating_sub(self.backlog()));
+            let Some(lane) = self.lanes.get_mut(id) else { return };
+            if lane.over {
+                // Its client takes nothing of what is left.
+                if let Kick::Time = kick {
+                    return self.break_off(id, Code::Cancel, t);
+                }
+            } else {
+                if let Some(end) = lane.end() {
+                    end.allow(credit);
+                }
+                let alive = match kick {
+                    Kick::Time => lane.session.timed_out(t),
+                    Kick::Member(flags) => {
+                        lane.session.notice_member(flags);
+                        lane.session.drive(t)
+                    }
+                    Kick::Go => lane.session.drive(t),
+                };
+                if !alive {
+                    // Whoever was answered has no exchange any more.
+                    let answered = lane.session.exchange.is_none();
+                    lane.session.close(t);
+                    lane.over = true;
+                    if answered && let Some(end) = lane.end() {
+                        end.outgoing.finish();
+                    }
+                }
+                if let Some(end) = lane.end() {
+                    self.core.consumed(id, end.take_read());
+                }
+            }
+            kick = Kick::Go;
+            if !self.send(id, s, t) {
+                return;
+            }
+        }
+        if let Some(lane) = self.lanes.get_mut(id) {
+            t.again.push(lane.session.key);
+        }
+    }
+
+    /// Takes what a stream has to send. `true` = it may go on at once.
+    fn send(&mut self, id: u32, s: &mut Session, t: &mut Thread) -> bool {
+        let backlog = self.backlog();
+        let Some(lane) = self.lanes.get_mut(id) else { return false };
+        let over = lane.over;
+        let Some(end) = lane.end() else { return false };
+        for (block, last) in end.outgoing.take_blocks() {
+            self.core.send_headers(id, &block, last);
+        }
+        let mut moved = 0;
+        let (content, last) = end.outgoing.content();
+        if !end.outgoing.is_over() && (!content.is_empty() || last) {
+            let content = &content[..content.len().min(BACKLOG.saturating_sub(backlog))];
+            let last = last && content.len() == end.outgoing.waiting();
+            let sent = self.core.send_content(id, content, last);
+            let ended = last && sent == content.len();
+            end.outgoing.sent(sent, ended);
+            moved = sent;
+        }
+        if let Some(block) = end.outgoing.take_trailers() {
+            self.core.send_headers(id, &block, true);
+        }
+        let waits = !end.outgoing.is_empty();
+        let blocked = end.take_blocked();
+        if over && end.outgoing.is_over() {
+            s.served = true;
+            self.forget(id, t);
+            return false;
+        }
+        if over && !end.outgoing.is_whole() {
+            // The response breaks off, and the client shall see that.
+            self.break_off(id, Code::InternalError, t);
+            return false;
+        }
+        if !waits {
+            return blocked;
+        }
+        self.choked |= self.core.room(id) > 0;
+        if over && (moved > 0 || !std::mem::replace(&mut lane.timed, true)) {
+            // Nobody else looks at the clock for it.
+            let limit = s.listener.timeouts.client_data;
+            lane.session.arm(t, limit);
+        }
+        if !std::mem::replace(&mut lane.queued, true) {
+            self.waiting.push_back(id);
+        }
+        false
+    }
+
+    /// Ends a stream before it is answered.
+    fn break_off(&mut self, id: u32, code: Code, t: &mut Thread) {
+        self.core.reset(id, code);
+        self.forget(id, t);
+    }
+
+    /// The client wants nothing more of a stream.
+    fn cancel(&mut self, id: u32, t: &mut Thread) {
+        if let Some(lane) = self.lanes.get(id)
+            && lane.session.exchange.as_ref().is_some_and(|e| !e.up.is_done() && !e.answered)
+        {
+            lane.session.counters(t).request_errors.add(1);
+        }
+        self.forget(id, t);
+    }
+
+    fn forget(&mut self, id: u32, t: &mut Thread) {
+        if let Some(lane) = self.lanes.remove(id) {
+            lane.recycle(t);
+        }
+    }
+
+    /// The client says nothing more: requests that are not whole never will be.
+    fn cut_requests(&mut self, t: &mut Thread) {
+        let ids: Vec<_> = self.lanes.ids().filter(|&id| !self.core.has_ended(id)).collect();
+        for id in ids {
+            self.core.reset(id, Code::Cancel);
+            self.cancel(id, t);
+        }
+    }
+
+    fn wait(&mut self, s: &mut Session, t: &mut Thread) -> Next {
+        let limit = s.listener.timeouts.client_data;
+        if self.backlog() > 0 {
+            s.client.wait_write(&t.kit.epoll);
+            s.head_timed = false;
+            s.arm(t, limit);
+            return Next::Wait;
+        }
+        s.client.wait_read(&t.kit.epoll);
+        if !self.lanes.is_empty() && !self.core.is_halfway() {
+            s.head_timed = false;
+            s.arm(t, None);
+        } else if !s.head_timed {
+            // Set once: dribbling does not put it off.
+            s.head_timed = true;
+            s.arm(t, limit);
+        }
+        Next::Wait
+    }
+}

@@ -1,0 +1,145 @@
+//! Clients that break rules, and clients that keep them and cost more than they should.
+
+use std::time::Duration;
+
+use super::raw::{
+    self, BOTH, DATA, END_HEADERS, GET, GOAWAY, HEADERS, PING, POST, RST_STREAM, WINDOW_UPDATE,
+};
+use crate::rig::{Client, Origin, Rig, until};
+
+const CALM: u32 = 11;
+
+/// Says `bytes` on a connection of its own; what the connection is ended with.
+fn ended(rig: &Rig, bytes: &[u8]) -> u32 {
+    let mut client = raw::connect(rig.address, &[]);
+    client.try_send(bytes);
+    let code = raw::find(&mut client, GOAWAY).code();
+    client.expect_end();
+    code
+}
+
+#[test]
+fn what_breaks_the_rules_ends_the_connection() {
+    let origin = Origin::says("hi");
+    let rig = Rig::http(&[&origin]);
+    for (nth, (bytes, code)) in [
+        (raw::frame(DATA, 0, 1, b"x"), 1),
+        (raw::frame(HEADERS, BOTH, 2, GET), 1),
+        (raw::frame(HEADERS, BOTH, 1, b"\xff\x20"), 9),
+        (raw::frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0xff, 0xff]), 3),
+        (raw::frame(PING, 0, 0, b"short"), 6),
+        (raw::settings(&[(5, 1)]), 1),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert_eq!(ended(&rig, &bytes), code, "{}", bytes.escape_ascii());
+        until("it is counted", || rig.stats().ereq == nth as u64 + 1);
+    }
+    assert_eq!(rig.get("/").text(), "hi");
+}
+
+#[test]
+fn what_breaks_the_rules_of_streams_ends_the_stream() {
+    let origin = Origin::says("hi");
+    let rig = Rig::http(&[&origin]);
+    let mut client = raw::connect(rig.address, &[]);
+    let blocks: [&[u8]; 6] = [
+        b"\x82\x86\x41\x01a",
+        b"\x82\x86\x84\x41\x01a\x00\x01X\x01y",
+        b"\x82\x86\x84\x41\x01a\x00\x0aconnection\x05close",
+        b"\x82\x86\x84\x41\x01a\x00\x11transfer-encoding\x07chunked",
+        b"\x82\x86\x84\x41\x01a\x00\x01x\x0cy\r\nhost: b\r\n",
+        b"\x82\x86\x84\x41\x01a\x00\x04host\x01b",
+    ];
+    for (nth, block) in blocks.iter().enumerate() {
+        let stream = 4 * nth as u32 + 1;
+        client.send(raw::frame(HEADERS, BOTH, stream, block));
+        let end = raw::find(&mut client, RST_STREAM);
+        assert_eq!((end.stream, end.code()), (stream, 1), "{}", block.escape_ascii());
+        client.send(raw::frame(HEADERS, BOTH, stream + 2, GET));
+        assert_eq!(raw::content(&mut client, stream + 2), b"hi");
+    }
+    assert_eq!((rig.stats().ereq, origin.connections()), (6, 1));
+    // Content that is more than was said does not get through.
+    let long = [POST, b"\x00\x0econtent-length\x013"].concat();
+    client.send([raw::frame(HEADERS, END_HEADERS, 101, &long), raw::frame(DATA, 1, 101, b"abcd")].concat());
+    assert_eq!(raw::find(&mut client, RST_STREAM).code(), 1);
+    until("the member is free", || rig.member_state(0).active() == 0);
+}
+
+#[test]
+fn floods_end_the_connection() {
+    let origin = Origin::http(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        crate::rig::ok("hi")
+    });
+    let rig = Rig::http(&[&origin]);
+    let id = |nth: u32| 2 * nth + 1;
+    let rapid_reset = (0..1_000).flat_map(|nth| {
+        [raw::frame(HEADERS, BOTH, id(nth), GET), raw::frame(RST_STREAM, 0, id(nth), &[0, 0, 0, 8])].concat()
+    });
+    assert_eq!(ended(&rig, &rapid_reset.collect::<Vec<_>>()), CALM);
+    until("no member works for it", || rig.member_state(0).active() == 0);
+    assert_eq!(ended(&rig, &raw::frame(PING, 0, 0, &[0; 8]).repeat(5_000)), CALM);
+    assert_eq!(ended(&rig, &raw::settings(&[(3, 1)]).repeat(5_000)), CALM);
+    assert_eq!(ended(&rig, &raw::frame(2, 0, 1, &[0; 5]).repeat(5_000)), CALM);
+    let endless = [raw::frame(HEADERS, 0, 1, GET), raw::frame(9, 0, 1, b"").repeat(100)].concat();
+    assert_eq!(ended(&rig, &endless), CALM);
+    let empty =
+        [raw::frame(HEADERS, END_HEADERS, 1, POST), raw::frame(DATA, 0, 1, b"").repeat(5_000)].concat();
+    assert_eq!(ended(&rig, &empty), CALM);
+    until("all is over", || rig.stats().conns == 0 && rig.member_state(0).active() == 0);
+    assert_eq!(rig.get("/").text(), "hi");
+}
+
+/// Who sends and never reads: nothing grows for it without bounds, and in the end it is left.
+#[test]
+fn a_client_that_does_not_read_what_it_asks_for() {
+    let origin = Origin::says("hi");
+    let rig = Rig::start(octavia_model::ListenerProtocol::Http, &[&origin], |spec| {
+        spec.listeners[0].timeouts.client_data = 300;
+    });
+    let mut client = raw::connect(rig.address, &[]);
+    client.tcp().set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    let mut stream = 1;
+    let mut sent = 0;
+    while sent < 400_000 && client.try_send(raw::frame(HEADERS, BOTH, stream, GET)) {
+        stream += 2;
+        sent += 1;
+    }
+    until("it is left", || rig.stats().conns == 0);
+    until("no member works for it", || rig.member_state(0).active() == 0);
+}
+
+#[test]
+fn the_preface_counts_only_where_a_connection_begins() {
+    let origin = Origin::says("hi");
+    let rig = Rig::http(&[&origin]);
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    // Byte by byte it is one.
+    let mut client = Client::connect(rig.address);
+    for byte in [&preface[..], &raw::settings(&[])].concat().chunks(1) {
+        client.send(byte);
+    }
+    raw::find(&mut client, raw::SETTINGS);
+    client.send(raw::frame(HEADERS, BOTH, 1, GET));
+    assert_eq!(raw::content(&mut client, 1), b"hi");
+    // After another request it is none.
+    let mut client = rig.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.answer().status(), 200);
+    client.send(preface);
+    assert_eq!(client.answer().status(), 505);
+    for bytes in
+        ["PRI * HTTP/2.0\r\n\r\nSN\r\n\r\n", "PRI / HTTP/2.0\r\n\r\n", "GET / HTTP/2.0\r\nHost: a\r\n\r\n"]
+    {
+        let mut client = rig.client();
+        client.send(bytes);
+        assert_eq!(client.answer().status(), 505, "{bytes:?}");
+    }
+    // Nor is there an upgrade to it.
+    let mut client = rig.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade, http2-settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n");
+    assert_eq!(client.answer().status(), 200);
+}
