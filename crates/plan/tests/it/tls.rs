@@ -65,7 +65,10 @@ fn what_is_stored_is_offered_as_far_as_it_is_spoken() {
     );
     assert_eq!(
         (&tls.alpn[..], tls.client_authentication),
-        (&["http/1.0".to_owned(), "http/1.1".to_owned()][..], ClientAuthentication::Optional)
+        (
+            &["h2".to_owned(), "http/1.0".to_owned(), "http/1.1".to_owned()][..],
+            ClientAuthentication::Optional
+        )
     );
     // Nobody to believe: closed, whatever its amphora has.
     assert!(!tls.is_ready() && tls.identity.is_some());

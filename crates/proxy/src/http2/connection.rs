@@ -275,7 +275,7 @@ impl Connection {
         now: u64,
     ) -> Result<Option<Event<'a>>, Fault> {
         let id = head.stream;
-        if id % 2 == 0 {
+        if id.is_multiple_of(2) {
             return Err(Fault::protocol("HEADERS on a stream that is not the client's"));
         }
         let mut content = unpadded(head, payload)?;
@@ -494,7 +494,7 @@ impl Connection {
 
     /// The id of a stream of the client's that was begun.
     fn used(&self, id: u32, what: &'static str) -> Result<u32, Fault> {
-        if id % 2 == 0 || id > self.last { Err(Fault::protocol(what)) } else { Ok(id) }
+        if id.is_multiple_of(2) || id > self.last { Err(Fault::protocol(what)) } else { Ok(id) }
     }
 
     /// A frame of a stream that is over: fine if we broke it off, since the client may not have heard yet (§5.1).

@@ -56,7 +56,7 @@ impl Settings {
 
     /// Takes the payload of a frame.
     pub(super) fn take(&mut self, payload: &[u8]) -> Result<Change, Fault> {
-        if payload.len() % 6 != 0 {
+        if !payload.len().is_multiple_of(6) {
             return Err(Fault::size("SETTINGS that are cut"));
         }
         let mut change = Change::default();

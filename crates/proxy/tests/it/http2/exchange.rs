@@ -9,7 +9,7 @@ use octavia_wire::{InsertHeader, L7ActionSpec, L7PolicySpec, L7RuleSpec, Persist
 
 use super::raw::{self, BOTH, END_HEADERS, GET, HEADERS, POST};
 use super::{Peer, request};
-use crate::rig::{Origin, Rig, id, ok, until};
+use crate::rig::{Origin, Rig, chunked, id, ok, until};
 
 /// Answers with the request's head, and its content after it.
 fn mirror() -> Origin {
@@ -21,29 +21,48 @@ fn requests_go_on_as_those_of_http_1_1() {
     let origin = mirror();
     let rig = Rig::http(&[&origin]);
     let peer = Peer::connect(rig.address);
-    let answer = peer.get("/a?b=c");
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.text(), "GET /a?b=c HTTP/1.1\r\nHost: a.example\n");
-    assert_eq!(answer.header("content-length"), Some(answer.content.len().to_string().as_str()));
-
+    let first = peer.get("/a?b=c");
+    assert_eq!((first.status, first.header("content-length")), (200, Some("37")));
+    // What came with the preface is counted, too.
+    let before = rig.stats();
     // Content of a known length, and without one.
-    let with_length = Request::post("http://a.example/").header("content-length", "5").body(()).unwrap();
-    let answer = peer.ask(with_length, b"hello").unwrap();
-    assert_eq!(answer.text(), "POST / HTTP/1.1\r\nHost: a.example\r\ncontent-length: 5\nhello");
-    let answer = peer.ask(request("PUT", "/"), b"hello").unwrap();
-    assert_eq!(answer.text(), "PUT / HTTP/1.1\r\nHost: a.example\r\ntransfer-encoding: chunked\nhello");
-    let answer = peer.ask(request("POST", "/"), b"").unwrap();
-    assert_eq!(answer.text(), "POST / HTTP/1.1\r\nHost: a.example\r\ncontent-length: 0\n");
-
+    let with_length = Request::post("http://a.example/").header("content-length", "5");
     let cookies = Request::get("http://a.example/").header("cookie", "a=b").header("cookie", "c=d");
-    let answer = peer.ask(cookies.header("X-Y", "z").body(()).unwrap(), b"").unwrap();
-    assert_eq!(answer.text(), "GET / HTTP/1.1\r\nHost: a.example\r\nx-y: z\r\ncookie: a=b; c=d\n");
+    let answers = [
+        first,
+        peer.ask(with_length.body(()).unwrap(), b"hello").unwrap(),
+        peer.ask(request("PUT", "/"), b"hello").unwrap(),
+        peer.ask(request("POST", "/"), b"").unwrap(),
+        peer.ask(cookies.header("X-Y", "z").body(()).unwrap(), b"").unwrap(),
+    ];
+    let answers = answers.map(|answer| answer.text().to_owned());
+    assert_eq!(
+        answers,
+        [
+            "GET /a?b=c HTTP/1.1\r\nHost: a.example\n",
+            "POST / HTTP/1.1\r\nHost: a.example\r\ncontent-length: 5\nhello",
+            "PUT / HTTP/1.1\r\nHost: a.example\r\ntransfer-encoding: chunked\nhello",
+            "POST / HTTP/1.1\r\nHost: a.example\r\ncontent-length: 0\n",
+            "GET / HTTP/1.1\r\nHost: a.example\r\nx-y: z\r\ncookie: a=b; c=d\n",
+        ]
+    );
 
     assert_eq!(origin.connections(), 1, "it is kept between them");
     let stats = rig.stats();
     assert_eq!((stats.totconns, stats.conns, stats.ereq), (1, 1, 0));
-    assert!(stats.rx > 200 && stats.tx > 500, "{stats:?}");
+    // They count as they would in HTTP/1.1.
+    let sent: usize = answers[1..].iter().map(|answer| ok(answer).len()).sum();
+    let received: usize = answers[1..].iter().map(|answer| as_sent(answer).len()).sum();
+    assert_eq!((stats.rx - before.rx, stats.tx - before.tx), (received as u64, sent as u64));
     assert_eq!(rig.member_state(0).total_connections(), 1);
+}
+
+/// The request that the mirror has shown.
+fn as_sent(mirrored: &str) -> Vec<u8> {
+    let (head, content) = mirrored.rsplit_once('\n').unwrap();
+    let content =
+        if head.contains("chunked") { chunked(content.as_bytes(), 5) } else { content.as_bytes().to_vec() };
+    [head.as_bytes(), b"\r\n\r\n", &content].concat()
 }
 
 #[test]
@@ -84,7 +103,10 @@ fn answers_of_all_kinds() {
     assert_eq!(said("GET", "/chunked"), (200, "abcde".to_owned()));
     assert_eq!(said("GET", "/close"), (200, "until the end".to_owned()));
     let answer = ask("GET", "/trailers");
-    assert_eq!((answer.text(), answer.trailers.unwrap()["grpc-status"].to_str().unwrap()), ("x", "0"));
+    assert_eq!(
+        (answer.text(), answer.trailers.as_ref().unwrap()["grpc-status"].to_str().unwrap()),
+        ("x", "0")
+    );
     let answer = ask("GET", "/lines");
     assert_eq!(answer.headers.get_all("set-cookie").iter().count(), 2);
     for name in ["connection", "x", "keep-alive"] {
@@ -150,7 +172,7 @@ fn many_at_the_same_time() {
     // Nobody is answered before all are there.
     let origin = Origin::http(move |request| {
         peak.fetch_max(count.fetch_add(1, SeqCst) + 1, SeqCst);
-        until("all are there", || peak.load(SeqCst) == 100);
+        until("all are there", || peak.load(SeqCst) >= 100);
         ok(request.head.split(' ').nth(1).unwrap())
     });
     let rig = Rig::http(&[&origin]);
@@ -160,7 +182,7 @@ fn many_at_the_same_time() {
     for (n, (answer, _)) in answers.into_iter().enumerate() {
         assert_eq!(peer.end(answer).unwrap().text(), format!("/{n}"));
     }
-    assert_eq!(most.load(SeqCst), 100);
+    assert!(most.load(SeqCst) >= 100);
     assert_eq!((rig.stats().totconns, rig.member_state(0).requests()), (1, 100));
     // Their connections serve the next ones.
     for _ in 0..10 {

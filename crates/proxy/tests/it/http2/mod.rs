@@ -26,7 +26,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 struct Peer {
     runtime: Runtime,
     send: SendRequest<Bytes>,
-    over: Option<JoinHandle<Result<(), h2::Error>>>,
+    over: JoinHandle<Result<(), h2::Error>>,
 }
 
 #[derive(Debug)]
@@ -65,7 +65,7 @@ impl Peer {
     {
         let (send, connection) = runtime.block_on(builder.handshake::<_, Bytes>(stream)).unwrap();
         let over = runtime.spawn(connection);
-        Self { runtime, send, over: Some(over) }
+        Self { runtime, send, over }
     }
 
     fn wait<T>(&self, future: impl Future<Output = T>) -> T {
@@ -104,11 +104,11 @@ impl Peer {
         self.ask(request("GET", path), b"").unwrap()
     }
 
-    /// How the connection ends.
-    fn over(mut self) -> Result<(), h2::Error> {
-        let over = self.over.take().unwrap();
-        drop(std::mem::replace(&mut self.send, self.send.clone()));
-        self.wait(over).unwrap()
+    /// How the connection ends, when nothing more is asked for.
+    fn over(self) -> Result<(), h2::Error> {
+        let Self { runtime, send, over } = self;
+        drop(send);
+        runtime.block_on(async { tokio::time::timeout(DEADLINE, over).await }).expect("in time").unwrap()
     }
 }
 
