@@ -9,19 +9,19 @@ use serde_json::Value;
 
 use crate::world::{PORT, World, cloud_command, origins, output, venv_program};
 
-struct Cli<'a> {
-    product: &'a AllInOne,
-    cloud: &'static str,
+pub(crate) struct Cli<'a> {
+    pub(crate) product: &'a AllInOne,
+    pub(crate) cloud: &'static str,
 }
 
 impl Cli<'_> {
-    fn run(&self, words: &str) -> Result<String> {
+    pub(crate) fn run(&self, words: &str) -> Result<String> {
         let program = venv_program("openstack")?;
         let mut command = cloud_command(&program, self.product);
         output(command.env("OS_CLOUD", self.cloud).arg("loadbalancer").args(words.split_whitespace()))
     }
 
-    fn json(&self, words: &str) -> Result<Value> {
+    pub(crate) fn json(&self, words: &str) -> Result<Value> {
         let text = self.run(&format!("{words} -f json"))?;
         serde_json::from_str(&text).with_context(|| text.clone())
     }

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::world::{LIMIT, World, origins};
 
-const TLS_PORT: u16 = 8443;
+pub(crate) const TLS_PORT: u16 = 8443;
 
 pub(crate) struct Authority(pub(crate) CertifiedIssuer<'static, KeyPair>);
 
