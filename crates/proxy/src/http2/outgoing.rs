@@ -4,6 +4,9 @@
 use super::hpack::{encode_field, encode_status};
 use crate::http1::{self, Body, Framing, Response};
 
+/// Of what was sent, so much is kept before what is left is moved to the front, in bytes.
+const SENT_KEPT: usize = 64 * 1024;
+
 /// What a stream is to send, in this order.
 #[derive(Debug)]
 pub struct Outgoing {
@@ -104,8 +107,8 @@ impl Outgoing {
     pub fn sent(&mut self, bytes: usize, end: bool) {
         self.gone += bytes;
         self.ended |= end;
-        if self.gone == self.content.len() {
-            self.content.clear();
+        if self.gone == self.content.len() || self.gone > SENT_KEPT {
+            self.content.drain(..self.gone);
             self.gone = 0;
         }
     }
@@ -134,6 +137,10 @@ impl Outgoing {
         let mut slots = http1::header_slots();
         let response = Response::parse(bytes, &mut slots, self.to_head, false);
         let response = response.ok().flatten().ok_or(Untranslatable)?;
+        if !response.only_chunked {
+            // There is no saying that content is in another coding.
+            return Err(Untranslatable);
+        }
         let mut block = Vec::with_capacity(response.len);
         encode_status(response.status, &mut block);
         response.fields().for_each(|(name, value)| encode_field(name.as_bytes(), value, &mut block));

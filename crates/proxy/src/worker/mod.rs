@@ -161,12 +161,9 @@ impl Worker {
             for key in std::mem::take(&mut self.thread.again) {
                 self.drive(key);
             }
-            if self.crowded {
-                self.thread.connections = self.sessions.len();
-                if !self.thread.is_crowded() {
-                    self.crowded = false;
-                    self.watch_all();
-                }
+            if self.crowded && !self.thread.is_crowded() {
+                self.crowded = false;
+                self.watch_all();
             }
         }
     }
@@ -217,6 +214,7 @@ impl Worker {
 
     fn ended(&mut self, mut session: Session) {
         session.close(&mut self.thread);
+        self.thread.connections = self.sessions.len();
         if accept::closed(&session.listener) {
             self.hub.wake_all();
             self.hub.registry.mark_changed();
@@ -226,7 +224,6 @@ impl Worker {
     /// Stops accepting when this thread has all the connections it may have.
     #[inline]
     fn pause_if_crowded(&mut self) -> bool {
-        self.thread.connections = self.sessions.len();
         if !self.thread.is_crowded() {
             return false;
         }
@@ -264,6 +261,7 @@ impl Worker {
                     accept::count(&listener, &self.thread);
                     let t = &mut self.thread;
                     let key = self.sessions.reserve();
+                    t.connections = self.sessions.len();
                     let mut session = Session::new(key, fd, listener, t.config, peer, local, paced);
                     if session.drive(t) {
                         self.sessions.fill(key, session);

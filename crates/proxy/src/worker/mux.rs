@@ -18,9 +18,10 @@ use crate::slab::Key;
 const READ: usize = 32 * 1024;
 /// Room for that, after the beginning of a frame.
 const FRAMES: usize = READ + MAX_FRAME + 16;
-/// Frames that wait for the client, in bytes: with more, no stream sends content, and no frames are read that might
-/// want to be answered.
+/// Frames that wait for the client, in bytes: with more, no stream sends content.
 const BACKLOG: usize = 128 * 1024;
+/// With more of them, no frames are read that might want to be answered.
+const FULL: usize = BACKLOG + 64 * 1024;
 /// Rounds in which a stream goes on when its client takes all it has, before others get their turn.
 const ROUNDS: usize = 8;
 /// A buffer that grew beyond is given back to the allocator, in bytes.
@@ -62,6 +63,8 @@ pub(super) struct Mux {
     ended: bool,
     /// A fault was told to the client.
     failed: bool,
+    /// The timer runs for a client that does not read.
+    stuck: bool,
     /// The connection gets its turn at the end of this round of events.
     scheduled: bool,
 }
@@ -204,6 +207,7 @@ impl Mux {
             fresh,
             ended: false,
             failed: false,
+            stuck: false,
             scheduled: false,
         }
     }
@@ -227,7 +231,11 @@ impl Mux {
         loop {
             match self.flush(s, t) {
                 Flushed::Gone => return Next::Close,
-                Flushed::Blocked => return self.wait(s, t),
+                Flushed::Blocked if self.failed || self.backlog() > FULL => return self.wait(s, t),
+                Flushed::Blocked => {
+                    self.resume(s, t);
+                    break;
+                }
                 Flushed::All if self.failed || !self.resume(s, t) => break,
                 Flushed::All => {}
             }
@@ -238,7 +246,8 @@ impl Mux {
                 return Next::Wait;
             }
         }
-        if self.failed || self.lanes.is_empty() && (self.ended || self.core.is_going()) {
+        let done = self.lanes.is_empty() && (self.ended || self.core.is_going());
+        if self.backlog() == 0 && (self.failed || done) {
             return Next::Close;
         }
         if self.ended {
@@ -261,7 +270,10 @@ impl Mux {
     fn flush(&mut self, s: &mut Session, t: &mut Thread) -> Flushed {
         while self.backlog() > 0 {
             match s.client.send(&self.core.output()[self.sent..], &mut t.kit.wire) {
-                Io::Bytes(n) => self.sent += n,
+                Io::Bytes(n) => {
+                    self.sent += n;
+                    self.stuck = false;
+                }
                 Io::Blocked => {
                     if self.sent > BACKLOG / 2 {
                         self.core.output().drain(..self.sent);
@@ -518,10 +530,14 @@ impl Mux {
         let limit = s.listener.timeouts.client_data;
         if self.backlog() > 0 {
             s.client.wait_write(&t.kit.epoll);
-            s.head_timed = false;
-            s.arm(t, limit);
+            // What it asks for meanwhile does not put it off.
+            if !std::mem::replace(&mut self.stuck, true) {
+                s.head_timed = false;
+                s.arm(t, limit);
+            }
             return Next::Wait;
         }
+        self.stuck = false;
         s.client.wait_read(&t.kit.epoll);
         if !self.lanes.is_empty() && !self.core.is_halfway() {
             s.head_timed = false;

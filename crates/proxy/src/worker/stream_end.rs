@@ -16,6 +16,9 @@ use crate::tls::{ClientCertificate, Seen};
 /// with it, whatever its client does.
 const LEAST: usize = 4 * 1024;
 
+/// Of what was read, so much is kept before what is left is moved to the front, in bytes.
+const READ_KEPT: usize = 32 * 1024;
+
 /// What a connection's TLS tells requests.
 #[derive(Debug, Clone)]
 pub(super) struct Proof {
@@ -66,6 +69,10 @@ impl StreamEnd {
     /// Takes content in; `end` = the last.
     pub(super) fn push(&mut self, content: &[u8], end: bool) {
         self.unread += content.len();
+        if self.read > READ_KEPT {
+            self.incoming.drain(..self.read);
+            self.read = 0;
+        }
         if self.chunked {
             http2::write_chunk(content, &mut self.incoming);
         } else {

@@ -30,7 +30,7 @@ pub(super) struct Thread {
     pub(super) draining: bool,
     /// Where the streams of HTTP/2 connections are.
     pub(super) streams: Slab<StreamPlace>,
-    /// Connections there were when the newest came.
+    /// Connections of clients there are.
     pub(super) connections: usize,
     /// Connections and streams there may be: each may have a connection to a member.
     pub(super) sessions_max: usize,

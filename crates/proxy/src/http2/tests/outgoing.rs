@@ -88,6 +88,8 @@ fn what_is_no_response() {
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxy",
         "HTTP/1.1 204 No Content\r\n\r\nx",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nx",
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
     ] {
         assert_eq!(sent(response, false, 1000), Err(Untranslatable), "{response}");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use http::{HeaderMap, Request};
-use octavia_model::{L7RuleCompareType, L7RuleType};
+use octavia_model::{L7RuleCompareType, L7RuleType, ListenerProtocol, PoolProtocol};
 use octavia_wire::{InsertHeader, L7ActionSpec, L7PolicySpec, L7RuleSpec, PersistenceSpec};
 
 use super::raw::{self, BOTH, END_HEADERS, GET, HEADERS, POST};
@@ -232,6 +232,21 @@ fn what_listeners_do_with_requests_is_done() {
         assert_eq!(again.header("set-cookie"), None, "it came back to its member");
     }
     assert_eq!(rig.stats().ereq, 0);
+}
+
+/// Connections that say whose they are end with the stream they are for.
+#[test]
+fn members_learn_whose_a_stream_is() {
+    let origin = Origin::http(|request| ok(request.head.lines().next().unwrap()));
+    let rig = Rig::start(ListenerProtocol::Http, &[&origin], |spec| {
+        spec.pools[0].protocol = PoolProtocol::Proxy;
+    });
+    let peer = Peer::connect(rig.address);
+    for _ in 0..3 {
+        let answer = peer.get("/");
+        assert!(answer.text().starts_with("PROXY TCP4 127.0.0.1 127.0.0.1 "), "{}", answer.text());
+    }
+    assert_eq!(origin.connections(), 3);
 }
 
 #[test]

@@ -1,6 +1,11 @@
 //! Clients that break rules, and clients that keep them and cost more than they should.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
+
+use octavia_model::ListenerProtocol;
+use octavia_proxy::Engine;
 
 use super::raw::{
     self, BOTH, DATA, END_HEADERS, GET, GOAWAY, HEADERS, PING, POST, RST_STREAM, WINDOW_UPDATE,
@@ -97,7 +102,7 @@ fn floods_end_the_connection() {
 #[test]
 fn a_client_that_does_not_read_what_it_asks_for() {
     let origin = Origin::says("hi");
-    let rig = Rig::start(octavia_model::ListenerProtocol::Http, &[&origin], |spec| {
+    let rig = Rig::start(ListenerProtocol::Http, &[&origin], |spec| {
         spec.listeners[0].timeouts.client_data = 300;
     });
     let mut client = raw::connect(rig.address, &[]);
@@ -142,4 +147,39 @@ fn the_preface_counts_only_where_a_connection_begins() {
     let mut client = rig.client();
     client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade, http2-settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n");
     assert_eq!(client.answer().status(), 200);
+}
+
+/// Each stream may take a connection to a member: there are no more than there are files for.
+#[test]
+fn streams_take_no_more_files_than_connections_may() {
+    let go = Arc::new(AtomicBool::new(false));
+    let wait = Arc::clone(&go);
+    let origin = Origin::http(move |_| {
+        until("it goes on", || wait.load(SeqCst));
+        crate::rig::ok("hi")
+    });
+    // Three of eight files are for clients.
+    let engine = Engine::start_within(1, 64).unwrap();
+    let rig = Rig::start_on(engine, ListenerProtocol::Http, &[&origin], |_| {});
+    let mut client = raw::connect(rig.address, &[]);
+    for nth in 0..30 {
+        client.send(raw::frame(HEADERS, BOTH, 2 * nth + 1, GET));
+    }
+    for nth in 23..30 {
+        let refused = raw::find(&mut client, RST_STREAM);
+        assert_eq!((refused.stream, refused.code()), (2 * nth + 1, 7));
+    }
+    // Who comes now waits until there is room.
+    let mut waiting = rig.client();
+    waiting.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    until("members have the others", || rig.member_state(0).active() == 23);
+    assert_eq!(rig.stats().totconns, 1);
+    go.store(true, SeqCst);
+    let mut ended = 0;
+    while ended < 23 {
+        ended += u32::from(raw::find(&mut client, DATA).flags & 1);
+    }
+    assert_eq!(waiting.answer().text(), "hi");
+    client.send(raw::frame(HEADERS, BOTH, 101, GET));
+    assert_eq!(raw::content(&mut client, 101), b"hi");
 }
