@@ -72,15 +72,16 @@ async fn a_user_is_made_and_works_and_goes() {
         assert_eq!(list["role_assignments"].as_array().unwrap().len(), count, "{filter}: {list}");
     }
 
-    // Whoever is not to come in, or is gone, holds tokens for nothing.
-    let token = answer.subject();
+    // Whoever is not to come in, or is gone, holds tokens for nothing; so does who was shut out once, or has a new password.
+    let mut token = answer.subject();
     let enabled = |is: bool| json!({"user": {"enabled": is}});
     for (method, path, body, verified, logged_in) in [
         ("PATCH", format!("users/{eve}"), enabled(false), false, 401),
-        ("PATCH", format!("users/{eve}"), enabled(true), true, 201),
+        ("PATCH", format!("users/{eve}"), enabled(true), false, 201),
         ("PATCH", format!("projects/{shop}"), json!({"project": {"enabled": false}}), false, 401),
         ("PATCH", format!("projects/{shop}"), json!({"project": {"enabled": true}}), true, 201),
-        ("PATCH", format!("users/{eve}"), json!({"user": {"password": "other"}}), true, 401),
+        ("PATCH", format!("users/{eve}"), json!({"user": {"email": "e@e.org"}}), true, 201),
+        ("PATCH", format!("users/{eve}"), json!({"user": {"password": "other"}}), false, 401),
         ("DELETE", format!("users/{eve}"), json!({}), false, 401),
     ] {
         let answer = send(&cloud, &admin, method, &path, &body).await;
@@ -90,7 +91,11 @@ async fn a_user_is_made_and_works_and_goes() {
         if !verified {
             assert_eq!(verdict, Err(IdentityError::InvalidToken));
         }
-        assert_eq!(cloud.login(&in_shop).await.status, logged_in, "{path} {body}");
+        let again = cloud.login(&in_shop).await;
+        assert_eq!(again.status, logged_in, "{path} {body}");
+        if logged_in == 201 {
+            token = again.subject();
+        }
     }
 }
 
@@ -157,6 +162,8 @@ async fn a_password_is_changed_by_its_owner() {
     let eve = made(&cloud, &admin, "user", json!({"name": "eve", "password": "old"})).await;
     let unscoped = |password: &str| login("eve", password, &Value::Null);
     let token = cloud.login(&unscoped("old")).await.subject();
+    let exchanged = json!({"auth": {"identity": {"methods": ["token"], "token": {"id": token}}}});
+    let child = cloud.login(&exchanged).await.subject();
     let path = format!("users/{eve}/password");
     let change = |from: &str, to: &str| json!({"user": {"original_password": from, "password": to}});
     for (token, body, status) in [
@@ -170,5 +177,12 @@ async fn a_password_is_changed_by_its_owner() {
     }
     for (password, status) in [("old", 401), ("new", 201)] {
         assert_eq!(cloud.login(&unscoped(password)).await.status, status, "{password}");
+    }
+    let young = cloud.login(&unscoped("new")).await.subject();
+    let cloud = cloud.restarted(options());
+    for (what, token, good) in
+        [("old", &token, false), ("got with the old", &child, false), ("young", &young, true)]
+    {
+        assert_eq!(cloud.local.identity().verify(token).await.is_ok(), good, "{what}");
     }
 }

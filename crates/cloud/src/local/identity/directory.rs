@@ -73,6 +73,9 @@ pub(super) struct User {
     pub(super) default_project_id: Option<String>,
     /// Of the password; nobody logs in without one.
     pub(super) hash: Option<String>,
+    /// Of tokens: a new password, or being disabled, ends all of the series and begins the next.
+    #[serde(default)]
+    pub(super) series: u64,
 }
 
 impl std::fmt::Debug for User {
@@ -147,6 +150,7 @@ impl Directory {
             email: None,
             default_project_id: None,
             hash: hash(name),
+            series: 0,
         };
         let grant = |user: &str, place: Place, role: &str| Grant {
             fixed: true,
@@ -219,7 +223,7 @@ impl Directory {
 
     // ---- changes
 
-    pub(super) fn user_put(&mut self, user: User) -> Result<(), Refused> {
+    pub(super) fn user_put(&mut self, mut user: User) -> Result<(), Refused> {
         check(&user.named, NAME_MAX)?;
         for text in [&user.email, &user.default_project_id].into_iter().flatten() {
             text_check(text)?;
@@ -234,6 +238,8 @@ impl Directory {
         match self.users.iter_mut().find(|known| known.named.id == user.named.id) {
             Some(known) if known.named.fixed => Err(Refused::Fixed("user", known.named.name.clone())),
             Some(known) => {
+                let over = user.hash != known.hash || (known.named.enabled && !user.named.enabled);
+                user.series = known.series + u64::from(over);
                 *known = user;
                 Ok(())
             }
@@ -456,7 +462,13 @@ mod tests {
     #[test]
     fn with_a_thing_go_its_grants() {
         let mut directory = directory();
-        let user = User { named: Named::new("u", "u"), email: None, default_project_id: None, hash: None };
+        let user = User {
+            named: Named::new("u", "u"),
+            email: None,
+            default_project_id: None,
+            hash: None,
+            series: 0,
+        };
         directory.user_put(user).unwrap();
         directory.project_put(Named::new("p", "p")).unwrap();
         directory.role_put(Named::new("r", "r")).unwrap();
@@ -487,6 +499,7 @@ mod tests {
             email: None,
             default_project_id: None,
             hash: Some("h".into()),
+            series: 7,
         };
         directory.user_put(user).unwrap();
         let role = directory.roles[0].id.clone();

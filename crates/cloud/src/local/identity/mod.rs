@@ -74,9 +74,10 @@ struct Session {
 }
 
 impl Session {
-    /// `None` = the user is not there any more, or is not to come in; or so the project.
+    /// `None` = the user is not there any more, or is not to come in, or has ended all tokens since; or the project is not
+    /// there.
     fn of(claims: Claims, directory: Arc<Directory>) -> Option<Self> {
-        let user = directory.user(&claims.user_id)?.named.clone();
+        let user = directory.user(&claims.user_id).filter(|user| user.series == claims.series)?.named.clone();
         let place = claims.place();
         let project = match &place {
             Some(Place::Project(id)) => Some(directory.project(id)?.clone()),
@@ -147,11 +148,14 @@ impl LocalIdentity {
         request: &AuthRequest,
         now: Timestamp,
     ) -> Result<(String, Session), AuthFailure> {
-        let (user_id, parent) = match &request.credential {
-            Credential::Password { user, password } => (self.login(user, password).await?, None),
+        let (user_id, series, parent) = match &request.credential {
+            Credential::Password { user, password } => {
+                let (id, series) = self.login(user, password).await?;
+                (id, series, None)
+            }
             Credential::Token(token) => {
                 let session = self.session(token, now).ok_or(AuthFailure::Denied)?;
-                (session.user.id, Some(session.claims))
+                (session.user.id, session.claims.series, Some(session.claims))
             }
         };
         let directory = self.register.now();
@@ -160,6 +164,7 @@ impl LocalIdentity {
         let claims = Claims {
             id: random_text::<16>(),
             user_id,
+            series,
             wider: match place {
                 Some(Place::Domain) => Some(Wider::Domain),
                 Some(Place::System) => Some(Wider::System),
@@ -179,13 +184,13 @@ impl LocalIdentity {
             parent: parent.map(|parent| parent.parent.unwrap_or(parent.id)),
         };
         let token = claims.seal(&self.token_key);
-        // It may have been removed since the password was looked at.
+        // Removed, disabled, or given another password since this one was looked at?
         let session = Session::of(claims, directory).ok_or(AuthFailure::Denied)?;
         Ok((token, session))
     }
 
-    /// Id of the user whose password it is.
-    async fn login(&self, user: &auth::UserRef, password: &str) -> Result<String, AuthFailure> {
+    /// Id of the user whose password it is, and the series of tokens that it opens.
+    async fn login(&self, user: &auth::UserRef, password: &str) -> Result<(String, u64), AuthFailure> {
         let waiting = self.logins_waiting.try_acquire().map_err(|_| AuthFailure::TooMany)?;
         let directory = self.register.now();
         let known = directory.users.iter().find(|known| known.named.enabled && user.means(&known.named));
@@ -201,7 +206,7 @@ impl LocalIdentity {
         let holds = self.hashing.run(work).await?;
         drop(waiting);
         match known {
-            Some(known) if holds => Ok(known.named.id.clone()),
+            Some(known) if holds => Ok((known.named.id.clone(), known.series)),
             _ => {
                 tokio::time::sleep(self.login_penalty).await;
                 Err(AuthFailure::Denied)

@@ -25,6 +25,9 @@ pub(super) struct Claims {
     pub(super) parent: Option<String>,
     #[serde(rename = "u")]
     pub(super) user_id: String,
+    /// As the user's was when the password was shown: it is good as long as that is.
+    #[serde(rename = "s", default, skip_serializing_if = "is_first")]
+    pub(super) series: u64,
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
     pub(super) project_id: Option<String>,
     /// `d` or `s` when it is for the domain or for the system.
@@ -37,6 +40,11 @@ pub(super) struct Claims {
     pub(super) issued_at: i64,
     #[serde(rename = "e")]
     pub(super) expires_at: i64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+const fn is_first(series: &u64) -> bool {
+    *series == 0
 }
 
 /// What a token may be for instead of a project.
@@ -92,6 +100,7 @@ mod tests {
             id: "abc".into(),
             parent: None,
             user_id: "u".into(),
+            series: 1,
             project_id: Some("p".into()),
             wider: None,
             methods: vec!["password".into()],

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::directory::{DOMAIN_ID, Grant, Named, Refused};
+use super::directory::{DOMAIN_ID, Directory, Grant, Named, Refused};
 use super::http::{Keystone, Refusal};
 use super::password::PASSWORD_MAX;
 use super::register::ChangeError;
@@ -79,6 +79,7 @@ impl Sent {
             email: self.email.clone().or(user.email),
             default_project_id: self.default_project_id.clone().or(user.default_project_id),
             hash: hash.or(user.hash),
+            series: user.series,
         })
     }
 }
@@ -154,7 +155,7 @@ impl Keystone<'_> {
     async fn user_create(&self) -> Result<Response, Refusal> {
         let sent: Sent = self.sent("user")?;
         let hash = self.hash(sent.password.clone()).await?;
-        let new = User { named: new_named(), email: None, default_project_id: None, hash: None };
+        let new = User { named: new_named(), email: None, default_project_id: None, hash: None, series: 0 };
         let user = sent.user(new, hash)?;
         let made = user.clone();
         self.identity.change(move |directory| directory.user_put(made)).await?;
@@ -165,9 +166,16 @@ impl Keystone<'_> {
         let known = caller.directory.user(id).ok_or_else(|| Refusal::not_found("user"))?;
         let sent: Sent = self.sent("user")?;
         let hash = self.hash(sent.password.clone()).await?;
-        let user = sent.user(known.clone(), hash)?;
-        let changed = user.clone();
-        self.identity.change(move |directory| directory.user_put(changed)).await?;
+        sent.user(known.clone(), hash.clone())?;
+        let id = id.to_owned();
+        // Of the user as it is by then: another change must not be taken back.
+        let change = move |directory: &mut Directory| {
+            let known = directory.user(&id).cloned().ok_or(Refused::NotFound("user", id))?;
+            let user = sent.user(known, hash).map_err(|Refusal(_, text)| Refused::Invalid(text))?;
+            directory.user_put(user.clone())?;
+            Ok(user)
+        };
+        let user = self.identity.change(change).await?;
         Ok(self.shown(StatusCode::OK, "user", self.users(std::iter::once(&user))))
     }
 
