@@ -3,8 +3,8 @@
 
 use std::net::IpAddr;
 
-use octavia_cloud::{Network, NetworkInfo, SubnetInfo, VipPort};
-use octavia_model::{AdditionalVip, NetworkId, PortId, SecurityGroupId, SubnetId, Vip, VnicType};
+use octavia_cloud::{Network, NetworkInfo, PortInfo, SubnetInfo, VipPort};
+use octavia_model::{AdditionalVip, NetworkId, PortId, ProjectId, SecurityGroupId, SubnetId, Vip, VnicType};
 
 use crate::fault::Fault;
 use crate::request::load_balancer::VipBody;
@@ -46,9 +46,13 @@ impl VipPlace {
     }
 }
 
-pub(crate) async fn resolve(network: &dyn Network, body: &VipBody) -> Result<VipPlace, Fault> {
+pub(crate) async fn resolve(
+    network: &dyn Network,
+    body: &VipBody,
+    project: &ProjectId,
+) -> Result<VipPlace, Fault> {
     let mut place = if let Some(port) = body.port_id.value() {
-        on_port(network, body, port).await?
+        on_port(network, body, port, project).await?
     } else if let Some(id) = body.network_id.value() {
         on_network(network, body, id).await?
     } else if let Some(id) = body.subnet_id.value() {
@@ -65,18 +69,20 @@ pub(crate) async fn resolve(network: &dyn Network, body: &VipBody) -> Result<Vip
             "VIP must contain one of: vip_port_id, vip_network_id, vip_subnet_id.",
         ));
     };
-    if let Some(address) = place.address
-        && !network.subnet_holds(&place.subnet, address)
-    {
-        return Err(Fault::validation(format!(
-            "The address {address} is not on subnet {}.",
-            place.subnet.id
-        )));
+    if let Some(address) = place.address {
+        check_address(network, &place.subnet, address)?;
     }
     if body.qos_policy_id.is_sent() {
         place.qos_policy_id = body.qos_policy_id.value();
     }
     Ok(place)
+}
+
+fn check_address(network: &dyn Network, subnet: &SubnetInfo, address: IpAddr) -> Result<(), Fault> {
+    if network.subnet_holds(subnet, address) {
+        return Ok(());
+    }
+    Err(Fault::validation(format!("Subnet {} gives no port the address {address}.", subnet.id)))
 }
 
 /// Additional VIPs are on other subnets of the same network, and on the VIP's port, which is not known yet.
@@ -94,6 +100,9 @@ pub(crate) async fn additional(
         }
         if !network.subnet_is_on(&subnet, place.network_id) {
             return Err(Fault::validation("All VIP subnets must belong to the same network."));
+        }
+        if let Some(address) = additional.address {
+            check_address(network, &subnet, address)?;
         }
         used.push(subnet.id);
         vips.push(AdditionalVip {
@@ -130,8 +139,14 @@ pub(crate) async fn subnet_get(network: &dyn Network, id: SubnetId) -> Result<Su
     found.ok_or_else(|| Fault::ReferenceNotFound { resource: "Subnet", id: id.to_string() })
 }
 
-async fn on_port(network: &dyn Network, body: &VipBody, id: PortId) -> Result<VipPlace, Fault> {
-    let port = network.port_get(id).await?;
+async fn on_port(
+    network: &dyn Network,
+    body: &VipBody,
+    id: PortId,
+    project: &ProjectId,
+) -> Result<VipPlace, Fault> {
+    let seen = |port: &PortInfo| port.project_id.as_ref().is_none_or(|owner| owner == project);
+    let port = network.port_get(id).await?.filter(seen);
     let port = port.ok_or_else(|| Fault::ReferenceNotFound { resource: "Port", id: id.to_string() })?;
     if !port.device_id.is_empty() {
         return Err(Fault::validation(format!("VIP port {id} is already used by another device.")));
@@ -199,7 +214,10 @@ async fn choose_subnet(
     if let Some(address) = address {
         let holding = subnets.into_iter().find(|subnet| network.subnet_holds(subnet, address));
         return holding.ok_or_else(|| {
-            Fault::validation(format!("Network {} has no subnet that holds the address {address}.", info.id))
+            Fault::validation(format!(
+                "Network {} has no subnet that gives a port the address {address}.",
+                info.id
+            ))
         });
     }
     subnets.retain(|subnet| subnet.free > 0);

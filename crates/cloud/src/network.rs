@@ -22,9 +22,16 @@ pub trait Network: Send + Sync + std::fmt::Debug {
         subnet.network_id == network
     }
 
-    /// Whether an address is one of the subnet's.
+    /// Whether an address is one that the subnet gives to ports: of IPv4 neither the first nor the last, of IPv6 not the
+    /// first (RFC 4291 §2.6.1).
     fn subnet_holds(&self, subnet: &SubnetInfo, address: IpAddr) -> bool {
-        subnet.cidr.contains(&address)
+        let reserved = match subnet.cidr {
+            IpNet::V4(net) => {
+                net.prefix_len() < 31 && (address == net.network() || address == net.broadcast())
+            }
+            IpNet::V6(net) => net.prefix_len() < 127 && address == net.network(),
+        };
+        subnet.cidr.contains(&address) && !reserved
     }
 
     /// Takes the address for a load balancer's VIP, or returns the one it already has. The caller has resolved
@@ -89,6 +96,8 @@ pub struct PortInfo {
     pub id: PortId,
     pub network_id: NetworkId,
     pub fixed_ips: Vec<(SubnetId, IpAddr)>,
+    /// Whose it is: to other projects it is not there. `None` = anybody's.
+    pub project_id: Option<ProjectId>,
     /// Empty = bound to nothing.
     pub device_id: String,
     pub qos_policy_id: Option<uuid::Uuid>,

@@ -64,6 +64,7 @@ impl Network for NoopNetwork {
             id,
             network_id: network_of(subnet),
             fixed_ips: vec![(subnet, address(uuid))],
+            project_id: None,
             device_id: String::new(),
             qos_policy_id: None,
         }))

@@ -329,6 +329,7 @@ impl Network for World {
                     id,
                     network_id: vip.network_id,
                     fixed_ips: vec![(vip.subnet_id, vip.address)],
+                    project_id: None,
                     device_id: format!("lb-{lb}"),
                     qos_policy_id: None,
                 })

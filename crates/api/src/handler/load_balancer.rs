@@ -77,7 +77,7 @@ async fn plan_tree(
     project: ProjectId,
 ) -> Result<(LoadBalancerGraph, VipPlace), Fault> {
     let network = call.state.network.as_ref();
-    let place = vip::resolve(network, &body.vip).await?;
+    let place = vip::resolve(network, &body.vip, &project).await?;
     let sg_ids = body.vip.sg_ids.get().cloned().unwrap_or_default();
     vip::check_security_groups(network, &sg_ids).await?;
     if let Some(policy) = body.vip.qos_policy_id.value() {

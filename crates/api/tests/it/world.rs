@@ -39,6 +39,8 @@ pub(crate) const OTHER_SUBNET: &str = "22222222-2222-4222-8222-222222222223";
 pub(crate) const PORT: &str = "33333333-3333-4333-8333-333333333331";
 pub(crate) const BOUND_PORT: &str = "33333333-3333-4333-8333-333333333332";
 pub(crate) const WIDE_PORT: &str = "33333333-3333-4333-8333-333333333333";
+/// Of another project.
+pub(crate) const FOREIGN_PORT: &str = "33333333-3333-4333-8333-333333333334";
 pub(crate) const GROUP: &str = "44444444-4444-4444-8444-444444444444";
 pub(crate) const QOS_POLICY: &str = "66666666-6666-4666-8666-666666666666";
 pub(crate) const ABSENT: &str = "99999999-9999-4999-8999-999999999999";
@@ -93,8 +95,9 @@ impl Network for FakeNetwork {
     }
 
     async fn port_get(&self, wanted: PortId) -> Result<Option<PortInfo>, CloudError> {
-        let known: [(&str, &[(&str, &str)], &str); 3] = [
+        let known: [(&str, &[(&str, &str)], &str); 4] = [
             (PORT, &[(SUBNET, "10.0.0.77")], ""),
+            (FOREIGN_PORT, &[(SUBNET, "10.0.0.80")], ""),
             (BOUND_PORT, &[(SUBNET, "10.0.0.78")], "a server"),
             (WIDE_PORT, &[(SUBNET, "10.0.0.79"), (SUBNET6, "fd00::79")], ""),
         ];
@@ -102,6 +105,7 @@ impl Network for FakeNetwork {
             id: id(port),
             network_id: id(NETWORK),
             fixed_ips: ips.iter().map(|(subnet, ip)| (id(subnet), ip.parse().expect("an address"))).collect(),
+            project_id: Some(ProjectId::new(if wanted == id(FOREIGN_PORT) { "other" } else { "own" })),
             device_id: (*device).to_owned(),
             qos_policy_id: None,
         }))

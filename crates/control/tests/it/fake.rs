@@ -141,6 +141,7 @@ impl Network for FakeCloud {
             id,
             network_id: NetworkId::nil(),
             fixed_ips: vec![],
+            project_id: None,
             device_id: "lb".to_owned(),
             qos_policy_id: None,
         };

@@ -35,6 +35,7 @@ impl Names {
             ("other_subnet", world::OTHER_SUBNET),
             ("port", world::PORT),
             ("bound_port", world::BOUND_PORT),
+            ("foreign_port", world::FOREIGN_PORT),
             ("wide_port", world::WIDE_PORT),
             ("group", world::GROUP),
             ("qos", world::QOS_POLICY),

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 use jiff::Timestamp;
-use octavia_model::{LoadBalancerId, NetworkId, PortId, SubnetId};
+use octavia_model::{LoadBalancerId, NetworkId, PortId, ProjectId, SubnetId};
 use serde::{Deserialize, Serialize};
 
 use crate::local::seed::Seed;
@@ -259,6 +259,14 @@ impl Book {
         })
     }
 
+    /// Whether the address may become a port's, in use or not.
+    pub(super) fn gives(&self, id: SubnetId, address: IpAddr) -> bool {
+        self.net_of_subnet(id).is_some_and(|net| {
+            let (first, last) = net.pool();
+            (IpAddr::V4(first)..=IpAddr::V4(last)).contains(&address)
+        })
+    }
+
     pub(super) fn network_info(&self, id: NetworkId) -> Option<NetworkInfo> {
         self.net(id).map(|net| NetworkInfo {
             id,
@@ -273,6 +281,7 @@ impl Book {
             id,
             network_id: port.network_id,
             fixed_ips: vec![(port.subnet_id, port.address.into())],
+            project_id: Some(ProjectId::new(&port.project_id)),
             device_id: port.device_id.clone(),
             qos_policy_id: None,
         })
@@ -486,6 +495,18 @@ mod tests {
         assert_eq!(address.to_string(), "127.100.64.2");
         book.apply(book.vip_release(first.load_balancer_id, Timestamp::UNIX_EPOCH));
         assert_eq!(book.subnet_info(net.subnet_id).unwrap().free, net.pool_size());
+
+        for (address, given) in [
+            ("127.100.64.0", false),
+            ("127.100.64.1", false),
+            ("127.100.64.2", true),
+            ("127.100.127.254", true),
+            ("127.100.127.255", false),
+            ("127.100.128.2", false),
+            ("fd00::2", false),
+        ] {
+            assert_eq!(book.gives(net.subnet_id, address.parse().unwrap()), given, "{address}");
+        }
 
         let mut seen = std::collections::BTreeSet::new();
         for count in 1..=net.pool_size() {

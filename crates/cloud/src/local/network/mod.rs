@@ -6,6 +6,7 @@ mod page;
 mod request;
 mod view;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -113,6 +114,10 @@ impl Network for LocalNetwork {
 
     async fn qos_policy_exists(&self, _id: uuid::Uuid) -> Result<bool, CloudError> {
         Ok(false)
+    }
+
+    fn subnet_holds(&self, subnet: &SubnetInfo, address: IpAddr) -> bool {
+        self.book().gives(subnet.id, address)
     }
 
     async fn vip_ensure(&self, request: &VipRequest) -> Result<VipPort, CloudError> {
