@@ -48,7 +48,7 @@ pub use endpoint::{ENDPOINTS, Endpoint};
 pub use forwarded::Peer;
 pub use healthcheck::{HealthcheckBackend, HealthcheckOptions};
 pub use metrics::ApiMetrics;
-pub use options::{ApiOptions, DataPlane, PendingWrites, TlsDefaults};
+pub use options::{ApiOptions, DataPlane, PendingWrites, TlsDefaults, VipOptions};
 pub use policy::Policy;
 pub use server::router;
 

@@ -5,8 +5,10 @@ use octavia_model::{AvailabilityZoneProfile, FlavorId, FlavorProfile, NetworkId,
 
 use crate::call::Call;
 use crate::fault::Fault;
+use crate::options::VipOptions;
 use crate::request::load_balancer::LoadBalancerBody;
 use crate::rules::profile;
+use crate::vip;
 
 /// The choice of one request: everything chosen is there and enabled.
 #[derive(Debug)]
@@ -69,14 +71,16 @@ async fn zone_profile(call: &Call, name: Option<&String>) -> Result<Availability
 
 impl Choice {
     /// What the provider makes of it, for a VIP on this network.
-    pub(crate) fn topology(&self, network: NetworkId) -> Result<Topology, Fault> {
+    pub(crate) fn topology(&self, network: NetworkId, options: &VipOptions) -> Result<Topology, Fault> {
         let topology = match &self.flavor {
             Some(flavor) => profile::flavor(&self.provider, &flavor.flavor_data)?,
             None => Topology::Single,
         };
-        if let Some(zone) = &self.zone {
-            profile::availability_zone(&self.provider, &zone.availability_zone_data, network)?;
-        }
+        let listed = match &self.zone {
+            Some(zone) => profile::availability_zone(&self.provider, &zone.availability_zone_data, network)?,
+            None => false,
+        };
+        vip::check_network(network, listed, options)?;
         Ok(topology)
     }
 }

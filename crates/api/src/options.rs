@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use octavia_model::{Limit, Quota};
+use octavia_model::{Limit, NetworkId, Quota, Timeouts};
 
 use crate::{CorsOptions, HealthcheckOptions};
 
@@ -32,6 +32,9 @@ pub struct ApiOptions {
     pub allow_ping_health_monitors: bool,
     pub allow_tls_terminated_listeners: bool,
     pub allow_prometheus_listeners: bool,
+    pub vip: VipOptions,
+    /// Of listeners whose creator says nothing.
+    pub default_timeouts: Timeouts,
     /// Seconds; the smallest `delay` of an UDP-CONNECT monitor.
     pub udp_connect_min_interval: u32,
     /// Addresses no member may have, such as the metadata service's.
@@ -87,6 +90,30 @@ impl Default for TlsDefaults {
     }
 }
 
+/// How users may say where a VIP shall be, and where it may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VipOptions {
+    pub allow_port_id: bool,
+    pub allow_network_id: bool,
+    pub allow_subnet_id: bool,
+    /// The networks VIPs may be on, unless an availability zone has a list of its own; none = any.
+    pub networks: Vec<NetworkId>,
+    /// Networks no VIP may be on, whatever an availability zone says.
+    pub denied_networks: Vec<NetworkId>,
+}
+
+impl Default for VipOptions {
+    fn default() -> Self {
+        Self {
+            allow_port_id: true,
+            allow_network_id: true,
+            allow_subnet_id: true,
+            networks: vec![],
+            denied_networks: vec![],
+        }
+    }
+}
+
 /// What amphorae can be asked to do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum DataPlane {
@@ -114,6 +141,8 @@ impl Default for ApiOptions {
             allow_ping_health_monitors: true,
             allow_tls_terminated_listeners: true,
             allow_prometheus_listeners: true,
+            vip: VipOptions::default(),
+            default_timeouts: Timeouts::DEFAULT,
             udp_connect_min_interval: 3,
             reserved_ips: vec![IpAddr::V4(std::net::Ipv4Addr::new(169, 254, 169, 254))],
             tls_cipher_prohibit_list: vec![],

@@ -7,6 +7,7 @@ use octavia_cloud::{Network, NetworkInfo, PortInfo, SubnetInfo, VipPort};
 use octavia_model::{AdditionalVip, NetworkId, PortId, ProjectId, SecurityGroupId, SubnetId, Vip, VnicType};
 
 use crate::fault::Fault;
+use crate::options::VipOptions;
 use crate::request::load_balancer::VipBody;
 
 /// A place for a VIP, not taken yet.
@@ -50,7 +51,9 @@ pub(crate) async fn resolve(
     network: &dyn Network,
     body: &VipBody,
     project: &ProjectId,
+    options: &VipOptions,
 ) -> Result<VipPlace, Fault> {
+    check_ways(body, options)?;
     let mut place = if let Some(port) = body.port_id.value() {
         on_port(network, body, port, project).await?
     } else if let Some(id) = body.network_id.value() {
@@ -65,9 +68,9 @@ pub(crate) async fn resolve(
             qos_policy_id: None,
         }
     } else {
-        return Err(Fault::validation(
-            "VIP must contain one of: vip_port_id, vip_network_id, vip_subnet_id.",
-        ));
+        let allowed = ways(body, options).filter(|way| way.allowed).map(|way| way.key);
+        let allowed: Vec<_> = allowed.collect();
+        return Err(Fault::validation(format!("VIP must contain one of: {}.", allowed.join(", "))));
     };
     if let Some(address) = place.address {
         check_address(network, &place.subnet, address)?;
@@ -76,6 +79,39 @@ pub(crate) async fn resolve(
         place.qos_policy_id = body.qos_policy_id.value();
     }
     Ok(place)
+}
+
+/// One way to say where the VIP shall be.
+struct Way {
+    key: &'static str,
+    used: bool,
+    allowed: bool,
+}
+
+fn ways(body: &VipBody, options: &VipOptions) -> impl Iterator<Item = Way> {
+    let way = |key, used, allowed| Way { key, used, allowed };
+    [
+        way("vip_port_id", body.port_id.value().is_some(), options.allow_port_id),
+        way("vip_network_id", body.network_id.value().is_some(), options.allow_network_id),
+        way("vip_subnet_id", body.subnet_id.value().is_some(), options.allow_subnet_id),
+    ]
+    .into_iter()
+}
+
+fn check_ways(body: &VipBody, options: &VipOptions) -> Result<(), Fault> {
+    match ways(body, options).find(|way| way.used && !way.allowed) {
+        Some(way) => Err(Fault::validation(format!("This deployment does not let {} be chosen.", way.key))),
+        None => Ok(()),
+    }
+}
+
+/// Whether the deployment lets VIPs be on this network; `listed` = an availability zone's own list has it.
+pub(crate) fn check_network(network: NetworkId, listed: bool, options: &VipOptions) -> Result<(), Fault> {
+    let allowed = listed || options.networks.is_empty() || options.networks.contains(&network);
+    if allowed && !options.denied_networks.contains(&network) {
+        return Ok(());
+    }
+    Err(Fault::validation(format!("This deployment does not let VIPs be on network {network}.")))
 }
 
 fn check_address(network: &dyn Network, subnet: &SubnetInfo, address: IpAddr) -> Result<(), Fault> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use octavia_cloud::{CertIssuer, Compute, Network, Secrets};
-use octavia_plan::PlanOptions;
+use octavia_plan::{PlanOptions, SpecOptions};
 use octavia_store::Store;
 
 use crate::{Agents, Clock, HealthMetrics, Random, WorkerMetrics};
@@ -27,6 +27,7 @@ pub struct Parts {
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
     pub plan: PlanOptions,
+    pub spec: SpecOptions,
     pub boot: BootOptions,
     /// Load balancers worked on at once.
     pub concurrency: usize,
@@ -50,6 +51,7 @@ impl WorkerOptions {
     pub fn new(boot: BootOptions) -> Self {
         Self {
             plan: PlanOptions::default(),
+            spec: SpecOptions::default(),
             boot,
             concurrency: 16,
             lease_ttl: Duration::from_secs(30),

@@ -292,6 +292,7 @@ async fn start_controller(
     };
     let mut worker = WorkerOptions::new(boot);
     worker.plan.heartbeat_timeout = settings.heartbeat_timeout;
+    worker.spec.default_connection_limit = settings.default_connection_limit;
     worker.resync = SignedDuration::from_secs(10);
     worker.metrics = counters.worker.clone();
     let health = match settings.network {

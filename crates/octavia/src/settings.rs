@@ -28,6 +28,7 @@ use crate::policy::PolicySettings;
 mod files;
 mod service;
 mod tls;
+mod users;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -45,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) policy: PolicySettings,
     pub(crate) api: ApiOptions,
     pub(crate) agent_connect_timeout: Duration,
+    /// Connections at once to a listener that has no limit of its own; `None` = any number.
+    pub(crate) default_connection_limit: Option<u32>,
     pub(crate) agent_request_timeout: Duration,
     /// Lifetime of an amphora's certificate.
     pub(crate) cert_lifetime: SignedDuration,
@@ -130,6 +133,7 @@ impl Reader<'_> {
             policy: self.policy(),
             api: self.api(),
             agent_connect_timeout: self.fraction(&haproxy_amphora::rest_request_conn_timeout),
+            default_connection_limit: self.connection_limit(),
             agent_request_timeout: self.fraction(&haproxy_amphora::rest_request_read_timeout),
             cert_lifetime: SignedDuration::from_secs(self.number(&certificates::cert_validity_time)),
             heartbeat_interval: self.seconds(&health_manager::heartbeat_interval),
@@ -185,6 +189,8 @@ impl Reader<'_> {
             allow_ping_health_monitors: self.flag(&api_settings::allow_ping_health_monitors),
             allow_tls_terminated_listeners: self.flag(&api_settings::allow_tls_terminated_listeners),
             allow_prometheus_listeners: self.flag(&api_settings::allow_prometheus_listeners),
+            vip: self.vip(),
+            default_timeouts: self.timeouts(),
             // Below 0 = no limit.
             udp_connect_min_interval: self
                 .number(&api_settings::udp_connect_min_interval_health_monitor)
@@ -425,6 +431,16 @@ mod tests {
             "[oslo_policy]\npolicy_file = /p.yaml",
             "[oslo_policy]\npolicy_dirs = /d",
             "[oslo_policy]\npolicy_default_rule = base",
+            "[networking]\nallow_vip_network_id = no",
+            "[networking]\nallow_vip_subnet_id = no",
+            "[networking]\nallow_vip_port_id = no",
+            "[networking]\nvalid_vip_networks = 11111111-1111-4111-8111-111111111111",
+            "[networking]\ndenylist_vip_networks = 11111111111141118111111111111111",
+            "[haproxy_amphora]\ntimeout_client_data = 7",
+            "[haproxy_amphora]\ntimeout_member_connect = 7",
+            "[haproxy_amphora]\ntimeout_member_data = 7",
+            "[haproxy_amphora]\ntimeout_tcp_inspect = 7",
+            "[haproxy_amphora]\ndefault_connection_limit = 7",
             "[oslo_policy]\nenforce_scope = no",
             "[oslo_policy]\nenforce_new_defaults = no",
             "[quotas]\ndefault_load_balancer_quota = 7",
@@ -470,7 +486,7 @@ mod tests {
         let applying = octavia_config::groups()
             .flat_map(|group| group.options)
             .filter(|spec| spec.applies == octavia_config::Applies::Yes);
-        assert_eq!(applying.count(), 77 + together, "an option that applies belongs into the list above");
+        assert_eq!(applying.count(), 87 + together, "an option that applies belongs into the list above");
     }
 
     #[test]
@@ -537,6 +553,14 @@ mod tests {
         check(
             "[healthcheck]\nallowed_source_ranges = 10.0.0.0/33",
             "f:2: error: [healthcheck] allowed_source_ranges: \"10.0.0.0/33\" is no network",
+        );
+        check(
+            "[networking]\nvalid_vip_networks = public",
+            "f:2: error: [networking] valid_vip_networks: \"public\" is no id of a network",
+        );
+        check(
+            "[networking]\ndenylist_vip_networks = public",
+            "f:2: error: [networking] denylist_vip_networks: \"public\" is no id of a network",
         );
         check(
             "[database]\nconnection = oracle://h",

@@ -34,18 +34,26 @@ impl Identities {
     }
 }
 
-/// Compiles the tree for one amphora. The same tree and identities give the same spec; `fence` is the epoch of the
-/// lease under which it will be pushed. [`terminating`] listeners and [`encrypting`] pools want an identity: without one
-/// they go on with what the amphora has for them.
+/// What an operator chooses for all amphorae.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SpecOptions {
+    /// Connections at once to a listener that has no limit of its own, from 1; `None` = any number.
+    pub default_connection_limit: Option<u32>,
+}
+
+/// Compiles the tree for one amphora. The same arguments give the same spec; `fence` is the epoch of the lease under which
+/// it will be pushed. [`terminating`] listeners and [`encrypting`] pools want an identity: without one they go on with
+/// what the amphora has for them.
 pub fn compile(
     graph: &LoadBalancerGraph,
     amphora: AmphoraId,
     fence: u64,
     identities: &Identities,
+    options: SpecOptions,
 ) -> AmphoraSpec {
     let lb = &graph.load_balancer;
     let listeners: Vec<ListenerSpec> =
-        running(graph).map(|l| listener(graph, l, identities.listeners.get(&l.id))).collect();
+        running(graph).map(|l| listener(graph, l, identities.listeners.get(&l.id), options)).collect();
     let reachable: BTreeSet<PoolId> = listeners.iter().flat_map(ListenerSpec::pools).collect();
     let pools = graph.pools.iter().filter(|p| reachable.contains(&p.id));
     let pools: Vec<_> = pools.map(|p| pool(graph, p, identities.pools.get(&p.id))).collect();
@@ -90,14 +98,14 @@ fn listener(
     graph: &LoadBalancerGraph,
     listener: &Listener,
     identity: Option<&Result<IdentitySpec, TlsFault>>,
+    options: SpecOptions,
 ) -> ListenerSpec {
     let timeouts = listener.timeouts;
     ListenerSpec {
         id: listener.id,
         protocol: listener.protocol,
         port: listener.protocol_port,
-        // Unlimited is -1 to the API; 0 is "as the process allows" to HAProxy.
-        connection_limit: listener.connection_limit.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0),
+        connection_limit: connection_limit(listener, options),
         default_pool: listener.default_pool_id.filter(|id| graph.pool(*id).is_some_and(pool_runs)),
         insert_headers: insert_headers(listener),
         timeouts: TimeoutsSpec {
@@ -109,6 +117,14 @@ fn listener(
         allowed_cidrs: listener.allowed_cidrs.clone().unwrap_or_default(),
         l7policies: layer7::policies(graph, listener),
         tls: (listener.protocol == ListenerProtocol::TerminatedHttps).then(|| tls::tls(listener, identity)),
+    }
+}
+
+/// Without one of its own (-1 to the API) a listener has the deployment's; 0 is "as the process allows" to HAProxy.
+fn connection_limit(listener: &Listener, options: SpecOptions) -> Option<u32> {
+    match listener.connection_limit.and_then(|limit| u32::try_from(limit).ok()) {
+        None => options.default_connection_limit,
+        Some(limit) => Some(limit).filter(|limit| *limit > 0),
     }
 }
 

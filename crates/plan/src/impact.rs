@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use octavia_model::{Amphora, AmphoraId, AmphoraStatus, ListenerId, LoadBalancerGraph, MemberId};
 use octavia_wire::{AmphoraSpec, ListenerSpec, MemberSpec};
 
-use crate::compile::{Identities, compile};
+use crate::compile::{Identities, SpecOptions, compile};
 use crate::step::Step;
 
 /// What happens to connections of one object.
@@ -63,7 +63,9 @@ pub fn impacts(
     steps: &[Step],
 ) -> Vec<Impact> {
     // Listeners that go on with the certificates they have take the same connections.
-    let spec = |graph: &LoadBalancerGraph| compile(graph, AmphoraId::nil(), 0, &Identities::new());
+    let spec = |graph: &LoadBalancerGraph| {
+        compile(graph, AmphoraId::nil(), 0, &Identities::new(), SpecOptions::default())
+    };
     let (old, new) = (before.map(spec), spec(after));
     let gone = after.load_balancer.statuses.provisioning.is_leaving();
     let mut impacts = cuts(old.as_ref(), amphorae, steps);

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use newtype_uuid::GenericUuid;
 use octavia_cloud::ServerState;
 use octavia_model::{AmphoraStatus, LoadBalancerGraph, LoadBalancerId, ProvisioningStatus, WorkerId};
-use octavia_plan::{BACKOFF_MAX, Identities, compile, rollup};
+use octavia_plan::{BACKOFF_MAX, Identities, SpecOptions, compile, rollup};
 use octavia_store::{AmphoraRow, Call, Inspection, LoadBalancerRow, Store};
 use octavia_wire::{AmphoraSpec, PoolTlsSpec};
 
@@ -327,7 +327,7 @@ impl Inspector {
         if server.state != ServerState::Running || !server.agent.alive {
             return Some(format!("its server is {:?}", server.state));
         }
-        let mut wanted = compile(graph, amphora.id, 0, &Identities::new());
+        let mut wanted = compile(graph, amphora.id, 0, &Identities::new(), SpecOptions::default());
         let runs = server.agent.spec.as_ref().map(|spec| AmphoraSpec { fence: 0, ..spec.clone() });
         // What it shall prove itself with is in no row.
         if let Some(runs) = &runs {

@@ -77,7 +77,7 @@ async fn plan_tree(
     project: ProjectId,
 ) -> Result<(LoadBalancerGraph, VipPlace), Fault> {
     let network = call.state.network.as_ref();
-    let place = vip::resolve(network, &body.vip, &project).await?;
+    let place = vip::resolve(network, &body.vip, &project, &call.state.options.vip).await?;
     let sg_ids = body.vip.sg_ids.get().cloned().unwrap_or_default();
     vip::check_security_groups(network, &sg_ids).await?;
     if let Some(policy) = body.vip.qos_policy_id.value() {
@@ -86,7 +86,7 @@ async fn plan_tree(
     let additional_vips = vip::additional(network, &body.vip, &place).await?;
     let choice = offer::choose(call, &body).await?;
     call.check_quota(&project, &Demand::one(QuotaKind::LoadBalancer)).await?;
-    let topology = choice.topology(place.network_id)?;
+    let topology = choice.topology(place.network_id, &call.state.options.vip)?;
     let unsupported = |message: &str| {
         Err(Fault::UnsupportedOption { provider: choice.provider.clone(), message: message.to_owned() })
     };

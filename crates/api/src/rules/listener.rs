@@ -91,6 +91,7 @@ pub(crate) fn create(
     if let Some(pool) = default_pool_id.and_then(|pool| graph.pool_mut(pool)) {
         touch(&mut pool.statuses);
     }
+    let default = options.default_timeouts;
     graph.listeners.push(Listener {
         id,
         load_balancer_id: graph.load_balancer.id,
@@ -105,10 +106,10 @@ pub(crate) fn create(
         default_pool_id,
         insert_headers,
         timeouts: Timeouts {
-            client_data: body.timeouts.client_data.or(Timeouts::DEFAULT.client_data),
-            member_connect: body.timeouts.member_connect.or(Timeouts::DEFAULT.member_connect),
-            member_data: body.timeouts.member_data.or(Timeouts::DEFAULT.member_data),
-            tcp_inspect: body.timeouts.tcp_inspect.or(Timeouts::DEFAULT.tcp_inspect),
+            client_data: body.timeouts.client_data.or(default.client_data),
+            member_connect: body.timeouts.member_connect.or(default.member_connect),
+            member_data: body.timeouts.member_data.or(default.member_data),
+            tcp_inspect: body.timeouts.tcp_inspect.or(default.tcp_inspect),
         },
         allowed_cidrs: (!allowed_cidrs.is_empty()).then_some(allowed_cidrs),
         tls,
@@ -179,7 +180,7 @@ pub(crate) fn update(
     body.client_ca_tls_container_ref.change_option(&mut listener.client_ca_tls_container_ref);
     body.client_crl_container_ref.change_option(&mut listener.client_crl_container_ref);
     body.client_authentication.change(&mut listener.client_authentication, ClientAuthentication::None);
-    let default = Timeouts::DEFAULT;
+    let default = options.default_timeouts;
     body.timeouts.client_data.change(&mut listener.timeouts.client_data, default.client_data);
     body.timeouts.member_connect.change(&mut listener.timeouts.member_connect, default.member_connect);
     body.timeouts.member_data.change(&mut listener.timeouts.member_data, default.member_data);

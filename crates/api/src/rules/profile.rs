@@ -219,8 +219,10 @@ pub(crate) fn flavor(provider: &str, data: &str) -> Result<Topology, Fault> {
     Ok(Topology::Single)
 }
 
-/// Whether a VIP on this network may be in an availability zone with this data.
-pub(crate) fn availability_zone(provider: &str, data: &str, network: NetworkId) -> Result<(), Fault> {
+/// Refuses a VIP on this network that may not be in an availability zone with this data; `true` if a list of the zone's
+/// own has the network.
+pub(crate) fn availability_zone(provider: &str, data: &str, network: NetworkId) -> Result<bool, Fault> {
+    let mut listed = false;
     for (key, value) in read(ProfileKind::AvailabilityZone, provider, data)? {
         if key != "valid_vip_networks" {
             return Err(unsupported(
@@ -236,8 +238,9 @@ pub(crate) fn availability_zone(provider: &str, data: &str, network: NetworkId) 
                 "Network {network} is none of those the availability zone has for VIPs."
             )));
         }
+        listed = !networks.is_empty();
     }
-    Ok(())
+    Ok(listed)
 }
 
 #[cfg(test)]

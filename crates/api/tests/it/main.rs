@@ -11,6 +11,7 @@ mod cases;
 mod catalogue;
 mod complete;
 mod create;
+mod deployment;
 mod dry_run;
 mod failover;
 mod failures;

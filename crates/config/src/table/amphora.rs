@@ -50,13 +50,13 @@ options! {
         /// Agent call read timeout, seconds.
         rest_request_read_timeout: f64 = row::float_in(Some(0.001), Some(86400.0)).default("60").all_in_one("10").applies();
         /// Default listener client timeout, ms.
-        timeout_client_data: i64 = row::int().default("50000");
+        timeout_client_data: i64 = row::int_in(Some(0), Some(2073600000)).default("50000").applies();
         /// Default member connect timeout, ms.
-        timeout_member_connect: i64 = row::int().default("5000");
+        timeout_member_connect: i64 = row::int_in(Some(0), Some(2073600000)).default("5000").applies();
         /// Default member data timeout, ms.
-        timeout_member_data: i64 = row::int().default("50000");
+        timeout_member_data: i64 = row::int_in(Some(0), Some(2073600000)).default("50000").applies();
         /// Default TCP inspect delay, ms.
-        timeout_tcp_inspect: i64 = row::int().default("0");
+        timeout_tcp_inspect: i64 = row::int_in(Some(0), Some(2073600000)).default("0").applies();
         /// Controller client certificate plus key PEM.
         client_cert: String = row::text().default("/etc/octavia/certs/client.pem");
         /// CA verifying agent certificates.
@@ -69,8 +69,8 @@ options! {
         api_db_commit_retry_backoff: i64 = row::int().default("1").not_here(COMMITTED);
         /// Longest wait, seconds.
         api_db_commit_retry_max: i64 = row::int().default("5").not_here(COMMITTED);
-        /// Listener limit when unset or -1.
-        default_connection_limit: i64 = row::int().default("50000");
+        /// Connections at once to a listener whose connection_limit is unset or -1; -1 = any number.
+        default_connection_limit: i64 = row::int_in(Some(-1), Some(2147483647)).default("50000").all_in_one("-1").applies();
     }
 
     /// The agent inside an amphora.

@@ -139,15 +139,15 @@ options! {
         /// Seconds to wait for port detach.
         port_detach_timeout: i64 = row::int().default("300");
         /// Accept vip_network_id in requests.
-        allow_vip_network_id: bool = row::flag().default("true");
+        allow_vip_network_id: bool = row::flag().default("true").applies();
         /// Accept vip_subnet_id in requests.
-        allow_vip_subnet_id: bool = row::flag().default("true");
+        allow_vip_subnet_id: bool = row::flag().default("true").applies();
         /// Accept vip_port_id in requests.
-        allow_vip_port_id: bool = row::flag().default("true");
-        /// Allow list of VIP networks.
-        valid_vip_networks: Vec<String> = row::list();
-        /// Deny list of VIP networks.
-        denylist_vip_networks: Vec<String> = row::list().default("");
+        allow_vip_port_id: bool = row::flag().default("true").applies();
+        /// Ids of the networks VIPs may be on, unless the availability zone has a list of its own; any if there is none.
+        valid_vip_networks: Vec<String> = row::list().applies();
+        /// Ids of networks no VIP may be on.
+        denylist_vip_networks: Vec<String> = row::list().default("").applies();
         /// Addresses members may not use.
         reserved_ips: Vec<IpAddr> = row::ip_list().default("169.254.169.254").applies();
         /// Validate networks with service, not user, token.

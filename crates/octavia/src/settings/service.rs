@@ -113,7 +113,11 @@ impl Reader<'_> {
     }
 
     /// What each word means; of those that mean nothing, that is said.
-    fn each<T>(&mut self, option: &Opt<Vec<String>>, meaning: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+    pub(super) fn each<T>(
+        &mut self,
+        option: &Opt<Vec<String>>,
+        meaning: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
         let mut found = vec![];
         for word in self.words(option) {
             match meaning(&word) {

@@ -4,7 +4,7 @@ use octavia_model::{
     HealthMonitorType, HttpMethod, ListenerProtocol, LoadBalancerGraph, ProvisioningStatus as P,
     SessionPersistence, SessionPersistenceType as Kind,
 };
-use octavia_plan::{Identities, compile};
+use octavia_plan::{Identities, SpecOptions, compile};
 use octavia_wire::{AmphoraSpec, HttpCheck, InsertHeader, PersistenceSpec};
 
 use crate::fixture::{
@@ -25,7 +25,7 @@ fn tree() -> LoadBalancerGraph {
 fn compiled(change: impl FnOnce(&mut LoadBalancerGraph)) -> AmphoraSpec {
     let mut graph = tree();
     change(&mut graph);
-    let spec = compile(&graph, amphora_id(1), 7, &Identities::new());
+    let spec = compile(&graph, amphora_id(1), 7, &Identities::new(), SpecOptions::default());
     assert_eq!(spec.validate(), Ok(()));
     spec
 }
@@ -93,6 +93,13 @@ fn connection_limits() {
     {
         let spec = compiled(|g| g.listeners[0].connection_limit = limit);
         assert_eq!(spec.listeners[0].connection_limit, expected, "{limit:?}");
+    }
+    for (limit, expected) in [(None, Some(7)), (Some(-1), Some(7)), (Some(0), None), (Some(9), Some(9))] {
+        let mut graph = tree();
+        graph.listeners[0].connection_limit = limit;
+        let options = SpecOptions { default_connection_limit: Some(7) };
+        let spec = compile(&graph, amphora_id(1), 7, &Identities::new(), options);
+        assert_eq!(spec.listeners[0].connection_limit, expected, "{limit:?} where it is 7 by default");
     }
 }
 

@@ -4,7 +4,7 @@ use octavia_model::{
     L7PolicyAction as A, L7RuleCompareType, L7RuleType, ListenerProtocol, LoadBalancerGraph,
     OperatingStatus as O, ProvisioningStatus as P,
 };
-use octavia_plan::{Identities, compile, rollup};
+use octavia_plan::{Identities, SpecOptions, compile, rollup};
 use octavia_wire::{AmphoraSpec, Heartbeat, L7ActionSpec, L7RuleSpec, PoolReport, PoolWord};
 
 use crate::fixture::{amphora_id, graph, listener, member, policy, policy_id, pool, pool_id, rule, statuses};
@@ -37,7 +37,7 @@ fn tree() -> LoadBalancerGraph {
 fn compiled(change: impl FnOnce(&mut LoadBalancerGraph)) -> AmphoraSpec {
     let mut graph = tree();
     change(&mut graph);
-    compile(&graph, amphora_id(1), 7, &Identities::new())
+    compile(&graph, amphora_id(1), 7, &Identities::new(), SpecOptions::default())
 }
 
 /// The numbers of the policies as they are looked at, and of the pools that are there.
