@@ -1,5 +1,6 @@
 //! Bodies of load balancers.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use octavia_model::{FlavorId, NetworkId, PortId, SecurityGroupId, SubnetId};
@@ -107,7 +108,10 @@ impl VipBody {
             port_id: object.id("vip_port_id")?,
             address: object.address("vip_address")?.map(|(address, _)| address),
             qos_policy_id: object.uuid("vip_qos_policy_id")?,
-            sg_ids: object.ids("vip_sg_ids")?,
+            sg_ids: object.ids("vip_sg_ids")?.map(|ids| {
+                let mut seen = HashSet::new();
+                ids.into_iter().filter(|id| seen.insert(*id)).collect()
+            }),
             additional: object
                 .objects("additional_vips", &["subnet_id", "ip_address", "port_id"])?
                 .or(vec![])
