@@ -72,7 +72,7 @@ options! {
         /// API listen port.
         bind_port: u16 = row::port().default("9876").applies();
         /// Who may call: users with a token of Keystone, or anybody as administrator (noauth).
-        auth_strategy: String = row::choice(&["noauth", "keystone", "testing"]).default("keystone").applies();
+        auth_strategy: String = row::choice(&["noauth", "keystone"]).default("keystone").applies();
         /// Whether writes are accepted while a load balancer is PENDING_CREATE or PENDING_UPDATE: queue accepts (the
         /// newest wish wins), reject answers 409 as the original does.
         pending_writes: String = row::choice(&["queue", "reject"]).default("queue").ours().applies();

@@ -155,8 +155,7 @@ fn problems() {
     check(
         "[api_settings]\nauth_strategy = nobody\n",
         &[
-            "0.conf:2: error: [api_settings] auth_strategy: \"nobody\" is not allowed; allowed: noauth, keystone, \
-             testing",
+            "0.conf:2: error: [api_settings] auth_strategy: \"nobody\" is not allowed; allowed: noauth, keystone",
         ],
     );
     check(
