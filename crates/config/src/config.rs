@@ -9,6 +9,7 @@ use crate::nearest::nearest;
 use crate::problem::{Problem, Severity, printable};
 use crate::spec::{Applies, Opt, Spec};
 use crate::table::{LIBRARY_SECTIONS, WITH_SUBSECTIONS, groups};
+use crate::userinfo::without_userinfo;
 use crate::value::{FromValue, Value};
 use crate::{Group, Kind, MAX_FILE};
 
@@ -75,7 +76,8 @@ impl std::fmt::Debug for Setting {
         }
         debug.field("name", &self.spec.name).field("origin", &self.origin);
         if !self.secret {
-            debug.field("given", &self.given);
+            let given = self.given.as_ref().map(|value| format!("{value:?}"));
+            debug.field("given", &given.as_deref().map(without_userinfo));
         }
         debug.finish()
     }

@@ -18,6 +18,7 @@ mod print;
 mod problem;
 mod spec;
 mod table;
+mod userinfo;
 mod value;
 
 pub use config::{Config, Origin, Setting, Source, Subsection};
@@ -26,6 +27,7 @@ pub use print::{reference, sample, show};
 pub use problem::{Problem, Severity};
 pub use spec::{Applies, Group, Opt, Spec};
 pub use table::{groups, option};
+pub use userinfo::without_userinfo;
 pub use value::{Limit, Value};
 
 /// Bytes of one file at most. The original's sample, with all its comments, is about a twentieth of it.

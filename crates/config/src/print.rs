@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::problem::is_printable;
 use crate::spec::{Applies, Spec};
 use crate::table::groups;
+use crate::userinfo::without_userinfo;
 use crate::value::Value;
 use crate::{Config, Kind, Origin, Setting};
 
@@ -198,6 +199,11 @@ fn shown(out: &mut String, setting: &Setting) {
         return push(out, format_args!("# {} = <secret>\n", spec.name));
     }
     for text in written(spec.kind, &value) {
+        let shown = without_userinfo(&text);
+        if shown != text {
+            push(out, format_args!("# {} = {}\n", spec.name, shown.escape_debug()));
+            continue;
+        }
         let plain = text.chars().all(|c| is_printable(c) || matches!(c, '\n' | '\t'));
         if plain {
             push(out, format_args!("{}\n", assignment(spec, &text)));

@@ -219,7 +219,7 @@ fn identity(cloud: &LocalCloud, settings: &Settings) -> anyhow::Result<Arc<dyn I
     match &settings.keystone {
         Some(keystone) => {
             tracing::info!(
-                auth_url = keystone.options.session.auth_url,
+                auth_url = %octavia_config::without_userinfo(&keystone.options.session.auth_url),
                 "tokens are Keystone's; the embedded one's are not taken"
             );
             Ok(Arc::new(keystone.open()?))

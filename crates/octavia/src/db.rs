@@ -91,9 +91,11 @@ async fn connect(url: &str, option: &str) -> Result<Store> {
 }
 
 /// As `--database` takes it, or as `octavia.conf` does; a path of SQLite is one, with three slashes or four.
-fn store_url(url: &str) -> Result<String, &'static str> {
+fn store_url(url: &str) -> Result<String, String> {
     if url.contains(":memory:") || url.contains("mode=memory") {
-        return Err("a database in memory ends with the copy; allowed: a file, PostgreSQL, MariaDB");
+        return Err(
+            "a database in memory ends with the copy; allowed: a file, PostgreSQL, MariaDB".to_owned()
+        );
     }
     if url.starts_with("sqlite:") { Ok(url.to_owned()) } else { settings::database_url(url) }
 }

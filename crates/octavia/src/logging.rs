@@ -2,6 +2,11 @@
 
 use tracing_subscriber::EnvFilter;
 
+/// Whatever is asked for, these are not to tell more: at its lowest level the one has a database's URL with its password,
+/// and the others quote what they do not know in it.
+const QUIET: [&str; 3] =
+    ["sea_orm::driver=info", "sqlx_postgres::options=error", "sqlx_mysql::options=error"];
+
 /// How to log; shared by every subcommand that runs a service.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct LogOptions {
@@ -32,6 +37,10 @@ pub(crate) fn init(options: &LogOptions) -> anyhow::Result<()> {
 
     let filter = options.filter.as_deref().unwrap_or("info");
     let filter = EnvFilter::try_new(filter).map_err(|e| anyhow::anyhow!("--log {filter:?}: {e}"))?;
+    let filter = QUIET.iter().fold(filter, |filter, quiet| match quiet.parse() {
+        Ok(directive) => filter.add_directive(directive),
+        Err(_) => filter,
+    });
     let builder = tracing_subscriber::fmt()
         // A line that cannot be written, on a full disk, is lost: complaining of it to the same place would panic.
         .log_internal_errors(false)

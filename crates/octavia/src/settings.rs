@@ -4,6 +4,7 @@ pub(crate) mod keystone;
 mod login;
 pub(crate) mod secrets;
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use octavia_config::option::{
 };
 use octavia_config::{Config, Limit, Opt, Origin, Problem, Severity};
 use octavia_model::QuotaKind;
-use octavia_store::StoreOptions;
+use octavia_store::{StoreError, StoreOptions};
 
 use self::keystone::KeystoneSettings;
 use self::secrets::SecretsSettings;
@@ -45,9 +46,9 @@ pub(crate) struct Settings {
     pub(crate) secrets: SecretsSettings,
     pub(crate) policy: PolicySettings,
     pub(crate) api: ApiOptions,
-    pub(crate) agent_connect_timeout: Duration,
     /// Connections at once to a listener that has no limit of its own; `None` = any number.
     pub(crate) default_connection_limit: Option<u32>,
+    pub(crate) agent_connect_timeout: Duration,
     pub(crate) agent_request_timeout: Duration,
     /// Lifetime of an amphora's certificate.
     pub(crate) cert_lifetime: SignedDuration,
@@ -132,8 +133,8 @@ impl Reader<'_> {
             secrets: self.secrets(),
             policy: self.policy(),
             api: self.api(),
-            agent_connect_timeout: self.fraction(&haproxy_amphora::rest_request_conn_timeout),
             default_connection_limit: self.connection_limit(),
+            agent_connect_timeout: self.fraction(&haproxy_amphora::rest_request_conn_timeout),
             agent_request_timeout: self.fraction(&haproxy_amphora::rest_request_read_timeout),
             cert_lifetime: SignedDuration::from_secs(self.number(&certificates::cert_validity_time)),
             heartbeat_interval: self.seconds(&health_manager::heartbeat_interval),
@@ -290,11 +291,6 @@ impl Reader<'_> {
     fn auth_strategy(&self) -> AuthStrategy {
         match self.config.all_in_one(&api_settings::auth_strategy).as_deref() {
             Some("noauth") => AuthStrategy::Noauth,
-            Some("testing") => {
-                let what = "testing is for the original's own tests; allowed: keystone, noauth".to_owned();
-                self.say(Severity::Error, option, what);
-                AuthStrategy::Keystone
-            }
             _ => AuthStrategy::Keystone,
         }
     }
@@ -304,7 +300,7 @@ impl Reader<'_> {
         match database_url(&url) {
             Ok(url) => Some(url),
             Err(what) => {
-                self.say(Severity::Error, &database::connection, what.to_owned());
+                self.say(Severity::Error, &database::connection, what);
                 None
             }
         }
@@ -337,14 +333,23 @@ impl Reader<'_> {
     }
 }
 
-/// A URL for the store, of one that SQLAlchemy takes: that names the Python driver, too, and a path without or with a
-/// fourth slash is relative or absolute.
-pub(crate) fn database_url(url: &str) -> Result<String, &'static str> {
+/// A URL for the store, of one that SQLAlchemy takes: that names the Python driver, too, a path without or with a fourth
+/// slash is relative or absolute, and a password goes up to the `@`. What is said of a wrong one quotes nothing of it.
+pub(crate) fn database_url(url: &str) -> Result<String, String> {
+    let url = known_url(url)?;
+    match octavia_store::check_url(&url) {
+        Ok(()) => Ok(url),
+        Err(StoreError::Url(what)) => Err(what),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn known_url(url: &str) -> Result<String, &'static str> {
     let (scheme, rest) =
         url.split_once("://").ok_or("not a URL; allowed: SCHEME://USER:PASSWORD@HOST/DATABASE")?;
     match scheme.split('+').next().unwrap_or_default() {
-        "mysql" | "mariadb" => Ok(format!("mysql://{rest}")),
-        "postgresql" | "postgres" => Ok(format!("postgres://{rest}")),
+        "mysql" | "mariadb" => Ok(format!("mysql://{}", encoded(rest))),
+        "postgresql" | "postgres" => Ok(format!("postgres://{}", encoded(rest))),
         "sqlite" => match rest.strip_prefix('/').map(|path| path.split('?').next().unwrap_or_default()) {
             Some(path) if !path.is_empty() && path != ":memory:" => Ok(format!("sqlite://{path}?mode=rwc")),
             _ => {
@@ -353,6 +358,17 @@ pub(crate) fn database_url(url: &str) -> Result<String, &'static str> {
         },
         _ => Err("no such kind of database; allowed: sqlite, postgresql, mysql, mariadb"),
     }
+}
+
+/// What may stand in a password to SQLAlchemy, and would end the host elsewhere.
+fn encoded(rest: &str) -> Cow<'_, str> {
+    let Some((user, after)) = rest.split_once(':').filter(|(user, _)| !user.contains(['/', '?', '#', '@']))
+    else {
+        return rest.into();
+    };
+    let Some((password, place)) = after.split_once('@') else { return rest.into() };
+    let password = password.replace('/', "%2F").replace('?', "%3F").replace('#', "%23");
+    format!("{user}:{password}@{place}").into()
 }
 
 #[cfg(test)]
@@ -415,6 +431,16 @@ mod tests {
             "[api_settings]\ndefault_listener_alpn_protocols = http/1.1",
             "[api_settings]\ndefault_pool_alpn_protocols = http/1.1",
             "[networking]\nreserved_ips = 10.0.0.1",
+            "[networking]\nallow_vip_network_id = no",
+            "[networking]\nallow_vip_subnet_id = no",
+            "[networking]\nallow_vip_port_id = no",
+            "[networking]\nvalid_vip_networks = 11111111-1111-4111-8111-111111111111",
+            "[networking]\ndenylist_vip_networks = 11111111111141118111111111111111",
+            "[haproxy_amphora]\ntimeout_client_data = 7",
+            "[haproxy_amphora]\ntimeout_member_connect = 7",
+            "[haproxy_amphora]\ntimeout_member_data = 7",
+            "[haproxy_amphora]\ntimeout_tcp_inspect = 7",
+            "[haproxy_amphora]\ndefault_connection_limit = 7",
             "[database]\nconnection = mysql+pymysql://u:p@h/d",
             "[database]\nmax_pool_size = 3",
             "[database]\npool_timeout = 3",
@@ -430,16 +456,6 @@ mod tests {
             "[oslo_policy]\npolicy_file = /p.yaml",
             "[oslo_policy]\npolicy_dirs = /d",
             "[oslo_policy]\npolicy_default_rule = base",
-            "[networking]\nallow_vip_network_id = no",
-            "[networking]\nallow_vip_subnet_id = no",
-            "[networking]\nallow_vip_port_id = no",
-            "[networking]\nvalid_vip_networks = 11111111-1111-4111-8111-111111111111",
-            "[networking]\ndenylist_vip_networks = 11111111111141118111111111111111",
-            "[haproxy_amphora]\ntimeout_client_data = 7",
-            "[haproxy_amphora]\ntimeout_member_connect = 7",
-            "[haproxy_amphora]\ntimeout_member_data = 7",
-            "[haproxy_amphora]\ntimeout_tcp_inspect = 7",
-            "[haproxy_amphora]\ndefault_connection_limit = 7",
             "[oslo_policy]\nenforce_scope = no",
             "[oslo_policy]\nenforce_new_defaults = no",
             "[quotas]\ndefault_load_balancer_quota = 7",
@@ -557,6 +573,16 @@ mod tests {
             "f:2: error: [networking] denylist_vip_networks: \"public\" is no id of a network",
         );
         check(
+            "[database]\nconnection = mysql://u:QzX7@h:33o6/d",
+            "f:2: error: [database] connection: invalid port number; in a user name or a password, # / ? @ have to be \
+             written %23 %2F %3F %40",
+        );
+        check(
+            "[database]\nconnection = mysql://u:a@QzX7/c@h/d",
+            "f:2: error: [database] connection: in a user name or a password, # / ? @ have to be written %23 %2F %3F \
+             %40",
+        );
+        check(
             "[database]\nconnection = oracle://h",
             "f:2: error: [database] connection: no such kind of database; allowed: sqlite, postgresql, mysql, mariadb",
         );
@@ -592,6 +618,15 @@ mod tests {
             ("sqlite:///o.db", Some("sqlite://o.db?mode=rwc")),
             ("sqlite://", None),
             ("sqlite:///:memory:", None),
+            ("mysql://u:a#b/c?d@h/d", Some("mysql://u:a%23b%2Fc%3Fd@h/d")),
+            (
+                "postgresql://u:p@h/d?application_name=a%40b",
+                Some("postgres://u:p@h/d?application_name=a%40b"),
+            ),
+            ("postgresql://u@h:1/d", Some("postgres://u@h:1/d")),
+            ("postgresql://u:p@h:1x/d", None),
+            ("mysql://u:a@b/c@h/d", None),
+            ("mysql://u#:p@h/d", None),
             ("h/d", None),
             ("oracle://h", None),
         ] {

@@ -47,6 +47,7 @@ mod settle;
 mod show;
 mod stats;
 mod store;
+mod url;
 mod vip;
 mod write;
 
@@ -75,3 +76,4 @@ pub use receipt::Receipt;
 pub use settle::{Settled, Settlement};
 pub use stats::{AmphoraStatistics, Statistics};
 pub use store::Store;
+pub use url::check_url;

@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sea_orm::sqlx::{Connection, MySqlConnection, SqliteConnection};
+use sea_orm::sqlx::{Connection, MySqlConnection, PgConnection, SqliteConnection};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    RuntimeErr, SqliteTransactionMode, SqlxError, Statement, TransactionOptions, TransactionTrait,
 };
 use tokio::sync::Notify;
 
 use crate::entity::codec;
 use crate::group::{WriteTransaction, Writers};
-use crate::{Behalf, Call, StoreError, StoreOptions, gather, migration};
+use crate::{Behalf, Call, StoreError, StoreOptions, check_url, gather, migration};
 
 /// Cheap to clone; clones share connections.
 #[derive(Debug, Clone)]
@@ -34,15 +34,13 @@ impl Store {
     /// `sqlite:///path/file.db?mode=rwc`, `postgres://user:password@host/database`,
     /// `mysql://user:password@host/database`.
     pub async fn connect(url: &str, options: StoreOptions) -> Result<Self, StoreError> {
+        check_url(url)?;
         let (write, read) = if url.starts_with("sqlite:") {
             sqlite(url, &options).await?
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             postgres(url, &options).await?
-        } else if url.starts_with("mysql:") || url.starts_with("mariadb:") {
-            mariadb(&url.replacen("mariadb:", "mysql:", 1), &options).await?
         } else {
-            // Not the URL itself: it may hold a password.
-            return Err(StoreError::Url("begins with none of sqlite:, postgres:, mysql:".to_owned()));
+            mariadb(&url.replacen("mariadb:", "mysql:", 1), &options).await?
         };
         let in_file = url.starts_with("sqlite:") && !in_memory(url);
         let writers = in_file.then(|| Writers::new(options.timeout));
@@ -54,6 +52,21 @@ impl Store {
             signal: Arc::default(),
             behalf: Behalf::default(),
         })
+    }
+
+    /// Ends all connections. Of SQLite in a file, that file alone then has everything, unless another process has it open.
+    pub async fn close(self) -> Result<(), StoreError> {
+        let in_memory = self.backend() == DbBackend::Sqlite && self.writers.is_none();
+        let in_file = self.writers.is_some();
+        self.read.close().await?;
+        if in_file {
+            self.write.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await?;
+        }
+        // In memory it is the same connection.
+        if !in_memory {
+            self.write.close().await?;
+        }
+        Ok(())
     }
 
     /// Brings the schema to this version's, from nothing or from any earlier one.
@@ -259,7 +272,11 @@ async fn postgres(
         });
         Database::connect(connect)
     };
-    Ok((connection("read committed").await?, connection("repeatable read").await?))
+    let write = match connection("read committed").await {
+        Ok(write) => write,
+        Err(error) => return Err(cause::<PgConnection>(url, error).await.into()),
+    };
+    Ok((write, connection("repeatable read").await?))
 }
 
 async fn mariadb(
@@ -280,13 +297,26 @@ async fn mariadb(
         });
         Database::connect(connect)
     };
-    Ok((
-        connection("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?,
-        connection("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?,
-    ))
+    let write = match connection("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await {
+        Ok(write) => write,
+        Err(error) => return Err(cause::<MySqlConnection>(url, error).await.into()),
+    };
+    Ok((write, connection("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?))
 }
 
-/// The longest that a connection may take to answer when it comes back to the pool.
+/// Why no connection could be made: a pool tries again until its time is over, and then knows only that.
+async fn cause<C: Connection>(url: &str, error: DbErr) -> DbErr {
+    match &error {
+        DbErr::Conn(RuntimeErr::SqlxError(told)) if matches!(**told, SqlxError::PoolTimedOut) => {}
+        _ => return error,
+    }
+    match tokio::time::timeout(ANSWER_MAX, C::connect(url)).await {
+        Ok(Err(cause)) => DbErr::Conn(RuntimeErr::SqlxError(cause.into())),
+        _ => error,
+    }
+}
+
+/// The longest that a single connection may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// Whether a connection that comes back to the pool answers what it is asked; otherwise the pool closes it.
@@ -331,5 +361,16 @@ mod tests {
         let select = Statement::from_string(DbBackend::Sqlite, "SELECT id FROM note");
         let seen = store.reader().query_all_raw(select).await.unwrap();
         assert_eq!(seen.len(), 1, "what was committed is there for all");
+    }
+
+    #[tokio::test]
+    async fn why_a_database_is_not_reached() {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let options = StoreOptions { timeout: Duration::from_millis(300), ..StoreOptions::default() };
+        for scheme in ["postgres", "mysql"] {
+            let url = format!("{scheme}://u:QzX7@{nobody}/d");
+            let said = Store::connect(&url, options.clone()).await.unwrap_err().to_string();
+            assert!(said.contains("Connection refused") && !said.contains("QzX7"), "{said}");
+        }
     }
 }

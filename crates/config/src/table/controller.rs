@@ -136,11 +136,11 @@ options! {
         /// Sentinel password.
         jobboard_redis_sentinel_password: String = row::text().secret().not_here(NO_FLOWS);
         /// Redis TLS settings.
-        jobboard_redis_backend_ssl_options: Vec<(String, String)> = row::dict().default("ssl:False,ssl_ca_certs:None,ssl_cert_reqs:required,ssl_certfile:None,ssl_keyfile:None").not_here(NO_FLOWS);
+        jobboard_redis_backend_ssl_options: Vec<(String, String)> = row::dict().default("ssl:False,ssl_ca_certs:None,ssl_cert_reqs:required,ssl_certfile:None,ssl_keyfile:None").secret().not_here(NO_FLOWS);
         /// Sentinel TLS settings.
-        jobboard_redis_sentinel_ssl_options: Vec<(String, String)> = row::dict().default("ssl:False,ssl_ca_certs:None,ssl_cert_reqs:required,ssl_certfile:None,ssl_keyfile:None").not_here(NO_FLOWS);
+        jobboard_redis_sentinel_ssl_options: Vec<(String, String)> = row::dict().default("ssl:False,ssl_ca_certs:None,ssl_cert_reqs:required,ssl_certfile:None,ssl_keyfile:None").secret().not_here(NO_FLOWS);
         /// Zookeeper TLS settings.
-        jobboard_zookeeper_ssl_options: Vec<(String, String)> = row::dict().default("certfile:None,keyfile:None,keyfile_password:None,use_ssl:False,verify_certs:True").not_here(NO_FLOWS);
+        jobboard_zookeeper_ssl_options: Vec<(String, String)> = row::dict().default("certfile:None,keyfile:None,keyfile_password:None,use_ssl:False,verify_certs:True").secret().not_here(NO_FLOWS);
         /// Etcd TLS settings.
         jobboard_etcd_ssl_options: Vec<(String, String)> = row::dict().default("ca_cert:None,cert_cert:None,cert_key:None,use_ssl:False").not_here(NO_FLOWS);
         /// Etcd call timeout.

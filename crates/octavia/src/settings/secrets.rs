@@ -40,8 +40,9 @@ impl SecretsSettings {
             Self::Vault => Ok(cloud.secrets()),
             Self::Anything => Ok(Arc::new(NoopSecrets::over(cloud.secrets())?)),
             Self::Barbican(barbican) => {
+                let endpoint = barbican.endpoint.as_deref().unwrap_or("of the catalogue");
                 tracing::info!(
-                    endpoint = barbican.endpoint.as_deref().unwrap_or("of the catalogue"),
+                    endpoint = %octavia_config::without_userinfo(endpoint),
                     "references to certificates lead to Barbican; the embedded one's are not taken"
                 );
                 Ok(Arc::new(barbican.open()?))

@@ -28,6 +28,12 @@ fn what_is_wrong_is_said() -> Result<()> {
         ("wrong", "[api_settings]\nbind_port = 123456\n"),
         ("warn", "[api_setings]\n[haproxy_amphora]\nbuild_rate_limit = 1\n"),
         ("secret", "[health_manager]\nheartbeat_key = QzX7\n[database]\nconnection = mysql://u:QzX7@h/d\n"),
+        (
+            "urls",
+            "[certificates]\nendpoint = http://u:QzX7@bar\n[task_flow]\njobboard_redis_backend_ssl_options = \
+             ssl_keyfile_password:QzX7\n",
+        ),
+        ("database", "[database]\nconnection = mysql://u:QzX7@h:33o6/d\n"),
         ("d/1.conf", "[api_settings]\nbind_port = 1\n"),
         ("d/2.conf", "[api_settings]\nbind_port = 2\n"),
         ("binary", "\u{1}\0"),
@@ -78,6 +84,20 @@ fn what_is_wrong_is_said() -> Result<()> {
             "wrong:2: error: [api_settings] bind_port: \"123456\" is not allowed; allowed: a port, 0 to 65535",
         ),
         ("config show --config-file secret", 0, "# heartbeat_key = <secret>"),
+        ("config show --config-file urls", 0, "# endpoint = http://<secret>@bar"),
+        ("config show --config-file urls", 0, "# jobboard_redis_backend_ssl_options = <secret>"),
+        (
+            "config validate --config-file database",
+            1,
+            "database:2: error: [database] connection: invalid port number; in a user name or a password, # / ? @ have \
+             to be written %23 %2F %3F %40",
+        ),
+        (
+            "all-in-one --state-dir t --log trace --database mysql://u:QzX7#t@h/d",
+            1,
+            "octavia: the database does not open: database URL: in a user name or a password, # / ? @ have to be \
+             written %23 %2F %3F %40",
+        ),
         ("config sample", 0, "#bind_port = 9876"),
         ("all-in-one --state-dir s --config-file wrong", 1, "octavia: the configuration is wrong, see above"),
     ] {
