@@ -1,6 +1,9 @@
 //! `octavia db`: what is done to a store while no service uses it.
 
+use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -26,13 +29,28 @@ pub(crate) async fn run(command: DbCommand) -> Result<ExitCode> {
 
 async fn copy(options: DbCopy) -> Result<()> {
     let from = connect(&options.from, "--from").await?;
+    let made = MadeFile::create(&options.to)?;
     let to = connect(&creating(options.to), "--to").await?;
-    if !options.in_use {
-        refuse_in_use(&from).await?;
+    let rows = transfer(&from, &to, options.in_use).await;
+    // Only then a file has everything in itself, and may be taken elsewhere or removed.
+    let closed = to.close().await.context("the copy cannot be closed");
+    let rows = rows?;
+    closed?;
+    made.keep();
+    // All is done: what stays beside the old file for want of it harms nobody.
+    let _ = from.close().await;
+    let _ = writeln!(io::stdout(), "{rows} rows copied; each was read again and is the same");
+    Ok(())
+}
+
+/// Returns how many rows there are.
+async fn transfer(from: &Store, to: &Store, in_use: bool) -> Result<u64> {
+    if !in_use {
+        refuse_in_use(from).await?;
     }
     let mut rows_in_all = 0;
     let progress = io::stderr().is_terminal();
-    from.copy_to(&to, |event| {
+    from.copy_to(to, |event| {
         // The copy goes on whether or not somebody reads about it.
         let _ = match event {
             CopyEvent::Copied { table, rows } if progress => write!(io::stderr(), "\r{table}: {rows} rows "),
@@ -46,8 +64,7 @@ async fn copy(options: DbCopy) -> Result<()> {
     })
     .await
     .context(NOTHING)?;
-    let _ = writeln!(io::stdout(), "{rows_in_all} rows copied; each was read again and is the same");
-    Ok(())
+    Ok(rows_in_all)
 }
 
 /// A service that was killed leaves the same traces, but does not go on to leave them.
@@ -78,9 +95,12 @@ async fn refuse_in_use(store: &Store) -> Result<()> {
 const NOTHING: &str = "nothing was copied";
 
 fn is_recent(activity: Activity, now: Timestamp) -> bool {
-    let Activity { heartbeat_at, leased_until } = activity;
-    heartbeat_at.is_some_and(|at| now.duration_since(at) < RECENT)
+    let Activity { heartbeat_at, leased_until, due_until, leases: _ } = activity;
+    let lately = |at: Timestamp| now.duration_since(at) < RECENT;
+    heartbeat_at.is_some_and(lately)
         || leased_until.is_some_and(|until| until > now)
+        // A service goes on looking at what needs no work.
+        || due_until.is_some_and(lately)
 }
 
 async fn connect(url: &str, option: &str) -> Result<Store> {
@@ -103,4 +123,39 @@ fn store_url(url: &str) -> Result<String, String> {
 /// A file is made if it is not there.
 fn creating(url: String) -> String {
     if url.starts_with("sqlite:") && !url.contains('?') { format!("{url}?mode=rwc") } else { url }
+}
+
+/// The file that the copy goes to, if it was not there before. Dropped, it is removed.
+struct MadeFile(Option<PathBuf>);
+
+impl MadeFile {
+    fn create(url: &str) -> Result<Self> {
+        let context = || "the database of --to cannot be used".to_owned();
+        store_url(url).map_err(anyhow::Error::msg).with_context(context)?;
+        let Some(path) = url.strip_prefix("sqlite:").filter(|path| !path.contains(['?', '%'])) else {
+            return Ok(Self(None));
+        };
+        let path = Path::new(path.strip_prefix("//").unwrap_or(path));
+        match File::options().write(true).create_new(true).mode(0o600).open(path) {
+            Ok(_) => Ok(Self(Some(path.to_owned()))),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Self(None)),
+            Err(error) => Err(error).with_context(context),
+        }
+    }
+
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for MadeFile {
+    fn drop(&mut self) {
+        let Some(path) = &self.0 else { return };
+        for beside in ["", "-wal", "-shm"] {
+            let mut name = path.clone().into_os_string();
+            name.push(beside);
+            // What is not there any more is fine, and the copy has failed already.
+            let _ = fs::remove_file(name);
+        }
+    }
 }

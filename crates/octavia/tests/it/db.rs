@@ -1,5 +1,6 @@
 //! `octavia db`, as an operator uses it.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -38,6 +39,7 @@ async fn the_service_goes_on_with_the_copy() -> Result<()> {
     let refused = copy(&url(&old), &url(&new))?;
     ensure!(refused.status.code() == Some(1), "{}", said(&refused));
     ensure!(said(&refused).contains("a service is using the database of --from"), "{}", said(&refused));
+    ensure!(!new.exists(), "a refused copy leaves nothing behind");
     let elsewhere = url(&config.with_file_name("meanwhile.db"));
     let done = Command::new(binary())
         .args(["db", "copy", "--in-use", "--from", &url(&old), "--to", &elsewhere])
@@ -48,6 +50,8 @@ async fn the_service_goes_on_with_the_copy() -> Result<()> {
     let done = copy(&url(&old), &url(&new))?;
     ensure!(done.status.success(), "{}", said(&done));
     ensure!(said(&done).contains("each was read again and is the same"), "{}", said(&done));
+    ensure!(!new.with_extension("db-wal").exists(), "the file alone is the copy");
+    ensure!(std::fs::metadata(&new)?.permissions().mode() & 0o777 == 0o600, "it is its owner's alone");
     let again = copy(&url(&old), &url(&new))?;
     ensure!(again.status.code() == Some(1), "{}", said(&again));
     ensure!(said(&again).contains("is not empty"), "{}", said(&again));
@@ -61,6 +65,24 @@ async fn the_service_goes_on_with_the_copy() -> Result<()> {
     let path = format!("{}/{member}", lb.members_path());
     world.rest.put(&path, &json!({"member": {"weight": 7}})).await?;
     world.rest.lb_active(&lb.id, LIMIT).await?;
+    Ok(())
+}
+
+/// Nothing beats there: what shows is that workers go on looking.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_without_amphorae_is_noticed() -> Result<()> {
+    let world = World::start_noop().await?;
+    let subnet = world.subnet_id.clone();
+    for _ in 0..3 {
+        let lb = world.rest.lb_create(&json!({"vip_subnet_id": subnet})).await?;
+        world.rest.lb_active(&octavia_testkit::rest::text(&lb["id"])?, LIMIT).await?;
+    }
+    let dir = tempfile::Builder::new().prefix("octavia-it-").tempdir()?;
+    let new = dir.path().join("new.db");
+    let refused = copy(&url(&world.product.state_dir().join("octavia.db")), &url(&new))?;
+    ensure!(refused.status.code() == Some(1), "{}", said(&refused));
+    ensure!(said(&refused).contains("a service is using the database of --from"), "{}", said(&refused));
+    ensure!(std::fs::read_dir(dir.path())?.next().is_none(), "a refused copy leaves nothing behind");
     Ok(())
 }
 
@@ -80,6 +102,8 @@ fn what_cannot_be_copied_is_said() -> Result<()> {
         (at("empty.db"), "sqlite::memory:".to_owned(), "a database in memory ends with the copy"),
         ("oracle://u:QzX7@h/d".to_owned(), at("new.db"), "no such kind of database"),
         ("u:QzX7@h".to_owned(), at("new.db"), "not a URL"),
+        ("mysql://u:QzX7@h:33o6/d".to_owned(), at("new.db"), "invalid port number"),
+        (at("empty.db"), "mysql://u:a@QzX7/c@h/d".to_owned(), "have to be written %23"),
         (at("empty.db"), at("no/new.db"), "the database of --to cannot be used"),
     ] {
         let output = copy(&from, &to)?;
@@ -90,6 +114,7 @@ fn what_cannot_be_copied_is_said() -> Result<()> {
         ensure!(output.status.code() == Some(1), "{from} {to}: {said}");
         ensure!(said.contains(wanted), "{from} {to}: {said}");
         ensure!(!said.contains("QzX7"), "{from} {to}: {said}");
+        ensure!(!dir.path().join("new.db").exists(), "{from} {to}: something is left");
     }
     Ok(())
 }
