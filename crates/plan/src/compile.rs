@@ -76,7 +76,7 @@ pub fn terminating(graph: &LoadBalancerGraph) -> impl Iterator<Item = &Listener>
 
 /// The pools that speak TLS with their members and that some listener leads to: what they refer to is needed.
 pub fn encrypting(graph: &LoadBalancerGraph) -> impl Iterator<Item = &Pool> {
-    let listeners = running(graph).map(|l| listener(graph, l, None));
+    let listeners = running(graph).map(|l| listener(graph, l, None, SpecOptions::default()));
     let reachable: BTreeSet<PoolId> = listeners.flat_map(|l| l.pools().collect::<Vec<_>>()).collect();
     graph.pools.iter().filter(move |pool| pool.tls_enabled && reachable.contains(&pool.id))
 }
