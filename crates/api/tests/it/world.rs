@@ -105,7 +105,12 @@ impl Network for FakeNetwork {
             id: id(port),
             network_id: id(NETWORK),
             fixed_ips: ips.iter().map(|(subnet, ip)| (id(subnet), ip.parse().expect("an address"))).collect(),
-            project_id: Some(ProjectId::new(if wanted == id(FOREIGN_PORT) { "other" } else { "own" })),
+            project_id: match *port {
+                // Anybody's.
+                PORT => None,
+                FOREIGN_PORT => Some(ProjectId::new("other")),
+                _ => Some(ProjectId::new("own")),
+            },
             device_id: (*device).to_owned(),
             qos_policy_id: None,
         }))
