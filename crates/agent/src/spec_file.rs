@@ -164,7 +164,7 @@ mod tests {
             "[]",
             "null",
             &valid[..valid.len() - 1],
-            &valid.replace("\"version\":1", "\"version\":3"),
+            &valid.replace(&format!("\"version\":{WIRE_VERSION}"), "\"version\":99"),
             &"[".repeat(100_000),
         ] {
             let dir = tempfile::tempdir().unwrap();
