@@ -143,7 +143,7 @@ pub(super) fn haproxy(
     let config = format!(
         "global
     nbthread 1
-    maxconn 20000
+    maxconn 5000
     ssl-default-bind-ciphersuites {CIPHER}
     ssl-default-bind-options ssl-min-ver TLSv1.3
 defaults
