@@ -1,7 +1,7 @@
 //! What would become of a request, and why: the decisions of the engine, told instead of carried out.
 //!
-//! No traffic, no clock: a spec and a request's head in, the policies that were looked at and the outcome out. What only a running
-//! engine knows (whose turn it is, stick tables, what is open) is not guessed.
+//! No traffic, no clock: a spec and a request's head in, the policies that were looked at and the outcome out. What
+//! only a running engine knows (whose turn it is, stick tables, what is open) is not guessed.
 
 use std::net::SocketAddr;
 
