@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use octavia_testkit::{body, rest};
+use octavia_testkit::{body, rest, wait_for};
 
 use crate::cli::Cli;
 use crate::tls::{Authority, TLS_PORT};
@@ -98,8 +98,13 @@ async fn curl_speaks_it_with_listeners_that_openstack_made() -> Result<()> {
         ensure!(all.lines().filter(|line| *line == "2 200").count() == 50, "{all}");
     }
     ensure!(origins.iter().all(|origin| origin.requests() > 20), "one origin got nothing");
-    let stats = cli.json("listener stats show secure")?;
-    ensure!(stats["request_errors"] == 0 && stats["bytes_out"].as_u64() > Some(8_000_000), "{stats}");
+    // The next heartbeat tells.
+    let counted = wait_for("the listener's statistics", LIMIT, async || {
+        let stats = cli.json("listener stats show secure").map_err(|error| format!("{error:#}"))?;
+        if stats["bytes_out"].as_u64() > Some(8_000_000) { Ok(stats) } else { Err(stats.to_string()) }
+    });
+    let stats = counted.await?;
+    ensure!(stats["request_errors"] == 0, "{stats}");
 
     // Who asks for HTTP/1.1 gets it; a listener may want nothing else.
     let old = ["--http1.1", "--cacert", &authority, "--resolve", &resolve];

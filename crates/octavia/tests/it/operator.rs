@@ -183,8 +183,14 @@ async fn a_request_is_found_in_every_log() -> Result<()> {
     world.rest.lb_active(id, LIMIT).await?;
 
     let pair = format!("request_ids=\"{global} {own}\"");
-    let operations = world.rest.get(&format!("/lbaas/loadbalancers/{id}/operations")).await?;
-    ensure!(operations["operations"][0]["request_ids"] == json!([global, own]), "{operations}");
+    // Steps that took no time are noted after they were done.
+    let operations = format!("/lbaas/loadbalancers/{id}/operations");
+    wait_for("the operations", LIMIT, async || {
+        let listed = world.rest.get(&operations).await.map_err(|error| format!("{error:#}"))?;
+        let found = listed["operations"][0]["request_ids"] == json!([global, own]);
+        if found { Ok(()) } else { Err(listed.to_string()) }
+    })
+    .await?;
     let amphorae = world.product.rest("admin").await?.get("/octavia/amphorae").await?;
     let amphora = amphorae["amphorae"][0]["id"].as_str().context("no amphora")?.to_owned();
     let directory = find(world.product.state_dir(), &amphora)?.context("no directory of the amphora")?;
