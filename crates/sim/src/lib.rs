@@ -21,6 +21,7 @@ pub use clock::{SimClock, SimRandom};
 pub use database::Database;
 pub use journal::Journal;
 pub use mishap::Mishap;
+pub use octavia_store::Promise;
 pub use profile::Profile;
 pub use simulation::{Act, Outcome};
 pub use stage::{ActorId, Gate, Gates, Stage, Verdict, Waiting};

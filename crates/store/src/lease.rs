@@ -20,6 +20,7 @@ use crate::entity::codec::{self, Decode};
 use crate::entity::load_balancer::{Column, Entity, Model};
 use crate::fetch::root_lock;
 use crate::options::Call;
+use crate::promise::Promise;
 use crate::retry::framed;
 use crate::{Store, StoreError};
 
@@ -45,17 +46,17 @@ pub struct Lease {
 impl Lease {
     /// Whether the row is still under this lease. That it ran out does not matter while nobody else took it.
     pub(crate) fn holds(&self, root: &Model) -> bool {
-        cfg!(feature = "broken-fence")
+        !Promise::Fence.is_kept()
             || (root.lease_epoch == codec::count(self.epoch)
-                && (cfg!(feature = "broken-lease") || root.lease_owner == Some(codec::id(self.owner))))
+                && (!Promise::Lease.is_kept() || root.lease_owner == Some(codec::id(self.owner))))
     }
 
     /// The same as a condition on the row.
     pub(crate) fn condition(&self) -> Condition {
         let mut condition = Column::Id.eq(codec::id(self.lb)).into_condition();
-        if !cfg!(feature = "broken-fence") {
+        if Promise::Fence.is_kept() {
             condition = condition.add(Column::LeaseEpoch.eq(codec::count(self.epoch)));
-            if !cfg!(feature = "broken-lease") {
+            if Promise::Lease.is_kept() {
                 condition = condition.add(Column::LeaseOwner.eq(codec::id(self.owner)));
             }
         }
@@ -152,7 +153,7 @@ impl Store {
             return Ok(None);
         }
         let until = self.ahead(now, ttl);
-        let next = if cfg!(feature = "broken-lease") { seen.lease_epoch } else { seen.lease_epoch + 1 };
+        let next = if Promise::Lease.is_kept() { seen.lease_epoch + 1 } else { seen.lease_epoch };
         // Whatever makes a free load balancer not free moves one of these two.
         let taken = Entity::update_many()
             .col_expr(Column::LeaseOwner, Expr::value(codec::id(owner)))
@@ -321,8 +322,7 @@ struct Seen {
 impl Seen {
     /// Due, and under no living lease.
     fn is_free(&self, past: Past) -> bool {
-        let leased =
-            self.lease_until.is_some_and(|until| !past.holds(until)) && !cfg!(feature = "broken-lease");
+        let leased = self.lease_until.is_some_and(|until| !past.holds(until)) && Promise::Lease.is_kept();
         let due = self.next_attempt_at.is_some_and(|at| past.holds(at));
         due && !leased && self.provisioning_status != ProvisioningStatus::Deleted.as_str()
     }
@@ -363,7 +363,7 @@ fn due(past: Past) -> Condition {
     let due = past.condition(Column::NextAttemptAt);
     let free = past.condition(Column::LeaseUntil).add(Column::LeaseUntil.is_null());
     let all = Condition::all().add(due);
-    if cfg!(feature = "broken-lease") { all } else { all.add(free) }
+    if Promise::Lease.is_kept() { all.add(free) } else { all }
 }
 
 fn after(now: Timestamp, ttl: Duration) -> Timestamp {

@@ -40,6 +40,7 @@ mod list;
 mod metrics;
 mod migration;
 mod options;
+mod promise;
 mod quota;
 mod receipt;
 mod retry;
@@ -71,6 +72,7 @@ pub use list::{
 };
 pub use metrics::StoreMetrics;
 pub use options::{Call, Clock, Interceptor, StoreOptions};
+pub use promise::Promise;
 pub use quota::{Claim, QuotaRecord};
 pub use receipt::Receipt;
 pub use settle::{Settled, Settlement};

@@ -1,17 +1,16 @@
 //! Seeds. `OCTAVIA_SIM_SEED=n` plays one and prints its log; `OCTAVIA_SIM_SEEDS=n` says how many are played.
 //!
-//! With a feature `broken-fence` or `broken-lease` the store breaks a promise, and the only test is whether that is
-//! noticed.
+//! With the feature `breakable` the store breaks a promise, and the only test is whether that is noticed.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-#[cfg(not(any(feature = "broken-fence", feature = "broken-lease")))]
+#[cfg(not(feature = "breakable"))]
 mod cloud;
-#[cfg(not(any(feature = "broken-fence", feature = "broken-lease")))]
+#[cfg(not(feature = "breakable"))]
 mod found;
-#[cfg(not(any(feature = "broken-fence", feature = "broken-lease")))]
+#[cfg(not(feature = "breakable"))]
 mod seeds;
-#[cfg(any(feature = "broken-fence", feature = "broken-lease"))]
+#[cfg(feature = "breakable")]
 mod self_test;
 
 use octavia_sim::{Database, Outcome};

@@ -1,6 +1,6 @@
 //! A simulator that finds nothing in a store that is broken would find nothing anywhere.
 
-use octavia_sim::Database;
+use octavia_sim::{Database, Promise};
 
 use crate::{on_a_runtime, play};
 
@@ -8,7 +8,18 @@ use crate::{on_a_runtime, play};
 const SEEDS: u64 = 100;
 
 #[test]
-fn a_broken_promise_is_noticed() {
+fn a_broken_fence_is_noticed() {
+    is_noticed(Promise::Fence);
+}
+
+#[test]
+fn a_broken_lease_is_noticed() {
+    is_noticed(Promise::Lease);
+}
+
+/// A process breaks one promise only, and each test has a process of its own.
+fn is_noticed(promise: Promise) {
+    promise.break_for_good();
     let found = on_a_runtime(async || {
         for seed in 0..SEEDS {
             let database = Database::open().await.unwrap();
