@@ -35,6 +35,12 @@ async fn more_traffic(load: &LoadHandle, requests: u64) -> Result<()> {
     .await
 }
 
+/// How many connections the listeners are said to have had.
+async fn connections(world: &World, lb: &Lb) -> Result<u64> {
+    let stats = world.rest.get(&format!("/lbaas/loadbalancers/{}/stats", lb.id)).await?;
+    stats["stats"]["total_connections"].as_u64().with_context(|| stats.to_string())
+}
+
 /// Asks, and sees the load balancer on its way.
 async fn failover(admin: &Rest, path: &str) -> Result<()> {
     let answer = admin.call(Method::PUT, path, None).await?;
@@ -49,6 +55,7 @@ async fn under_traffic() -> Result<()> {
     let lb = world.http_lb("moving", &origins, Some(quick_monitor())).await?;
     let admin = world.product.rest("admin").await?;
     let mut old = only(&admin, &lb).await?;
+    let mut counted = 0;
     for by_amphora in [false, true] {
         let path = if by_amphora {
             format!("/octavia/amphorae/{old}/failover")
@@ -60,6 +67,11 @@ async fn under_traffic() -> Result<()> {
             LoadPlan::bytes(lb.vip, Mode::KeepAlive, 4, 1_000).rate(200.0).start(),
         ];
         more_traffic(&loads[0], 100).await?;
+        let told = wait_for("a heartbeat that tells of the traffic", LIMIT, async || {
+            let now = connections(&world, &lb).await.map_err(|error| format!("{error:#}"))?;
+            if now >= counted + 100 { Ok(now) } else { Err(now.to_string()) }
+        });
+        counted = told.await?;
         failover(&admin, &path).await?;
         world.rest.lb_active(&lb.id, LIMIT).await?;
         let new = only(&admin, &lb).await?;
@@ -81,10 +93,10 @@ async fn under_traffic() -> Result<()> {
             ensure!(report.failures.keys().all(|kind| costs.contains(kind)), "{report}");
         }
         old = new;
+        // Statistics survive it: those of the amphora that went are in the sum.
+        let now = connections(&world, &lb).await?;
+        ensure!(now >= counted, "{now} connections after {counted}");
     }
-    // Statistics survive it: those of the amphora that went are in the sum.
-    let stats = world.rest.get(&format!("/lbaas/loadbalancers/{}/stats", lb.id)).await?;
-    ensure!(stats["stats"]["total_connections"].as_u64().is_some_and(|count| count > 0), "{stats}");
     Ok(())
 }
 
@@ -139,9 +151,13 @@ async fn by_the_native_client() -> Result<()> {
     octavia(&format!("lb failover {} --wait", lb.id))?;
     let new = only(&admin, &lb).await?;
     ensure!(new != old, "the amphora was not replaced");
-    let text = octavia(&operations)?;
-    ensure!(text.lines().next().is_some_and(|line| line.starts_with("settle")), "{text}");
-    ensure!(text.contains("amphora_retire"), "{text}");
+    // Steps that took no time are noted after they were done.
+    wait_for("the steps of the failover", LIMIT, async || {
+        let text = octavia(&operations).map_err(|error| error.to_string())?;
+        let settled = text.lines().next().is_some_and(|line| line.starts_with("settle"));
+        if settled && text.contains("amphora_retire") { Ok(()) } else { Err(text) }
+    })
+    .await?;
     let error = octavia(&format!("amphorae delete {new}")).err().context("no error")?;
     ensure!(format!("{error:#}").contains("immutable"), "{error:#}");
     wait_for("statistics of the new amphora", LIMIT, async || {

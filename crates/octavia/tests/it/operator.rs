@@ -84,16 +84,8 @@ async fn health_numbers_and_records() -> Result<()> {
     let hostile = http.get(format!("{url}/v2/\"}}evil{{x=\"%0A")).send().await?;
     ensure!(hostile.status().is_client_error());
 
-    let metrics = std::fs::read_to_string(world.product.state_dir().join("metrics.url"))?;
-    let text = wait_for("the load balancer among the numbers", LIMIT, async || {
-        let text = scrape(&http, metrics.trim()).await.map_err(|error| format!("{error:#}"))?;
-        let active = "octavia_load_balancers{provisioning_status=\"ACTIVE\",operating_status=";
-        let beats = sample(&text, "octavia_heartbeats_accepted_total").unwrap_or_default();
-        if sample(&text, active) == Some(1.0) && beats >= 1.0 { Ok(text) } else { Err(text) }
-    })
-    .await?;
-    check_format(&text)?;
-    for (begins, least) in [
+    let least = [
+        ("octavia_heartbeats_accepted_total", 1.0),
         ("octavia_build_info{version=", 1.0),
         ("octavia_database_up", 1.0),
         ("octavia_worker_due", 0.0),
@@ -114,10 +106,21 @@ async fn health_numbers_and_records() -> Result<()> {
         ("process_resident_memory_bytes", 1_000_000.0),
         ("process_open_fds", 5.0),
         ("process_max_fds", 5.0),
-    ] {
-        let value = sample(&text, begins).with_context(|| format!("no {begins} in\n{text}"))?;
-        ensure!(value >= least, "{begins} is {value}");
-    }
+    ];
+    let metrics = std::fs::read_to_string(world.product.state_dir().join("metrics.url"))?;
+    // What was done is counted afterwards.
+    let text = wait_for("the numbers", LIMIT, async || {
+        let text = scrape(&http, metrics.trim()).await.map_err(|error| format!("{error:#}"))?;
+        let active = "octavia_load_balancers{provisioning_status=\"ACTIVE\",operating_status=";
+        if sample(&text, active) != Some(1.0) {
+            return Err(text);
+        }
+        let low =
+            least.iter().find(|(begins, least)| sample(&text, begins).is_none_or(|value| value < *least));
+        low.map_or(Ok(text.clone()), |low| Err(format!("not {low:?} in\n{text}")))
+    })
+    .await?;
+    check_format(&text)?;
     ensure!(!text.contains("evil") && !text.contains(id), "what clients write is no label");
     ensure!(
         http.get(format!("{url}/metrics")).send().await?.status() == 401,
@@ -128,7 +131,12 @@ async fn health_numbers_and_records() -> Result<()> {
         let text = std::fs::read_to_string(records)?;
         text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
     };
-    let found = recorded(&records)?;
+    // They are written after the answers.
+    let found = wait_for("both records", LIMIT, async || match recorded(&records) {
+        Ok(found) if found.len() >= 2 => Ok(found),
+        other => Err(format!("{other:?}")),
+    })
+    .await?;
     ensure!(found.len() == 2, "{found:?}");
     ensure!(found[0]["target"]["id"] == lb && found[0]["outcome"] == "success", "{}", found[0]);
     ensure!(found[0]["initiator"]["host"]["address"] == "127.0.0.1", "{}", found[0]);
@@ -194,14 +202,18 @@ async fn a_request_is_found_in_every_log() -> Result<()> {
     let amphorae = world.product.rest("admin").await?.get("/octavia/amphorae").await?;
     let amphora = amphorae["amphorae"][0]["id"].as_str().context("no amphora")?.to_owned();
     let directory = find(world.product.state_dir(), &amphora)?.context("no directory of the amphora")?;
+    // The controller says so after it is so.
     for (log, line) in [
         (world.product.log_path(), "settled"),
         (directory.join("agent.log"), "spec in force"),
         (directory.join("proxy.log"), "configuration in force"),
     ] {
-        let text = std::fs::read_to_string(&log)?;
-        let found = text.lines().any(|one| one.contains(line) && one.contains(&pair));
-        ensure!(found, "no {line} with {pair} in {}:\n{text}", log.display());
+        wait_for(line, LIMIT, async || {
+            let text = std::fs::read_to_string(&log).map_err(|error| error.to_string())?;
+            let found = text.lines().any(|one| one.contains(line) && one.contains(&pair));
+            if found { Ok(()) } else { Err(format!("no {line} with {pair} in {}:\n{text}", log.display())) }
+        })
+        .await?;
     }
     Ok(())
 }

@@ -65,7 +65,7 @@ impl Place {
 
     /// No process, and no file or socket in home or temporary directory.
     async fn nothing_left(&self) -> Result<()> {
-        wait_for("its processes to end", Duration::from_secs(5), async || {
+        wait_for("its processes to end", LIMIT, async || {
             let left = proc::processes_under(self.dir.path());
             if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
         })
