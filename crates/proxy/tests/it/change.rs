@@ -120,7 +120,7 @@ fn a_listener_that_goes_finishes_what_is_open() {
     idle.answer();
     let mut slow = rig.client();
     slow.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
-    until("it is being served", || rig.member_state(0).active() == 1);
+    until("it is being served", || rig.member_state(0).requests() == 2);
     rig.spec.listeners.clear();
     rig.reconfigure();
     assert!(rig.engine.sockets().is_empty());

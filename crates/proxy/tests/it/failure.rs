@@ -84,14 +84,12 @@ fn without_a_member_the_answer_is_503() {
 
 #[test]
 fn the_only_member_may_be_just_starting() {
-    let origin = Origin::says("up again");
-    let address = origin.address;
-    origin.kill();
+    let mut origin = Origin::dead();
     let rig = Rig::http(&[&origin]);
     let mut client = rig.client();
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     until("it was tried", || rig.member_state(0).errors() == 1);
-    let listener = std::net::TcpListener::bind(address).unwrap();
+    let listener = origin.rise();
     let member = std::thread::spawn(move || {
         let mut client = crate::rig::Client::of(listener.accept().unwrap().0);
         client.message(true);
@@ -215,20 +213,21 @@ fn a_silent_member_is_answered_for() {
 fn a_slow_member_is_not_a_silent_one() {
     let origin = Origin::start(|mut client| {
         client.message(true);
-        client.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n");
-        for _ in 0..10 {
-            std::thread::sleep(Duration::from_millis(40));
+        client.send("HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n");
+        // Longer than anybody may be silent, all in all; far less each time.
+        for _ in 0..12 {
+            std::thread::sleep(Duration::from_millis(100));
             client.send("x");
         }
         client.take_all();
     });
     let rig = Rig::start(ListenerProtocol::Http, &[&origin], |spec| {
-        spec.listeners[0].timeouts.member_data = 200;
-        spec.listeners[0].timeouts.client_data = 200;
+        spec.listeners[0].timeouts.member_data = 1_000;
+        spec.listeners[0].timeouts.client_data = 1_000;
     });
     let mut client = rig.client();
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!(client.answer().text(), "xxxxxxxxxx");
+    assert_eq!(client.answer().text(), "x".repeat(12));
 }
 
 #[test]

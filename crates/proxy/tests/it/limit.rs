@@ -20,14 +20,15 @@ fn at_the_limit_connections_wait() {
     ask(&mut a);
     assert!(!full(&rig));
     ask(&mut b);
-    assert!(full(&rig));
+    // Who is let in may be answered before it is noted that nobody else is.
+    until("it is full", || full(&rig));
     let mut waiting = rig.client();
     waiting.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     ask(&mut a);
     assert_eq!(rig.stats().totconns, 2);
     drop(b);
     assert_eq!(waiting.answer().text(), "hello");
-    assert!(full(&rig));
+    until("it is full again", || full(&rig));
     // A higher limit lets more in at once.
     let mut more = rig.client();
     more.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -35,8 +36,7 @@ fn at_the_limit_connections_wait() {
     rig.reconfigure();
     assert_eq!(more.answer().text(), "hello");
     drop((a, waiting, more));
-    until("all are closed", || rig.stats().conns == 0);
-    assert!(!full(&rig));
+    until("all are closed", || rig.stats().conns == 0 && !full(&rig));
     for _ in 0..20 {
         ask(&mut rig.client());
     }

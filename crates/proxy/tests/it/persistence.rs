@@ -135,11 +135,10 @@ fn all_who_come_at_once_from_one_address_meet() {
             });
         }
     });
-    let last = answers.lock().unwrap().last().unwrap().clone();
+    let last = ask_from(&rig, 1);
     // Those that were there at the very first may have been spread.
     let others = answers.lock().unwrap().iter().filter(|answer| **answer != last).count();
     assert!(others <= 8, "{others}");
-    assert_eq!(ask_from(&rig, 1), last);
 }
 
 #[test]
@@ -191,7 +190,8 @@ fn a_cookie_of_ours() {
     let moved = ask(&rig, &cookie(2));
     let to: usize = moved.text().parse().unwrap();
     assert_eq!(moved.header("set-cookie").unwrap(), format!("SRV={}; path=/", ids[to]));
-    rig.members()[0].port = Origin::dead().address.port();
+    let dead = Origin::dead();
+    rig.members()[0].port = dead.address.port();
     rig.reconfigure();
     let moved = ask(&rig, &cookie(0));
     assert_eq!(

@@ -311,6 +311,15 @@ impl Client {
         self.stream.write_all(bytes.as_ref()).is_ok()
     }
 
+    /// Whether the other side has ended the connection, and all it said was read.
+    pub(crate) fn is_over(&self) -> bool {
+        let tcp = self.tcp();
+        tcp.set_nonblocking(true).unwrap();
+        let next = tcp.peek(&mut [0]);
+        tcp.set_nonblocking(false).unwrap();
+        next.map_or_else(|error| error.kind() != ErrorKind::WouldBlock, |length| length == 0)
+    }
+
     pub(crate) fn end(&mut self) {
         match &mut self.stream {
             Link::Plain(_) => {}
@@ -451,6 +460,8 @@ pub(crate) struct Origin {
     pub(crate) address: SocketAddr,
     connections: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
+    /// Of one that is dead.
+    port: Option<socket2::Socket>,
 }
 
 impl Origin {
@@ -470,7 +481,7 @@ impl Origin {
                 std::thread::spawn(move || handle(client));
             }
         });
-        Self { address, connections, stop }
+        Self { address, connections, stop, port: None }
     }
 
     /// Answers every request by a function of it, on connections that are kept alive.
@@ -491,11 +502,20 @@ impl Origin {
         Self::http(move |_| answer.clone())
     }
 
-    /// An address where nobody listens.
+    /// An address where nobody listens, and nobody else comes to listen: the port is ours.
     pub(crate) fn dead() -> Self {
-        let origin = Self::start(drop);
-        origin.kill();
-        origin
+        use socket2::{Domain, Socket, Type};
+        let port = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        port.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        let address = port.local_addr().unwrap().as_socket().unwrap();
+        Self { address, connections: Arc::default(), stop: Arc::new(true.into()), port: Some(port) }
+    }
+
+    /// Who was dead listens.
+    pub(crate) fn rise(&mut self) -> TcpListener {
+        let port = self.port.take().unwrap();
+        port.listen(16).unwrap();
+        port.into()
     }
 
     /// Stops listening; connections that are open go on.

@@ -17,8 +17,11 @@ fn patient() -> (Origin, Sender<()>, Receiver<()>) {
     let (wait, ended) = (Mutex::new(wait), Mutex::new(ended));
     let origin = Origin::start(move |mut client| {
         while client.head().is_some() {
-            if wait.lock().unwrap().recv_timeout(Duration::from_millis(200)).is_ok() {
-                client.send(ok("at last"));
+            while !client.is_over() {
+                if wait.lock().unwrap().recv_timeout(Duration::from_millis(20)).is_ok() {
+                    client.send(ok("at last"));
+                    break;
+                }
             }
         }
         let _ = ended.lock().unwrap().send(());
@@ -46,8 +49,8 @@ fn a_stream_that_is_given_up_gives_its_member_up() {
     client.send([raw::frame(HEADERS, END_HEADERS, 5, POST), raw::frame(HEADERS, BOTH, 7, GET)].concat());
     until("the member has them", || rig.member_state(0).active() == 2);
     client.reset();
-    until("the member is free", || rig.member_state(0).active() == 0);
-    assert_eq!((rig.stats().ereq, rig.stats().conns), (2, 0));
+    until("the connection is over", || rig.stats().conns == 0);
+    assert_eq!((rig.stats().ereq, rig.member_state(0).active()), (2, 0));
 }
 
 #[test]
@@ -126,17 +129,17 @@ fn what_the_clock_ends() {
     let silent = Origin::start(|mut client| while !client.take_some().is_empty() {});
     let rig = Rig::start(ListenerProtocol::Http, &[&silent], |spec| {
         spec.listeners[0].timeouts.member_data = 200;
-        spec.listeners[0].timeouts.client_data = 400;
+        spec.listeners[0].timeouts.client_data = 1_000;
     });
     let mut client = raw::connect(rig.address, &[]);
     client.send(raw::frame(HEADERS, BOTH, 1, GET));
     assert_eq!(&raw::find(&mut client, HEADERS).payload[..5], b"\x08\x03504");
     // A request whose content does not come.
+    let start = Instant::now();
     client.send(raw::frame(HEADERS, END_HEADERS, 3, POST));
     assert_eq!(&raw::find(&mut client, HEADERS).payload[..5], b"\x08\x03408");
     assert_eq!(rig.stats().ereq, 1);
     // Then nothing at all; what asks for nothing does not put it off.
-    let start = Instant::now();
     loop {
         client.send(raw::frame(raw::PING, 0, 0, &[0; 8]));
         let next = raw::next(&mut client).expect("an answer, or the end");
@@ -146,7 +149,7 @@ fn what_the_clock_ends() {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert!((300..3_000).contains(&(start.elapsed().as_millis() as u64)), "{:?}", start.elapsed());
+    assert!((1_900..5_000).contains(&(start.elapsed().as_millis() as u64)), "{:?}", start.elapsed());
     drop(client);
     until("the connection is over", || rig.stats().conns == 0);
     assert_eq!(rig.stats().ereq, 1);
