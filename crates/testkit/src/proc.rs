@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, ExitStatus};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal};
@@ -210,9 +210,10 @@ pub async fn ended(child: &mut Child, what: &str, limit: Duration) -> Result<Exi
 /// Kills every process under the directory, also ones started while doing so.
 ///
 /// # Errors
-/// When some are still there after ten rounds.
+/// When some are still there after ten seconds.
 pub fn kill_under(dir: &Path) -> Result<()> {
-    for _ in 0..10 {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < deadline {
         let processes = processes_under(dir);
         if processes.is_empty() {
             return Ok(());
@@ -220,7 +221,7 @@ pub fn kill_under(dir: &Path) -> Result<()> {
         for process in &processes {
             kill(process.pid);
         }
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(10));
     }
     anyhow::bail!("still running: {:?}", processes_under(dir))
 }

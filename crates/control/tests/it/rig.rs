@@ -87,7 +87,7 @@ impl Rig {
             proxy_threads: 1,
         };
         let options =
-            WorkerOptions { boot_patience: SignedDuration::from_millis(500), ..WorkerOptions::new(boot) };
+            WorkerOptions { boot_patience: SignedDuration::from_secs(2), ..WorkerOptions::new(boot) };
         let (stopper, stop) = Stopper::new();
         Self { cloud, secrets, clock, store, parts, options, stop, _stopper: stopper }
     }

@@ -12,7 +12,7 @@ use crate::rig::{KEY, Rig};
 
 /// Waits for a state.
 pub(crate) async fn until(what: &str, mut there: impl AsyncFnMut() -> bool) {
-    for _ in 0..500 {
+    for _ in 0..1_500 {
         if there().await {
             return;
         }
@@ -231,14 +231,17 @@ async fn an_amphora_that_neither_beats_nor_answers_is_replaced_once_silence_is_t
 #[tokio::test]
 async fn a_dead_workers_load_balancer_is_taken_over() {
     let mut rig = Rig::new().await;
-    rig.options.lease_ttl = Duration::from_millis(300);
+    rig.options.lease_ttl = Duration::from_secs(1);
     let lb = rig.lb_create().await;
     rig.cloud.facts().pushes_hang = true;
     let dead = rig.worker();
+    let due = rig.store.work_next_due().await.unwrap();
     let task = tokio::spawn(async move { dead.reconcile_one(lb).await });
+    until("it is leased", async || rig.store.work_next_due().await.unwrap() > due).await;
+    let first = rig.store.work_next_due().await.unwrap().unwrap();
     until("the push hangs", async || rig.cloud.facts().calls_of("info") > 0).await;
     // it lives longer than its first lease, for it renews it
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    until("its first lease is over", async || rig.store.now().await.unwrap() > first).await;
     assert_eq!(rig.worker().reconcile_one(lb).await.unwrap(), Reconciled::NotOurs);
     task.abort();
     rig.cloud.facts().pushes_hang = false;
@@ -253,14 +256,14 @@ async fn a_dead_workers_load_balancer_is_taken_over() {
 #[tokio::test]
 async fn work_is_dropped_when_the_lease_is_lost() {
     let mut rig = Rig::new().await;
-    rig.options.lease_ttl = Duration::from_secs(1);
+    rig.options.lease_ttl = Duration::from_secs(3);
     let lb = rig.lb_create().await;
     rig.cloud.facts().pushes_hang = true;
     let slow = rig.worker();
     let task = tokio::spawn(async move { slow.reconcile_one(lb).await });
     until("the push hangs", async || rig.cloud.facts().calls_of("info") > 0).await;
     // to the database, much time has gone by: the lease is another's before it can be renewed
-    rig.clock.forward(2);
+    rig.clock.forward(4);
     rig.cloud.facts().pushes_hang = false;
     assert_eq!(rig.worker().reconcile_one(lb).await.unwrap(), Reconciled::Done);
     assert_eq!(task.await.unwrap().unwrap(), Reconciled::LeaseLost);

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use octavia_store::{Store, StoreOptions};
 use sea_orm::{ConnectionTrait, Database};
 
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(120);
 
 /// A place for one test's data. The directory goes with it; databases of servers go with the server.
 pub(crate) struct TestDatabase {

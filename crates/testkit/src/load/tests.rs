@@ -18,7 +18,9 @@ async fn counts_good_responses_in_both_modes() {
         assert_eq!(report.ok, 40);
         assert_eq!(report.members["one"], 40);
         assert_eq!(report.body_bytes, 40 * length as u64);
-        assert_eq!(report.connects, if mode == Mode::Short { 40 } else { 4 });
+        // A connection whose turn never came was not made.
+        let connects = if mode == Mode::Short { 40..=40 } else { 1..=4 };
+        assert!(connects.contains(&report.connects), "{} connects", report.connects);
     }
     assert_eq!(origin.requests(), 120);
 }
@@ -27,9 +29,14 @@ async fn counts_good_responses_in_both_modes() {
 async fn keeps_a_rate_and_its_bounds() {
     let origin = Origin::start(anywhere(), "one").unwrap();
     let plan = LoadPlan::bytes(origin.address(), Mode::KeepAlive, 4, 10).rate(200.0);
-    let report = plan.for_duration(Duration::from_millis(500)).run().await;
+    let report = plan.clone().for_requests(100).run().await;
     report.all_good().unwrap();
     assert_eq!(report.ok, 100);
+    assert!(report.elapsed >= Duration::from_millis(495), "{:?}", report.elapsed);
+    // A busy machine may not come to all of them.
+    let report = plan.for_duration(Duration::from_millis(500)).run().await;
+    report.all_good().unwrap();
+    assert!(report.ok <= 100, "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -93,7 +100,7 @@ async fn names_every_failure() {
     ];
     for (bytes, linger, kind) in cases {
         let mut plan = LoadPlan::bytes(liar(bytes, *linger).await, Mode::Short, 1, 2).for_requests(1);
-        plan.timeout = Duration::from_millis(300);
+        plan.timeout = if *kind == F::Timeout { Duration::from_millis(300) } else { LONG };
         let report = plan.run().await;
         assert_eq!((report.ok, report.failed()), (0, 1), "{report}");
         assert_eq!(
