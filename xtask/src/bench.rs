@@ -1,11 +1,14 @@
 //! Benchmarks: printed for people, written to `target/bench` for machines. Nothing here is a timed test; `--check`
 //! makes a run fail when a bound of the performance specification is broken.
 
+mod ab;
 mod api;
 mod comparison;
 mod create;
 mod dataplane;
+mod h2load;
 mod http;
+mod load;
 mod numbers;
 mod peers;
 mod servers;
@@ -21,7 +24,7 @@ use crate::shell::{cargo, run, target_dir};
 pub(crate) enum Bench {
     /// CPU time per request of the data plane beside HAProxy, in one interleaved run
     Http(http::Arguments),
-    /// CPU time per request of the data plane beside HAProxy and nginx, both tuned: HTTP, HTTPS and TCP
+    /// CPU time per request of the data plane beside HAProxy and nginx, both tuned: HTTP, HTTPS, HTTP/2 and TCP
     Dataplane(dataplane::Arguments),
     /// The tables of the talk that introduced Octavia (ab, 16 at once), HAProxy and ours side by side
     Talk(talk::Arguments),

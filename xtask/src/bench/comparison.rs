@@ -5,9 +5,9 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::json;
 
+use super::load::{self, Load};
 use super::numbers::median;
 use super::servers::{Cpus, Server};
-use super::wrk::{self, Load};
 
 /// What was measured of one side under one workload, round by round.
 #[derive(Debug, Default)]
@@ -19,10 +19,10 @@ pub(super) struct Series {
 }
 
 impl Series {
-    /// One more round, with `wrk` started in `dir`.
+    /// One more round, with the tool started in `dir`.
     pub(super) fn measure(&mut self, dir: &Path, side: &Server, load: Load) -> Result<()> {
         let before = side.cpu_time()?;
-        let outcome = wrk::run(dir, load)?;
+        let outcome = load::run(dir, load)?;
         let used = side.cpu_time()? - before;
         self.cpu_us.push(used.as_secs_f64() * 1e6 / outcome.requests);
         self.rate.push(outcome.requests / outcome.seconds);

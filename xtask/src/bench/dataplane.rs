@@ -6,10 +6,10 @@ use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::comparison::{Series, pin};
+use super::load::{Load, Tool};
 use super::numbers::{median, spread, table};
 use super::peers::{self, Certificates, Front, Side};
 use super::servers::{self, Cpus};
-use super::wrk::Load;
 use super::{release_binary, write_json};
 
 #[derive(Debug, clap::Args)]
@@ -44,6 +44,16 @@ struct Workload {
     bound: f64,
 }
 
+impl Workload {
+    fn tool(&self) -> Tool {
+        match self.front {
+            Front::Http2 => Tool::H2load,
+            Front::HttpsRsa2048 | Front::HttpsP256 if !self.keep_alive => Tool::Ab,
+            _ => Tool::Wrk,
+        }
+    }
+}
+
 const fn workload(name: &'static str, front: Front, length: usize, keep_alive: bool, bound: f64) -> Workload {
     Workload { name, front, length, keep_alive, bound }
 }
@@ -57,6 +67,7 @@ const WORKLOADS: &[Workload] = &[
     workload("HTTPS RSA-2048, full handshake, 1 MB", Front::HttpsRsa2048, 1_000_000, false, 0.70),
     workload("HTTPS P-256, full handshake, 40 B", Front::HttpsP256, 40, false, 0.50),
     workload("HTTPS, keep-alive, 1 KB", Front::HttpsP256, 1_000, true, 0.80),
+    workload("HTTP/2, 1 KB", Front::Http2, 1_000, true, 0.95),
     workload("TCP, new connection, 40 B", Front::Tcp, 40, false, 1.00),
     workload("TCP, kept connection, 1 MB", Front::Tcp, 1_000_000, true, 0.65),
 ];
@@ -72,6 +83,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let port = octavia_testkit::net::free_port([127, 0, 0, 2].into())?;
     let members = servers::members(arguments.members, port);
     let workloads: Vec<_> = WORKLOADS.iter().filter(|load| load.name.contains(&arguments.only)).collect();
+    for workload in &workloads {
+        workload.tool().require()?;
+    }
     let lengths: Vec<_> = workloads.iter().map(|load| load.length).collect();
     let _members = servers::nginx(dir.path(), &members, &lengths, cpus)?;
     let certificates = Certificates::make(dir.path())?;
@@ -86,6 +100,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             for (side, series) in sides.iter().zip(series) {
                 let Some(target) = side.front(workload.front) else { continue };
                 let load = Load {
+                    tool: workload.tool(),
                     scheme: workload.front.scheme(),
                     target,
                     length: workload.length,
@@ -129,7 +144,10 @@ fn report(
             format!("{ratio:.2}"),
             format!("{least:.2}–{most:.2}"),
             format!("{:.2}", workload.bound),
-            format!("{:.0} / {:.0}", median(&ours.p99_us), median(&best.p99_us)),
+            match [median(&ours.p99_us), median(&best.p99_us)] {
+                [ours, best] if ours.is_finite() && best.is_finite() => format!("{ours:.0} / {best:.0}"),
+                _ => "–".to_owned(),
+            },
         ]);
         let by_side: serde_json::Map<_, _> = sides
             .iter()

@@ -7,9 +7,9 @@ use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::comparison::{Series, pin};
+use super::load::{Load, Tool};
 use super::numbers::{median, spread, table};
 use super::servers::{self, Cpus};
-use super::wrk::Load;
 use super::{release_binary, write_json};
 
 #[derive(Debug, clap::Args)]
@@ -72,6 +72,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         for (workload, series) in workloads.iter().zip(&mut results) {
             for (side, series) in sides.iter().zip(series) {
                 let load = Load {
+                    tool: Tool::Wrk,
                     scheme: "http",
                     target: side.address,
                     length: workload.length,

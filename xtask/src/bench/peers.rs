@@ -1,5 +1,5 @@
 //! HAProxy, nginx and ours as a benchmark of the whole data plane wants them: each with the same fronts (HTTP, HTTPS with
-//! an RSA and with an ECDSA certificate, TCP), the same members and ciphers, on one thread, and tuned.
+//! an RSA and with an ECDSA certificate, HTTP/2, TCP), the same members and ciphers, on one thread, and tuned.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -26,14 +26,17 @@ pub(super) enum Front {
     Http,
     HttpsRsa2048,
     HttpsP256,
+    /// With the P-256 certificate.
+    Http2,
     Tcp,
 }
 
 impl Front {
-    pub(super) const ALL: [Self; 4] = [Self::Http, Self::HttpsRsa2048, Self::HttpsP256, Self::Tcp];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Http, Self::HttpsRsa2048, Self::HttpsP256, Self::Http2, Self::Tcp];
 
     pub(super) fn scheme(self) -> &'static str {
-        if matches!(self, Self::HttpsRsa2048 | Self::HttpsP256) { "https" } else { "http" }
+        if matches!(self, Self::Http | Self::Tcp) { "http" } else { "https" }
     }
 
     fn at(self) -> usize {
@@ -58,11 +61,11 @@ impl Side {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Fronts([u16; 4]);
+struct Fronts([u16; Front::ALL.len()]);
 
 impl Fronts {
     fn choose() -> Result<Self> {
-        let mut ports = [0; 4];
+        let mut ports = [0; Front::ALL.len()];
         for port in &mut ports {
             *port = net::free_port(LOOPBACK)?;
         }
@@ -158,6 +161,7 @@ frontend http
     bind {http}
     bind {rsa} ssl crt {rsa_pem} alpn http/1.1
     bind {p256} ssl crt {p256_pem} alpn http/1.1
+    bind {http2} ssl crt {p256_pem} alpn h2
     default_backend http-pool
 backend http-pool
     mode http
@@ -174,6 +178,7 @@ backend tcp-pool
         http = fronts.of(Front::Http),
         rsa = fronts.of(Front::HttpsRsa2048),
         p256 = fronts.of(Front::HttpsP256),
+        http2 = fronts.of(Front::Http2),
         tcp = fronts.of(Front::Tcp),
         rsa_pem = certificates.rsa.with_extension("pem").display(),
         p256_pem = certificates.p256.with_extension("pem").display(),
@@ -206,6 +211,7 @@ pub(super) fn nginx(
         (Front::Http, None),
         (Front::HttpsRsa2048, Some(&certificates.rsa)),
         (Front::HttpsP256, Some(&certificates.p256)),
+        (Front::Http2, Some(&certificates.p256)),
     ] {
         let address = fronts.of(front);
         let tls = certificate.map_or(String::new(), |path| {
@@ -219,7 +225,11 @@ pub(super) fn nginx(
                 path.with_extension("key").display(),
             )
         });
-        let ssl = if certificate.is_some() { " ssl" } else { "" };
+        let ssl = match front {
+            Front::Http2 => " ssl http2",
+            _ if certificate.is_some() => " ssl",
+            _ => "",
+        };
         write!(
             fronts_text,
             "  server {{
@@ -297,6 +307,7 @@ fn spec(fronts: Fronts, members: &[SocketAddr], certificates: &Certificates) -> 
     };
     let pools = [pool(PoolProtocol::Http), pool(PoolProtocol::Tcp)];
     let listener = |front: Front, protocol, pool: &PoolSpec, certificate: Option<&Path>| {
+        let alpn = if front == Front::Http2 { "h2" } else { "http/1.1" };
         anyhow::Ok(ListenerSpec {
             id: ListenerId::new_v4(),
             protocol,
@@ -312,7 +323,7 @@ fn spec(fronts: Fronts, members: &[SocketAddr], certificates: &Certificates) -> 
             },
             allowed_cidrs: vec![],
             l7policies: vec![],
-            tls: certificate.map(tls).transpose()?,
+            tls: certificate.map(|certificate| tls(certificate, alpn)).transpose()?,
         })
     };
     let [http, tcp] = &pools;
@@ -320,6 +331,7 @@ fn spec(fronts: Fronts, members: &[SocketAddr], certificates: &Certificates) -> 
         listener(Front::Http, ListenerProtocol::Http, http, None)?,
         listener(Front::HttpsRsa2048, ListenerProtocol::TerminatedHttps, http, Some(&certificates.rsa))?,
         listener(Front::HttpsP256, ListenerProtocol::TerminatedHttps, http, Some(&certificates.p256))?,
+        listener(Front::Http2, ListenerProtocol::TerminatedHttps, http, Some(&certificates.p256))?,
         listener(Front::Tcp, ListenerProtocol::Tcp, tcp, None)?,
     ];
     Ok(AmphoraSpec {
@@ -334,7 +346,7 @@ fn spec(fronts: Fronts, members: &[SocketAddr], certificates: &Certificates) -> 
     })
 }
 
-fn tls(certificate: &Path) -> Result<TlsSpec> {
+fn tls(certificate: &Path, alpn: &str) -> Result<TlsSpec> {
     Ok(TlsSpec {
         identity: Some(IdentitySpec {
             certificates: vec![Certificates::spec(certificate).context("a certificate")?],
@@ -343,7 +355,7 @@ fn tls(certificate: &Path) -> Result<TlsSpec> {
         }),
         versions: vec![TlsVersion::Tls13],
         ciphers: vec![CIPHER],
-        alpn: vec!["http/1.1".to_owned()],
+        alpn: vec![alpn.to_owned()],
         client_authentication: ClientAuthentication::None,
         hsts: None,
         fault: None,

@@ -1,19 +1,18 @@
 //! The two tables of the talk that introduced Octavia: requests per second by ab, 16 at once, 100, 1,000 and 10,000
 //! requests of 40 B, 100 KB and 1 MB, over HTTP and HTTPS, each on a new connection; HAProxy and ours side by side.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde_json::json;
 
+use super::ab;
 use super::comparison::pin;
+use super::load::{Load, Tool};
 use super::numbers::{median, table};
 use super::peers::{self, Certificates, Front, Side};
 use super::servers::{self, Cpus};
 use super::{release_binary, write_json};
-use crate::shell::{found, run_quietly};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -32,9 +31,7 @@ const REQUESTS: [u32; 3] = [100, 1_000, 10_000];
 const LENGTHS: [(usize, &str); 3] = [(40, "40 B"), (100_000, "100 KB"), (1_000_000, "1 MB")];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    if !found("ab") {
-        bail!("ab is missing; install it: apt-get install --no-install-recommends apache2-utils");
-    }
+    Tool::Ab.require()?;
     let binary = match &arguments.binary {
         Some(binary) => binary.clone(),
         None => release_binary()?,
@@ -88,22 +85,17 @@ fn alternating(
     for _ in 0..rounds {
         for (side, rates) in sides.iter().zip(&mut rates) {
             let target = side.front(front).context("a side without the front")?;
-            rates.push(ab(front.scheme(), target, length, requests)?);
+            let load = Load {
+                tool: Tool::Ab,
+                scheme: front.scheme(),
+                target,
+                length,
+                keep_alive: false,
+                connections: CONCURRENT,
+                seconds: 0,
+            };
+            rates.push(ab::rate(load, requests)?);
         }
     }
     Ok(rates.map(|rates| median(&rates)))
-}
-
-/// # Errors
-/// When a request failed.
-fn ab(scheme: &str, target: SocketAddr, length: usize, requests: u32) -> Result<f64> {
-    let mut command = Command::new("ab");
-    command.arg("-q").args(["-n", &requests.to_string(), "-c", &CONCURRENT.to_string()]);
-    let text = run_quietly(command.arg(format!("{scheme}://{target}/bytes/{length}")))?;
-    let after = |label: &str| text.lines().find_map(|line| line.trim().strip_prefix(label)).map(str::trim);
-    let number = |label| after(label)?.split_whitespace().next()?.parse::<f64>().ok();
-    if number("Failed requests:") != Some(0.0) || after("Non-2xx responses:").is_some() {
-        bail!("failed requests ({scheme}, {length} B):\n{text}");
-    }
-    number("Requests per second:").with_context(|| format!("ab gave no rate:\n{text}"))
 }

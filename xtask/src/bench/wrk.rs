@@ -1,33 +1,13 @@
-//! `wrk`: one thread, as many connections as told, a closed loop. A tool of neither side.
+//! `wrk`: HTTP/1.1 on connections that are kept, or new for each request.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
+use super::load::{Load, Outcome};
 use crate::shell::run_quietly;
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Outcome {
-    pub(super) requests: f64,
-    pub(super) seconds: f64,
-    pub(super) p50_us: f64,
-    pub(super) p99_us: f64,
-}
-
-/// What `wrk` shall ask for.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Load {
-    /// `http`, or `https`: certificates are not looked at.
-    pub(super) scheme: &'static str,
-    pub(super) target: SocketAddr,
-    pub(super) length: usize,
-    pub(super) keep_alive: bool,
-    pub(super) connections: u32,
-    pub(super) seconds: u32,
-}
 
 const REPORT: &str = r#"
 done = function(summary, latency, requests)
@@ -39,9 +19,6 @@ end
 "#;
 
 /// Runs it in `dir` (for its script).
-///
-/// # Errors
-/// When anything failed: an error, a status that is not good, a body too short.
 pub(super) fn run(dir: &Path, load: Load) -> Result<Outcome> {
     let script = dir.join("report.lua");
     std::fs::write(&script, REPORT)?;
@@ -55,8 +32,7 @@ pub(super) fn run(dir: &Path, load: Load) -> Result<Outcome> {
     if !load.keep_alive {
         command.args(["-H", "Connection: close"]);
     }
-    command.arg(format!("{}://{}/bytes/{}", load.scheme, load.target, load.length));
-    let text = run_quietly(&mut command)?;
+    let text = run_quietly(command.arg(load.url()))?;
     let report = text.lines().find_map(|line| line.strip_prefix("REPORT ")).context("wrk gave no report")?;
     let report: Value = serde_json::from_str(report)?;
     let number = |key: &str| report[key].as_f64().unwrap_or(f64::NAN);
