@@ -41,17 +41,18 @@ pub(crate) fn create(
     Ok(())
 }
 
-/// Datagrams are passed on as they are: members have to be of an IP version that a VIP is of.
+/// Datagrams are passed on as they are: members of a pool that a listener uses have to be of an IP version that a VIP is
+/// of.
 fn same_ip_version(graph: &LoadBalancerGraph, pool: PoolId, address: &str) -> Result<(), Fault> {
     let protocol = graph.pool(pool).map(|pool| pool.protocol);
     let Some(protocol @ (PoolProtocol::Udp | PoolProtocol::Sctp)) = protocol else { return Ok(()) };
     let Ok(address) = address.parse::<IpAddr>() else { return Ok(()) };
     let lb = &graph.load_balancer;
     let mut vips = lb.additional_vips.iter().map(|vip| vip.address).chain([lb.vip.address]);
-    if vips.any(|vip| vip.is_ipv4() == address.is_ipv4()) {
+    if graph.pool_listeners(pool).next().is_none() || vips.any(|vip| vip.is_ipv4() == address.is_ipv4()) {
         return Ok(());
     }
-    Err(unsupported(graph, format!("members of {protocol} pools are of the same IP version as a VIP.")))
+    Err(unsupported(graph, format!("mixing IPv4 and IPv6 addresses of VIP and members in {protocol} pools.")))
 }
 
 /// The member itself; its pool is the caller's business.
