@@ -259,9 +259,7 @@ impl<R: Role> TlsSock<R> {
             self.partial.clear();
             self.partial.extend_from_slice(rest);
         }
-        if let Some(Io::Failed(error)) = self.flush() {
-            return Err(Io::Failed(error));
-        }
+        let _ = self.flush();
         if self.dead && filled == 0 { Err(Io::Failed(Errno::PROTO)) } else { Ok(filled) }
     }
 
@@ -436,9 +434,8 @@ impl<R: Role> Stream for TlsSock<R> {
     const SPLICES: bool = false;
 
     fn read(&mut self, buffer: &mut [u8], wire: &mut Wire) -> Io {
-        if let Some(Io::Failed(error)) = self.flush() {
-            return Io::Failed(error);
-        }
+        // Who takes nothing any more may have said why before.
+        let _ = self.flush();
         for _ in 0..IDLE_READS {
             let left = &self.clear[self.taken..];
             if !left.is_empty() {
@@ -492,5 +489,71 @@ impl<R: Role> Stream for TlsSock<R> {
 
     fn splice_out(&mut self, _: &mut Pipe, _: usize) -> Io {
         Io::Failed(Errno::INVAL)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
+
+    use rustls::{ClientConfig, ServerConfig, ServerConnection};
+    use rustls_pki_types::{PrivatePkcs8KeyDer, ServerName};
+
+    use super::*;
+    use crate::tls::AnyCertificate;
+
+    /// A session with a member, and its other end.
+    fn pair(wire: &mut Wire) -> (TlsSock<UnbufferedClientConnection>, ServerConnection, UnixStream) {
+        let own = rcgen::generate_simple_self_signed(vec!["m.example".to_owned()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(own.signing_key.serialize_der());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let server = ServerConfig::builder_with_provider(Arc::clone(&provider));
+        let server = server.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        let server = server.with_single_cert(vec![own.cert.der().clone()], key.into()).unwrap();
+        let verifier = AnyCertificate::new(provider.signature_verification_algorithms);
+        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.unwrap().dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+        let config = Arc::new(config.with_no_client_auth());
+
+        let (near, mut far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        far.set_nonblocking(true).unwrap();
+        let name = ServerName::try_from("m.example").unwrap();
+        let session = UnbufferedClientConnection::new(config, name).unwrap();
+        let mut near = TlsSock::greeting(Sock::new(near.into(), 1), session);
+        let mut member = ServerConnection::new(Arc::new(server)).unwrap();
+        while near.handshake(wire) != Shake::Done || member.is_handshaking() {
+            // Nothing, as often as not.
+            let _ = member.read_tls(&mut far);
+            member.process_new_packets().unwrap();
+            say(&mut member, &mut far);
+            near.notice(EventFlags::IN | EventFlags::OUT);
+        }
+        (near, member, far)
+    }
+
+    fn say(member: &mut ServerConnection, far: &mut UnixStream) {
+        while member.wants_write() {
+            member.write_tls(far).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_was_said_before_the_end_is_heard() {
+        let mut wire = Wire::default();
+        let (mut near, mut member, mut far) = pair(&mut wire);
+        // More than the member takes; it answers, and is gone.
+        while let Io::Bytes(_) = near.write(&[0; 50_000], &mut wire) {}
+        member.writer().write_all(b"too much").unwrap();
+        say(&mut member, &mut far);
+        drop(far);
+        near.notice(EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::HUP);
+        assert!(matches!(near.write(b"x", &mut wire), Io::Failed(_)));
+        let mut answer = [0; 100];
+        assert_eq!(near.read(&mut answer, &mut wire), Io::Bytes(8));
+        assert_eq!(&answer[..8], b"too much");
+        assert!(matches!(near.read(&mut answer, &mut wire), Io::Failed(_)), "it has not said goodbye");
     }
 }
