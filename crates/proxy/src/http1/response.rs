@@ -1,5 +1,7 @@
 //! Response heads from members.
 
+use std::mem::MaybeUninit;
+
 use httparse::{Header, ParserConfig, Status};
 
 use super::affinity::Affinity;
@@ -32,6 +34,8 @@ pub struct Response<'h, 'b> {
 #[error("the response is malformed: {0}")]
 pub struct BadResponse(pub &'static str);
 
+const TOO_LARGE: BadResponse = BadResponse("the head is too large");
+
 impl<'h, 'b> Response<'h, 'b> {
     /// Reads the head at the start of `bytes`; `None` when it is not complete yet. `to_head` = the request was HEAD;
     /// `upgrade` = the request asked for another protocol.
@@ -41,12 +45,24 @@ impl<'h, 'b> Response<'h, 'b> {
         to_head: bool,
         upgrade: bool,
     ) -> Result<Option<Self>, BadResponse> {
+        let response = Self::read(bytes, slots, to_head, upgrade)?;
+        let length = response.as_ref().map_or(bytes.len() + 1, |response| response.len);
+        if length > MAX_HEAD { Err(TOO_LARGE) } else { Ok(response) }
+    }
+
+    /// The same for one of our own writing, which may be longer than what a member sends.
+    pub fn read(
+        bytes: &'b [u8],
+        slots: &'h mut [MaybeUninit<Header<'b>>],
+        to_head: bool,
+        upgrade: bool,
+    ) -> Result<Option<Self>, BadResponse> {
         let mut raw = httparse::Response::new(&mut []);
         let status = ParserConfig::default().parse_response_with_uninit_headers(&mut raw, bytes, slots);
         let len = match status {
-            Ok(Status::Complete(len)) if len <= MAX_HEAD => len,
-            Ok(Status::Partial) if bytes.len() < MAX_HEAD => return Ok(None),
-            Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(BadResponse("the head is too large")),
+            Ok(Status::Complete(len)) => len,
+            Ok(Status::Partial) => return Ok(None),
+            Err(httparse::Error::TooManyHeaders) => return Err(TOO_LARGE),
             Err(_) => return Err(BadResponse("syntax of the head")),
         };
         let status = raw.code.unwrap_or_default();

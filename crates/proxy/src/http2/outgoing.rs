@@ -1,8 +1,10 @@
 //! Responses on their way to a client: read as HTTP/1.1, which is what we write inside, and taken apart into header
 //! blocks and content.
 
+use std::mem::MaybeUninit;
+
 use super::hpack::{encode_field, encode_status};
-use crate::http1::{self, Body, Framing, Response};
+use crate::http1::{ADDED_HEADERS, Body, Framing, MAX_HEADERS, Response};
 
 /// Of what was sent, so much is kept before what is left is moved to the front, in bytes.
 const SENT_KEPT: usize = 64 * 1024;
@@ -134,8 +136,8 @@ impl Outgoing {
 
     /// Reads a head at the start of `bytes`, and says how long it is.
     fn head(&mut self, bytes: &[u8]) -> Result<usize, Untranslatable> {
-        let mut slots = http1::header_slots();
-        let response = Response::parse(bytes, &mut slots, self.to_head, false);
+        let mut slots = [const { MaybeUninit::uninit() }; MAX_HEADERS + ADDED_HEADERS];
+        let response = Response::read(bytes, &mut slots, self.to_head, false);
         let response = response.ok().flatten().ok_or(Untranslatable)?;
         if !response.only_chunked {
             // There is no saying that content is in another coding.

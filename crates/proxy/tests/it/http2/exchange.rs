@@ -115,6 +115,23 @@ fn answers_of_all_kinds() {
     assert_eq!(ask("HEAD", "/head").header("content-length"), Some("1000"));
 }
 
+/// As large as members' heads may be, and larger by what we add to them.
+#[test]
+fn heads_of_answers_may_be_large() {
+    let origin = Origin::start(|mut client| {
+        let head = client.head().unwrap();
+        let (lines, length) = if head.starts_with("GET /many") { (100, 1) } else { (3, 10_912) };
+        let line = format!("X:{}\r\n", "x".repeat(length)).repeat(lines);
+        client.send(format!("HTTP/1.1 200 OK\r\n{line}\r\nuntil the end"));
+    });
+    let rig = Rig::http(&[&origin]);
+    let peer = Peer::with(rig.address, h2::client::Builder::new().max_header_list_size(1 << 20));
+    for path in ["/many", "/long"] {
+        assert_eq!(rig.get(path).text(), "until the end");
+        assert_eq!(peer.get(path).text(), "until the end");
+    }
+}
+
 #[test]
 fn trailers_of_requests() {
     let origin = Origin::start(|mut client| {
