@@ -136,7 +136,7 @@ impl Talk {
                 there.take(&text, true);
                 answer(stream, core, streams);
             }
-            Some(Event::Cancelled { stream }) => {
+            Some(Event::Cancelled { stream, .. }) => {
                 self.cancelled += 1;
                 streams.remove(stream).expect("no stream to cancel");
             }

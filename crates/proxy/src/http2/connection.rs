@@ -27,7 +27,7 @@ pub enum Event<'a> {
     /// What comes after the content, at its end.
     Trailers { stream: u32, trailers: Trailers<'a> },
     /// The stream is gone, by the client's wish or by its mistake: nothing more goes to it.
-    Cancelled { stream: u32 },
+    Cancelled { stream: u32, mistake: bool },
 }
 
 /// What became of some bytes.
@@ -400,7 +400,7 @@ impl Connection {
         }
         let was = self.end(id, false);
         self.budget.spend(if was { Cost::Abandoned } else { Cost::Idle }, now)?;
-        Ok(was.then_some(Event::Cancelled { stream: id }))
+        Ok(was.then_some(Event::Cancelled { stream: id, mistake: false }))
     }
 
     fn window_update<'a>(
@@ -515,7 +515,7 @@ impl Connection {
         let was = self.streams.get(id).is_some();
         self.broken_off(id, code);
         self.budget.spend(Cost::Abandoned, now)?;
-        Ok(was.then_some(Event::Cancelled { stream: id }))
+        Ok(was.then_some(Event::Cancelled { stream: id, mistake: true }))
     }
 
     fn broken_off(&mut self, id: u32, code: Code) {

@@ -395,7 +395,9 @@ impl Mux {
                         self.drive(stream, Kick::Go, s, t);
                     }
                 }
-                Some(Event::Cancelled { stream }) => self.cancel(stream, t),
+                // It is counted as one.
+                Some(Event::Cancelled { stream, mistake: true }) => self.forget(stream, t),
+                Some(Event::Cancelled { stream, mistake: false }) => self.cancel(stream, t),
             }
         }
     }

@@ -116,7 +116,7 @@ fn said(event: &Event<'_>) -> String {
             trailers.write(&mut out);
             format!("trailers {stream} {}", out.escape_ascii())
         }
-        Event::Cancelled { stream } => format!("cancelled {stream}"),
+        Event::Cancelled { stream, .. } => format!("cancelled {stream}"),
     }
 }
 

@@ -70,6 +70,7 @@ fn what_breaks_the_rules_of_streams_ends_the_stream() {
     let long = [POST, b"\x00\x0econtent-length\x013"].concat();
     client.send([raw::frame(HEADERS, END_HEADERS, 101, &long), raw::frame(DATA, 1, 101, b"abcd")].concat());
     assert_eq!(raw::find(&mut client, RST_STREAM).code(), 1);
+    until("it is counted once", || rig.stats().ereq == 7);
     until("the member is free", || rig.member_state(0).active() == 0);
 }
 
