@@ -240,7 +240,8 @@ impl Connection {
         }
         let content = unpadded(head, payload)?;
         let end = head.has(flag::END_STREAM);
-        if content.is_empty() && !end {
+        // The end of a stream that is over is nothing, either.
+        if content.is_empty() && !(end && self.streams.get(id).is_some()) {
             self.budget.spend(Cost::Idle, now)?;
         }
         let Some(stream) = self.streams.get_mut(id) else {
@@ -299,6 +300,7 @@ impl Connection {
             }
             None => {
                 self.late(id, "HEADERS on a stream that has ended")?;
+                self.budget.spend(Cost::Idle, now)?;
                 Aim::Nothing
             }
         };

@@ -15,7 +15,8 @@ const WORTH: usize = 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum Cost {
-    /// Says nothing to us, or next to nothing: PRIORITY, WINDOW_UPDATE, DATA without any, what we do not know.
+    /// Says nothing to us, or next to nothing: PRIORITY, WINDOW_UPDATE, DATA without any, HEADERS of a stream that is over,
+    /// what we do not know.
     Idle = 1,
     /// Has to be answered: PING, SETTINGS.
     Answered = 4,

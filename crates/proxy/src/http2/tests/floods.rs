@@ -69,6 +69,25 @@ fn streams_that_are_given_up() {
 }
 
 #[test]
+fn frames_of_streams_that_are_over() {
+    // We have broken it off, and the client goes on.
+    let after = |frame: Vec<u8>| {
+        patience(move |talk, nth| {
+            if nth == 0 {
+                talk.say(&[headers(END_HEADERS, 1, &POST), window_update(1, 0)].concat());
+            }
+            frame.clone()
+        })
+    };
+    assert_eq!(after(data(0, 1, b"")), Some(1985));
+    assert_eq!(after(data(END_STREAM, 1, b"")), Some(1985));
+    assert_eq!(after(headers(BOTH, 1, &[("sum", "1")])), Some(1985));
+    assert_eq!(after(reset(1)), Some(1985));
+    // What was on its way is none of that.
+    assert_eq!(after(data(0, 1, b"x")), None);
+}
+
+#[test]
 fn time_heals() {
     let slowly = |talk: &mut Talk, nth: u32| {
         talk.now += 50;
