@@ -57,7 +57,8 @@ pub(super) struct Mux {
     choked: bool,
     /// What requests learn of the connection's TLS.
     proof: Option<Proof>,
-    /// There are bytes that came before it was known that these are frames, and nobody has looked at.
+    /// There are bytes that came and that nobody has looked at: they came before it was known that these are frames, or
+    /// with too many that were answered at once.
     fresh: bool,
     /// Nothing more comes from the client.
     ended: bool,
@@ -351,6 +352,11 @@ impl Mux {
     fn receive(&mut self, bytes: &[u8], fields: &mut Fields, s: &mut Session, t: &mut Thread) -> usize {
         let mut at = 0;
         loop {
+            if self.backlog() > FULL && at < bytes.len() {
+                // Whoever does not take the answers may wait for more of them.
+                self.fresh = true;
+                return at;
+            }
             let received = match self.core.receive(&bytes[at..], fields, t.now) {
                 Ok(received) => received,
                 Err(fault) => {

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
-use octavia_model::ListenerProtocol;
+use octavia_model::{L7RuleCompareType, L7RuleType, ListenerProtocol};
 use octavia_proxy::Engine;
+use octavia_wire::{L7ActionSpec, L7PolicySpec, L7RuleSpec};
 
 use super::raw::{
     self, BOTH, DATA, END_HEADERS, GET, GOAWAY, HEADERS, PING, POST, RST_STREAM, WINDOW_UPDATE,
 };
-use crate::rig::{Client, Origin, Rig, until};
+use crate::rig::{Client, Origin, Rig, id, until};
 
 const CALM: u32 = 11;
 
@@ -116,6 +117,49 @@ fn a_client_that_does_not_read_what_it_asks_for() {
     }
     until("it is left", || rig.stats().conns == 0);
     until("no member works for it", || rig.member_state(0).active() == 0);
+}
+
+/// A few bytes ask for a redirect to as long a path as the table holds, again and again: no more are made than are taken.
+#[test]
+fn what_is_answered_at_once_waits_for_who_does_not_read() {
+    let mut rig = Rig::http(&[]);
+    let everything = L7RuleSpec {
+        kind: L7RuleType::Path,
+        compare_type: L7RuleCompareType::StartsWith,
+        key: None,
+        value: "/".to_owned(),
+        invert: false,
+    };
+    let action = L7ActionSpec::RedirectPrefix { prefix: "https://b.example".to_owned(), code: 302 };
+    rig.listener().l7policies = vec![L7PolicySpec { id: id(), action, rules: vec![everything] }];
+    rig.reconfigure();
+    let mut client = raw::connect(rig.address, &[]);
+    // 3,900 bytes, which no code makes shorter.
+    let path = [b"/", &b"~".repeat(3899)[..]].concat();
+    client.send(raw::frame(
+        HEADERS,
+        BOTH,
+        1,
+        &[b"\x82\x86\x44\x7f\xbd\x1d", &path[..], b"\x41\x01a"].concat(),
+    ));
+    raw::find(&mut client, HEADERS);
+    let before = rig.stats().tx;
+    let count = 2_500;
+    client.send(
+        (1..=count)
+            .flat_map(|nth| raw::frame(HEADERS, BOTH, 2 * nth + 1, b"\x82\x86\xbf\xbe"))
+            .collect::<Vec<_>>(),
+    );
+    let mut made = 0;
+    until("no more are made", || {
+        std::thread::sleep(Duration::from_millis(100));
+        let now = rig.stats().tx - before;
+        std::mem::replace(&mut made, now) == now && now > 0
+    });
+    assert!(made < 6 << 20, "{made}");
+    for nth in 1..=count {
+        assert_eq!(raw::find(&mut client, HEADERS).stream, 2 * nth + 1);
+    }
 }
 
 #[test]
