@@ -55,6 +55,8 @@ pub(super) struct Mux {
     waiting: VecDeque<u32>,
     /// Some of them wait because of the backlog.
     choked: bool,
+    /// Streams that content has come for.
+    fed: Vec<u32>,
     /// What requests learn of the connection's TLS.
     proof: Option<Proof>,
     /// There are bytes that came and that nobody has looked at: they came before it was known that these are frames, or
@@ -78,6 +80,8 @@ struct Lane {
     /// The timer runs for what waits.
     timed: bool,
     queued: bool,
+    /// Content has come for it, and it was not driven since.
+    fed: bool,
 }
 
 impl Lane {
@@ -204,6 +208,7 @@ impl Mux {
             sent: 0,
             waiting: VecDeque::new(),
             choked: false,
+            fed: vec![],
             proof,
             fresh,
             ended: false,
@@ -338,6 +343,7 @@ impl Mux {
         let mut fields = std::mem::take(&mut t.fields);
         let used = self.receive(&frames[..length], &mut fields, s, t);
         t.fields = fields;
+        self.feed(s, t);
         let rest = &frames[used..length];
         s.held.clear();
         if rest.is_empty() {
@@ -382,17 +388,24 @@ impl Mux {
                     let key = t.streams.reserve();
                     t.streams.fill(key, StreamPlace { connection: s.key, id: stream });
                     let session = Box::new(Session::of_stream(key.marked(), end, s));
-                    self.lanes.insert(stream, Lane { session, over: false, timed: false, queued: false });
+                    self.lanes.insert(
+                        stream,
+                        Lane { session, over: false, timed: false, queued: false, fed: false },
+                    );
                     self.drive(stream, Kick::Go, s, t);
                 }
                 Some(Event::Content { stream, content, end }) => {
-                    match self.lanes.get_mut(stream).filter(|lane| !lane.over).and_then(Lane::end) {
-                        Some(there) => {
-                            there.push(content, end);
-                            self.drive(stream, Kick::Go, s, t);
-                        }
+                    let lane = self.lanes.get_mut(stream).filter(|lane| !lane.over);
+                    let Some(lane) = lane else {
                         // Nobody reads it any more.
-                        None => self.core.consumed(stream, content.len() as u32),
+                        self.core.consumed(stream, content.len() as u32);
+                        continue;
+                    };
+                    if !std::mem::replace(&mut lane.fed, true) {
+                        self.fed.push(stream);
+                    }
+                    if let Some(there) = lane.end() {
+                        there.push(content, end);
                     }
                 }
                 Some(Event::Trailers { stream, trailers }) => {
@@ -406,6 +419,18 @@ impl Mux {
                 Some(Event::Cancelled { stream, mistake: false }) => self.cancel(stream, t),
             }
         }
+    }
+
+    /// Lets streams go on that content has come for: once, however many frames it came in.
+    fn feed(&mut self, s: &mut Session, t: &mut Thread) {
+        let mut fed = std::mem::take(&mut self.fed);
+        for id in fed.drain(..) {
+            if let Some(lane) = self.lanes.get_mut(id) {
+                lane.fed = false;
+                self.drive(id, Kick::Go, s, t);
+            }
+        }
+        self.fed = fed;
     }
 
     /// Lets a stream go on, and takes what it has to send.

@@ -35,6 +35,8 @@ pub(super) struct StreamEnd {
     read: usize,
     /// The content is framed in chunks.
     chunked: bool,
+    /// Content after that, which is in no chunk yet: what waits becomes one, however many frames it came in.
+    loose: Vec<u8>,
     /// All of the request is here.
     ended: bool,
     /// Content that came, and that the client was not told to be read.
@@ -57,6 +59,7 @@ impl StreamEnd {
             incoming,
             read: 0,
             chunked,
+            loose: vec![],
             ended: end,
             unread: 0,
             outgoing: Outgoing::new(head.method == b"HEAD"),
@@ -73,7 +76,9 @@ impl StreamEnd {
             self.incoming.drain(..self.read);
             self.read = 0;
         }
-        if self.chunked {
+        if self.chunked && self.is_readable() {
+            self.loose.extend_from_slice(content);
+        } else if self.chunked {
             http2::write_chunk(content, &mut self.incoming);
         } else {
             self.incoming.extend_from_slice(content);
@@ -87,6 +92,7 @@ impl StreamEnd {
     /// them.
     pub(super) fn end(&mut self, trailers: Option<&Trailers<'_>>) {
         self.ended = true;
+        self.frame();
         if self.chunked {
             self.incoming.extend_from_slice(b"0\r\n");
             if let Some(trailers) = trailers {
@@ -96,9 +102,15 @@ impl StreamEnd {
         }
     }
 
+    /// Puts what is loose into a chunk.
+    fn frame(&mut self) {
+        http2::write_chunk(&self.loose, &mut self.incoming);
+        self.loose.clear();
+    }
+
     /// How much content was read since this was asked last.
     pub(super) fn take_read(&mut self) -> u32 {
-        let left = (self.incoming.len() - self.read).min(self.unread);
+        let left = (self.incoming.len() - self.read + self.loose.len()).min(self.unread);
         let read = self.unread - left;
         self.unread = left;
         // No more than fits into a window.
@@ -115,7 +127,7 @@ impl StreamEnd {
     }
 
     pub(super) fn is_readable(&self) -> bool {
-        self.read < self.incoming.len()
+        self.read < self.incoming.len() || !self.loose.is_empty()
     }
 
     pub(super) fn seen(&self) -> Option<Seen<'_>> {
@@ -143,6 +155,7 @@ impl StreamEnd {
     /// Gives its memory back.
     pub(super) fn recycle(self, kit: &mut Kit) {
         kit.buffer_put(self.incoming);
+        kit.buffer_put(self.loose);
         kit.buffer_put(self.outgoing.into_buffer());
     }
 
@@ -159,6 +172,9 @@ impl Stream for StreamEnd {
     const SPLICES: bool = false;
 
     fn read(&mut self, buffer: &mut [u8], _: &mut Wire) -> Io {
+        if self.read == self.incoming.len() {
+            self.frame();
+        }
         let left = &self.incoming[self.read..];
         if left.is_empty() {
             // One request is all there is.

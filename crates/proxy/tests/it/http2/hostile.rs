@@ -162,6 +162,26 @@ fn what_is_answered_at_once_waits_for_who_does_not_read() {
     }
 }
 
+/// Content that comes in crumbs does not go on in crumbs.
+#[test]
+fn content_in_crumbs() {
+    let origin = Origin::start(|mut client| {
+        client.head();
+        let mut coded = vec![];
+        while !coded.ends_with(b"0\r\n\r\n") {
+            coded.extend(client.take_some());
+        }
+        client.send(crate::rig::ok(coded.len().to_string()));
+    });
+    let rig = Rig::http(&[&origin]);
+    let mut client = raw::connect(rig.address, &[]);
+    client.send(raw::frame(HEADERS, END_HEADERS, 1, POST));
+    until("the member has it", || rig.member_state(0).active() == 1);
+    client.send([raw::frame(DATA, 0, 1, b"x").repeat(3_000), raw::frame(DATA, 1, 1, b"")].concat());
+    let coded: usize = String::from_utf8(raw::content(&mut client, 1)).unwrap().parse().unwrap();
+    assert!((3_000..6_000).contains(&coded), "{coded}");
+}
+
 #[test]
 fn the_preface_counts_only_where_a_connection_begins() {
     let origin = Origin::says("hi");
