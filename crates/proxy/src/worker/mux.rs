@@ -51,6 +51,8 @@ pub(super) struct Mux {
     lanes: ById<Lane>,
     /// So much of the output is sent.
     sent: usize,
+    /// TLS holds some of it that the socket has not taken.
+    held: bool,
     /// Streams that have something to send and no room for it, the longest waiting first.
     waiting: VecDeque<u32>,
     /// Some of them wait because of the backlog.
@@ -162,7 +164,7 @@ impl Session {
     /// The connection's own timer fired; those of streams are theirs.
     pub(super) fn multiplex_timed_out(&mut self, t: &mut Thread) -> Next {
         let Some(mux) = &mut self.mux else { return Next::Close };
-        if mux.backlog() > 0 {
+        if !mux.is_sent() {
             // It does not read.
             return Next::Close;
         }
@@ -181,7 +183,7 @@ impl Session {
     /// Ends the streams, and then the connection.
     fn multiplex_end(&mut self, t: &mut Thread) -> Next {
         if let Some(mux) = self.mux.take() {
-            let gone = mux.backlog() > 0;
+            let gone = !mux.is_sent();
             mux.close(t);
             if gone {
                 return Next::Close;
@@ -206,6 +208,7 @@ impl Mux {
             core: Connection::new(),
             lanes: ById::default(),
             sent: 0,
+            held: false,
             waiting: VecDeque::new(),
             choked: false,
             fed: vec![],
@@ -253,7 +256,7 @@ impl Mux {
             }
         }
         let done = self.lanes.is_empty() && (self.ended || self.core.is_going());
-        if self.backlog() == 0 && (self.failed || done) {
+        if self.is_sent() && (self.failed || done) {
             return Next::Close;
         }
         if self.ended {
@@ -271,6 +274,11 @@ impl Mux {
     /// Frames that wait to be sent, in bytes.
     fn backlog(&self) -> usize {
         self.core.output_len() - self.sent
+    }
+
+    /// The socket has all that was to be sent.
+    fn is_sent(&self) -> bool {
+        self.backlog() == 0 && !self.held
     }
 
     fn flush(&mut self, s: &mut Session, t: &mut Thread) -> Flushed {
@@ -296,7 +304,13 @@ impl Mux {
             *output = vec![];
         }
         self.sent = 0;
-        Flushed::All
+        let held = s.client.flush();
+        self.held = held.is_some();
+        match held {
+            None => Flushed::All,
+            Some(Io::Blocked) => Flushed::Blocked,
+            Some(_) => Flushed::Gone,
+        }
     }
 
     /// Lets streams go on that waited for room, if there may be some now; whether any did.
@@ -561,7 +575,7 @@ impl Mux {
 
     fn wait(&mut self, s: &mut Session, t: &mut Thread) -> Next {
         let limit = s.listener.timeouts.client_data;
-        if self.backlog() > 0 {
+        if !self.is_sent() {
             s.client.wait_write(&t.kit.epoll);
             // What it asks for meanwhile does not put it off.
             if !std::mem::replace(&mut self.stuck, true) {

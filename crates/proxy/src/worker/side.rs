@@ -95,6 +95,14 @@ impl<R: Role> Side<R> {
         }
     }
 
+    /// Sends what TLS holds: `None` = it holds nothing any more.
+    pub(super) fn flush(&mut self) -> Option<Io> {
+        match self {
+            Self::Tls(tls) => tls.flush(),
+            Self::Plain(_) | Self::Stream(_) => None,
+        }
+    }
+
     /// Reads what comes and looks at none of it.
     pub(super) fn discard(&mut self, scratch: &mut [u8]) -> Io {
         match self {

@@ -1,6 +1,7 @@
 //! HTTP/2 over TLS: what a listener offers decides.
 
-use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 
 use h2::client::Builder;
 use octavia_model::ClientAuthentication;
@@ -10,8 +11,9 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::raw::{self, BOTH, HEADERS};
 use super::{Peer, request, runtime};
-use crate::rig::{Origin, Rig, noise, ok};
+use crate::rig::{Origin, Rig, noise, ok, until};
 use crate::tls::pki::{Authority, Visitor, identity, rig, tls};
 
 fn offering(mut tls: TlsSpec, protocols: &[&str]) -> TlsSpec {
@@ -62,6 +64,46 @@ fn what_is_agreed_on_is_spoken() {
     offers.config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let mut client = offers.connect(&rig, "a.example").unwrap();
     assert_eq!(client.tls().alpn_protocol(), Some(&b"http/1.1"[..]));
+}
+
+/// Also what is sealed already, and waits for the client to read, whatever other streams wait for.
+#[test]
+fn a_client_that_says_no_more_gets_all_that_is_sealed() {
+    let ca = Authority::new("ca");
+    let (go, wait) = channel::<()>();
+    let wait = Mutex::new(wait);
+    let origin = Origin::http(move |request| {
+        let path = request.head.split(' ').nth(1).unwrap();
+        if path == "/slow" {
+            wait.lock().unwrap().recv().unwrap();
+        }
+        ok(vec![b'x'; path[1..].parse().unwrap_or_default()])
+    });
+    let rig = rig(&[&origin], offering(tls(&[&ca.server(&["a.example"])]), &["h2"]));
+    let mut visitor = Visitor::new(&ca, None);
+    visitor.config.alpn_protocols = vec![b"h2".to_vec()];
+    let get = |path: &str| [b"\x82\x87\x41\x01a\x04", &[path.len() as u8][..], path.as_bytes()].concat();
+    // Where the sockets are full is not known; it is in a record of one of them.
+    for nth in 1..=60 {
+        let size = nth as usize * 100_000;
+        let mut client = visitor.connect(&rig, "a.example").unwrap();
+        let large = get(&format!("/{size}"));
+        client.send(
+            [
+                &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..],
+                &raw::settings(&[(4, 1 << 30)]),
+                &raw::frame(raw::WINDOW_UPDATE, 0, 0, &(1_u32 << 30).to_be_bytes()),
+                &raw::frame(HEADERS, BOTH, 1, &large),
+                &raw::frame(HEADERS, BOTH, 3, &get("/slow")),
+            ]
+            .concat(),
+        );
+        until("all are asked for", || rig.member_state(0).requests() == 2 * nth);
+        client.end();
+        assert_eq!(raw::content(&mut client, 1).len(), size);
+        go.send(()).unwrap();
+        assert_eq!(raw::content(&mut client, 3), b"");
+    }
 }
 
 #[test]
