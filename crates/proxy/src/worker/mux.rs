@@ -24,6 +24,8 @@ const BACKLOG: usize = 128 * 1024;
 const FULL: usize = BACKLOG + 64 * 1024;
 /// Rounds in which a stream goes on when its client takes all it has, before others get their turn.
 const ROUNDS: usize = 8;
+/// Requests taken up before others get their turn.
+const REQUESTS: usize = 64;
 /// A buffer that grew beyond is given back to the allocator, in bytes.
 const KEPT: usize = 4 * 1024;
 
@@ -62,8 +64,10 @@ pub(super) struct Mux {
     /// What requests learn of the connection's TLS.
     proof: Option<Proof>,
     /// There are bytes that came and that nobody has looked at: they came before it was known that these are frames, or
-    /// with too many that were answered at once.
+    /// with too many that asked for something.
     fresh: bool,
+    /// Requests taken up since others had their turn.
+    begun: usize,
     /// Nothing more comes from the client.
     ended: bool,
     /// A fault was told to the client.
@@ -214,6 +218,7 @@ impl Mux {
             fed: vec![],
             proof,
             fresh,
+            begun: 0,
             ended: false,
             failed: false,
             stuck: false,
@@ -250,9 +255,7 @@ impl Mux {
             }
             rounds += 1;
             if rounds == ROUNDS {
-                self.scheduled = true;
-                t.again.push(s.key);
-                return Next::Wait;
+                return self.again(s, t);
             }
         }
         let done = self.lanes.is_empty() && (self.ended || self.core.is_going());
@@ -365,15 +368,15 @@ impl Mux {
         } else {
             s.held.extend_from_slice(rest);
         }
-        Next::Go
+        if self.begun >= REQUESTS { self.again(s, t) } else { Next::Go }
     }
 
     /// Does what frames ask for; says how many bytes are done with.
     fn receive(&mut self, bytes: &[u8], fields: &mut Fields, s: &mut Session, t: &mut Thread) -> usize {
         let mut at = 0;
         loop {
-            if self.backlog() > FULL && at < bytes.len() {
-                // Whoever does not take the answers may wait for more of them.
+            // Whoever does not take the answers may wait for more of them.
+            if (self.backlog() > FULL || self.begun >= REQUESTS) && at < bytes.len() {
                 self.fresh = true;
                 return at;
             }
@@ -394,6 +397,7 @@ impl Mux {
                 None => {}
                 Some(Event::Request { stream, head, end }) => {
                     s.head_timed = false;
+                    self.begun += 1;
                     if t.is_crowded() {
                         self.core.reset(stream, Code::RefusedStream);
                         continue;
@@ -573,7 +577,20 @@ impl Mux {
         }
     }
 
+    /// Others get their turn.
+    fn again(&mut self, s: &mut Session, t: &mut Thread) -> Next {
+        self.begun = 0;
+        if !s.head_timed && !self.stuck {
+            // Nothing is awaited meanwhile.
+            s.arm(t, None);
+        }
+        self.scheduled = true;
+        t.again.push(s.key);
+        Next::Wait
+    }
+
     fn wait(&mut self, s: &mut Session, t: &mut Thread) -> Next {
+        self.begun = 0;
         let limit = s.listener.timeouts.client_data;
         if !self.is_sent() {
             s.client.wait_write(&t.kit.epoll);

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::Duration;
 
 use bytes::Bytes;
 use octavia_model::ListenerProtocol;
 
 use super::raw::{self, BOTH, DATA, END_HEADERS, GET, HEADERS, POST, RST_STREAM, WINDOW_UPDATE};
-use super::{Peer, read, request};
+use super::{Peer, read, request, standstill};
 use crate::rig::{Origin, Rig, chunked, noise, ok, until};
 
 const LARGE: usize = 8 << 20;
@@ -81,17 +80,6 @@ fn spring() -> (Origin, Arc<AtomicUsize>) {
     (origin, written)
 }
 
-/// Waits until `counter` stands still, and says where.
-fn standstill(counter: &AtomicUsize) -> usize {
-    let mut before = usize::MAX;
-    until("it stands still", || {
-        std::thread::sleep(Duration::from_millis(100));
-        let now = counter.load(SeqCst);
-        std::mem::replace(&mut before, now) == now && now > 0
-    });
-    before
-}
-
 #[test]
 fn a_client_that_does_not_read_holds_its_member_up() {
     let (origin, written) = spring();
@@ -101,7 +89,7 @@ fn a_client_that_does_not_read_holds_its_member_up() {
     client.send(raw::frame(HEADERS, BOTH, 1, GET));
     let first = raw::find(&mut client, DATA);
     assert_eq!(first.payload.len(), 100);
-    assert!(standstill(&written) < 8 << 20);
+    assert!(standstill(|| written.load(SeqCst)) < 8 << 20);
     // With a window again it goes on.
     let before = written.load(SeqCst);
     client.send(raw::frame(WINDOW_UPDATE, 0, 0, &(1_u32 << 30).to_be_bytes()));
@@ -112,7 +100,7 @@ fn a_client_that_does_not_read_holds_its_member_up() {
     }
     assert!(written.load(SeqCst) > before);
     // Now it is the socket that is not read.
-    assert!(standstill(&written) < read + (16 << 20));
+    assert!(standstill(|| written.load(SeqCst)) < read + (16 << 20));
     drop(client);
     until("the member hears of it", || rig.member_state(0).active() == 0);
 }
@@ -147,7 +135,7 @@ fn a_member_that_does_not_read_holds_its_client_up() {
             stream.send_data(piece, left == 0).unwrap();
         }
     });
-    assert!(standstill(&sent) < 16 << 20);
+    assert!(standstill(|| sent.load(SeqCst)) < 16 << 20);
     release.send(()).unwrap();
     assert_eq!(peer.end(answer).unwrap().text(), length.to_string());
 }

@@ -11,6 +11,7 @@ use octavia_wire::{L7ActionSpec, L7PolicySpec, L7RuleSpec};
 use super::raw::{
     self, BOTH, DATA, END_HEADERS, GET, GOAWAY, HEADERS, PING, POST, RST_STREAM, WINDOW_UPDATE,
 };
+use super::standstill;
 use crate::rig::{Client, Origin, Rig, id, until};
 
 const CALM: u32 = 11;
@@ -119,29 +120,31 @@ fn a_client_that_does_not_read_what_it_asks_for() {
     until("no member works for it", || rig.member_state(0).active() == 0);
 }
 
+fn policy(action: L7ActionSpec, compare_type: L7RuleCompareType, path: &str) -> L7PolicySpec {
+    let (kind, value) = (L7RuleType::Path, path.to_owned());
+    L7PolicySpec {
+        id: id(),
+        action,
+        rules: vec![L7RuleSpec { kind, compare_type, key: None, value, invert: false }],
+    }
+}
+
+/// A request by this method for as long a path as the table holds, at 63 from now on; at 62 is whom it asks.
+fn long(method: &[u8]) -> Vec<u8> {
+    // 3,900 bytes, which no code makes shorter.
+    let path = [b"\x7f\xbd\x1d/", &b"~".repeat(3899)[..]].concat();
+    [method, b"\x86\x44", &path, b"\x41\x01a"].concat()
+}
+
 /// A few bytes ask for a redirect to as long a path as the table holds, again and again: no more are made than are taken.
 #[test]
 fn what_is_answered_at_once_waits_for_who_does_not_read() {
     let mut rig = Rig::http(&[]);
-    let everything = L7RuleSpec {
-        kind: L7RuleType::Path,
-        compare_type: L7RuleCompareType::StartsWith,
-        key: None,
-        value: "/".to_owned(),
-        invert: false,
-    };
     let action = L7ActionSpec::RedirectPrefix { prefix: "https://b.example".to_owned(), code: 302 };
-    rig.listener().l7policies = vec![L7PolicySpec { id: id(), action, rules: vec![everything] }];
+    rig.listener().l7policies = vec![policy(action, L7RuleCompareType::StartsWith, "/")];
     rig.reconfigure();
     let mut client = raw::connect(rig.address, &[]);
-    // 3,900 bytes, which no code makes shorter.
-    let path = [b"/", &b"~".repeat(3899)[..]].concat();
-    client.send(raw::frame(
-        HEADERS,
-        BOTH,
-        1,
-        &[b"\x82\x86\x44\x7f\xbd\x1d", &path[..], b"\x41\x01a"].concat(),
-    ));
+    client.send(raw::frame(HEADERS, BOTH, 1, &long(b"\x82")));
     raw::find(&mut client, HEADERS);
     let before = rig.stats().tx;
     let count = 2_500;
@@ -150,13 +153,38 @@ fn what_is_answered_at_once_waits_for_who_does_not_read() {
             .flat_map(|nth| raw::frame(HEADERS, BOTH, 2 * nth + 1, b"\x82\x86\xbf\xbe"))
             .collect::<Vec<_>>(),
     );
-    let mut made = 0;
-    until("no more are made", || {
-        std::thread::sleep(Duration::from_millis(100));
-        let now = rig.stats().tx - before;
-        std::mem::replace(&mut made, now) == now && now > 0
-    });
+    let made = standstill(|| (rig.stats().tx - before) as usize);
     assert!(made < 6 << 20, "{made}");
+    for nth in 1..=count {
+        assert_eq!(raw::find(&mut client, HEADERS).stream, 2 * nth + 1);
+    }
+}
+
+/// A read may hold thousands of requests: others need not wait until all are answered.
+#[test]
+fn many_requests_leave_others_their_turn() {
+    let mut rig = Rig::start_on(Engine::start(1).unwrap(), ListenerProtocol::Http, &[], |_| {});
+    // So that they take their time.
+    let pattern =
+        |nth| policy(L7ActionSpec::Reject, L7RuleCompareType::Regex, &format!("[a~]{{9}}[^~]{nth}"));
+    rig.listener().l7policies = (0..20).map(pattern).collect();
+    rig.reconfigure();
+    let mut other = rig.client();
+    other.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(other.head().unwrap().starts_with("HTTP/1.1 503"));
+    let mut client = raw::connect(rig.address, &[]);
+    raw::find(&mut client, raw::SETTINGS);
+    let before = rig.stats().tx;
+    client.send(raw::frame(HEADERS, BOTH, 1, &long(b"\x02\x04HEAD")));
+    raw::find(&mut client, HEADERS);
+    let each = rig.stats().tx - before;
+    let count = 1_500;
+    let one = |nth: u32| raw::frame(HEADERS, BOTH, 2 * nth + 1, b"\x02\x04HEAD\x86\xbf\xbe");
+    client.send((1..=count).flat_map(one).collect::<Vec<_>>());
+    other.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(other.head().unwrap().starts_with("HTTP/1.1 503"));
+    let answered = (rig.stats().tx - before) / each;
+    assert!(answered < u64::from(count), "{answered}");
     for nth in 1..=count {
         assert_eq!(raw::find(&mut client, HEADERS).stream, 2 * nth + 1);
     }

@@ -19,6 +19,8 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
+use crate::rig::until;
+
 /// Longer than anything takes here, unless it is stuck.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -120,6 +122,17 @@ async fn read(content: &mut RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>), 
         all.extend_from_slice(&piece);
     }
     Ok((all, content.trailers().await?))
+}
+
+/// Waits until what is counted stands still, and says where.
+fn standstill(counter: impl Fn() -> usize) -> usize {
+    let mut before = usize::MAX;
+    until("it stands still", || {
+        std::thread::sleep(Duration::from_millis(100));
+        let now = counter();
+        std::mem::replace(&mut before, now) == now && now > 0
+    });
+    before
 }
 
 fn runtime() -> Runtime {
