@@ -141,8 +141,8 @@ fn a_client_that_reads_late_gets_everything() {
     let rig = rig(&[&origin], tls(&[&ca.server(&["a.example"])]));
     for version in VERSIONS {
         let mut client = Visitor::new(&ca, None).only(version).connect(&rig, "a.example").unwrap();
-        client.send("GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
         let before = rig.stats().tx;
+        client.send("GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
         // The kernel's buffers are full when nothing moves any more.
         let mut last = 0;
         until("the sender is blocked", || {
