@@ -282,17 +282,24 @@ impl Connection {
             return Err(Fault::protocol("HEADERS on a stream that is not the client's"));
         }
         let mut content = unpadded(head, payload)?;
+        let mut circular = false;
         if head.has(flag::PRIORITY) {
-            content = content.get(5..).ok_or(Fault::size("HEADERS without their priority"))?;
+            let (priority, rest) =
+                content.split_first_chunk::<5>().ok_or(Fault::size("HEADERS without their priority"))?;
+            circular = depends_on(priority) == id;
+            content = rest;
         }
         let end = head.has(flag::END_STREAM);
         let aim = match self.streams.get(id) {
+            Some(_) if circular => Aim::Reset(Code::ProtocolError),
             Some(stream) if stream.ended => Aim::Reset(Code::StreamClosed),
             Some(_) if !end => Aim::Reset(Code::ProtocolError),
             Some(_) => Aim::Trailers,
             None if id > self.last => {
                 self.last = id;
-                if self.going || self.streams.len() >= MAX_STREAMS {
+                if circular {
+                    Aim::Reset(Code::ProtocolError)
+                } else if self.going || self.streams.len() >= MAX_STREAMS {
                     Aim::Reset(Code::RefusedStream)
                 } else {
                     Aim::Request
@@ -436,7 +443,8 @@ impl Connection {
         Ok(None)
     }
 
-    /// Who comes first is not for clients to say (§5.3.2).
+    /// Who comes first is not for clients to say (§5.3.2); that a stream comes after itself no client can mean (RFC 7540
+    /// §5.3.1).
     fn priority<'a>(
         &mut self,
         head: FrameHead,
@@ -447,12 +455,15 @@ impl Connection {
             return Err(Fault::protocol("PRIORITY of the connection"));
         }
         self.budget.spend(Cost::Idle, now)?;
-        match payload.len() {
-            5 => Ok(None),
-            _ if self.streams.get(head.stream).is_some() => {
+        match <&[u8; 5]>::try_from(payload) {
+            Ok(priority) if depends_on(priority) == head.stream => {
+                Err(Fault::protocol("PRIORITY of a stream after itself"))
+            }
+            Ok(_) => Ok(None),
+            Err(_) if self.streams.get(head.stream).is_some() => {
                 self.mistake(head.stream, Code::FrameSizeError, now)
             }
-            _ => Err(Fault::size("PRIORITY")),
+            Err(_) => Err(Fault::size("PRIORITY")),
         }
     }
 
@@ -569,6 +580,12 @@ impl Connection {
             block.push(0x20);
         }
     }
+}
+
+/// The stream that another is to come after (RFC 7540 §6.3).
+fn depends_on(priority: &[u8; 5]) -> u32 {
+    let [a, b, c, d, _weight] = *priority;
+    u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff
 }
 
 /// The payload without its padding (§6.1).

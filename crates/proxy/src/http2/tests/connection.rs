@@ -78,6 +78,17 @@ fn padding_and_priority_are_passed_over() {
     );
     check(&[frame(Kind::Headers, BOTH | flag::PRIORITY, 1, &[0; 4])], &["< GOAWAY 0 FRAME_SIZE_ERROR"]);
     check(&[frame(Kind::Priority, 0, 9, &[0; 5]), headers(BOTH, 1, &GET)], &["> request 1 GET end"]);
+    // But nothing comes after itself.
+    let circular = [&[0x80, 0, 0, 1, 7][..], &block(&GET)].concat();
+    check(
+        &[frame(Kind::Headers, BOTH | flag::PRIORITY, 1, &circular), headers(BOTH, 3, &GET)],
+        &["> request 3 GET end", "< RST_STREAM 1 PROTOCOL_ERROR"],
+    );
+    check(
+        &[headers(END_HEADERS, 1, &POST), frame(Kind::Headers, BOTH | flag::PRIORITY, 1, &circular)],
+        &["> request 1 POST", "> cancelled 1", "< RST_STREAM 1 PROTOCOL_ERROR"],
+    );
+    check(&[frame(Kind::Priority, 0, 9, &[0, 0, 0, 9, 0])], &["< GOAWAY 0 PROTOCOL_ERROR"]);
 }
 
 #[test]
