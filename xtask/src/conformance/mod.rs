@@ -5,6 +5,7 @@ mod keystone;
 mod schemathesis;
 mod services;
 mod tempest;
+mod tls;
 mod verdict;
 
 use std::path::PathBuf;
@@ -23,6 +24,8 @@ pub(crate) enum Conformance {
     Tempest(tempest::Arguments),
     /// Requests made up out of the API's description, against the embedded cloud with such a network
     Schemathesis(schemathesis::Arguments),
+    /// A scanner's judgement of a listener with the default TLS policy
+    Tls(tls::Arguments),
 }
 
 pub(crate) fn run(suite: &Conformance) -> Result<()> {
@@ -31,6 +34,7 @@ pub(crate) fn run(suite: &Conformance) -> Result<()> {
         Conformance::Barbican(arguments) => barbican::run(arguments),
         Conformance::Tempest(arguments) => tempest::run(arguments),
         Conformance::Schemathesis(arguments) => schemathesis::run(arguments),
+        Conformance::Tls(arguments) => tls::run(arguments),
     }
 }
 
