@@ -109,6 +109,12 @@ fn told(
         Outcome::Redirected { code, location } => {
             writeln!(text, "answered {code}, by that policy, to {}", String::from_utf8_lossy(location))?;
         }
+        Outcome::Metrics { method: true } => {
+            text.push_str("answered 200, with what the load balancer counts\n")
+        }
+        Outcome::Metrics { method: false } => {
+            text.push_str("answered 405: the listener has answers to GET and HEAD\n")
+        }
         Outcome::NoPool => writeln!(text, "{}: the listener has no pool for it", unserved(listener))?,
         Outcome::NoMember { pool, members } => {
             pool_words(&mut text, spec, *pool, members)?;

@@ -106,7 +106,7 @@ fn listener(
         protocol: listener.protocol,
         port: listener.protocol_port,
         connection_limit: connection_limit(listener, options),
-        default_pool: listener.default_pool_id.filter(|id| graph.pool(*id).is_some_and(pool_runs)),
+        default_pool: default_pool(graph, listener),
         insert_headers: insert_headers(listener),
         timeouts: TimeoutsSpec {
             client_data: timeouts.client_data,
@@ -118,6 +118,12 @@ fn listener(
         l7policies: layer7::policies(graph, listener),
         tls: (listener.protocol == ListenerProtocol::TerminatedHttps).then(|| tls::tls(listener, identity)),
     }
+}
+
+/// A PROMETHEUS listener answers by itself.
+fn default_pool(graph: &LoadBalancerGraph, listener: &Listener) -> Option<PoolId> {
+    let leads = listener.protocol != ListenerProtocol::Prometheus;
+    listener.default_pool_id.filter(|id| leads && graph.pool(*id).is_some_and(pool_runs))
 }
 
 /// Without one of its own (-1 to the API) a listener has the deployment's; 0 is "as the process allows" to HAProxy.

@@ -15,6 +15,7 @@ use octavia_wire::SocketName;
 use crate::snapshot::{Mode, Snapshot};
 use crate::state::Registry;
 use crate::sys;
+use crate::vitals::Vitals;
 use crate::worker::{Command, Hub, Share, Worker};
 
 /// How often a draining engine looks whether all connections are gone.
@@ -62,7 +63,8 @@ impl Engine {
         let registry = Arc::new(Registry::new(threads).map_err(EngineError::Thread)?);
         let wakes = (0..threads).map(|_| sys::eventfd()).collect::<io::Result<_>>();
         let share = Share::of(files, threads);
-        let hub = Arc::new(Hub { registry, wakes: wakes.map_err(EngineError::Thread)?, share });
+        let wakes = wakes.map_err(EngineError::Thread)?;
+        let hub = Arc::new(Hub { registry, wakes, share, vitals: Vitals::open() });
         let mut engine =
             Self { hub, threads: vec![], snapshot: ArcSwap::default(), sockets: Mutex::default() };
         for index in 0..threads {
@@ -101,7 +103,7 @@ impl Engine {
         wanted.retain(|name, _| snapshot.listener(name.listener).is_some());
         for (&name, fd) in &wanted {
             if let Some(listener) = snapshot.listener(name.listener) {
-                sys::listening_options(fd, listener.mode == Mode::Http)
+                sys::listening_options(fd, listener.mode != Mode::Tcp)
                     .map_err(|error| EngineError::Socket(name, error))?;
             }
         }
@@ -163,6 +165,7 @@ impl Engine {
         sockets: &BTreeMap<SocketName, Arc<OwnedFd>>,
     ) -> Result<(), EngineError> {
         let (done, answers) = channel();
+        let open = Arc::new(sockets.keys().map(|name| name.listener).collect());
         for (index, handle) in self.threads.iter().enumerate() {
             // Every socket is somebody's, also when there are more of them than threads.
             let mine =
@@ -170,6 +173,7 @@ impl Engine {
             let command = Command::Configure {
                 snapshot: Arc::clone(snapshot),
                 sockets: mine.map(|(name, fd)| (*name, Arc::clone(fd))).collect(),
+                open: Arc::clone(&open),
                 done: done.clone(),
             };
             handle.commands.send(command).map_err(|_| EngineError::ThreadGone)?;

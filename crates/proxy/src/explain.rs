@@ -53,6 +53,10 @@ pub enum Outcome {
         code: u16,
         location: Vec<u8>,
     },
+    /// 200, with what the load balancer counts; 405 to other methods than GET and HEAD.
+    Metrics {
+        method: bool,
+    },
     /// There is no pool: 503, or closed where connections are passed on as they are.
     NoPool,
     /// Nobody in the pool can take it: as without one.
@@ -139,6 +143,9 @@ fn explained(listener: &ListenerConf, question: &Question<'_>) -> Explanation {
         Ok(None) => return at_once(Outcome::Refused(Refusal::Malformed("the head is not complete"))),
         Err(refusal) => return at_once(Outcome::Refused(refusal)),
     };
+    if listener.mode == Mode::Metrics {
+        return at_once(Outcome::Metrics { method: request.asks_only() });
+    }
     let seen = listener.tls.as_ref().map(|_| Seen::default());
     let policy = layer7::decide(&listener.policies, &request, seen.as_ref());
     let looked_at = policy.map_or(listener.policies.len(), |place| usize::from(place) + 1);
@@ -321,6 +328,16 @@ mod tests {
         assert!(matches!(cut, Outcome::Refused(Refusal::Malformed(_))), "{cut:?}");
         let question = Question { listener: id(9), client: "192.0.2.1:1".parse().unwrap(), head: b"" };
         assert!(matches!(explain(&spec, &[], &question), Err(ExplainError::Listener(_))));
+    }
+
+    #[test]
+    fn metrics_are_told_to_who_asks() {
+        let mut spec = spec(&[], None, vec![]);
+        spec.listeners[0].protocol = ListenerProtocol::Prometheus;
+        for (method, asks) in [("GET", true), ("HEAD", true), ("POST", false), ("get", false)] {
+            let head = format!("{method} /any HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert_eq!(ask(&spec, &[], CLIENT, &head).outcome, Outcome::Metrics { method: asks }, "{method}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod balance;
 mod control;
 mod engine;
 pub mod explain;
+mod exposition;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -33,6 +34,7 @@ mod state;
 pub mod stick;
 mod sys;
 pub mod tls;
+mod vitals;
 mod wheel;
 mod worker;
 
@@ -40,6 +42,8 @@ pub use control::{ProxyError, ProxyOptions, run};
 pub use engine::{Engine, EngineError};
 pub use privilege::PrivilegeError;
 pub use report::report;
-pub use snapshot::{InsertHeaders, ListenerConf, MemberConf, Mode, Monitor, PoolConf, Snapshot, Timeouts};
+pub use snapshot::{
+    InsertHeaders, ListenerConf, MemberConf, Mode, Monitor, PoolConf, Route, Snapshot, Timeouts,
+};
 pub use standalone::{StandaloneError, run_standalone, start_standalone};
-pub use state::{Health, ListenerState, MemberState, Registry};
+pub use state::{Health, ListenerState, MemberState, Registry, RouteState};

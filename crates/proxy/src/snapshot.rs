@@ -19,7 +19,7 @@ use crate::balance::{self, Peer, Rotation};
 use crate::layer7::{Action, Policy};
 use crate::persistence::{Claim, Persistence};
 use crate::proxy_protocol::ProxyProtocol;
-use crate::state::{Health, ListenerState, MemberState, Registry};
+use crate::state::{Health, ListenerState, MemberState, Registry, RouteState, Tally};
 use crate::tls::{MemberTls, TlsConf};
 
 /// One configuration of the whole data plane.
@@ -49,6 +49,15 @@ pub enum Mode {
     Http,
     /// The connection goes to a member, byte for byte (TCP and HTTPS listeners).
     Tcp,
+    /// Requests are read, and we tell what we count (PROMETHEUS listeners).
+    Metrics,
+}
+
+/// A pool, as one listener leads to it.
+#[derive(Debug, Clone)]
+pub struct Route {
+    pub pool: Arc<PoolConf>,
+    pub(crate) state: Arc<RouteState>,
 }
 
 #[derive(Debug)]
@@ -58,8 +67,8 @@ pub struct ListenerConf {
     pub port: u16,
     /// Concurrent connections; `None` = as many as file descriptors allow.
     pub connection_limit: Option<u32>,
-    /// The default pool.
-    pub pool: Option<Arc<PoolConf>>,
+    /// To the default pool.
+    pub route: Option<Route>,
     /// In the order in which they are looked at.
     pub policies: Box<[Policy]>,
     pub insert_headers: InsertHeaders,
@@ -76,11 +85,37 @@ pub struct ListenerConf {
 impl ListenerConf {
     /// The pool of what the policy at this place in `policies` has taken; the default one if none has.
     pub fn pool_for(&self, policy: Option<u16>) -> Option<&Arc<PoolConf>> {
+        self.route_for(policy).map(|route| &route.pool)
+    }
+
+    #[inline]
+    pub(crate) fn route_for(&self, policy: Option<u16>) -> Option<&Route> {
         match policy.map(|place| &self.policies[usize::from(place)].action) {
-            None => self.pool.as_ref(),
-            Some(Action::Pool(pool)) => Some(pool),
+            None => self.route.as_ref(),
+            Some(Action::Pool(route)) => Some(route),
             Some(_) => None,
         }
+    }
+
+    /// Every pool it leads to, some perhaps more than once.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = &Route> {
+        let chosen = self.policies.iter().filter_map(|policy| match &policy.action {
+            Action::Pool(route) => Some(route),
+            Action::Reject | Action::Redirect(_) => None,
+        });
+        self.route.iter().chain(chosen)
+    }
+
+    /// Where a thread counts what goes on with a member of the pool of what that policy has taken.
+    #[inline]
+    pub(crate) fn tally<'a>(
+        &'a self,
+        policy: Option<u16>,
+        member: &'a MemberState,
+        thread: usize,
+    ) -> Tally<'a> {
+        let route = self.route_for(policy).map(|route| &route.state.on(thread).upstream);
+        Tally { route, member: member.on(thread) }
     }
 
     /// How clients come back to members of that pool.
@@ -265,7 +300,12 @@ impl ListenerConf {
         pools: &HashMap<PoolId, Arc<PoolConf>>,
         registry: &Registry,
     ) -> Result<Self, SpecError> {
-        let policies = spec.l7policies.iter().map(|policy| Policy::compile(policy, pools));
+        let routes = spec.pools().filter_map(|id| {
+            let pool = Arc::clone(pools.get(&id)?);
+            Some((id, Route { pool, state: registry.route(spec.id, id) }))
+        });
+        let routes: HashMap<_, _> = routes.collect();
+        let policies = spec.l7policies.iter().map(|policy| Policy::compile(policy, &routes));
         let state = registry.listener(spec.id);
         let tls = match &spec.tls {
             Some(tls) => state.tls(|before| TlsConf::compile(tls, before)),
@@ -275,11 +315,12 @@ impl ListenerConf {
             id: spec.id,
             mode: match spec.protocol {
                 ListenerProtocol::Http | ListenerProtocol::TerminatedHttps => Mode::Http,
+                ListenerProtocol::Prometheus => Mode::Metrics,
                 _ => Mode::Tcp,
             },
             port: spec.port,
             connection_limit: spec.connection_limit,
-            pool: spec.default_pool.and_then(|id| pools.get(&id)).map(Arc::clone),
+            route: spec.default_pool.and_then(|id| routes.get(&id)).cloned(),
             policies: policies.collect::<Result<_, _>>()?,
             insert_headers: spec.insert_headers.iter().copied().collect(),
             tls: tls.map_err(|fault| SpecError::Tls { listener: spec.id, fault })?,

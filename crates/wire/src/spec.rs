@@ -270,6 +270,8 @@ pub enum SpecError {
     Range { what: &'static str, value: u64, allowed: &'static str },
     #[error("listener {0} has L7 policies, but sees no requests")]
     NoRequests(ListenerId),
+    #[error("listener {0} has a pool, but answers by itself")]
+    NoPool(ListenerId),
     #[error("listener {listener} {fault}")]
     Tls { listener: ListenerId, fault: TlsError },
     #[error("pool {pool} {fault}")]
@@ -346,11 +348,15 @@ impl AmphoraSpec {
                     | ListenerProtocol::Https
                     | ListenerProtocol::Tcp
                     | ListenerProtocol::TerminatedHttps
+                    | ListenerProtocol::Prometheus
             ) {
                 return Err(SpecError::ProtocolNotBuilt {
                     listener: listener.id,
                     protocol: listener.protocol,
                 });
+            }
+            if listener.protocol == ListenerProtocol::Prometheus && listener.default_pool.is_some() {
+                return Err(SpecError::NoPool(listener.id));
             }
             if let Some(pool) = listener.default_pool
                 && !pools.contains(&pool)
@@ -382,6 +388,40 @@ mod tests {
 
     fn id<K: octavia_model::IdKind>() -> TypedUuid<K> {
         TypedUuid::from_untyped_uuid(uuid::Uuid::new_v4())
+    }
+
+    #[test]
+    fn who_tells_what_is_counted_leads_nowhere() {
+        let listener = ListenerSpec {
+            id: id(),
+            protocol: ListenerProtocol::Prometheus,
+            port: 9100,
+            connection_limit: None,
+            default_pool: None,
+            insert_headers: vec![],
+            timeouts: TimeoutsSpec { client_data: 0, member_connect: 0, member_data: 0, tcp_inspect: 0 },
+            allowed_cidrs: vec![],
+            l7policies: vec![],
+            tls: None,
+        };
+        let mut spec = AmphoraSpec {
+            version: WIRE_VERSION_MIN,
+            amphora_id: id(),
+            load_balancer_id: id(),
+            generation: 1,
+            fence: 1,
+            vips: vec![IpAddr::from([192, 0, 2, 1])],
+            listeners: vec![listener],
+            pools: vec![],
+        };
+        let own = spec.listeners[0].id;
+        assert_eq!(spec.validate(), Ok(()));
+        spec.listeners[0].default_pool = Some(id());
+        assert_eq!(spec.validate(), Err(SpecError::NoPool(own)));
+        spec.listeners[0].default_pool = None;
+        let action = L7ActionSpec::Reject;
+        spec.listeners[0].l7policies = vec![L7PolicySpec { id: id(), action, rules: vec![] }];
+        assert_eq!(spec.validate(), Err(SpecError::NoRequests(own)));
     }
 
     #[test]

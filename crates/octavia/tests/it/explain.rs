@@ -35,6 +35,7 @@ fn spec() -> Value {
             listener("d1", "HTTP", 80, json!(POOL), policies),
             listener("d2", "TCP", 5000, json!(POOL), json!([])),
             listener("d3", "HTTP", 81, Value::Null, json!([])),
+            listener("d4", "PROMETHEUS", 9100, Value::Null, json!([])),
         ],
         "pools": [{
             "id": POOL, "protocol": "HTTP", "algorithm": "ROUND_ROBIN", "persistence": null,
@@ -57,6 +58,8 @@ fn requests_are_explained() -> Result<()> {
         (&["--client", "192.0.2.1", "http://one.test/"], true, &["closed: allowed_cidrs"]),
         (&["-X", "CONNECT", "http://one.test/"], true, &["answered 4"]),
         (&["http://one.test:81/"], true, &["answered 503", "no pool"]),
+        (&["http://one.test:9100/metrics"], true, &["(PROMETHEUS, port 9100)", "answered 200"]),
+        (&["-X", "POST", "http://one.test:9100/"], true, &["answered 405"]),
         (&["tcp://one.test:5000"], true, &["(TCP, port 5000)", "by turns"]),
         (&["--client", "127.0.0.1:99", "tcp://one.test:5000"], true, &["by turns"]),
         (&["https://one.test/"], false, &["no listener has port 443", "at port 81"]),

@@ -65,6 +65,9 @@ fn leaves_out_what_is_disabled_or_going() {
     check("monitor goes", (1, 1, 2, 0), &|g| g.health_monitors[0].statuses = statuses(P::PendingDelete));
     check("pool is gone", (1, 0, 0, 0), &|g| g.pools.clear());
     check("no default pool", (1, 0, 0, 0), &|g| g.listeners[0].default_pool_id = None);
+    check("it tells what is counted", (1, 0, 0, 0), &|g| {
+        g.listeners[0].protocol = ListenerProtocol::Prometheus;
+    });
     for status in [P::PendingCreate, P::PendingUpdate, P::Error, P::Active] {
         check(status.as_str(), (1, 1, 2, 1), &|g| {
             g.listeners[0].statuses = statuses(status);

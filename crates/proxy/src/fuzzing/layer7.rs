@@ -97,6 +97,7 @@ fn redirect(to: &str, code: u16, request: &Request<'_, '_>) {
             let answer = Answer {
                 status: redirect.code,
                 location: Some(&location),
+                allow: None,
                 http11,
                 keep_alive,
                 to_head,

@@ -39,7 +39,7 @@ pub fn spec(data: &[u8]) -> bool {
             assert!(matches!(fault, Some((_, TlsError::Unusable(_)))), "{fault:?}");
             continue;
         };
-        assert_eq!(conf.pool.as_ref().map(|pool| pool.id), listener.default_pool);
+        assert_eq!(conf.pool_for(None).map(|pool| pool.id), listener.default_pool);
         assert_eq!(conf.policies.len(), listener.l7policies.len());
         for (place, policy) in listener.l7policies.iter().enumerate() {
             let pool = conf.pool_for(Some(place as u16)).map(|pool| pool.id);

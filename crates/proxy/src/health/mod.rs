@@ -127,7 +127,7 @@ impl Prober {
                         self.probe(member, monitor, habits, members, before, now);
                     }
                     None => {
-                        self.publish(&member.state, Health::NoCheck, None);
+                        self.publish(&member.state, Health::NoCheck, None, now);
                     }
                 }
             }
@@ -147,7 +147,7 @@ impl Prober {
         now: u64,
     ) {
         if let Err(why) = self.permitted(monitor, member.monitor_address) {
-            if self.publish(&member.state, Health::NoCheck, Some(why.clone())) {
+            if self.publish(&member.state, Health::NoCheck, Some(why.clone()), now) {
                 tracing::warn!(member = %member.id, monitor = %monitor.spec.id, why, "the member is not checked");
             }
             return;
@@ -158,7 +158,8 @@ impl Prober {
             }
             _ => {
                 let up = member.state.health() != Health::Down;
-                self.publish(&member.state, if up { Health::Up } else { Health::Down }, member.state.check());
+                let health = if up { Health::Up } else { Health::Down };
+                self.publish(&member.state, health, member.state.check(), now);
                 Probe {
                     state: Arc::clone(&member.state),
                     address: member.monitor_address,
@@ -276,6 +277,9 @@ impl Prober {
         if let Some(flight) = probe.flight.take() {
             self.in_flight.remove(&flight.token);
         }
+        if verdict.is_err() && probe.state.health() != Health::Down {
+            probe.state.check_failed();
+        }
         let up = probe.machine.checked(verdict.is_ok());
         let health = if up { Health::Up } else { Health::Down };
         let text = match verdict {
@@ -287,7 +291,7 @@ impl Prober {
         let next = schedule::next(member, millis(probe.monitor.delay), now);
         self.wake_at(member, next);
         let before = state.health();
-        if self.publish(&state, health, text.clone()) {
+        if self.publish(&state, health, text.clone(), now) {
             tracing::info!(%member, ?before, ?health, why = text.unwrap_or_default(), "the member's health changed");
         }
     }
@@ -301,9 +305,9 @@ impl Prober {
     }
 
     /// Makes it known; `true` = it is news.
-    fn publish(&self, state: &MemberState, health: Health, text: Option<String>) -> bool {
+    fn publish(&self, state: &MemberState, health: Health, text: Option<String>, now: u64) -> bool {
         state.set_check(text);
-        let changed = state.set_health(health) != health;
+        let changed = state.turn(health, now) != health;
         if changed {
             self.registry.mark_changed();
         }

@@ -9,6 +9,8 @@ pub struct Answer<'a> {
     pub status: u16,
     /// Where to go instead: visible ASCII characters.
     pub location: Option<&'a [u8]>,
+    /// With 405: the methods that there is an answer for.
+    pub allow: Option<&'a str>,
     /// The client speaks HTTP/1.1.
     pub http11: bool,
     /// It is not the last on its connection.
@@ -44,6 +46,9 @@ pub fn write_answer(answer: Answer<'_>, out: &mut Vec<u8>) {
         }
         None => out.extend_from_slice(b"Content-Type: text/html\r\n"),
     }
+    if let Some(methods) = answer.allow {
+        let _ = write!(out, "Allow: {methods}\r\n");
+    }
     if let Some(value) = answer.hsts {
         out.extend_from_slice(HSTS.as_bytes());
         out.extend_from_slice(b": ");
@@ -61,6 +66,16 @@ pub fn write_answer(answer: Answer<'_>, out: &mut Vec<u8>) {
     }
 }
 
+/// Appends the head of an answer that is a text of metrics: in chunks, or to the end of the connection.
+pub fn write_exposition_head(http11: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n");
+    out.extend_from_slice(b"Cache-Control: no-cache\r\nConnection: close\r\n");
+    if http11 {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
 fn words(status: u16) -> (&'static str, &'static str) {
     match status {
         301 => ("Moved Permanently", ""),
@@ -69,13 +84,13 @@ fn words(status: u16) -> (&'static str, &'static str) {
         307 => ("Temporary Redirect", ""),
         308 => ("Permanent Redirect", ""),
         403 => ("Forbidden", "A policy of the load balancer refuses the request."),
-        405 => ("Method Not Allowed", "The load balancer does not tunnel."),
+        405 => ("Method Not Allowed", "There is no answer to this method here."),
         408 => ("Request Timeout", "The request took too long to arrive."),
         414 => ("URI Too Long", "The request target is too long."),
         417 => ("Expectation Failed", "The expectation of the request cannot be met."),
         431 => ("Request Header Fields Too Large", "The head of the request is too large."),
         502 => ("Bad Gateway", "The member that took the request gave no usable answer."),
-        503 => ("Service Unavailable", "No member can take the request now."),
+        503 => ("Service Unavailable", "Nobody can take the request now."),
         504 => ("Gateway Timeout", "The member that took the request did not answer in time."),
         505 => ("HTTP Version Not Supported", "Only HTTP/1.0 and HTTP/1.1 are spoken here."),
         _ => ("Bad Request", "The request is not valid HTTP."),
@@ -96,6 +111,7 @@ mod tests {
         let refused = Answer {
             status: 403,
             location: None,
+            allow: None,
             http11: true,
             keep_alive: true,
             to_head: false,
@@ -108,6 +124,9 @@ mod tests {
         );
         assert_eq!(write(refused), format!("{head}\r\n{body}"));
         assert_eq!(write(Answer { to_head: true, ..refused }), format!("{head}\r\n"));
+        let no_method = write(Answer { status: 405, allow: Some("GET, HEAD"), to_head: true, ..refused });
+        assert!(no_method.starts_with("HTTP/1.1 405 Method Not Allowed\r\n"), "{no_method}");
+        assert!(no_method.ends_with("\r\nAllow: GET, HEAD\r\n\r\n"), "{no_method}");
         let closing = Answer { keep_alive: false, ..refused };
         assert_eq!(write(closing), format!("{head}Connection: close\r\n\r\n{body}"));
         assert_eq!(write(Answer { http11: false, ..closing }), write(closing));

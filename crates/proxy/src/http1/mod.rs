@@ -19,7 +19,7 @@ pub(crate) mod value;
 use std::mem::MaybeUninit;
 
 pub use affinity::{AFFINITY_COOKIE, Affinity};
-pub use answer::{Answer, write_answer};
+pub use answer::{Answer, write_answer, write_exposition_head};
 pub use body::{Body, FramingError};
 pub(crate) use field::content_length;
 pub use request::{Refusal, Request};

@@ -138,6 +138,11 @@ impl<'h, 'b> Request<'h, 'b> {
         self.method == "HEAD"
     }
 
+    /// The method is one that an answer of ours is there for.
+    pub fn asks_only(&self) -> bool {
+        matches!(self.method, "GET" | "HEAD")
+    }
+
     /// The method changes nothing (RFC 9110 §9.2.1).
     pub fn is_safe(&self) -> bool {
         matches!(self.method, "GET" | "HEAD" | "OPTIONS" | "TRACE")

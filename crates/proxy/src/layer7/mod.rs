@@ -12,7 +12,6 @@ mod rule;
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use octavia_model::{L7PolicyId, PoolId};
 use octavia_wire::{L7ActionSpec, L7Fault, L7POLICIES_MAX, L7PolicySpec, SpecError};
@@ -20,7 +19,7 @@ use octavia_wire::{L7ActionSpec, L7Fault, L7POLICIES_MAX, L7PolicySpec, SpecErro
 pub use self::redirect::Redirect;
 use self::rule::Rule;
 use crate::http1::Request;
-use crate::snapshot::PoolConf;
+use crate::snapshot::Route;
 use crate::tls::Seen;
 
 /// An action for the requests that match all its rules.
@@ -36,7 +35,7 @@ pub enum Action {
     /// 403.
     Reject,
     Redirect(Redirect),
-    Pool(Arc<PoolConf>),
+    Pool(Route),
 }
 
 /// The place in `policies` of the first that takes the request; `None` = the default pool does.
@@ -48,11 +47,8 @@ pub fn decide(policies: &[Policy], request: &Request<'_, '_>, seen: Option<&Seen
 const _: () = assert!(L7POLICIES_MAX <= u16::MAX as usize);
 
 impl Policy {
-    /// Compiles a policy whose pool is one of `pools`.
-    pub(crate) fn compile(
-        spec: &L7PolicySpec,
-        pools: &HashMap<PoolId, Arc<PoolConf>>,
-    ) -> Result<Self, SpecError> {
+    /// Compiles a policy whose pool is one that `routes` lead to.
+    pub(crate) fn compile(spec: &L7PolicySpec, routes: &HashMap<PoolId, Route>) -> Result<Self, SpecError> {
         let faulty = |fault| SpecError::L7Policy { policy: spec.id, fault };
         let action = match &spec.action {
             L7ActionSpec::Reject => Action::Reject,
@@ -61,8 +57,8 @@ impl Policy {
                 Action::Redirect(Redirect::with_target(prefix, *code))
             }
             L7ActionSpec::RedirectToPool(id) => {
-                let pool = pools.get(id).ok_or_else(|| faulty(L7Fault::UnknownPool(*id)))?;
-                Action::Pool(Arc::clone(pool))
+                let route = routes.get(id).ok_or_else(|| faulty(L7Fault::UnknownPool(*id)))?;
+                Action::Pool(route.clone())
             }
         };
         let rules = spec.rules.iter().map(Rule::compile).collect::<Result<_, _>>().map_err(faulty)?;

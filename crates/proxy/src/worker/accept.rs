@@ -30,7 +30,9 @@ pub(super) struct Listening {
 pub(super) enum Accepted {
     Connection(OwnedFd, std::net::SocketAddr),
     /// A connection that is not let in: the next may be.
-    Refused,
+    Denied,
+    /// A connection that is gone already.
+    Dead,
     Nothing,
     /// The listener's limit is met.
     Full,
@@ -56,11 +58,11 @@ impl Listening {
             Ok((fd, peer)) if self.listener.admits(peer.ip().to_canonical()) => {
                 return Accepted::Connection(fd, peer);
             }
-            Ok(_) => Accepted::Refused,
+            Ok(_) => Accepted::Denied,
             Err(Errno::AGAIN) => Accepted::Nothing,
             Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Accepted::Exhausted,
             // The connection died in the queue.
-            Err(_) => Accepted::Refused,
+            Err(_) => Accepted::Dead,
         };
         if closed(&self.listener) {
             wake();

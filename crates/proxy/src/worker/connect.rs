@@ -7,7 +7,8 @@ use super::sock::Io;
 use super::thread::Thread;
 use super::tls::Shake;
 use super::upstream::{self, Destination};
-use crate::snapshot::Mode;
+use crate::snapshot::{Mode, Route};
+use crate::state::Tally;
 
 /// Further members (or, when all were tried, further rounds) an exchange tries after its first.
 const RETRIES: u8 = 3;
@@ -15,6 +16,14 @@ const RETRIES: u8 = 3;
 const PAUSE_MS: u32 = 1_000;
 /// Of a TCP client's first bytes, so many are read before there is a member.
 const FIRST_BYTES: usize = 16 * 1024;
+
+/// Counts a connection that is made.
+fn established(tally: Tally<'_>, since: u64, now: u64) {
+    tally.each(|c| {
+        c.connections.add(1);
+        c.connect.count(now.saturating_sub(since));
+    });
+}
 
 impl Session {
     pub(super) fn connect(&mut self, t: &mut Thread) -> Next {
@@ -25,14 +34,23 @@ impl Session {
         let Some(exchange) = &mut self.exchange else { return Next::Close };
         if exchange.upstream.is_none() {
             let listener = &self.listener;
-            let Some(pool) = listener.pool_for(exchange.policy) else { return self.no_member(t) };
+            let Some(Route { pool, state }) = listener.route_for(exchange.policy) else {
+                return self.no_member(t);
+            };
+            if !std::mem::replace(&mut exchange.entered, true) {
+                state.on(t.index).entered.add(1);
+            }
             let picked = pool.pick_for(self.peer, exchange.claim, &exchange.tried, t.now);
             let Some((place, granted)) = picked else {
                 return if exchange.tried.is_empty() { self.no_member(t) } else { self.all_tried(t) };
             };
             let member = &pool.members[place];
+            let tally = listener.tally(exchange.policy, &member.state, t.index);
             exchange.place = place as u16;
             exchange.granted = granted;
+            if !granted {
+                tally.add(|c| &c.balanced, 1);
+            }
             let introduced = pool.proxy_protocol();
             // As with the original, the member is asked for the name that the client has asked us for.
             let name = pool.tls.as_ref().and_then(|_| self.client.server_name());
@@ -43,22 +61,28 @@ impl Session {
                 Some(_) => t.upstreams.take_private(&to, self.key),
             };
             let made = match idle {
-                Some(upstream) => Ok(upstream),
-                None => t.upstreams.connect(&to, self.key, t.now).map(|mut upstream| {
-                    if let Some(version) = introduced {
-                        upstream.introduce(version, self.peer, self.local, self.key);
-                    }
-                    upstream
-                }),
+                Some(upstream) => {
+                    tally.add(|c| &c.reuses, 1);
+                    Ok(upstream)
+                }
+                None => {
+                    tally.add(|c| &c.attempts, 1);
+                    t.upstreams.connect(&to, self.key, t.now).map(|mut upstream| {
+                        if let Some(version) = introduced {
+                            upstream.introduce(version, self.peer, self.local, self.key);
+                        }
+                        upstream
+                    })
+                }
             };
             match made {
                 Ok(upstream) => {
-                    upstream::begin(&member.state, t.index);
+                    upstream::begin(&member.state, tally, t.now);
                     exchange.upstream = Some(upstream);
                 }
                 Err(error) => {
                     tracing::debug!(member = %member.id, %error, "member cannot be connected to");
-                    member.state.on(t.index).errors.add(1);
+                    tally.add(|c| &c.connect_errors, 1);
                     return self.try_another(t);
                 }
             }
@@ -94,13 +118,16 @@ impl Session {
         let Some(upstream) = &mut exchange.upstream else { return Next::Close };
         match upstream.send(&exchange.request[exchange.sent..], &mut t.kit.wire) {
             Io::Bytes(n) => {
+                let tally = self.listener.tally(exchange.policy, &upstream.member, t.index);
                 if !upstream.established {
                     upstream.established = true;
-                    upstream.member.on(t.index).connections.add(1);
+                    established(tally, upstream.since, t.now);
                 }
+                tally.add(|c| &c.sent, n as u64);
                 exchange.sent += n;
                 exchange.stirred = true;
                 if exchange.sent == exchange.request.len() && upstream.preface.is_empty() {
+                    exchange.asked = t.now;
                     self.stage = Stage::Forward;
                 }
                 Next::Go
@@ -151,7 +178,8 @@ impl Session {
         }
         if upstream.connected() {
             upstream.established = true;
-            upstream.member.on(t.index).connections.add(1);
+            let tally = self.listener.tally(exchange.policy, &upstream.member, t.index);
+            established(tally, upstream.since, t.now);
             self.stage = Stage::Tunnel;
             return Next::Go;
         }
@@ -166,10 +194,11 @@ impl Session {
     pub(super) fn member_failed(&mut self, t: &mut Thread) -> Next {
         let Some(exchange) = &mut self.exchange else { return Next::Close };
         let Some(upstream) = &exchange.upstream else { return Next::Close };
+        let tally = self.listener.tally(exchange.policy, &upstream.member, t.index);
         if !upstream.established {
             let why = upstream.side.trouble();
             tracing::debug!(member = %upstream.member.id(), why, "member cannot be connected to");
-            upstream.member.on(t.index).errors.add(1);
+            tally.add(|c| &c.connect_errors, 1);
             return self.try_another(t);
         }
         if upstream.reused
@@ -178,6 +207,7 @@ impl Session {
             && exchange.retries < RETRIES
         {
             // Closed while idle, most likely: the same member may well take it over a new connection.
+            tally.add(|c| &c.retries, 1);
             exchange.retries += 1;
             exchange.fresh = true;
             exchange.sent = 0;
@@ -185,7 +215,7 @@ impl Session {
             self.stage = Stage::Connect;
             return Next::Go;
         }
-        upstream.member.on(t.index).errors.add(1);
+        tally.add(|c| &c.response_errors, 1);
         if self.listener.mode == Mode::Tcp { Next::Close } else { self.answer(t, 502) }
     }
 
@@ -197,6 +227,11 @@ impl Session {
             return self.no_member(t);
         }
         exchange.retries += 1;
+        if let Some(Route { pool, .. }) = self.listener.route_for(exchange.policy) {
+            let member = &pool.members[usize::from(exchange.place)];
+            let tally = self.listener.tally(exchange.policy, &member.state, t.index);
+            tally.add(|c| &c.redispatches, 1);
+        }
         exchange.tried.push(exchange.place);
         self.stage = Stage::Connect;
         Next::Go

@@ -18,6 +18,7 @@ impl Session {
             && exchange.down.excess.is_empty()
             && exchange.upstream.as_mut().is_some_and(|u| u.side.is_quiet(&mut t.kit.wire));
         let keep = uploaded && exchange.traits.keep_alive;
+        self.count_duration(t);
         self.exchange_end(t, reuse);
         self.served = true;
         if keep {
@@ -33,17 +34,28 @@ impl Session {
 
     /// Answers a request by ourselves. The connection goes on if the request was all read.
     pub(super) fn answer(&mut self, t: &mut Thread, status: u16) -> Next {
-        self.answer_with(t, status, None)
+        self.answer_with(t, status, None, None)
+    }
+
+    /// Says which methods there is an answer for.
+    pub(super) fn no_method(&mut self, t: &mut Thread) -> Next {
+        self.answer_with(t, 405, None, Some("GET, HEAD"))
     }
 
     /// Sends the client elsewhere, as [`Session::answer`] does.
     pub(super) fn redirect(&mut self, t: &mut Thread, code: u16, location: Vec<u8>) -> Next {
-        let next = self.answer_with(t, code, Some(&location));
+        let next = self.answer_with(t, code, Some(&location), None);
         t.kit.buffer_put(location);
         next
     }
 
-    fn answer_with(&mut self, t: &mut Thread, status: u16, location: Option<&[u8]>) -> Next {
+    fn answer_with(
+        &mut self,
+        t: &mut Thread,
+        status: u16,
+        location: Option<&[u8]>,
+        allow: Option<&str>,
+    ) -> Next {
         let keep = !self.must_end(t);
         let (keep, http11, to_head) = match &self.exchange {
             Some(exchange) => {
@@ -54,7 +66,7 @@ impl Session {
         };
         let mut out = t.kit.buffer();
         let hsts = self.listener.hsts.as_deref();
-        let answer = Answer { status, location, http11, keep_alive: keep, to_head, hsts };
+        let answer = Answer { status, location, allow, http11, keep_alive: keep, to_head, hsts };
         http1::write_answer(answer, &mut out);
         // An interim response that the client has not read yet leaves no room for another.
         let room = self.exchange.as_ref().is_none_or(|exchange| exchange.down.is_flushed());
@@ -65,6 +77,13 @@ impl Session {
         self.counters(t).tx.add(sent as u64);
         let all = sent == out.len();
         t.kit.buffer_put(out);
+        self.counters(t).responses.count(status);
+        self.count_duration(t);
+        if let Some(exchange) = self.exchange.as_ref().filter(|exchange| exchange.entered)
+            && let Some(route) = self.listener.route_for(exchange.policy)
+        {
+            route.state.on(t.index).upstream.responses.count(status);
+        }
         self.exchange_end(t, false);
         self.served = true;
         if !all {
@@ -81,10 +100,19 @@ impl Session {
     /// Answers a request that is the client's mistake; nothing after it on this connection can be trusted.
     pub(super) fn refuse(&mut self, t: &mut Thread, status: u16) -> Next {
         self.counters(t).request_errors.add(1);
-        if let Some(exchange) = &mut self.exchange {
-            exchange.traits.keep_alive = false;
+        match &mut self.exchange {
+            Some(exchange) => exchange.traits.keep_alive = false,
+            // It counts as a request, although it did not become one.
+            None => self.counters(t).requests.add(1),
         }
         self.answer(t, status)
+    }
+
+    /// Counts how long the request took that is answered now.
+    pub(super) fn count_duration(&self, t: &Thread) {
+        if let Some(exchange) = &self.exchange {
+            self.counters(t).durations.count(t.now.saturating_sub(exchange.since));
+        }
     }
 
     /// Ends our stream. Closing at once would reset the connection if the client is still sending, and it might
@@ -135,6 +163,7 @@ impl Session {
                 _ => Next::Close,
             },
             Stage::Mux => self.multiplex_timed_out(t),
+            Stage::Scrape => self.break_off_scrape(),
             Stage::Tunnel | Stage::Linger => Next::Close,
         };
         match next {
@@ -147,7 +176,8 @@ impl Session {
     fn member_silent(&mut self, t: &mut Thread) -> Next {
         let Some(exchange) = &self.exchange else { return Next::Close };
         if let Some(upstream) = &exchange.upstream {
-            upstream.member.on(t.index).errors.add(1);
+            let tally = self.listener.tally(exchange.policy, &upstream.member, t.index);
+            tally.add(|c| &c.response_errors, 1);
         }
         if exchange.answered { self.break_off() } else { self.answer(t, 504) }
     }

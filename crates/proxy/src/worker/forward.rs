@@ -70,6 +70,8 @@ impl Session {
         };
         exchange.stirred |= moved.is_some();
         self.listener.state.on(t.index).tx.add(moved.written);
+        let tally = self.listener.tally(exchange.policy, &upstream.member, t.index);
+        tally.add(|c| &c.received, moved.read);
         match pumped {
             Pumped::Source | Pumped::Sink if again => self.again(t),
             Pumped::Source | Pumped::Sink => self.await_party(t, party),
@@ -77,7 +79,7 @@ impl Session {
             Pumped::Done => self.exchange_done(t),
             Pumped::SinkFailed => Next::Close,
             Pumped::Truncated | Pumped::SourceFailed | Pumped::Malformed => {
-                upstream.member.on(t.index).errors.add(1);
+                tally.add(|c| &c.response_errors, 1);
                 self.break_off()
             }
         }
@@ -91,6 +93,8 @@ impl Session {
         let pumped = exchange.up.pump_across(&mut self.client, &mut upstream.side, &mut t.kit, &mut moved);
         exchange.stirred |= moved.is_some();
         self.listener.state.on(t.index).rx.add(moved.read);
+        let tally = self.listener.tally(exchange.policy, &upstream.member, t.index);
+        tally.add(|c| &c.sent, moved.written);
         match pumped {
             Pumped::Done => {
                 let mut excess = std::mem::take(&mut exchange.up.excess);
@@ -123,6 +127,8 @@ impl Session {
             let len = match upstream.side.recv(&mut scratch[held..held + READ], &mut t.kit.wire) {
                 Io::Bytes(n) => {
                     exchange.stirred = true;
+                    let tally = self.listener.tally(exchange.policy, &upstream.member, t.index);
+                    tally.add(|c| &c.received, n as u64);
                     held + n
                 }
                 Io::Blocked => {
@@ -140,12 +146,23 @@ impl Session {
                     if let Some(upstream) = &exchange.upstream {
                         let member = &upstream.member;
                         tracing::debug!(member = %member.id(), %error, "member's answer cannot be used");
-                        member.on(t.index).errors.add(1);
+                        let tally = self.listener.tally(exchange.policy, member, t.index);
+                        tally.add(|c| &c.response_errors, 1);
                     }
                     return self.answer(t, 502);
                 }
             };
             let (answered, switched) = (exchange.answered, exchange.switched);
+            if let Some(status) = exchange.status.take() {
+                self.listener.state.on(t.index).responses.count(status);
+                if let Some(upstream) = &exchange.upstream {
+                    let took = t.now.saturating_sub(exchange.asked);
+                    self.listener.tally(exchange.policy, &upstream.member, t.index).each(|c| {
+                        c.responses.count(status);
+                        c.response.count(took);
+                    });
+                }
+            }
             if !self.send_out(t, out, content) {
                 return Next::Close;
             }
@@ -268,6 +285,7 @@ impl Exchange {
                 continue;
             }
             self.answered = true;
+            self.status = Some(response.status);
             self.reusable = response.keep_alive;
             self.switched = response.status == 101;
             self.traits.keep_alive = side.keep_alive;

@@ -10,6 +10,7 @@ mod handshake;
 mod kit;
 mod mux;
 mod parse;
+mod scrape;
 mod session;
 mod side;
 mod sock;
@@ -21,10 +22,12 @@ mod token;
 mod tunnel;
 mod upstream;
 
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
+use octavia_model::ListenerId;
 use octavia_wire::SocketName;
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use rustix::io::Errno;
@@ -38,6 +41,7 @@ use crate::slab::{Key, Slab};
 use crate::snapshot::Snapshot;
 use crate::state::Registry;
 use crate::sys;
+use crate::vitals::Vitals;
 
 /// Events taken at once.
 const EVENTS: usize = 256;
@@ -74,6 +78,8 @@ pub(crate) enum Command {
     Configure {
         snapshot: Arc<Snapshot>,
         sockets: Vec<(SocketName, Arc<OwnedFd>)>,
+        /// The listeners that have a socket on any thread.
+        open: Arc<HashSet<ListenerId>>,
         done: Sender<()>,
     },
     /// Accept nothing more, end connections that are idle, and the others when their exchange ends.
@@ -90,6 +96,7 @@ pub(crate) struct Hub {
     /// One eventfd a thread: wakes it.
     pub(crate) wakes: Vec<OwnedFd>,
     pub(crate) share: Share,
+    pub(crate) vitals: Vitals,
 }
 
 impl Hub {
@@ -120,7 +127,7 @@ impl Worker {
         let data = EventData::new_u64(Token::Wake.to_bits());
         epoll::add(&epoll, &hub.wakes[index], data, EventFlags::IN)?;
         Ok(Self {
-            thread: Thread::new(index, epoll, hub.share),
+            thread: Thread::new(index, epoll, Arc::clone(&hub)),
             hub,
             commands,
             sessions: Slab::default(),
@@ -159,6 +166,9 @@ impl Worker {
             }
             self.expire();
             for key in std::mem::take(&mut self.thread.again) {
+                if let Some(session) = self.sessions.get_mut(key) {
+                    session.scrape_turn();
+                }
                 self.drive(key);
             }
             if self.crowded && !self.thread.is_crowded() {
@@ -273,7 +283,10 @@ impl Worker {
                         return;
                     }
                 }
-                Accepted::Refused => {}
+                Accepted::Denied => {
+                    listening.listener.state.on(self.thread.index).denied_connections.add(1);
+                }
+                Accepted::Dead => {}
                 Accepted::Nothing => return,
                 Accepted::Full => {
                     if self.pause_if_full(listening_key) {
@@ -324,7 +337,8 @@ impl Worker {
         sys::eventfd_clear(&self.hub.wakes[self.thread.index]);
         while let Ok(command) = self.commands.try_recv() {
             match command {
-                Command::Configure { snapshot, sockets, done } => {
+                Command::Configure { snapshot, sockets, open, done } => {
+                    self.thread.open = open;
                     self.configure(snapshot, sockets);
                     // Nobody waits for the answer any more: fine, too.
                     let _ = done.send(());

@@ -9,6 +9,7 @@ use crate::http1::{self, Body, Forwarding, MAX_HEAD, Refusal, Request};
 use crate::http2::PREFACE;
 use crate::layer7::{self, Action};
 use crate::persistence::Claim;
+use crate::snapshot::Mode;
 
 /// Bytes read at once while a head is awaited.
 const READ: usize = 16 * 1024;
@@ -21,6 +22,10 @@ enum Begun {
     Exchange,
     /// We answer it.
     Reject,
+    /// What we count is the answer.
+    Scrape,
+    /// There is an answer for other methods alone.
+    NoMethod,
     Redirect {
         code: u16,
         location: Vec<u8>,
@@ -59,8 +64,19 @@ impl Session {
                 Next::Go
             }
             Ok(Begun::Nothing) => self.hold(t, len),
-            Ok(Begun::Reject) => self.answer(t, 403),
-            Ok(Begun::Redirect { code, location }) => self.redirect(t, code, location),
+            Ok(Begun::Reject) => {
+                self.counters(t).denied_requests.add(1);
+                self.answer(t, 403)
+            }
+            Ok(Begun::Redirect { code, location }) => {
+                self.counters(t).intercepted.add(1);
+                self.redirect(t, code, location)
+            }
+            Ok(Begun::Scrape) => {
+                self.counters(t).intercepted.add(1);
+                self.scrape_begin(t)
+            }
+            Ok(Begun::NoMethod) => self.no_method(t),
             Err(refusal) => self.not_http1(t, len, refusal),
         }
     }
@@ -84,6 +100,8 @@ impl Session {
             if policies.is_empty() { None } else { layer7::decide(policies, &request, seen.as_ref()) };
         let mut claim = Claim::None;
         let begun = match policy.map(|place| &policies[usize::from(place)].action) {
+            _ if self.listener.mode == Mode::Metrics && request.asks_only() => Begun::Scrape,
+            _ if self.listener.mode == Mode::Metrics => Begun::NoMethod,
             None | Some(Action::Pool(_)) => {
                 if let Some(persistence) = self.listener.persistence_for(policy) {
                     claim = persistence.claim(&mut request);
@@ -107,7 +125,7 @@ impl Session {
         let traits = Traits {
             http11: request.http11,
             to_head: request.is_head(),
-            keep_alive: request.keep_alive,
+            keep_alive: request.keep_alive && self.listener.mode == Mode::Http,
             upgrade: request.upgrade,
             replayable: request.is_replayable(),
             safe: request.is_safe(),
@@ -119,9 +137,11 @@ impl Session {
         // Over an idle connection that just dies a request is lost; one that cannot be repeated, and that the client
         // would not repeat either since it is its first, is not put at that risk.
         exchange.fresh = !self.served && !traits.replayable;
+        exchange.since = t.now;
         exchange.policy = policy;
         exchange.claim = claim;
         self.exchange = Some(exchange);
+        self.counters(t).requests.add(1);
         Ok(begun)
     }
 
@@ -130,7 +150,8 @@ impl Session {
     #[cold]
     fn not_http1(&mut self, t: &mut Thread, len: usize, refusal: Refusal) -> Next {
         let bytes = &t.kit.scratch[..len];
-        let may_be = matches!(self.client, Client::Plain(_)) && !self.served;
+        let may_be =
+            matches!(self.client, Client::Plain(_)) && !self.served && self.listener.mode == Mode::Http;
         if may_be && bytes.starts_with(PREFACE) {
             let bytes = bytes.to_vec();
             return self.multiplex_begin(t, bytes);

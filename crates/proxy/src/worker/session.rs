@@ -12,6 +12,7 @@ use rustix::event::epoll::EventFlags;
 use super::client::Client;
 use super::flow::{Flow, Pace};
 use super::mux::Mux;
+use super::scrape::Scrape;
 use super::sock::Sock;
 use super::stream_end::StreamEnd;
 use super::thread::Thread;
@@ -74,6 +75,8 @@ pub(super) enum Stage {
     Tunnel,
     /// Frames come, and go to streams with sessions of their own.
     Mux,
+    /// Tells the client what we count.
+    Scrape,
     /// Said goodbye; reads what the client still sends, so that it gets to read our last words.
     Linger,
 }
@@ -105,10 +108,20 @@ pub(super) struct Exchange {
     pub(super) traits: Traits,
     /// Only a new connection will do.
     pub(super) fresh: bool,
+    /// It came to its pool, and is counted there.
+    pub(super) entered: bool,
+    /// When it began, in milliseconds.
+    pub(super) since: u64,
+    /// When the member had its head, in milliseconds.
+    pub(super) asked: u64,
+    /// What we tell of what we count, if that is what is asked for.
+    pub(super) scrape: Option<Box<Scrape>>,
     /// The member takes no more of the request; its answer may still come.
     pub(super) upload_dead: bool,
     /// The response's head is on its way to the client.
     pub(super) answered: bool,
+    /// Its status, until it is counted.
+    pub(super) status: Option<u16>,
     /// The member agreed to another protocol.
     pub(super) switched: bool,
     /// The connection to the member can carry another exchange after this one.
@@ -166,8 +179,13 @@ impl Exchange {
             interims: 0,
             traits,
             fresh: false,
+            entered: false,
+            since: 0,
+            asked: 0,
+            scrape: None,
             upload_dead: false,
             answered: false,
+            status: None,
             switched: false,
             reusable: false,
             up_shut: false,
@@ -252,6 +270,7 @@ impl Session {
                 Stage::Forward => self.forward(t),
                 Stage::Tunnel => self.tunnel(t),
                 Stage::Mux => self.multiplex(t),
+                Stage::Scrape => self.scrape(t),
                 Stage::Linger => self.linger(t),
             };
             match next {
@@ -295,6 +314,12 @@ impl Session {
     pub(super) fn exchange_end(&mut self, t: &mut Thread, reuse: bool) {
         if let Some(mut exchange) = self.exchange.take() {
             exchange.detach(t, reuse);
+            if let Some(route) = self.listener.route_for(exchange.policy).filter(|_| exchange.entered) {
+                route.state.on(t.index).left.add(1);
+            }
+            if let Some(scrape) = exchange.scrape.take() {
+                scrape.recycle(t);
+            }
             t.kit.buffer_put(std::mem::take(&mut exchange.request));
             t.kit.buffer_put(std::mem::take(&mut exchange.head));
             exchange.up.recycle(&mut t.kit);

@@ -1,9 +1,12 @@
 //! What a traffic thread has besides its connections: shared by all of them, one step at a time.
 
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use super::Share;
+use octavia_model::ListenerId;
+
+use super::Hub;
 use super::kit::Kit;
 use super::mux::StreamPlace;
 use super::upstream::Upstreams;
@@ -38,6 +41,11 @@ pub(super) struct Thread {
     pub(super) frames: Box<[u8]>,
     /// The same for headers.
     pub(super) fields: Fields,
+    pub(super) hub: Arc<Hub>,
+    /// The listeners that have a socket on any thread.
+    pub(super) open: Arc<HashSet<ListenerId>>,
+    /// Clients that are being told what we count.
+    pub(super) scrapes: usize,
 }
 
 impl Thread {
@@ -47,7 +55,8 @@ impl Thread {
         self.connections + self.streams.len() >= self.sessions_max
     }
 
-    pub(super) fn new(index: usize, epoll: OwnedFd, share: Share) -> Self {
+    pub(super) fn new(index: usize, epoll: OwnedFd, hub: Arc<Hub>) -> Self {
+        let share = hub.share;
         let now = sys::now();
         Self {
             index,
@@ -64,6 +73,9 @@ impl Thread {
             sessions_max: share.sessions,
             frames: Box::default(),
             fields: Fields::default(),
+            hub,
+            open: Arc::default(),
+            scrapes: 0,
         }
     }
 }

@@ -9,15 +9,18 @@ impl Session {
         let Some(exchange) = &mut self.exchange else { return Next::Close };
         let Some(upstream) = &mut exchange.upstream else { return Next::Close };
         let counters = self.listener.state.on(t.index);
+        let tally = self.listener.tally(exchange.policy, &upstream.member, t.index);
 
         let mut moved = Moved::default();
         let up = exchange.up.pump_across(&mut self.client, &mut upstream.side, &mut t.kit, &mut moved);
         exchange.stirred |= moved.is_some();
         counters.rx.add(moved.read);
+        tally.add(|c| &c.sent, moved.written);
         let mut moved = Moved::default();
         let down = exchange.down.pump_across(&mut upstream.side, &mut self.client, &mut t.kit, &mut moved);
         exchange.stirred |= moved.is_some();
         counters.tx.add(moved.written);
+        tally.add(|c| &c.received, moved.read);
         let stirred = std::mem::take(&mut exchange.stirred);
 
         if up == Pumped::Done && down == Pumped::Done {

@@ -18,7 +18,7 @@ use super::token::Token;
 use crate::proxy_protocol::ProxyProtocol;
 use crate::slab::{Key, Slab};
 use crate::snapshot::{MemberConf, Snapshot};
-use crate::state::MemberState;
+use crate::state::{MemberState, Tally};
 use crate::sys;
 use crate::tls::MemberTls;
 
@@ -323,9 +323,9 @@ fn remove(places: &mut Slab<Place>, key: Key) {
 }
 
 /// Counts a request (or TCP connection) that a member starts to serve.
-pub(super) fn begin(member: &MemberState, thread: usize) {
+pub(super) fn begin(member: &MemberState, tally: Tally<'_>, now: u64) {
     member.active.fetch_add(1, Relaxed);
-    member.on(thread).requests.add(1);
+    tally.begun(now);
 }
 
 /// Counts its end.

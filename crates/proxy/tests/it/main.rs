@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod change;
+mod exposition;
 mod failure;
 mod haproxy;
 mod http;
@@ -12,5 +13,6 @@ mod persistence;
 mod proxy_protocol;
 mod rig;
 mod storm;
+mod strict;
 mod tcp;
 mod tls;

@@ -9,6 +9,7 @@ use octavia_wire::{InsertHeader, L7ActionSpec, L7PolicySpec, L7RuleSpec, Persist
 
 use super::raw::{self, BOTH, END_HEADERS, GET, HEADERS, POST};
 use super::{Peer, request};
+use crate::exposition::Told;
 use crate::rig::{Origin, Rig, chunked, id, ok, until};
 
 /// Answers with the request's head, and its content after it.
@@ -55,6 +56,33 @@ fn requests_go_on_as_those_of_http_1_1() {
     let received: usize = answers[1..].iter().map(|answer| as_sent(answer).len()).sum();
     assert_eq!((stats.rx - before.rx, stats.tx - before.tx), (received as u64, sent as u64));
     assert_eq!(rig.member_state(0).total_connections(), 1);
+}
+
+/// Requests and their answers are told of as those of HTTP/1.1 are.
+#[test]
+fn streams_are_counted_as_requests() {
+    let origin = Origin::says("hello");
+    let told = Told::start(&[&origin], |_| {});
+    let peer = Peer::connect(told.rig.address);
+    for _ in 0..5 {
+        assert_eq!(peer.ask(request("GET", "/"), b"").unwrap().status, 200);
+    }
+    let web = format!("listener=\"{}\"", told.rig.spec.listeners[0].id);
+    let pool = format!("pool=\"{}:", told.rig.spec.pools[0].id);
+    // The last of them is counted a moment after it is answered.
+    until("all are counted", || {
+        let series = told.series();
+        [
+            ("octavia_listener_sessions_total", &[&*web][..], 1.0),
+            ("octavia_listener_http_requests_total", &[&web], 5.0),
+            ("octavia_listener_http_responses_total", &[&web, "2xx"], 5.0),
+            ("octavia_listener_request_duration_seconds_count", &[&web], 5.0),
+            ("octavia_pool_http_requests_total", &[&pool], 5.0),
+            ("octavia_pool_current_sessions", &[&pool], 0.0),
+        ]
+        .iter()
+        .all(|(name, labels, expected)| Told::value(&series, name, labels) == *expected)
+    });
 }
 
 /// The request that the mirror has shown.
