@@ -81,10 +81,12 @@ pub(crate) fn create(
             | ListenerProtocol::Https
             | ListenerProtocol::Tcp
             | ListenerProtocol::TerminatedHttps
+            | ListenerProtocol::Prometheus
     );
     if !built && options.data_plane == DataPlane::Built {
         return Err(unsupported(graph, format!("{protocol} listeners are not available yet.")));
     }
+    check_clear(graph, protocol, body, options)?;
     let tls = tls::create(&body.tls, protocol == ListenerProtocol::TerminatedHttps, &options.listener_tls);
     check_spoken(graph, protocol, &tls, options)?;
     let default_pool_id = body.default_pool_id.value();
@@ -161,6 +163,9 @@ pub(crate) fn update(
     options: &ApiOptions,
 ) -> Result<(), Fault> {
     update_precheck(graph, id, body, options)?;
+    if let Some(listener) = graph.listener(id) {
+        check_clear(graph, listener.protocol, body, options)?;
+    }
     if let Some(listener) = graph.listener(id).filter(|_| body.tls.chooses()) {
         let mut after = listener.tls.clone();
         tls::update(&mut after, &body.tls, &options.listener_tls, None);
@@ -314,7 +319,12 @@ fn update_tls(listener: &Listener, body: &ListenerBody, options: &ApiOptions) ->
     let refs = has_server_cert(body)
         || body.client_ca_tls_container_ref.get().is_some()
         || body.client_crl_container_ref.get().is_some();
-    if refs && protocol != ListenerProtocol::TerminatedHttps {
+    let capable = match protocol {
+        ListenerProtocol::TerminatedHttps => true,
+        ListenerProtocol::Prometheus => has_server_cert(body),
+        _ => false,
+    };
+    if refs && !capable {
         return Err(Fault::validation(format!(
             "Certificate references are given, but {protocol} listeners do not terminate TLS."
         )));
@@ -330,6 +340,20 @@ fn update_tls(listener: &Listener, body: &ListenerBody, options: &ApiOptions) ->
     let crl = body.client_crl_container_ref.merged(listener.client_crl_container_ref.clone());
     check_references(body, ca.as_ref(), crl.as_ref())?;
     tls::check(&body.tls, true, options)
+}
+
+/// PROMETHEUS listeners may have certificates, as far as the API goes; the data plane answers them in clear.
+fn check_clear(
+    graph: &LoadBalancerGraph,
+    protocol: ListenerProtocol,
+    body: &ListenerBody,
+    options: &ApiOptions,
+) -> Result<(), Fault> {
+    let secured = protocol == ListenerProtocol::Prometheus && has_server_cert(body);
+    if !secured || options.data_plane == DataPlane::Anything {
+        return Ok(());
+    }
+    Err(unsupported(graph, "PROMETHEUS listeners with TLS are not available yet.".to_owned()))
 }
 
 /// What a listener that terminates TLS offers must be something that is spoken here.

@@ -20,6 +20,7 @@ mod members_tls;
 mod native;
 mod operator;
 mod ports;
+mod prometheus;
 mod quickstart;
 mod sdk;
 mod secrets;
