@@ -513,16 +513,25 @@ async fn listeners_that_terminate_tls() {
 async fn members_by_the_ip_version_of_the_vip() {
     let world = World::of_anything().await;
     let lb = world.load_balancer(MEMBER, json!({})).await.to_string();
-    for (protocol, address, status) in [
-        ("UDP", "192.0.2.1", 201),
-        ("UDP", "2001:db8::1", 501),
-        ("SCTP", "2001:db8::1", 501),
-        ("TCP", "2001:db8::1", 201),
+    // (protocol, port of the listener that uses the pool, address, status)
+    for (protocol, port, address, status) in [
+        ("UDP", Some(1), "192.0.2.1", 201),
+        ("UDP", Some(2), "2001:db8::1", 501),
+        ("UDP", None, "2001:db8::1", 201),
+        ("SCTP", Some(3), "2001:db8::1", 501),
+        ("SCTP", None, "2001:db8::1", 201),
+        ("TCP", Some(4), "2001:db8::1", 201),
     ] {
         let pool =
             json!({ "pool": { "loadbalancer_id": lb, "protocol": protocol, "lb_algorithm": "ROUND_ROBIN" } });
         let pool = world.post("pools", pool).await.expect(201)["pool"]["id"].take();
         let path = format!("pools/{}/members", pool.as_str().expect("an id"));
+        if let Some(port) = port {
+            let listener = json!({ "listener": {
+                "loadbalancer_id": lb, "protocol": protocol, "protocol_port": port, "default_pool_id": pool,
+            }});
+            world.post("listeners", listener).await.expect(201);
+        }
         let member = json!({ "address": address, "protocol_port": 80 });
         let reply = world.post(&path, json!({ "member": member })).await;
         assert_eq!(reply.status, status, "{protocol} {address}: {}", reply.body);

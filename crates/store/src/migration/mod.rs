@@ -14,6 +14,7 @@ mod m0003_failover;
 mod m0004_idempotency;
 mod m0005_large_lists;
 mod m0006_request_ids;
+mod m0007_names_descending;
 mod table;
 
 /// Where the names of applied migrations are.
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_idempotency::Migration),
             Box::new(m0005_large_lists::Migration),
             Box::new(m0006_request_ids::Migration),
+            Box::new(m0007_names_descending::Migration),
         ]
     }
 
