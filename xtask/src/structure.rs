@@ -75,6 +75,7 @@ const PROXY_CORES: &[&str] = &[
     "snapshot.rs",
     "stick.rs",
     "tls",
+    "udp/sessions.rs",
     "wheel.rs",
 ];
 

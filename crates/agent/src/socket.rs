@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use octavia_model::{ListenerId, ReasonCode};
+use octavia_model::{ListenerId, ReasonCode, Transport};
 use octavia_wire::channel::MAX_FDS;
 use octavia_wire::{AmphoraSpec, ListenerFault, SocketName};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -22,16 +22,10 @@ pub(crate) struct Sockets {
     held: BTreeMap<SocketName, Arc<OwnedFd>>,
 }
 
-/// The sockets a spec asks for: one for each traffic thread on each address of each listener.
+/// The sockets a spec asks for: one for each traffic thread on each address of each listener, of datagrams one on each
+/// address.
 pub(crate) fn wanted(spec: &AmphoraSpec, threads: u16) -> BTreeSet<SocketName> {
-    let mut names = BTreeSet::new();
-    for listener in spec.listeners.iter().filter(|listener| listener.is_ready()) {
-        for &vip in &spec.vips {
-            let address = SocketAddr::new(vip, listener.port);
-            names.extend((0..threads).map(|index| SocketName { listener: listener.id, address, index }));
-        }
-    }
-    names
+    SocketName::wanted(spec, threads).collect()
 }
 
 /// Descriptors that are no listening sockets: the door's connections, and files of the moment.
@@ -54,10 +48,11 @@ impl Sockets {
             if failed || self.held.contains_key(name) {
                 continue;
             }
-            // Sharing a port is only for our own threads: somebody else's socket on it, even one that would
-            // share, means that it is taken.
-            let ours = self.held.keys().any(|held| held.address == name.address);
-            let opened = if ours { Ok(()) } else { probe(name.address) }.and_then(|()| listen(name.address));
+            // Sharing a port is only for our own threads, and for a listener that follows on another: somebody else's
+            // socket on it, even one that would share, means that it is taken.
+            let ours = |held: &SocketName| held.address == name.address && held.transport == name.transport;
+            let ours = self.held.keys().any(ours);
+            let opened = if ours { Ok(()) } else { probe(name) }.and_then(|()| listen(name));
             match opened {
                 Ok(fd) => {
                     self.held.insert(*name, Arc::new(fd));
@@ -85,11 +80,14 @@ impl Sockets {
     }
 }
 
-fn socket(address: SocketAddr) -> io::Result<Socket> {
-    // Accepted connections wait for whoever has the socket; neither agent nor proxy may block on it.
-    let kind = Type::STREAM.nonblocking().cloexec();
-    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
+fn socket(SocketName { address, transport, .. }: &SocketName) -> io::Result<Socket> {
+    let datagrams = *transport == Transport::Udp;
+    let (kind, protocol) =
+        if datagrams { (Type::DGRAM, Protocol::UDP) } else { (Type::STREAM, Protocol::TCP) };
+    // What has come waits for whoever has the socket; neither agent nor proxy may block on it.
+    let socket = Socket::new(Domain::for_address(*address), kind.nonblocking().cloexec(), Some(protocol))?;
+    // Of connections that have ended; sockets for datagrams would share their port by it.
+    socket.set_reuse_address(!datagrams)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -97,15 +95,17 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
 }
 
 /// Whether anybody listens there: a socket that shares its port conflicts with one that does not.
-fn probe(address: SocketAddr) -> io::Result<()> {
-    socket(address)?.bind(&address.into())
+fn probe(name: &SocketName) -> io::Result<()> {
+    socket(name)?.bind(&name.address.into())
 }
 
-fn listen(address: SocketAddr) -> io::Result<OwnedFd> {
-    let socket = socket(address)?;
+fn listen(name: &SocketName) -> io::Result<OwnedFd> {
+    let socket = socket(name)?;
     socket.set_reuse_port(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.bind(&name.address.into())?;
+    if name.transport == Transport::Tcp {
+        socket.listen(BACKLOG)?;
+    }
     Ok(socket.into())
 }
 
@@ -173,9 +173,12 @@ mod tests {
         }
     }
 
+    fn name(address: SocketAddr, index: u16) -> SocketName {
+        SocketName { listener: ListenerId::nil(), address, index, transport: Transport::Tcp }
+    }
+
     fn names(address: SocketAddr, threads: u16) -> BTreeSet<SocketName> {
-        let listener = ListenerId::nil();
-        (0..threads).map(|index| SocketName { listener, address, index }).collect()
+        (0..threads).map(|index| name(address, index)).collect()
     }
 
     /// On an address that no other test process uses: ports of 127.0.0.1 come and go.
@@ -200,19 +203,35 @@ mod tests {
 
     #[test]
     fn a_port_taken_by_a_stranger_is_in_use_until_he_goes() {
-        for shares in [false, true] {
-            let address = free_port();
-            let stranger = socket(address).unwrap();
+        for (transport, shares) in
+            [Transport::Tcp, Transport::Udp].into_iter().flat_map(|t| [(t, false), (t, true)])
+        {
+            let name = SocketName { transport, ..name(free_port(), 0) };
+            let stranger = socket(&name).unwrap();
             stranger.set_reuse_port(shares).unwrap();
-            stranger.bind(&address.into()).unwrap();
-            stranger.listen(1).unwrap();
+            stranger.bind(&name.address.into()).unwrap();
+            if transport == Transport::Tcp {
+                stranger.listen(1).unwrap();
+            }
             let mut sockets = Sockets::default();
-            let faults = sockets.open(&names(address, 2));
+            let faults = sockets.open(&BTreeSet::from([name]));
             assert_eq!(faults.len(), 1, "{faults:?}");
             assert_eq!(faults[0].code, ReasonCode::PortInUse);
             drop(stranger);
-            assert_eq!(sockets.open(&names(address, 2)), []);
+            assert_eq!(sockets.open(&BTreeSet::from([name])), []);
         }
+    }
+
+    #[test]
+    fn a_port_is_tcps_and_udps() {
+        let tcp = name(free_port(), 0);
+        let udp = SocketName { transport: Transport::Udp, ..tcp };
+        let mut sockets = Sockets::default();
+        assert_eq!(sockets.open(&BTreeSet::from([tcp, udp])), []);
+        // Neither is ours for the other's sake.
+        sockets.retain(&BTreeSet::from([tcp]));
+        let _stranger = std::net::UdpSocket::bind(udp.address).unwrap();
+        assert_eq!(sockets.open(&BTreeSet::from([udp])).len(), 1);
     }
 
     #[test]
@@ -239,7 +258,7 @@ mod tests {
         let address = free_port();
         let mut sockets = Sockets::default();
         assert_eq!(sockets.open(&names(address, 2)), []);
-        let next = SocketName { listener: ListenerId::new_v4(), address, index: 0 };
+        let next = SocketName { listener: ListenerId::new_v4(), ..name(address, 0) };
         assert_eq!(sockets.open(&BTreeSet::from([next])), []);
     }
 }

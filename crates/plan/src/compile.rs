@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use octavia_model::{
     AmphoraId, HealthMonitor, HttpMethod, Listener, ListenerId, ListenerProtocol, LoadBalancerGraph, Member,
-    Pool, PoolId, SessionPersistence, SessionPersistenceType,
+    Pool, PoolId, PoolProtocol, SessionPersistence, SessionPersistenceType,
 };
 use octavia_wire::{
     AmphoraSpec, HttpCheck, IdentitySpec, InsertHeader, ListenerSpec, MemberSpec, MonitorSpec,
@@ -19,6 +19,9 @@ use octavia_wire::{
 };
 
 use crate::codes::expected_codes;
+
+/// Seconds a client of UDP is remembered for if its pool does not say.
+const UDP_PERSISTENCE: u32 = 360;
 
 /// What the references of listeners and pools lead to, or why that cannot be had.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,7 +81,7 @@ pub fn terminating(graph: &LoadBalancerGraph) -> impl Iterator<Item = &Listener>
 pub fn encrypting(graph: &LoadBalancerGraph) -> impl Iterator<Item = &Pool> {
     let listeners = running(graph).map(|l| listener(graph, l, None, SpecOptions::default()));
     let reachable: BTreeSet<PoolId> = listeners.flat_map(|l| l.pools().collect::<Vec<_>>()).collect();
-    graph.pools.iter().filter(move |pool| pool.tls_enabled && reachable.contains(&pool.id))
+    graph.pools.iter().filter(move |pool| encrypts(pool) && reachable.contains(&pool.id))
 }
 
 fn running(graph: &LoadBalancerGraph) -> impl Iterator<Item = &Listener> {
@@ -88,6 +91,11 @@ fn running(graph: &LoadBalancerGraph) -> impl Iterator<Item = &Listener> {
 
 fn listener_runs(listener: &Listener) -> bool {
     listener.admin_state_up && !listener.statuses.provisioning.is_leaving()
+}
+
+/// Datagrams go as they are, as with the original.
+fn encrypts(pool: &Pool) -> bool {
+    pool.tls_enabled && pool.protocol != PoolProtocol::Udp
 }
 
 fn pool_runs(pool: &Pool) -> bool {
@@ -156,7 +164,7 @@ fn pool(
         id: pool.id,
         protocol: pool.protocol,
         algorithm: pool.lb_algorithm,
-        persistence: pool.session_persistence.as_ref().and_then(persistence),
+        persistence: pool.session_persistence.as_ref().and_then(|stored| persistence(pool.protocol, stored)),
         members: graph
             .pool_members(pool.id)
             .filter(|m| !m.statuses.provisioning.is_leaving())
@@ -166,16 +174,19 @@ fn pool(
             .pool_health_monitor(pool.id)
             .filter(|hm| hm.admin_state_up && !hm.statuses.provisioning.is_leaving())
             .map(monitor),
-        tls: pool.tls_enabled.then(|| tls::pool_tls(pool, identity)),
+        tls: encrypts(pool).then(|| tls::pool_tls(pool, identity)),
     }
 }
 
 /// `None` for a cookie without a name, which no client ever brings; the API does not let one in.
-fn persistence(stored: &SessionPersistence) -> Option<PersistenceSpec> {
+fn persistence(protocol: PoolProtocol, stored: &SessionPersistence) -> Option<PersistenceSpec> {
+    // As the original has IPVS and HAProxy do it.
+    let default = if protocol == PoolProtocol::Udp { UDP_PERSISTENCE } else { 0 };
+    let timeout = stored.persistence_timeout.and_then(|seconds| seconds.try_into().ok());
     match stored.kind {
         SessionPersistenceType::SourceIp => Some(PersistenceSpec::SourceIp {
             granularity: stored.persistence_granularity.as_deref().and_then(|mask| mask.parse().ok()),
-            timeout: stored.persistence_timeout.and_then(|seconds| seconds.try_into().ok()).unwrap_or(0),
+            timeout: timeout.filter(|seconds| *seconds > 0).unwrap_or(default),
         }),
         SessionPersistenceType::HttpCookie => Some(PersistenceSpec::HttpCookie),
         SessionPersistenceType::AppCookie => {

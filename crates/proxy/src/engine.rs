@@ -10,11 +10,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use octavia_model::Transport;
 use octavia_wire::SocketName;
 
 use crate::snapshot::{Mode, Snapshot};
 use crate::state::Registry;
 use crate::sys;
+use crate::udp::{self, UdpBounds};
 use crate::vitals::Vitals;
 use crate::worker::{Command, Hub, Share, Worker};
 
@@ -27,6 +29,9 @@ pub struct Engine {
     hub: Arc<Hub>,
     threads: Vec<Handle>,
     snapshot: ArcSwap<Snapshot>,
+    bounds: UdpBounds,
+    /// There once it has something to do.
+    datagrams: Mutex<Option<udp::Handle>>,
     /// Every listening socket, for handing them to a restarted agent.
     sockets: Mutex<BTreeMap<SocketName, Arc<OwnedFd>>>,
 }
@@ -65,12 +70,25 @@ impl Engine {
         let share = Share::of(files, threads);
         let wakes = wakes.map_err(EngineError::Thread)?;
         let hub = Arc::new(Hub { registry, wakes, share, vitals: Vitals::open() });
-        let mut engine =
-            Self { hub, threads: vec![], snapshot: ArcSwap::default(), sockets: Mutex::default() };
+        let mut engine = Self {
+            hub,
+            threads: vec![],
+            snapshot: ArcSwap::default(),
+            bounds: UdpBounds::of(files),
+            datagrams: Mutex::default(),
+            sockets: Mutex::default(),
+        };
         for index in 0..threads {
             engine.threads.push(engine.thread_start(index).map_err(EngineError::Thread)?);
         }
         Ok(engine)
+    }
+
+    /// With other bounds for UDP; before the first configuration.
+    #[must_use]
+    pub fn with_udp_bounds(mut self, bounds: UdpBounds) -> Self {
+        self.bounds = bounds;
+        self
     }
 
     pub fn threads(&self) -> usize {
@@ -103,10 +121,14 @@ impl Engine {
         wanted.retain(|name, _| snapshot.listener(name.listener).is_some());
         for (&name, fd) in &wanted {
             if let Some(listener) = snapshot.listener(name.listener) {
-                sys::listening_options(fd, listener.mode != Mode::Tcp)
-                    .map_err(|error| EngineError::Socket(name, error))?;
+                match name.transport {
+                    Transport::Udp => udp::prepare(fd),
+                    _ => sys::listening_options(fd, listener.mode != Mode::Tcp),
+                }
+                .map_err(|error| EngineError::Socket(name, error))?;
             }
         }
+        let datagrams = self.datagrams_for(&wanted)?;
         snapshot.inherit(&self.snapshot.load());
         self.snapshot.store(Arc::clone(&snapshot));
         // A socket the threads had under the same name gives way to the new one.
@@ -118,6 +140,14 @@ impl Engine {
             self.configure_threads(&snapshot, &kept.map(|(n, fd)| (*n, Arc::clone(fd))).collect())?;
         }
         self.configure_threads(&snapshot, &wanted)?;
+        if let Some(datagrams) = &*datagrams {
+            let ours = wanted.iter().filter(|(name, _)| name.transport == Transport::Udp);
+            let ours = ours.map(|(name, fd)| (*name, Arc::clone(fd))).collect();
+            if !datagrams.configure(snapshot, ours) {
+                return Err(EngineError::ThreadGone);
+            }
+        }
+        drop(datagrams);
         *sockets = wanted;
         self.hub.registry.prune();
         Ok(())
@@ -132,6 +162,9 @@ impl Engine {
     pub fn drain(&self, grace: Duration) -> usize {
         let until = Instant::now() + grace;
         self.send_all(|| Command::Drain);
+        if let Some(datagrams) = &*self.datagrams_lock() {
+            datagrams.drain();
+        }
         loop {
             let (sender, counts) = channel();
             self.send_all(|| Command::Count(sender.clone()));
@@ -168,8 +201,9 @@ impl Engine {
         let open = Arc::new(sockets.keys().map(|name| name.listener).collect());
         for (index, handle) in self.threads.iter().enumerate() {
             // Every socket is somebody's, also when there are more of them than threads.
-            let mine =
-                sockets.iter().filter(|(name, _)| usize::from(name.index) % self.threads.len() == index);
+            let mine = sockets.iter().filter(|(name, _)| {
+                name.transport == Transport::Tcp && usize::from(name.index) % self.threads.len() == index
+            });
             let command = Command::Configure {
                 snapshot: Arc::clone(snapshot),
                 sockets: mine.map(|(name, fd)| (*name, Arc::clone(fd))).collect(),
@@ -181,6 +215,23 @@ impl Engine {
         }
         drop(done);
         if answers.iter().count() == self.threads.len() { Ok(()) } else { Err(EngineError::ThreadGone) }
+    }
+
+    /// The thread for datagrams, started if there is a socket for them.
+    fn datagrams_for(
+        &self,
+        sockets: &BTreeMap<SocketName, Arc<OwnedFd>>,
+    ) -> Result<MutexGuard<'_, Option<udp::Handle>>, EngineError> {
+        let mut datagrams = self.datagrams_lock();
+        if datagrams.is_none() && sockets.keys().any(|name| name.transport == Transport::Udp) {
+            let started = udp::Handle::start(Arc::clone(&self.hub.registry), self.bounds);
+            *datagrams = Some(started.map_err(EngineError::Thread)?);
+        }
+        Ok(datagrams)
+    }
+
+    fn datagrams_lock(&self) -> MutexGuard<'_, Option<udp::Handle>> {
+        self.datagrams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn send_all(&self, command: impl Fn() -> Command) {

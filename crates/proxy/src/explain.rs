@@ -134,7 +134,7 @@ fn explained(listener: &ListenerConf, question: &Question<'_>) -> Explanation {
     if !listener.admits(question.client.ip()) {
         return at_once(Outcome::NotAdmitted);
     }
-    if listener.mode == Mode::Tcp {
+    if matches!(listener.mode, Mode::Tcp | Mode::Udp) {
         return at_once(by_pool(listener.pool_for(None).map(AsRef::as_ref), Claim::None, question));
     }
     let mut slots = http1::header_slots();

@@ -1,8 +1,10 @@
-//! The data plane: one process that balances TCP, HTTP/1.1 and HTTP/2 traffic for one amphora.
+//! The data plane: one process that balances TCP, UDP, HTTP/1.1 and HTTP/2 traffic for one amphora.
 //!
 //! [`Engine`] owns the traffic threads. Each thread has its own epoll loop, listening sockets, member connections,
 //! buffers, timers and counters, and a connection lives and dies on one thread. Threads share the configuration
 //! ([`Snapshot`], swapped whole) and the runtime state that survives configurations ([`Registry`]), and nothing else.
+//!
+//! Datagrams are another thread's (`udp`), which is there once a UDP listener is.
 //!
 //! One more thread, the control thread ([`run`]), takes the agent's commands and checks members ([`health`]).
 //!
@@ -34,6 +36,7 @@ mod state;
 pub mod stick;
 mod sys;
 pub mod tls;
+mod udp;
 mod vitals;
 mod wheel;
 mod worker;
@@ -47,3 +50,4 @@ pub use snapshot::{
 };
 pub use standalone::{StandaloneError, run_standalone, start_standalone};
 pub use state::{Health, ListenerState, MemberState, Registry, RouteState};
+pub use udp::UdpBounds;

@@ -1,7 +1,7 @@
 //! Storage with keys that carry a generation: a stale key finds nothing.
 
 /// Names one entry; packs into 62 bits, so that an epoll token has two left for the kind of thing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key {
     index: u32,
     generation: u32,

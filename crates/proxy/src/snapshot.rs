@@ -51,6 +51,8 @@ pub enum Mode {
     Tcp,
     /// Requests are read, and we tell what we count (PROMETHEUS listeners).
     Metrics,
+    /// Each datagram goes to the member of its session (UDP listeners).
+    Udp,
 }
 
 /// A pool, as one listener leads to it.
@@ -316,6 +318,7 @@ impl ListenerConf {
             mode: match spec.protocol {
                 ListenerProtocol::Http | ListenerProtocol::TerminatedHttps => Mode::Http,
                 ListenerProtocol::Prometheus => Mode::Metrics,
+                ListenerProtocol::Udp => Mode::Udp,
                 _ => Mode::Tcp,
             },
             port: spec.port,
@@ -379,6 +382,13 @@ impl PoolConf {
         let place = self.pick(client, tried)?;
         persistence.given(client.ip(), self.members[place].id, now);
         Some((place, false))
+    }
+
+    /// This client is still with that member.
+    pub(crate) fn hold(&self, client: SocketAddr, member: MemberId, now: u64) {
+        if let Some(persistence) = &self.persistence {
+            persistence.given(client.ip(), member, now);
+        }
     }
 
     /// How members are told whose connection it is.

@@ -50,7 +50,7 @@ pub fn start_standalone(spec: &AmphoraSpec, threads: usize) -> Result<Engine, St
     names.retain(|name| snapshot.listener(name.listener).is_some());
     for name in names {
         let address = name.address;
-        let socket = listen::bind(address).map_err(|source| StandaloneError::Listen { address, source })?;
+        let socket = listen::open(&name).map_err(|source| StandaloneError::Listen { address, source })?;
         sockets.push((name, socket));
     }
     engine.configure(snapshot, sockets, &[])?;

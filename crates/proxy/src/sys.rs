@@ -111,6 +111,36 @@ pub(crate) fn connect(address: SocketAddr) -> Result<OwnedFd, Errno> {
     }
 }
 
+/// A socket that exchanges datagrams with this address alone.
+pub(crate) fn connect_datagram(address: SocketAddr) -> Result<OwnedFd, Errno> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let fd = rustix::net::socket_with(family, SocketType::DGRAM, flags, Some(ipproto::UDP))?;
+    rustix::net::connect(&fd, &address)?;
+    Ok(fd)
+}
+
+/// A datagram, and whose it is.
+pub(crate) fn recv_from(fd: &OwnedFd, buffer: &mut [u8]) -> Result<(usize, SocketAddr), Errno> {
+    let (n, _, from) = retry_on_intr(|| rustix::net::recvfrom(fd, &mut *buffer, RecvFlags::DONTWAIT))?;
+    Ok((n, from.and_then(|from| SocketAddr::try_from(from).ok()).ok_or(Errno::AFNOSUPPORT)?))
+}
+
+pub(crate) fn send_to(fd: &OwnedFd, bytes: &[u8], to: SocketAddr) -> Result<usize, Errno> {
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    retry_on_intr(|| rustix::net::sendto(fd, bytes, flags, &to))
+}
+
+/// Prepares a socket for the datagrams of all the clients of an address.
+pub(crate) fn datagram_options(fd: &OwnedFd, buffer: usize) -> io::Result<()> {
+    if rustix::net::sockopt::socket_type(fd)? != SocketType::DGRAM {
+        return Err(Errno::PROTOTYPE.into());
+    }
+    // The system may know a lower bound; that will do.
+    let _ = rustix::net::sockopt::set_socket_recv_buffer_size(fd, buffer);
+    Ok(())
+}
+
 /// Closing the socket resets its connection, whatever has not been sent.
 pub(crate) fn reset_on_close(fd: BorrowedFd<'_>) {
     // A connection that does not let itself be told just ends.

@@ -7,19 +7,43 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use octavia_model::{ListenerId, MemberId, PoolId};
+use octavia_model::{ListenerId, MemberId, PoolId, Transport};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{AmphoraSpec, ListenerFault, ListenerReport, MemberWord, PoolWord};
 
 /// Which listening socket a file descriptor is. One address has one socket for every traffic thread
-/// (`SO_REUSEPORT`); `index` tells them apart.
+/// (`SO_REUSEPORT`); `index` tells them apart. Datagrams are one thread's: they have one socket an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SocketName {
     pub listener: ListenerId,
     pub address: SocketAddr,
     pub index: u16,
+    #[serde(default = "tcp", skip_serializing_if = "is_tcp", with = "crate::text")]
+    pub transport: Transport,
+}
+
+impl SocketName {
+    /// The sockets that a spec asks for when `threads` threads carry its connections.
+    pub fn wanted(spec: &AmphoraSpec, threads: u16) -> impl Iterator<Item = Self> {
+        spec.listeners.iter().filter(|listener| listener.is_ready()).flat_map(move |listener| {
+            let transport = listener.protocol.transport();
+            let sockets = if is_tcp(&transport) { threads } else { 1 };
+            spec.vips.iter().flat_map(move |&vip| {
+                let address = SocketAddr::new(vip, listener.port);
+                (0..sockets).map(move |index| Self { listener: listener.id, address, index, transport })
+            })
+        })
+    }
+}
+
+const fn tcp() -> Transport {
+    Transport::Tcp
+}
+
+const fn is_tcp(transport: &Transport) -> bool {
+    matches!(transport, Transport::Tcp)
 }
 
 /// Agent → proxy.
@@ -98,4 +122,89 @@ pub struct MemberStats {
     pub total_connections: u64,
     pub requests: u64,
     pub errors: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use newtype_uuid::{GenericUuid, TypedUuid};
+    use octavia_model::{IdKind, ListenerProtocol};
+
+    use super::*;
+    use crate::{ListenerSpec, SpecError, TimeoutsSpec, WIRE_VERSION};
+
+    fn id<K: IdKind>() -> TypedUuid<K> {
+        TypedUuid::from_untyped_uuid(Uuid::new_v4())
+    }
+
+    fn spec(listeners: &[(ListenerProtocol, u16)]) -> AmphoraSpec {
+        let listener = |&(protocol, port): &(ListenerProtocol, u16)| ListenerSpec {
+            id: id(),
+            protocol,
+            port,
+            connection_limit: None,
+            default_pool: None,
+            insert_headers: vec![],
+            timeouts: TimeoutsSpec { client_data: 0, member_connect: 0, member_data: 0, tcp_inspect: 0 },
+            allowed_cidrs: vec![],
+            l7policies: vec![],
+            tls: None,
+        };
+        AmphoraSpec {
+            version: WIRE_VERSION,
+            amphora_id: id(),
+            load_balancer_id: id(),
+            generation: 1,
+            fence: 1,
+            vips: vec![[192, 0, 2, 1].into(), [192, 0, 2, 2].into()],
+            listeners: listeners.iter().map(listener).collect(),
+            pools: vec![],
+        }
+    }
+
+    #[test]
+    fn sockets_of_connections_and_of_datagrams() {
+        let spec = spec(&[(ListenerProtocol::Http, 80), (ListenerProtocol::Udp, 80)]);
+        assert_eq!(spec.validate(), Ok(()), "a port is both's");
+        let names: Vec<_> = SocketName::wanted(&spec, 2)
+            .map(|name| format!("{} {} {}", name.transport, name.address, name.index))
+            .collect();
+        let expected = [
+            "TCP 192.0.2.1:80 0",
+            "TCP 192.0.2.1:80 1",
+            "TCP 192.0.2.2:80 0",
+            "TCP 192.0.2.2:80 1",
+            "UDP 192.0.2.1:80 0",
+            "UDP 192.0.2.2:80 0",
+        ];
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn who_shares_a_port() {
+        use ListenerProtocol::{Http, Sctp, Tcp, Udp};
+        for (first, second, good) in [(Tcp, Udp, true), (Tcp, Http, false), (Udp, Udp, false)] {
+            let clashes =
+                matches!(spec(&[(first, 53), (second, 53)]).validate(), Err(SpecError::PortClash(..)));
+            assert_eq!(!clashes, good, "{first} {second}");
+        }
+        assert!(matches!(spec(&[(Sctp, 53)]).validate(), Err(SpecError::ProtocolNotBuilt { .. })));
+    }
+
+    /// A proxy that knows connections alone outlives its agent.
+    #[test]
+    fn names_as_they_always_were() {
+        let mut name = SocketName {
+            listener: ListenerId::nil(),
+            address: ([192, 0, 2, 1], 53).into(),
+            index: 3,
+            transport: Transport::Tcp,
+        };
+        let old = r#"{"listener":"00000000-0000-0000-0000-000000000000","address":"192.0.2.1:53","index":3}"#;
+        assert_eq!(serde_json::to_string(&name).unwrap(), old);
+        assert_eq!(serde_json::from_str::<SocketName>(old).unwrap(), name);
+        name.transport = Transport::Udp;
+        let new = serde_json::to_string(&name).unwrap();
+        assert!(new.ends_with(r#","transport":"UDP"}"#), "{new}");
+        assert_eq!(serde_json::from_str::<SocketName>(&new).unwrap(), name);
+    }
 }

@@ -349,6 +349,7 @@ impl AmphoraSpec {
                     | ListenerProtocol::Tcp
                     | ListenerProtocol::TerminatedHttps
                     | ListenerProtocol::Prometheus
+                    | ListenerProtocol::Udp
             ) {
                 return Err(SpecError::ProtocolNotBuilt {
                     listener: listener.id,

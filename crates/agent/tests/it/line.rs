@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Child;
 
-use octavia_model::{AmphoraId, LoadBalancerId};
+use octavia_model::{AmphoraId, LoadBalancerId, Transport};
 use octavia_wire::channel::{FrameReader, FrameWriter};
 use octavia_wire::{AmphoraSpec, ProxyCommand, ProxyEvent, ProxyReport, SocketName, files};
 
@@ -113,7 +113,7 @@ fn a_proxy_keeps_what_it_has_whatever_the_agent_says() {
 
     let (address, fd) = listening();
     let good = spec(address, member.address);
-    let name = SocketName { listener: good.listeners[0].id, address, index: 0 };
+    let name = SocketName { listener: good.listeners[0].id, address, index: 0, transport: Transport::Tcp };
     let applied = line.ask(&configure(&good, vec![name], vec![]), vec![fd]);
     assert_eq!(applied, ProxyEvent::Applied { generation: 1, fence: 1 });
     assert_eq!(get(address).unwrap(), "one");
@@ -171,7 +171,7 @@ fn what_is_no_listening_socket_does_no_harm() {
     let mut line = proxy.connect();
     let (address, fd) = listening();
     let good = spec(address, member.address);
-    let name = SocketName { listener: good.listeners[0].id, address, index: 0 };
+    let name = SocketName { listener: good.listeners[0].id, address, index: 0, transport: Transport::Tcp };
     let null: OwnedFd = std::fs::File::open("/dev/null").unwrap().into();
     match line.ask(&configure(&good, vec![name], vec![]), vec![null]) {
         ProxyEvent::Refused { error, .. } => assert!(error.contains("listening socket"), "{error}"),
@@ -193,7 +193,7 @@ fn an_agent_that_does_not_read_is_cut_off_and_traffic_goes_on() {
     for _ in 0..2_000 {
         large.pools[0].members.push(crate::spec::member(member.address));
     }
-    let name = SocketName { listener: large.listeners[0].id, address, index: 0 };
+    let name = SocketName { listener: large.listeners[0].id, address, index: 0, transport: Transport::Tcp };
     line.ask(&configure(&large, vec![name], vec![]), vec![fd]);
     line.stream.set_nonblocking(true).unwrap();
     let cut = eventually("it is cut off", || {

@@ -1,8 +1,8 @@
 //! What reaches the data plane, and what does not.
 
 use octavia_model::{
-    HealthMonitorType, HttpMethod, ListenerProtocol, LoadBalancerGraph, ProvisioningStatus as P,
-    SessionPersistence, SessionPersistenceType as Kind,
+    HealthMonitorType, HttpMethod, ListenerProtocol, LoadBalancerGraph, PoolProtocol,
+    ProvisioningStatus as P, SessionPersistence, SessionPersistenceType as Kind,
 };
 use octavia_plan::{Identities, SpecOptions, compile};
 use octavia_wire::{AmphoraSpec, HttpCheck, InsertHeader, PersistenceSpec};
@@ -179,6 +179,22 @@ fn persistence() {
         assert_eq!(spec.pools[0].persistence, expected, "{kind} {cookie:?} {timeout:?} {granularity:?}");
     }
     assert_eq!(compiled(|_| ()).pools[0].persistence, None);
+    // Clients of UDP are forgotten after a time in any case.
+    for (timeout, expected) in [(None, 360), (Some(0), 360), (Some(-1), 360), (Some(60), 60)] {
+        let spec = compiled(|g| {
+            g.pools[0].protocol = PoolProtocol::Udp;
+            g.pools[0].tls_enabled = true;
+            g.pools[0].session_persistence = Some(SessionPersistence {
+                kind: Kind::SourceIp,
+                cookie_name: None,
+                persistence_timeout: timeout,
+                persistence_granularity: None,
+            });
+        });
+        let expected = PersistenceSpec::SourceIp { granularity: None, timeout: expected };
+        assert_eq!(spec.pools[0].persistence, Some(expected), "{timeout:?}");
+        assert_eq!(spec.pools[0].tls, None, "datagrams go as they are");
+    }
 }
 
 #[test]

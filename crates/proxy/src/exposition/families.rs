@@ -428,7 +428,7 @@ pub(super) static FAMILIES: &[Family] = &[
 
 impl Listener {
     fn is_http(&self) -> bool {
-        self.conf.mode != Mode::Tcp
+        !matches!(self.conf.mode, Mode::Tcp | Mode::Udp)
     }
 }
 

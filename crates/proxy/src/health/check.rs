@@ -1,4 +1,4 @@
-//! One check of one member over TCP: connect, perhaps shake hands, perhaps ask, look at the first bytes of the answer.
+//! One check of one member over TCP or UDP: connect, perhaps shake hands, perhaps ask, look at the first bytes of the answer.
 //! Nothing here blocks; what comes back is bounded.
 
 use std::io::{self, Read, Write};
@@ -41,6 +41,10 @@ pub(super) struct Check {
 enum Dialog {
     /// Nothing more.
     Connect,
+    /// A datagram is sent, and nobody says that nobody is there.
+    Datagram {
+        answered: bool,
+    },
     Hello {
         exchange: Exchange,
     },
@@ -104,7 +108,10 @@ impl From<String> for NotStarted {
 impl From<Errno> for NotStarted {
     fn from(error: Errno) -> Self {
         match error {
-            Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::NOSPC => Self::Unable(error),
+            // Again: all ports for datagrams are taken.
+            Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::NOSPC | Errno::AGAIN => {
+                Self::Unable(error)
+            }
             error => Self::Verdict(describe(error)),
         }
     }
@@ -120,7 +127,15 @@ impl Check {
         tls: &mut Option<Arc<ClientConfig>>,
     ) -> Result<Self, NotStarted> {
         let dialog = Dialog::new(monitor, address, secured, tls)?;
-        let socket = sys::connect(address)?;
+        let socket = match dialog {
+            // As the original's does, it says nothing that a program could take for a question.
+            Dialog::Datagram { .. } => {
+                let socket = sys::connect_datagram(address)?;
+                sys::send(socket.as_fd(), &[])?;
+                socket
+            }
+            _ => sys::connect(address)?,
+        };
         Ok(Self { socket, address, connected: false, proxy_protocol, preface: vec![], dialog })
     }
 
@@ -208,6 +223,7 @@ impl Dialog {
                 connection()?.write_tls(&mut hello).map_err(|error| error.to_string())?;
                 Self::Hello { exchange: Exchange::new(hello) }
             }
+            HealthMonitorType::UdpConnect => Self::Datagram { answered: false },
             _ => Self::Connect,
         })
     }
@@ -216,6 +232,7 @@ impl Dialog {
     fn verdict(&self) -> Option<Verdict> {
         let (seen, check) = match self {
             Self::Connect => return Some(Ok(())),
+            Self::Datagram { answered } => return answered.then_some(Ok(())),
             Self::Hello { exchange } => {
                 return match tls::hello(&exchange.seen) {
                     Hello::Server => Some(Ok(())),
@@ -242,6 +259,14 @@ impl Dialog {
     fn step(&mut self, socket: &OwnedFd) -> Result<Step, String> {
         match self {
             Self::Connect => Ok(Step::Moved),
+            Self::Datagram { answered } => match sys::recv(socket.as_fd(), &mut [0]) {
+                Ok(_) => {
+                    *answered = true;
+                    Ok(Step::Moved)
+                }
+                Err(Errno::AGAIN) => Ok(Step::Blocked),
+                Err(error) => Err(describe(error)),
+            },
             Self::Hello { exchange } | Self::Http { exchange, .. } => exchange.step(socket),
             Self::Handshake { secure } | Self::Https { secure, .. } => secure.step(socket),
         }

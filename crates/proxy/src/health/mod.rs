@@ -34,6 +34,9 @@ use crate::state::{Health, MemberState, Registry};
 
 /// Checks have tokens from here up; lower ones are the control thread's own.
 pub(crate) const FIRST_TOKEN: u64 = 16;
+/// How long a datagram may be on its way and the word that nobody took it on its way back, as with the original's
+/// script, in milliseconds.
+const SILENCE_MS: u64 = 1_000;
 /// Of the sockets for echo requests.
 pub(crate) const PING_TOKEN: u64 = FIRST_TOKEN - 1;
 
@@ -62,6 +65,12 @@ struct Probe {
     /// Its entry in `wakes`.
     wake: u64,
     flight: Option<Flight>,
+}
+
+impl Probe {
+    fn silence_is_health(&self) -> bool {
+        self.monitor.spec.kind == HealthMonitorType::UdpConnect
+    }
 }
 
 /// How a check goes about it besides what its monitor says: as traffic to its member does.
@@ -181,9 +190,7 @@ impl Prober {
     fn permitted(&self, monitor: &Monitor, address: SocketAddr) -> Result<(), String> {
         match monitor.spec.kind {
             HealthMonitorType::Ping => self.ping.permitted(address.ip()),
-            HealthMonitorType::UdpConnect | HealthMonitorType::Sctp => {
-                Err(format!("{} monitors are not built yet", monitor.spec.kind))
-            }
+            HealthMonitorType::Sctp => Err(format!("{} monitors are not built yet", monitor.spec.kind)),
             _ => Ok(()),
         }
     }
@@ -200,7 +207,10 @@ impl Prober {
         {
             let flying = self.probes.get(&member).is_some_and(|probe| probe.flight.is_some());
             if flying {
-                self.conclude(member, Err("no answer in time".to_owned()), now)
+                let silence_is_health =
+                    self.probes.get(&member).is_some_and(|probe| probe.silence_is_health());
+                let verdict = if silence_is_health { Ok(()) } else { Err("no answer in time".to_owned()) };
+                self.conclude(member, verdict, now)
             } else {
                 self.start(member, now)
             }
@@ -255,7 +265,10 @@ impl Prober {
             Ok(check) => {
                 probe.flight = Some(Flight { token, check });
                 self.in_flight.insert(token, member);
-                let deadline = now + millis(probe.monitor.timeout);
+                let mut deadline = now + millis(probe.monitor.timeout);
+                if probe.silence_is_health() {
+                    deadline = deadline.min(now + SILENCE_MS);
+                }
                 self.wake_at(member, deadline);
             }
             Err(NotStarted::Verdict(text)) => self.conclude(member, Err(text), now),

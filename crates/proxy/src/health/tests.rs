@@ -3,7 +3,7 @@
 mod tls;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use octavia_model::{
@@ -225,13 +225,43 @@ fn members_of_every_kind() {
 #[test]
 fn nobody_there_is_refused_at_once() {
     let address = "127.0.0.1:1".parse().unwrap();
-    for kind in [HealthMonitorType::Tcp, HealthMonitorType::Http, HealthMonitorType::Https] {
+    use HealthMonitorType::{Http, Https, Tcp, UdpConnect};
+    for kind in [Tcp, Http, Https, UdpConnect] {
         let mut rig = Rig::new();
         let started = Instant::now();
         let _snapshot = rig.configure(&patient(spec(kind, address, 3)));
         rig.run(1);
         assert!(started.elapsed() < Duration::from_secs(20), "sooner than the timeout");
         assert_eq!(rig.seen(), (Health::Down, Some("connection refused".to_owned())));
+    }
+}
+
+/// Only the word that nobody is there speaks against a member.
+#[test]
+fn members_that_take_datagrams() {
+    for (answer, least) in [(Some(&b"here"[..]), 0), (Some(b""), 0), (None, SILENCE_MS - 100)] {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let thread = std::thread::spawn(move || {
+            let (n, from) = socket.recv_from(&mut [0; 64]).unwrap();
+            if let Some(answer) = answer {
+                socket.send_to(answer, from).unwrap();
+            }
+            // Open until the check is over.
+            (n, socket)
+        });
+        let mut rig = Rig::new();
+        let _snapshot = rig.configure(&patient(spec(HealthMonitorType::UdpConnect, address, 1)));
+        while rig.prober.in_flight.is_empty() {
+            rig.prober.tick(sys::now());
+        }
+        let started = sys::now();
+        rig.run(1);
+        let took = sys::now() - started;
+        assert_eq!(rig.seen(), (Health::Up, None));
+        let (n, _socket) = thread.join().unwrap();
+        assert_eq!(n, 0, "nothing is said that could be taken for a question");
+        assert!(took >= least && took < 20_000, "{took} ms for {answer:?}: sooner than the timeout");
     }
 }
 
@@ -289,6 +319,7 @@ fn what_this_process_lacks_is_not_the_members_fault() {
         (Errno::NFILE, None),
         (Errno::NOBUFS, None),
         (Errno::NOMEM, None),
+        (Errno::AGAIN, None),
         (Errno::NETUNREACH, Some("network unreachable")),
         (Errno::HOSTUNREACH, Some("host unreachable")),
     ] {

@@ -112,7 +112,7 @@ pub(super) fn count(listener: &ListenerConf, t: &Thread) {
 #[cfg(test)]
 mod tests {
     use newtype_uuid::{GenericUuid, TypedUuid};
-    use octavia_model::{IdKind, ListenerProtocol};
+    use octavia_model::{IdKind, ListenerProtocol, Transport};
     use octavia_wire::{AmphoraSpec, ListenerSpec, TimeoutsSpec, WIRE_VERSION};
 
     use super::*;
@@ -139,7 +139,7 @@ mod tests {
             l7policies: vec![],
             tls: None,
         };
-        let name = SocketName { listener: listener.id, address, index: 0 };
+        let name = SocketName { listener: listener.id, address, index: 0, transport: Transport::Tcp };
         let spec = AmphoraSpec {
             version: WIRE_VERSION,
             amphora_id: id(),

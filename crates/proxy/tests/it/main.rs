@@ -16,3 +16,4 @@ mod storm;
 mod strict;
 mod tcp;
 mod tls;
+mod udp;
