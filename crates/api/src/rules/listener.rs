@@ -82,6 +82,7 @@ pub(crate) fn create(
             | ListenerProtocol::Tcp
             | ListenerProtocol::TerminatedHttps
             | ListenerProtocol::Prometheus
+            | ListenerProtocol::Udp
     );
     if !built && options.data_plane == DataPlane::Built {
         return Err(unsupported(graph, format!("{protocol} listeners are not available yet.")));

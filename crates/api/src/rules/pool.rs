@@ -161,7 +161,7 @@ fn data_plane(
     if options.data_plane == DataPlane::Anything {
         return Ok(());
     }
-    if matches!(pool.protocol, PoolProtocol::Udp | PoolProtocol::Sctp) {
+    if pool.protocol == PoolProtocol::Sctp {
         return Err(unsupported(graph, format!("{} pools are not available yet.", pool.protocol)));
     }
     let unspoken = if pool.tls_enabled && chooses { tls::unspoken(&pool.tls) } else { None };

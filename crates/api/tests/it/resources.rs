@@ -508,6 +508,38 @@ async fn listeners_that_terminate_tls() {
     }
 }
 
+#[tokio::test]
+async fn udp_beside_tcp() {
+    let (world, lb) = active(json!({})).await;
+    for protocol in ["UDP", "TCP"] {
+        let body =
+            json!({ "listener": { "loadbalancer_id": lb, "protocol": protocol, "protocol_port": 53 } });
+        world.post("listeners", body.clone()).await.expect(201);
+        assert_eq!(world.post("listeners", body).await.status, 409, "{protocol}: the port is taken");
+    }
+    let pool =
+        json!({ "pool": { "loadbalancer_id": lb, "protocol": "UDP", "lb_algorithm": "SOURCE_IP_PORT" } });
+    let pool = world.post("pools", pool).await.expect(201)["pool"].take();
+    let pool = id(&pool);
+    let member = json!({ "member": { "address": "192.0.2.1", "protocol_port": 53, "weight": 7 } });
+    world.post(&format!("pools/{pool}/members"), member).await.expect(201);
+    // Which monitor goes with datagrams, and how often it may ask.
+    for (kind, delay, status) in
+        [("UDP-CONNECT", 2, 400), ("PING", 5, 400), ("TLS-HELLO", 5, 400), ("UDP-CONNECT", 3, 201)]
+    {
+        let monitor = json!({ "healthmonitor": {
+            "pool_id": pool, "type": kind, "delay": delay, "timeout": 2, "max_retries": 2,
+        } });
+        let reply = world.post("healthmonitors", monitor).await;
+        assert_eq!(reply.status, status, "{kind} {delay}: {}", reply.body);
+    }
+    let persistence =
+        json!({ "type": "SOURCE_IP", "persistence_granularity": "255.255.0.0", "persistence_timeout": 9 });
+    let changed = json!({ "pool": { "session_persistence": persistence } });
+    let changed = world.put(&format!("pools/{pool}"), changed).await.expect(200);
+    assert_eq!(changed["pool"]["session_persistence"]["persistence_timeout"], 9);
+}
+
 /// Where datagrams are passed on as they are, members are of an IP version that a VIP is of; elsewhere of any.
 #[tokio::test]
 async fn members_by_the_ip_version_of_the_vip() {

@@ -162,9 +162,9 @@ async fn error_shapes() {
         main.body,
         json!({ "faultcode": "Client", "faultstring": "Load Balancer x not found.", "debuginfo": null })
     );
-    let udp =
-        json!({ "listener": { "loadbalancer_id": lb.to_string(), "protocol": "UDP", "protocol_port": 53 } });
-    let server = world.call_as(MEMBER, "POST", "listeners", Some(&udp.to_string())).await;
+    let sctp =
+        json!({ "listener": { "loadbalancer_id": lb.to_string(), "protocol": "SCTP", "protocol_port": 53 } });
+    let server = world.call_as(MEMBER, "POST", "listeners", Some(&sctp.to_string())).await;
     assert_eq!((server.status, &server.body["faultcode"]), (501, &json!("Server")));
     let path = world.call_as(MEMBER, "GET", "nothing", None).await;
     assert_eq!(path.body, json!({ "code": 404, "title": "Not Found", "description": "" }));

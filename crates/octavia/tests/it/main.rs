@@ -27,4 +27,5 @@ mod secrets;
 mod survival;
 mod tls;
 mod traffic;
+mod udp;
 mod world;
