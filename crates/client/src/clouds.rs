@@ -244,7 +244,7 @@ impl Settings {
         let Some(path) = candidates.iter().find(|p| p.is_file()) else {
             let places: Vec<_> = candidates
                 .iter()
-                .filter(|p| p.extension().is_some_and(|e| e != "yml"))
+                .filter(|p| p.extension().is_none_or(|e| e != "yml"))
                 .map(|p| p.display().to_string())
                 .collect();
             return Err(Error::Config(format!(

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value, json};
 
+use crate::Error;
+
 /// `PROTOCOL:PORT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenerSpec {
@@ -26,11 +28,12 @@ impl FromStr for ListenerSpec {
 }
 
 impl ListenerSpec {
-    /// The protocol of a pool that can serve it.
-    fn pool_protocol(&self) -> &str {
+    /// The protocol of a pool that can serve it; `None` = it answers by itself.
+    fn pool_protocol(&self) -> Option<&str> {
         match self.protocol.as_str() {
-            "TERMINATED_HTTPS" => "HTTP",
-            other => other,
+            "PROMETHEUS" => None,
+            "TERMINATED_HTTPS" => Some("HTTP"),
+            other => Some(other),
         }
     }
 }
@@ -161,7 +164,10 @@ pub struct Populated {
 
 impl Populated {
     /// Adds `listeners` and `pools` to the body of a load balancer's create.
-    pub fn fill(&self, body: &mut Map<String, Value>) {
+    ///
+    /// # Errors
+    /// There are members, and no listener has a pool for them.
+    pub fn fill(&self, body: &mut Map<String, Value>) -> Result<(), Error> {
         let mut pools: Vec<&str> = vec![];
         let mut listeners = vec![];
         for listener in &self.listeners {
@@ -170,8 +176,7 @@ impl Populated {
                 "protocol": listener.protocol,
                 "protocol_port": listener.port,
             });
-            if !self.members.is_empty() {
-                let protocol = listener.pool_protocol();
+            if let Some(protocol) = listener.pool_protocol().filter(|_| !self.members.is_empty()) {
                 if !pools.contains(&protocol) {
                     pools.push(protocol);
                 }
@@ -195,12 +200,16 @@ impl Populated {
                 pool
             })
             .collect();
+        if pools.is_empty() && !self.members.is_empty() {
+            return Err(Error::Usage("members need a listener that takes requests to them".to_owned()));
+        }
         if !listeners.is_empty() {
             body.insert("listeners".to_owned(), listeners.into());
         }
         if !pools.is_empty() {
             body.insert("pools".to_owned(), pools.into());
         }
+        Ok(())
     }
 }
 
@@ -272,13 +281,15 @@ mod tests {
     #[test]
     fn one_pool_a_protocol_with_all_members() {
         let populated = Populated {
-            listeners: ["HTTP:80", "HTTP:8080", "TCP:25"].map(|t| t.parse().unwrap()).to_vec(),
+            listeners: ["HTTP:80", "HTTP:8080", "TCP:25", "PROMETHEUS:9100"]
+                .map(|t| t.parse().unwrap())
+                .to_vec(),
             members: vec!["10.0.0.1:80@2".parse().unwrap()],
             monitor: Some(MonitorSpec::new("TCP")),
             algorithm: String::new(),
         };
         let mut body = Map::new();
-        populated.fill(&mut body);
+        populated.fill(&mut body).unwrap();
         let pool = |name: &str, protocol: &str| {
             json!({
                 "name": name, "protocol": protocol, "lb_algorithm": "ROUND_ROBIN",
@@ -292,12 +303,15 @@ mod tests {
                 listener("http-80", "HTTP", 80, "http-members"),
                 listener("http-8080", "HTTP", 8080, "http-members"),
                 listener("tcp-25", "TCP", 25, "tcp-members"),
+                json!({ "name": "prometheus-9100", "protocol": "PROMETHEUS", "protocol_port": 9100 }),
             ],
             "pools": [pool("http-members", "HTTP"), pool("tcp-members", "TCP")],
         });
         assert_eq!(Value::from(body), expected);
         let mut body = Map::new();
-        Populated::default().fill(&mut body);
+        Populated::default().fill(&mut body).unwrap();
         assert!(body.is_empty());
+        let homeless = Populated { listeners: vec!["PROMETHEUS:9100".parse().unwrap()], ..populated };
+        assert!(matches!(homeless.fill(&mut body), Err(Error::Usage(_))) && body.is_empty());
     }
 }

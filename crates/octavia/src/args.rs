@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Parser, Subcommand};
 use octavia_model::{ListenerId, MemberId};
@@ -242,7 +243,31 @@ pub(crate) struct ExplainOptions {
     pub(crate) down: Vec<MemberId>,
     /// What the client asks for, such as http://www.example.org/path?query; tcp://ADDR:PORT where no request is read
     #[arg(value_name = "URL")]
+    pub(crate) url: AskedUrl,
+}
+
+/// What a client asks for, as it was typed: a parsed URL is already without `..` and `.`, which clients do send.
+#[derive(Debug, Clone)]
+pub(crate) struct AskedUrl {
     pub(crate) url: Url,
+    /// Path and query.
+    pub(crate) target: String,
+}
+
+impl FromStr for AskedUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let url = Url::parse(text).map_err(|error| error.to_string())?;
+        if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Err("a blank in it has to be written as %20".to_owned());
+        }
+        let after = text.split_once("://").map_or(text, |(_, after)| after);
+        let target = after.find(['/', '?', '#']).map_or("", |at| &after[at..]);
+        let target = target.split('#').next().unwrap_or_default();
+        let slash = if target.starts_with('/') { "" } else { "/" };
+        Ok(Self { url, target: format!("{slash}{target}") })
+    }
 }
 
 fn client_address(text: &str) -> Result<SocketAddr, String> {

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
+
+use octavia_model::ListenerProtocol;
 use octavia_proxy::explain::{self, Candidate, Choice, Explanation, Outcome, Question, Standing};
 use octavia_wire::{AmphoraSpec, L7PolicySpec, L7RuleSpec, ListenerSpec, PoolSpec, files};
 
@@ -14,6 +16,9 @@ use crate::config::print;
 pub(crate) fn run(options: &ExplainOptions) -> anyhow::Result<ExitCode> {
     let spec = read(&options.spec)?;
     let listener = listener(&spec, options)?;
+    if let Some(spoken) = scheme(listener).filter(|&spoken| spoken != options.url.url.scheme()) {
+        bail!("the listener at port {} is asked with {spoken}://", listener.port);
+    }
     let head = head(options)?;
     let question = Question { listener: listener.id, client: options.client, head: head.as_bytes() };
     if let Some(stranger) = options.down.iter().find(|&&id| member_pool(&spec, id).is_none()) {
@@ -38,8 +43,11 @@ fn listener<'s>(spec: &'s AmphoraSpec, options: &ExplainOptions) -> anyhow::Resu
             .find(|l| l.id == id)
             .with_context(|| format!("the spec has no listener {id}"));
     }
-    let port =
-        options.url.port_or_known_default().context("the URL has no port, and --listener is not given")?;
+    let port = options
+        .url
+        .url
+        .port_or_known_default()
+        .context("the URL has no port, and --listener is not given")?;
     let mut found = spec.listeners.iter().filter(|listener| listener.port == port);
     let listener = found.next().with_context(|| {
         let there: Vec<_> = spec.listeners.iter().map(|l| format!("{} at port {}", l.id, l.port)).collect();
@@ -51,18 +59,23 @@ fn listener<'s>(spec: &'s AmphoraSpec, options: &ExplainOptions) -> anyhow::Resu
     Ok(listener)
 }
 
+/// How URLs of what the listener reads begin, if it reads requests.
+fn scheme(listener: &ListenerSpec) -> Option<&'static str> {
+    match listener.protocol {
+        ListenerProtocol::Http | ListenerProtocol::Prometheus => Some("http"),
+        ListenerProtocol::TerminatedHttps => Some("https"),
+        _ => None,
+    }
+}
+
 /// The request as a client would send it. Whether it may be sent so is for the data plane to say.
 fn head(options: &ExplainOptions) -> anyhow::Result<String> {
-    let url = &options.url;
+    let url = &options.url.url;
     let broken = |text: &str| text.contains(['\r', '\n']);
     if broken(&options.method) || options.headers.iter().any(|header| broken(header)) {
         bail!("a method or a header has a line break in it");
     }
-    let mut head = format!("{} {}", options.method, url.path());
-    if let Some(query) = url.query() {
-        write!(head, "?{query}")?;
-    }
-    head.push_str(" HTTP/1.1\r\n");
+    let mut head = format!("{} {} HTTP/1.1\r\n", options.method, options.url.target);
     let given =
         |header: &String| header.split(':').next().is_some_and(|name| name.eq_ignore_ascii_case("host"));
     if !options.headers.iter().any(given) {

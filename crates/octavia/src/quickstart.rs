@@ -193,7 +193,7 @@ async fn create(api: &Api, members: &[DemoMember]) -> anyhow::Result<Map<String,
         ("name".to_owned(), json!("quickstart")),
         ("vip_subnet_id".to_owned(), json!(subnet)),
     ]);
-    populated.fill(&mut body);
+    populated.fill(&mut body)?;
     Ok(api.create(Kind::LoadBalancer, body.into()).await?.0)
 }
 

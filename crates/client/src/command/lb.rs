@@ -105,7 +105,7 @@ async fn create(job: &mut Job<'_, '_>, create: LbCreate) -> Result<(), Error> {
         monitor: create.monitor,
         algorithm: create.algorithm,
     }
-    .fill(&mut body.0);
+    .fill(&mut body.0)?;
     let made = job.api.create(LB, body.into_value()).await?;
     // The answer to a create holds whole children; the shape to show is that of `show`.
     let id = made.id().to_owned();

@@ -146,6 +146,7 @@ fn precedence() {
         Ok("other"),
     );
     check(Place::new().file("xdg/openstack/clouds.yml", &one("xdg")), None, Err("no clouds.yaml in"));
+    check(Place::new().variable("OS_CLIENT_CONFIG_FILE", "absent"), None, Err("/absent;"));
 
     // Variables speak when no cloud is named, and not when one is.
     check(with_variables(Place::new().file("cwd/clouds.yaml", &one("cwd"))), None, Ok("var"));

@@ -51,6 +51,13 @@ fn requests_are_explained() -> Result<()> {
     for (arguments, succeeds, expected) in [
         (&["http://one.test/"][..], true, &["by turns and weight", REJECTS, REDIRECTS, FIRST, SECOND][..]),
         (&["http://one.test/private/x"], true, &["answered 403", "PATH STARTS_WITH \"/private\": holds"]),
+        // As typed, not as a browser would send it.
+        (&["http://one.test/private/../x"], true, &["answered 403"]),
+        (&["http://one.test/./private#x"], true, &["by turns"]),
+        (&["http://one.test?private"], true, &["by turns"]),
+        (&["http://one.test/a b"], false, &["%20"]),
+        (&["ftp://one.test:80/"], false, &["the listener at port 80 is asked with http://"]),
+        (&["https://one.test:81/"], false, &["asked with http://"]),
         (&["http://old.test/a?b=c"], true, &["answered 301", "https://new.test/a?b=c", "does not take it"]),
         (&["-H", "host: old.test", "http://one.test/a"], true, &["answered 301"]),
         (&["--down", FIRST, "http://one.test/"], true, &[SECOND, ": down", "no other can take it"]),
