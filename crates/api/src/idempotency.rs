@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::endpoint::Endpoint;
 use crate::fault::Fault;
+use crate::query::Query;
 
 pub(crate) const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 /// In answers to repetitions.
@@ -56,6 +57,7 @@ pub(crate) fn receipt(
     caller: &RequestContext,
     endpoint: &Endpoint,
     parameters: &[String],
+    query: &Query,
     body: &[u8],
 ) -> Receipt {
     let owner = match &caller.project_id {
@@ -63,7 +65,8 @@ pub(crate) fn receipt(
         None => ["user", caller.user_id.as_str()],
     };
     let path = [endpoint.method, endpoint.path].into_iter().chain(parameters.iter().map(String::as_str));
-    let fingerprint = digest(path.map(str::as_bytes).chain([body]));
+    let query = query.pairs().flat_map(|(key, value)| [key, value]);
+    let fingerprint = digest(path.chain(query).map(str::as_bytes).chain([body]));
     let made = uuid::Uuid::new_v4().to_string();
     Receipt { owner: digest(owner.map(str::as_bytes).into_iter()), key, fingerprint, made }
 }

@@ -323,7 +323,8 @@ async fn once(
     under_way: &UnderWay,
     account: &mut Account,
 ) -> Result<Response, Fault> {
-    let receipt = idempotency::receipt(key, &call.caller, call.endpoint, &call.parameters, &call.body.bytes);
+    let Call { endpoint, parameters, query, .. } = &*call;
+    let receipt = idempotency::receipt(key, &call.caller, endpoint, parameters, query, &call.body.bytes);
     let _turn = match under_way.enter(&receipt) {
         Ok(turn) => turn,
         Err(fault) => return Err(vetoed(call, fault).await),

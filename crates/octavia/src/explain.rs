@@ -5,7 +5,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-
 use octavia_model::ListenerProtocol;
 use octavia_proxy::explain::{self, Candidate, Choice, Explanation, Outcome, Question, Standing};
 use octavia_wire::{AmphoraSpec, L7PolicySpec, L7RuleSpec, ListenerSpec, PoolSpec, files};

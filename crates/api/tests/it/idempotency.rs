@@ -131,6 +131,7 @@ async fn every_create_is_made_once() {
         let reused = post(&world, ADMIN, path, &key, &changed).await;
         assert_eq!(reused.text(), "This Idempotency-Key was used for another request.", "{path}");
         reused.expect(422);
+        post(&world, ADMIN, &format!("{path}?x=1"), &key, &body).await.expect(400);
         // What is no key makes nothing. Who may not make it hears of that, and of nothing else.
         post(&world, ADMIN, path, "\u{e9}", &changed).await.expect(400);
         for (key, body) in [("\u{e9}", &body), (&key, &body), (&key, &changed)] {
