@@ -1,5 +1,5 @@
 //! The list of load balancers by name from the end: ties are in ascending order there, too, so the index by name does not
-//! hold that list. MariaDB sorts all of them for it, and so does SQLite of today, which thinks it cheaper.
+//! hold that list, and SQLite (3.51) sorts all of them for its first page.
 
 use async_trait::async_trait;
 use sea_orm_migration::prelude::{DbErr, Index, IndexOrder, MigrationName, MigrationTrait, SchemaManager};
