@@ -25,9 +25,12 @@ mod breakable {
     static BROKEN: OnceLock<Promise> = OnceLock::new();
 
     impl Promise {
-        /// From now on every store of this process breaks it; only the first call counts.
+        /// From now on every store of this process breaks it.
+        ///
+        /// # Panics
+        /// When another one is broken already: what is noticed then might be that.
         pub fn break_for_good(self) {
-            BROKEN.get_or_init(|| self);
+            assert_eq!(*BROKEN.get_or_init(|| self), self, "a process breaks one promise");
         }
 
         pub(crate) fn is_kept(self) -> bool {
