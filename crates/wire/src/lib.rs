@@ -7,6 +7,8 @@
 
 mod agent;
 pub mod channel;
+#[cfg(test)]
+mod fixtures;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;

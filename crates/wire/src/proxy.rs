@@ -126,44 +126,19 @@ pub struct MemberStats {
 
 #[cfg(test)]
 mod tests {
-    use newtype_uuid::{GenericUuid, TypedUuid};
-    use octavia_model::{IdKind, ListenerProtocol};
+    use octavia_model::ListenerProtocol;
 
     use super::*;
-    use crate::{ListenerSpec, SpecError, TimeoutsSpec, WIRE_VERSION};
-
-    fn id<K: IdKind>() -> TypedUuid<K> {
-        TypedUuid::from_untyped_uuid(Uuid::new_v4())
-    }
+    use crate::{SpecError, fixtures};
 
     fn spec(listeners: &[(ListenerProtocol, u16)]) -> AmphoraSpec {
-        let listener = |&(protocol, port): &(ListenerProtocol, u16)| ListenerSpec {
-            id: id(),
-            protocol,
-            port,
-            connection_limit: None,
-            default_pool: None,
-            insert_headers: vec![],
-            timeouts: TimeoutsSpec { client_data: 0, member_connect: 0, member_data: 0, tcp_inspect: 0 },
-            allowed_cidrs: vec![],
-            l7policies: vec![],
-            tls: None,
-        };
-        AmphoraSpec {
-            version: WIRE_VERSION,
-            amphora_id: id(),
-            load_balancer_id: id(),
-            generation: 1,
-            fence: 1,
-            vips: vec![[192, 0, 2, 1].into(), [192, 0, 2, 2].into()],
-            listeners: listeners.iter().map(listener).collect(),
-            pools: vec![],
-        }
+        fixtures::spec(listeners.iter().map(|&(protocol, port)| fixtures::listener(protocol, port)).collect())
     }
 
     #[test]
     fn sockets_of_connections_and_of_datagrams() {
-        let spec = spec(&[(ListenerProtocol::Http, 80), (ListenerProtocol::Udp, 80)]);
+        let mut spec = spec(&[(ListenerProtocol::Http, 80), (ListenerProtocol::Udp, 80)]);
+        spec.vips.push([192, 0, 2, 2].into());
         assert_eq!(spec.validate(), Ok(()), "a port is both's");
         let names: Vec<_> = SocketName::wanted(&spec, 2)
             .map(|name| format!("{} {} {}", name.transport, name.address, name.index))

@@ -383,38 +383,13 @@ impl AmphoraSpec {
 
 #[cfg(test)]
 mod tests {
-    use newtype_uuid::{GenericUuid, TypedUuid};
-
     use super::*;
-
-    fn id<K: octavia_model::IdKind>() -> TypedUuid<K> {
-        TypedUuid::from_untyped_uuid(uuid::Uuid::new_v4())
-    }
+    use crate::fixtures::{self, id};
 
     #[test]
     fn who_tells_what_is_counted_leads_nowhere() {
-        let listener = ListenerSpec {
-            id: id(),
-            protocol: ListenerProtocol::Prometheus,
-            port: 9100,
-            connection_limit: None,
-            default_pool: None,
-            insert_headers: vec![],
-            timeouts: TimeoutsSpec { client_data: 0, member_connect: 0, member_data: 0, tcp_inspect: 0 },
-            allowed_cidrs: vec![],
-            l7policies: vec![],
-            tls: None,
-        };
-        let mut spec = AmphoraSpec {
-            version: WIRE_VERSION_MIN,
-            amphora_id: id(),
-            load_balancer_id: id(),
-            generation: 1,
-            fence: 1,
-            vips: vec![IpAddr::from([192, 0, 2, 1])],
-            listeners: vec![listener],
-            pools: vec![],
-        };
+        let mut spec = fixtures::spec(vec![fixtures::listener(ListenerProtocol::Prometheus, 9100)]);
+        spec.version = WIRE_VERSION_MIN;
         let own = spec.listeners[0].id;
         assert_eq!(spec.validate(), Ok(()));
         spec.listeners[0].default_pool = Some(id());

@@ -104,7 +104,7 @@ mod tests {
     use octavia_model::{Algorithm, IdKind, ListenerProtocol, PoolProtocol, ReasonCode};
 
     use super::*;
-    use crate::{KeySpec, TimeoutsSpec, WIRE_VERSION};
+    use crate::{KeySpec, WIRE_VERSION, fixtures};
 
     fn id<K: IdKind>(n: u128) -> TypedUuid<K> {
         TypedUuid::from_untyped_uuid(uuid::Uuid::from_u128(n))
@@ -139,28 +139,9 @@ mod tests {
             monitor: None,
             tls,
         };
-        let listener = ListenerSpec {
-            id: id(1),
-            protocol: ListenerProtocol::Http,
-            port: 80,
-            connection_limit: None,
-            default_pool: Some(pool.id),
-            insert_headers: vec![],
-            timeouts: TimeoutsSpec { client_data: 0, member_connect: 0, member_data: 0, tcp_inspect: 0 },
-            allowed_cidrs: vec![],
-            l7policies: vec![],
-            tls: None,
-        };
-        AmphoraSpec {
-            version: WIRE_VERSION,
-            amphora_id: id(1),
-            load_balancer_id: id(1),
-            generation: 1,
-            fence: 1,
-            vips: vec![[127, 0, 0, 1].into()],
-            listeners: vec![listener],
-            pools: vec![pool],
-        }
+        let http = fixtures::listener(ListenerProtocol::Http, 80);
+        let listener = ListenerSpec { id: id(1), default_pool: Some(pool.id), ..http };
+        AmphoraSpec { pools: vec![pool], ..fixtures::spec(vec![listener]) }
     }
 
     #[test]

@@ -309,7 +309,7 @@ mod tests {
     use octavia_model::{IdKind, ListenerProtocol};
 
     use super::*;
-    use crate::{TimeoutsSpec, WIRE_VERSION};
+    use crate::fixtures;
 
     fn id<K: IdKind>(n: u128) -> TypedUuid<K> {
         TypedUuid::from_untyped_uuid(uuid::Uuid::from_u128(n))
@@ -336,27 +336,7 @@ mod tests {
     }
 
     fn spec(protocol: ListenerProtocol, tls: Option<TlsSpec>) -> AmphoraSpec {
-        AmphoraSpec {
-            version: WIRE_VERSION,
-            amphora_id: id(1),
-            load_balancer_id: id(1),
-            generation: 1,
-            fence: 1,
-            vips: vec![[127, 0, 0, 1].into()],
-            listeners: vec![ListenerSpec {
-                id: id(1),
-                protocol,
-                port: 443,
-                connection_limit: None,
-                default_pool: None,
-                insert_headers: vec![],
-                timeouts: TimeoutsSpec { client_data: 0, member_connect: 0, member_data: 0, tcp_inspect: 0 },
-                allowed_cidrs: vec![],
-                l7policies: vec![],
-                tls,
-            }],
-            pools: vec![],
-        }
+        fixtures::spec(vec![ListenerSpec { id: id(1), tls, ..fixtures::listener(protocol, 443) }])
     }
 
     #[test]
