@@ -114,6 +114,10 @@ impl Session {
 
     /// Sends, retries what is safe and likely to help, and gives the JSON of a 2xx answer (`Null` if it has no body).
     pub(crate) async fn request(&self, request: Request<'_>) -> Result<Value, Error> {
+        if request.path.split('/').skip(1).any(str::is_empty) {
+            // It would be asked for all of them.
+            return Err(Error::Usage("an empty name or id names nothing".to_owned()));
+        }
         let url = format!("{}{}", self.endpoint(request.service).await?, request.path);
         let mut token = self.token(None).await?;
         // A repetition makes nothing again, where the service knows such keys.

@@ -26,6 +26,7 @@ use crate::audit::AuditSettings;
 use crate::metrics::MetricsSettings;
 use crate::policy::PolicySettings;
 
+mod cors;
 mod files;
 mod service;
 mod tls;
@@ -205,7 +206,7 @@ impl Reader<'_> {
             pool_tls: self.tls_defaults(&POOL_TLS, &prohibited, minimum.as_deref()),
             tls_cipher_prohibit_list: prohibited,
             default_quota: octavia_model::Quota::from_fn(|kind| self.quota(kind)),
-            api_base_uri: self.config.all_in_one(&api_settings::api_base_uri).filter(|uri| !uri.is_empty()),
+            api_base_uri: self.base_uri(),
             proxy_headers: self.flag(&oslo_middleware::enable_proxy_headers_parsing),
             cors: self.cors(),
             healthcheck: self.healthcheck(),
@@ -293,6 +294,20 @@ impl Reader<'_> {
             Some("noauth") => AuthStrategy::Noauth,
             _ => AuthStrategy::Keystone,
         }
+    }
+
+    fn base_uri(&mut self) -> Option<String> {
+        let option = &api_settings::api_base_uri;
+        let uri = self.config.all_in_one(option).filter(|uri| !uri.is_empty())?;
+        let leads = |url: reqwest::Url| {
+            ["http", "https"].contains(&url.scheme()) && url.query().is_none() && url.fragment().is_none()
+        };
+        if uri.contains(char::is_whitespace) || !reqwest::Url::parse(&uri).is_ok_and(leads) {
+            let what =
+                format!("links that begin with {uri:?} lead nowhere; usual: http(s)://HOST[:PORT][/PATH]");
+            self.say(Severity::Warning, option, what);
+        }
+        Some(uri)
     }
 
     fn database(&mut self) -> Option<String> {
@@ -552,6 +567,19 @@ mod tests {
             "f:2: error: [api_settings] default_listener_tls_versions: no version is left that is spoken here",
         );
         check(
+            "[api_settings]\napi_base_uri = foo bar",
+            "f:2: warning: [api_settings] api_base_uri: links that begin with \"foo bar\" lead nowhere; usual: \
+             http(s)://HOST[:PORT][/PATH]",
+        );
+        check(
+            "[cors]\nallow_headers = X-Good, a b",
+            "f:2: warning: [cors] allow_headers: \"a b\" is no name of a header, and has no effect",
+        );
+        check(
+            "[cors.x]\nallow_methods = GET, P/T",
+            "f:2: warning: [cors.x] allow_methods: \"P/T\" is no method, and has no effect",
+        );
+        check(
             "[healthcheck]\nbackends = octavia_db_check, nonsense",
             "f:2: error: [healthcheck] backends: there is no check \"nonsense\"; allowed: disable_by_file, \
              disable_by_files_ports, enable_by_files, octavia_db_check",
@@ -586,6 +614,30 @@ mod tests {
             "[database]\nconnection = oracle://h",
             "f:2: error: [database] connection: no such kind of database; allowed: sqlite, postgresql, mysql, mariadb",
         );
+    }
+
+    #[test]
+    fn origins_that_no_browser_names_are_warned_of() {
+        for (origin, good) in [
+            ("*", true),
+            ("null", true),
+            ("https://a.test", true),
+            ("http://[::1]:8080", true),
+            ("chrome-extension://abcdef", true),
+            ("not a url", false),
+            ("a.test", false),
+            ("https://a.test/", false),
+            ("https://a.test/path", false),
+            ("https://A.test", false),
+            ("https://a.test:443", false),
+            ("https://u@a.test", false),
+        ] {
+            let (settings, problems) = read(&format!("[cors]\nallowed_origin = https://b.test, {origin}"));
+            assert_eq!(settings.api.cors[0].allowed_origins, ["https://b.test", origin]);
+            assert_eq!(problems.len(), usize::from(!good), "{origin}: {problems:?}");
+            let named = format!("f:2: warning: [cors] allowed_origin: {origin:?} is no origin");
+            assert!(problems.iter().all(|problem| problem.starts_with(&named)), "{problems:?}");
+        }
     }
 
     #[test]

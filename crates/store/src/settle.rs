@@ -305,9 +305,10 @@ fn work(statuses: &mut Statuses, admin_state_up: bool) {
 }
 
 fn activate(statuses: &mut Statuses) {
-    if statuses.provisioning != ProvisioningStatus::Active {
-        statuses.provisioning = ProvisioningStatus::Active;
-        // It explained the status before; the next heartbeat says if the data plane has bad news.
+    let before = std::mem::replace(&mut statuses.provisioning, ProvisioningStatus::Active);
+    // Of an `ERROR` it explained that. Of bad news it goes on to explain that, which only the next heartbeat takes back.
+    let bad = matches!(statuses.operating, OperatingStatus::Degraded | OperatingStatus::Error);
+    if before == ProvisioningStatus::Error || (before.is_pending() && !bad) {
         statuses.reason = None;
     }
 }

@@ -34,7 +34,7 @@ pub(crate) struct HealthMonitorAttributes {
     #[command(flatten)]
     pub(crate) common: Common,
     /// Failures in a row before a member is bad, 1–10
-    #[arg(long, value_name = "N")]
+    #[arg(long, allow_negative_numbers = true, value_name = "N")]
     pub(crate) max_retries_down: Option<u8>,
     /// GET, HEAD, OPTIONS, …
     #[arg(long, value_name = "METHOD", value_parser = upper)]
@@ -46,7 +46,7 @@ pub(crate) struct HealthMonitorAttributes {
     #[arg(long, value_name = "CODES")]
     pub(crate) expected_codes: Option<String>,
     /// 1.0 or 1.1
-    #[arg(long, value_name = "VERSION")]
+    #[arg(long, allow_negative_numbers = true, value_name = "VERSION")]
     pub(crate) http_version: Option<f64>,
     /// The Host header of checks
     #[arg(long, value_name = "NAME")]
@@ -61,13 +61,13 @@ pub struct HealthMonitorCreate {
     #[arg(long = "type", value_name = "WORD", value_parser = upper)]
     pub(crate) kind: String,
     /// Seconds between checks
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, allow_negative_numbers = true, value_name = "SECONDS")]
     pub(crate) delay: u32,
     /// Seconds a check may take
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, allow_negative_numbers = true, value_name = "SECONDS")]
     pub(crate) timeout: u32,
     /// Successes in a row before a member is good, 1–10
-    #[arg(long, value_name = "N")]
+    #[arg(long, allow_negative_numbers = true, value_name = "N")]
     pub(crate) max_retries: u8,
     #[command(flatten)]
     pub(crate) attributes: HealthMonitorAttributes,
@@ -81,13 +81,13 @@ pub struct HealthMonitorSet {
     #[arg(value_name = "HEALTHMONITOR")]
     pub(crate) monitor: String,
     /// Seconds between checks
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, allow_negative_numbers = true, value_name = "SECONDS")]
     pub(crate) delay: Option<u32>,
     /// Seconds a check may take
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, allow_negative_numbers = true, value_name = "SECONDS")]
     pub(crate) timeout: Option<u32>,
     /// Successes in a row before a member is good, 1–10
-    #[arg(long, value_name = "N")]
+    #[arg(long, allow_negative_numbers = true, value_name = "N")]
     pub(crate) max_retries: Option<u8>,
     #[command(flatten)]
     pub(crate) attributes: HealthMonitorAttributes,

@@ -46,10 +46,10 @@ pub(crate) struct L7PolicyAttributes {
     #[arg(long, value_name = "URL")]
     pub(crate) redirect_prefix: Option<String>,
     /// 301, 302, 303, 307 or 308
-    #[arg(long, value_name = "CODE")]
+    #[arg(long, allow_negative_numbers = true, value_name = "CODE")]
     pub(crate) redirect_http_code: Option<u16>,
     /// Place among the listener's policies, from 1
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=2_147_483_647))]
+    #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=2_147_483_647))]
     pub(crate) position: Option<u32>,
 }
 

@@ -47,7 +47,7 @@ pub enum LbCommand {
         #[arg(value_name = "LB")]
         lb: String,
         /// How many at most
-        #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..))]
+        #[arg(long, allow_negative_numbers = true, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..))]
         limit: u16,
     },
 }

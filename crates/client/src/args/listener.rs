@@ -41,7 +41,7 @@ pub(crate) struct ListenerAttributes {
     #[arg(long, value_name = "TEXT")]
     pub(crate) description: Option<String>,
     /// Connections at once; -1 = unlimited
-    #[arg(long, allow_hyphen_values = true)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) connection_limit: Option<i64>,
     /// Pool that gets the traffic (name or id)
     #[arg(long, value_name = "POOL")]
@@ -50,16 +50,16 @@ pub(crate) struct ListenerAttributes {
     #[arg(long, value_name = "NAME=VALUE,…", value_parser = pairs)]
     pub(crate) insert_headers: Option<Pairs>,
     /// Milliseconds a client may be silent
-    #[arg(long, value_name = "MS")]
+    #[arg(long, allow_negative_numbers = true, value_name = "MS")]
     pub(crate) timeout_client_data: Option<u64>,
     /// Milliseconds to connect to a member
-    #[arg(long, value_name = "MS")]
+    #[arg(long, allow_negative_numbers = true, value_name = "MS")]
     pub(crate) timeout_member_connect: Option<u64>,
     /// Milliseconds a member may be silent
-    #[arg(long, value_name = "MS")]
+    #[arg(long, allow_negative_numbers = true, value_name = "MS")]
     pub(crate) timeout_member_data: Option<u64>,
     /// Milliseconds to wait for content to inspect
-    #[arg(long, value_name = "MS")]
+    #[arg(long, allow_negative_numbers = true, value_name = "MS")]
     pub(crate) timeout_tcp_inspect: Option<u64>,
     /// Only these clients may connect; repeat for more
     #[arg(long = "allowed-cidr", value_name = "CIDR")]
@@ -75,7 +75,7 @@ pub struct ListenerCreate {
     #[arg(long, value_name = "WORD", value_parser = upper)]
     pub(crate) protocol: String,
     /// Port of the VIP to listen on
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, allow_negative_numbers = true, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) protocol_port: u16,
     #[command(flatten)]
     pub(crate) attributes: ListenerAttributes,

@@ -44,13 +44,13 @@ pub(crate) struct MemberAttributes {
     #[command(flatten)]
     pub(crate) common: Common,
     /// Share of the traffic, 0–256; 0 drains
-    #[arg(long, value_parser = clap::value_parser!(u16).range(0..=256))]
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(0..=256))]
     pub(crate) weight: Option<u16>,
     /// Address to check, if another than the member's
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) monitor_address: Option<IpAddr>,
     /// Port to check, if another than the member's
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, allow_negative_numbers = true, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) monitor_port: Option<u16>,
 }
 
@@ -62,7 +62,7 @@ pub struct MemberCreate {
     #[arg(long)]
     pub(crate) address: IpAddr,
     /// Port it serves on
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, allow_negative_numbers = true, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) protocol_port: u16,
     /// Subnet the member is on (name or id)
     #[arg(long, value_name = "SUBNET")]

@@ -174,7 +174,7 @@ pub struct Wait {
     #[arg(long)]
     pub(crate) wait: bool,
     /// Seconds to wait at most
-    #[arg(long, value_name = "SECONDS", default_value_t = crate::WAIT_TIMEOUT.as_secs())]
+    #[arg(long, allow_negative_numbers = true, value_name = "SECONDS", default_value_t = crate::WAIT_TIMEOUT.as_secs())]
     wait_timeout: u64,
 }
 

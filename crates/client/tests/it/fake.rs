@@ -97,7 +97,8 @@ async fn octavia_until(
     words: &str,
     variables: &[(&str, String)],
 ) -> (u8, String, String) {
-    let cli = match Cli::try_parse_from(["octavia"].into_iter().chain(words.split_whitespace())) {
+    let words = words.split_whitespace().map(|word| if word == "''" { "" } else { word });
+    let cli = match Cli::try_parse_from(["octavia"].into_iter().chain(words)) {
         Ok(cli) => cli,
         Err(e) => return (2, String::new(), e.to_string()),
     };

@@ -1,11 +1,11 @@
-//! What surrounds the API: health check, other origins, records, numbers, the end.
+//! What surrounds the API: health check, records, numbers, the end.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use octavia_api::{CorsOptions, HealthcheckBackend, HealthcheckOptions};
-use octavia_config::option::{DEFAULT, api_settings, audit, cors, healthcheck, metrics};
+use octavia_api::{HealthcheckBackend, HealthcheckOptions};
+use octavia_config::option::{DEFAULT, api_settings, audit, healthcheck, metrics};
 use octavia_config::{Opt, Severity};
 
 use super::Reader;
@@ -17,38 +17,6 @@ impl Reader<'_> {
         match self.seconds(&DEFAULT::graceful_shutdown_timeout) {
             Duration::ZERO => Duration::MAX,
             some => some,
-        }
-    }
-
-    /// Of `[cors]`, then of each `[cors.NAME]`.
-    pub(super) fn cors(&self) -> Vec<CorsOptions> {
-        let own = self.cors_own();
-        let below = self.config.subsections(cors::allowed_origin.spec.group).map(|below| CorsOptions {
-            allowed_origins: below.given(&cors::allowed_origin).map(filled).unwrap_or_default(),
-            allow_credentials: below.given(&cors::allow_credentials).unwrap_or(own.allow_credentials),
-            expose_headers: below
-                .given(&cors::expose_headers)
-                .map_or_else(|| own.expose_headers.clone(), filled),
-            max_age: below.given(&cors::max_age).map_or(own.max_age, seconds_within),
-            allow_methods: below
-                .given(&cors::allow_methods)
-                .map_or_else(|| own.allow_methods.clone(), filled),
-            allow_headers: below
-                .given(&cors::allow_headers)
-                .map_or_else(|| own.allow_headers.clone(), filled),
-        });
-        let below: Vec<_> = below.collect();
-        [vec![own], below].concat()
-    }
-
-    fn cors_own(&self) -> CorsOptions {
-        CorsOptions {
-            allowed_origins: self.words(&cors::allowed_origin),
-            allow_credentials: self.flag(&cors::allow_credentials),
-            expose_headers: self.words(&cors::expose_headers),
-            max_age: seconds_within(self.number(&cors::max_age)),
-            allow_methods: self.words(&cors::allow_methods),
-            allow_headers: self.words(&cors::allow_headers),
         }
     }
 
@@ -108,7 +76,7 @@ impl Reader<'_> {
         }
     }
 
-    fn words(&self, option: &Opt<Vec<String>>) -> Vec<String> {
+    pub(super) fn words(&self, option: &Opt<Vec<String>>) -> Vec<String> {
         filled(self.config.all_in_one(option).unwrap_or_default())
     }
 
@@ -130,11 +98,7 @@ impl Reader<'_> {
 }
 
 /// Without the empty ones.
-fn filled(mut words: Vec<String>) -> Vec<String> {
+pub(super) fn filled(mut words: Vec<String>) -> Vec<String> {
     words.retain(|word| !word.is_empty());
     words
-}
-
-fn seconds_within(number: i64) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
 }

@@ -15,6 +15,7 @@ use super::http::{self, Answer};
 use super::tls::{self, Hello};
 use crate::proxy_protocol::ProxyProtocol;
 use crate::sys;
+use crate::tls::InWords;
 
 /// The most read of an answer, in bytes; of a TLS handshake, which brings certificates, in bytes of ciphertext.
 const MAX_ANSWER: usize = 16 << 10;
@@ -339,7 +340,7 @@ impl Secure {
             Err(error) => {
                 // So that the member can tell why, too; whether it hears it changes nothing.
                 let _ = tls.write_tls(&mut Socket(socket));
-                return Err(format!("TLS: {error}"));
+                return Err(format!("TLS: {}", InWords(&error)));
             }
         };
         let mut chunk = [0; READ_SIZE];

@@ -8,6 +8,7 @@ mod fingerprint;
 mod member;
 mod names;
 mod verify;
+mod words;
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub use self::member::MemberTls;
 use self::names::Chooser;
 pub(crate) use self::names::asked;
 pub(crate) use self::verify::AnyCertificate;
+pub(crate) use self::words::InWords;
 
 /// Tickets given to a client of TLS 1.3 after its handshake; as many as OpenSSL gives.
 const TICKETS: usize = 2;

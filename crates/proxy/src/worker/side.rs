@@ -12,6 +12,7 @@ use super::sock::{Io, Sock};
 use super::stream::Stream;
 use super::stream_end::StreamEnd;
 use super::tls::{Role, TlsSock};
+use crate::tls::InWords;
 
 /// `R` is our role in TLS.
 pub(super) enum Side<R> {
@@ -160,7 +161,7 @@ impl<R: Role> Side<R> {
     pub(super) fn trouble(&self) -> String {
         let why = match self {
             Self::Plain(_) | Self::Stream(_) => None,
-            Self::Tls(tls) => tls.why().map(|error| format!("TLS: {error}")),
+            Self::Tls(tls) => tls.why().map(|error| format!("TLS: {}", InWords(error))),
         };
         why.unwrap_or_else(|| self.sock().and_then(Sock::error).unwrap_or(Errno::TIMEDOUT).to_string())
     }

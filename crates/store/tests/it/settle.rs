@@ -120,6 +120,27 @@ async fn a_listener_that_cannot_be_opened_is_in_error_alone() {
 }
 
 #[tokio::test]
+async fn bad_news_of_the_data_plane_keeps_its_reason() {
+    on_all(|store| async move {
+        let (graph, lease) = leased(&store).await;
+        let lb = graph.load_balancer.id;
+        store.lb_settle(&lease, 1, &Settlement::default()).await.unwrap();
+        change(&store, lb, |graph| {
+            let statuses = &mut graph.load_balancer.statuses;
+            statuses.operating = OperatingStatus::Degraded;
+            statuses.reason = Some(sample::reason("a member is down"));
+        })
+        .await;
+        assert_eq!(store.lb_settle(&lease, 2, &Settlement::default()).await.unwrap(), Settled::Done);
+        let statuses = store.lb_fetch(lb).await.unwrap().unwrap().load_balancer.statuses;
+        assert_eq!(statuses.provisioning, ProvisioningStatus::Active);
+        assert_eq!(statuses.operating, OperatingStatus::Degraded);
+        assert_eq!(statuses.reason, Some(sample::reason("a member is down")));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn failure_is_a_state_to_leave() {
     on_all(|store| async move {
         let (graph, lease) = leased(&store).await;
