@@ -8,7 +8,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::event::{EventfdFlags, epoll, eventfd as eventfd_raw};
 use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType, ipproto};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags, SocketType, ipproto,
+};
 use rustix::pipe::{PipeFlags, SpliceFlags};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, Timespec, clock_gettime};
@@ -74,6 +76,14 @@ pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
 #[inline]
 pub(crate) fn send_two(fd: BorrowedFd<'_>, first: &[u8], second: &[u8]) -> Result<usize, Errno> {
     retry_on_intr(|| rustix::io::writev(fd, &[IoSlice::new(first), IoSlice::new(second)]))
+}
+
+/// The same, with word that more follows at once, so that it need not leave alone.
+#[inline]
+pub(crate) fn send_two_of_more(fd: BorrowedFd<'_>, first: &[u8], second: &[u8]) -> Result<usize, Errno> {
+    let parts = [IoSlice::new(first), IoSlice::new(second)];
+    let flags = SendFlags::NOSIGNAL | SendFlags::MORE;
+    retry_on_intr(|| rustix::net::sendmsg(fd, &parts, &mut SendAncillaryBuffer::default(), flags))
 }
 
 /// Moves at most `length` bytes between a socket and a pipe.

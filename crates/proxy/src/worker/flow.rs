@@ -40,6 +40,8 @@ pub(super) struct Flow {
     ended: bool,
     /// Bytes written so far.
     written: u64,
+    /// Bytes that the sink's connection holds back, to leave with what is written next.
+    ahead: usize,
     pace: Pace,
 }
 
@@ -96,6 +98,7 @@ impl Flow {
             bulk: false,
             ended: false,
             written: 0,
+            ahead: 0,
             pace,
         }
     }
@@ -122,6 +125,11 @@ impl Flow {
             self.pending.extend_from_slice(&buffer[sent..]);
             kit.buffer_put(buffer);
         }
+    }
+
+    /// So many bytes were sent before what [`fill`](Self::fill) took, and wait for it.
+    pub(super) fn sent_ahead(&mut self, bytes: usize) {
+        self.ahead = bytes;
     }
 
     /// The source will say nothing more.
@@ -155,7 +163,8 @@ impl Flow {
             Pace::New => self.written >= WARM_UP,
             Pace::Found => true,
         };
-        let (piece, turn) = if paced { (PACKET, PACKET) } else { (usize::MAX, TURN) };
+        let packet = PACKET.saturating_sub(std::mem::take(&mut self.ahead)).max(PACKET / 4);
+        let (piece, turn) = if paced { (packet, packet) } else { (usize::MAX, TURN) };
         let end = moved.written + turn as u64;
         loop {
             if let Some(stop) = self.flush(to, kit, moved, piece, end) {
@@ -171,6 +180,17 @@ impl Flow {
                 return stop;
             }
         }
+    }
+
+    /// Takes what is there of large content, before the head has gone out, so that they leave together. `true` = there
+    /// is some, and the next [`pump`](Self::pump) sends it.
+    pub(super) fn fill<F: Stream>(&mut self, from: &mut F, kit: &mut Kit, moved: &mut Moved) -> bool {
+        if !(self.is_flushed() && self.is_large()) {
+            return false;
+        }
+        self.pipe = self.pipe.take().or_else(|| kit.pipe());
+        // What is wrong with the source shows again when nothing is left in the pipe.
+        self.pipe.is_some() && self.take_spliced(from, kit, moved).is_none() && !self.is_flushed()
     }
 
     /// Gives held resources back to the thread.
@@ -238,13 +258,11 @@ impl Flow {
     ) -> Option<Pumped> {
         let opaque = self.body.opaque();
         let sealed = !(F::SPLICES && T::SPLICES);
-        if !sealed && self.is_large(opaque) {
-            if self.pipe.is_none() {
-                self.pipe = kit.pipe();
-            }
+        if !sealed && self.is_large() {
+            self.pipe = self.pipe.take().or_else(|| kit.pipe());
             // Without a pipe to be had, large content is copied, too.
             if self.pipe.is_some() {
-                return self.take_spliced(from, kit, moved, opaque.min(PIPE_SIZE as u64) as usize);
+                return self.take_spliced(from, kit, moved);
             }
         }
         // What is not chunked must not be read beyond its end: the rest stays in the socket.
@@ -289,24 +307,19 @@ impl Flow {
 
     /// Whether the next bytes are worth a pipe.
     #[inline]
-    fn is_large(&self, opaque: u64) -> bool {
-        match opaque {
+    pub(super) fn is_large(&self) -> bool {
+        match self.body.opaque() {
             0 => false,
             _ if self.unchunk => false,
             u64::MAX => self.bulk,
             // The rest of what began in a pipe goes through it, too.
-            _ => opaque >= SPLICE_MIN || self.pipe.is_some() && !self.body.is_chunked(),
+            opaque => opaque >= SPLICE_MIN || self.pipe.is_some() && !self.body.is_chunked(),
         }
     }
 
-    fn take_spliced<F: Stream>(
-        &mut self,
-        from: &mut F,
-        kit: &mut Kit,
-        moved: &mut Moved,
-        length: usize,
-    ) -> Option<Pumped> {
+    fn take_spliced<F: Stream>(&mut self, from: &mut F, kit: &mut Kit, moved: &mut Moved) -> Option<Pumped> {
         let pipe = self.pipe.as_mut()?;
+        let length = self.body.opaque().min(PIPE_SIZE as u64) as usize;
         match from.splice_in(pipe, length) {
             Io::Bytes(n) => {
                 moved.read += n as u64;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::flow::{Moved, Pumped};
 use super::session::{Exchange, Next, Party, Session, Stage};
+use super::side::Side;
 use super::sock::Io;
 use super::thread::Thread;
 use crate::http1::{self, BadResponse, Body, ClientSide, Framing, Response};
@@ -12,6 +13,8 @@ use crate::snapshot::PoolConf;
 
 /// Bytes read at once while a response's head is awaited.
 const READ: usize = 16 * 1024;
+/// The same, where what comes after the head will not pass through our memory.
+const READ_HEAD: usize = 4 * 1024;
 /// Content that came with the head is copied next to it up to this many bytes; more goes out from where it is.
 const COPY_MAX: usize = 4 * 1024;
 /// Interim responses a member may send before the real one.
@@ -124,7 +127,8 @@ impl Session {
             let held = exchange.head.len();
             let scratch = &mut t.kit.scratch;
             scratch[..held].copy_from_slice(&exchange.head);
-            let len = match upstream.side.recv(&mut scratch[held..held + READ], &mut t.kit.wire) {
+            let most = if upstream.large && held == 0 { READ_HEAD } else { READ };
+            let len = match upstream.side.recv(&mut scratch[held..held + most], &mut t.kit.wire) {
                 Io::Bytes(n) => {
                     exchange.stirred = true;
                     let tally = self.listener.tally(exchange.policy, &upstream.member, t.index);
@@ -179,16 +183,29 @@ impl Session {
     /// `false` when the client is gone.
     fn send_out(&mut self, t: &mut Thread, mut out: Vec<u8>, content: Range<usize>) -> bool {
         let Some(exchange) = &mut self.exchange else { return false };
+        let ready = exchange.down.is_flushed() && !out.is_empty();
+        let mut more = false;
+        if let (Side::Plain(_), Some(upstream)) = (&self.client, &mut exchange.upstream)
+            && let Side::Plain(member) = &mut upstream.side
+            && exchange.answered
+        {
+            upstream.large = exchange.down.is_large();
+            let mut moved = Moved::default();
+            more = ready && exchange.down.fill(member, &mut t.kit, &mut moved);
+            let tally = self.listener.tally(exchange.policy, &upstream.member, t.index);
+            tally.add(|c| &c.received, moved.read);
+        }
         let mut content = &t.kit.scratch[content];
         if content.len() <= COPY_MAX {
             out.extend_from_slice(content);
             content = &[];
         }
         let mut sent = 0;
-        if exchange.down.is_flushed() && !out.is_empty() {
-            let result = match content {
-                [] => self.client.send(&out, &mut t.kit.wire),
-                _ => self.client.send_two(&mut out, content, &mut t.kit.wire),
+        if ready {
+            let result = match (&mut self.client, content) {
+                (Side::Plain(client), _) if more => client.send_two_of_more(&out, content),
+                (client, []) => client.send(&out, &mut t.kit.wire),
+                (client, _) => client.send_two(&mut out, content, &mut t.kit.wire),
             };
             sent = match result {
                 Io::Bytes(n) => n,
@@ -196,6 +213,7 @@ impl Session {
                 Io::End | Io::Failed(_) => return false,
             };
             self.listener.state.on(t.index).tx.add(sent as u64);
+            exchange.down.sent_ahead(if more { sent } else { 0 });
         }
         if sent < out.len() + content.len() {
             out.extend_from_slice(content);

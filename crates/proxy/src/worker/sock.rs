@@ -120,6 +120,16 @@ impl Sock {
         self.after_write(result, first.len() + second.len())
     }
 
+    /// The same, when something follows at once.
+    #[inline]
+    pub(super) fn send_two_of_more(&mut self, first: &[u8], second: &[u8]) -> Io {
+        if !self.writable {
+            return Io::Blocked;
+        }
+        let result = sys::send_two_of_more(self.fd.as_fd(), first, second);
+        self.after_write(result, first.len() + second.len())
+    }
+
     /// At most `length` bytes of what is in a pipe.
     #[inline]
     pub(super) fn splice_out(&mut self, pipe: &mut Pipe, length: usize) -> Io {

@@ -53,6 +53,8 @@ pub(super) struct Upstream {
     pub(super) reused: bool,
     /// A write to it has worked.
     pub(super) established: bool,
+    /// Its last answer was a large one: the next may be, too.
+    pub(super) large: bool,
     /// What has to go out before anything else.
     pub(super) preface: Vec<u8>,
     /// The session it is for: it says whose it is, and carries nothing for others.
@@ -221,6 +223,7 @@ impl Upstreams {
             key,
             reused: false,
             established: false,
+            large: false,
             preface: vec![],
             private: None,
             since: now,

@@ -115,6 +115,36 @@ fn bodies_go_through_whole() {
     assert_eq!(origin.connections(), 1);
 }
 
+/// However much of a large body has come, with the head or after it, it goes on without the rest; on a connection whose
+/// last answer was a large one, too.
+#[test]
+fn a_large_body_goes_on_as_it_comes() {
+    const LENGTH: usize = 200_000;
+    let body = noise(LENGTH);
+    let (go_on, may_go_on) = std::sync::mpsc::channel();
+    let (sent, may_go_on) = (body.clone(), std::sync::Mutex::new(may_go_on));
+    let origin = Origin::start(move |mut client| {
+        while let Some(head) = client.head() {
+            let first: usize = head.split(['/', ' ']).nth(2).unwrap().parse().unwrap();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n");
+            client.send([head.as_bytes(), &sent[..first]].concat());
+            may_go_on.lock().unwrap().recv().unwrap();
+            client.send(&sent[first..]);
+        }
+    });
+    let rig = Rig::http(&[&origin]);
+    let mut client = rig.client();
+    for first in [0, 1, 3_000, 5_000, 15_000, 17_000, 40_000, 150_000, 0] {
+        client.send(format!("GET /{first} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert!(client.head().unwrap().starts_with("HTTP/1.1 200 OK"), "{first}");
+        assert!(client.take(first) == body[..first], "{first}");
+        go_on.send(()).unwrap();
+        assert!(client.take(LENGTH - first) == body[first..], "{first}");
+    }
+    assert_eq!(origin.connections(), 1);
+    assert!(rig.stats().tx > 9 * LENGTH as u64);
+}
+
 #[test]
 fn a_response_may_end_with_its_connection() {
     let body = noise(300_000);
