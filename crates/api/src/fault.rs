@@ -22,6 +22,10 @@ pub(crate) enum Fault {
     MissingArgument(&'static str),
     #[error("Form-encoded bodies are not accepted; send JSON.")]
     FormBody,
+    #[error("The request body broke off, or is not framed as HTTP/1.1 frames it.")]
+    BrokenBody,
+    #[error("A request has one Host header.")]
+    Host,
     #[error("Idempotency-Key must be one text of 1 to 255 printable ASCII characters.")]
     IdempotencyKey,
     // ---- 400: the query
@@ -186,6 +190,8 @@ impl Fault {
             | Self::Json
             | Self::MissingArgument(_)
             | Self::FormBody
+            | Self::BrokenBody
+            | Self::Host
             | Self::IdempotencyKey
             | Self::UnknownArgument(_)
             | Self::Filter

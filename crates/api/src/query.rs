@@ -1,5 +1,7 @@
 //! Query strings: filters, `fields`, sorting and pages (`reference/api.md` §6).
 
+use std::num::IntErrorKind;
+
 use axum::extract::Query as Pairs;
 use http::Uri;
 
@@ -53,6 +55,15 @@ impl Query {
     /// The first value of the key.
     pub(crate) fn first(&self, key: &str) -> Option<&str> {
         self.pairs.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+    }
+
+    /// Refuses keys that come twice, but for those of which lists are made: one of the two would have been meant.
+    pub(crate) fn check_repeats(&self) -> Result<(), Fault> {
+        let may = |key: &str| TAGS.contains(&key) || ["fields", "sort_key", "sort_dir"].contains(&key);
+        let twice = |(at, (key, _)): (usize, &(String, String))| {
+            !may(key) && self.pairs[..at].iter().any(|(before, _)| before == key)
+        };
+        if self.pairs.iter().enumerate().any(twice) { Err(Fault::Filter) } else { Ok(()) }
     }
 
     /// Refuses every key that is not in the list.
@@ -154,7 +165,7 @@ impl Query {
             if PAGING.contains(&name) || TAGS.contains(&name) || name == "project_id" {
                 continue;
             }
-            if value.contains('\0') || filters.iter().any(|(known, _)| known == key) {
+            if value.contains('\0') {
                 return Err(Fault::Filter);
             }
             filters.push((key.clone(), value.clone()));
@@ -189,7 +200,13 @@ impl Query {
             None => None,
             Some(text) if text.eq_ignore_ascii_case("infinite") => None,
             Some(text) => {
-                let limit: i64 = text.trim().parse().map_err(|_| Fault::Limit(text.to_owned()))?;
+                let limit = match text.trim().parse::<i64>() {
+                    Ok(limit) => limit,
+                    // A number all the same, with more digits.
+                    Err(error) if *error.kind() == IntErrorKind::PosOverflow => i64::MAX,
+                    Err(error) if *error.kind() == IntErrorKind::NegOverflow => i64::MIN,
+                    Err(_) => return Err(Fault::Limit(text.to_owned())),
+                };
                 u64::try_from(limit).ok().filter(|limit| *limit > 0)
             }
         };
@@ -199,9 +216,9 @@ impl Query {
         })
     }
 
-    /// The sorting of this list as a link to another page repeats it.
-    pub(crate) fn sort_for_links(&self) -> Vec<(&'static str, &str)> {
-        ["sort", "sort_key"].into_iter().filter_map(|key| Some((key, self.first(key)?))).collect()
+    /// The sorting of this list as a link to another page repeats it: all of it, or that would be another list's page.
+    pub(crate) fn sort_for_links(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs().filter(|(key, _)| ["sort", "sort_key", "sort_dir"].contains(key))
     }
 }
 
@@ -279,6 +296,8 @@ mod tests {
             ("limit=0", Some(1000)),
             ("limit=-1", Some(1000)),
             ("limit=infinite", Some(1000)),
+            ("limit=99999999999999999999", Some(1000)),
+            ("limit=-99999999999999999999", Some(1000)),
         ] {
             assert_eq!(arguments(text).map(|list| list.limit), Ok(expected), "{text}");
         }
@@ -313,6 +332,37 @@ mod tests {
     }
 
     #[test]
+    fn repeated_keys() {
+        for (text, good) in [
+            ("name=a&description=a", true),
+            ("tags=a&tags=b&tags-any=a&tags-any=b&not-tags=a&not-tags=b&not-tags-any=a&not-tags-any=b", true),
+            ("fields=id&fields=name&sort_key=id&sort_key=name&sort_dir=asc&sort_dir=asc", true),
+            ("name=a&name=b", false),
+            ("name=a&x=b&name=a", false),
+            ("limit=1&limit=abc", false),
+            ("marker=a&marker=b", false),
+            ("page_reverse=True&page_reverse=True", false),
+            ("sort=a&sort=b", false),
+            ("project_id=a&project_id=b", false),
+            ("additive_only=false&additive_only=true", false),
+            ("cascade=true&cascade=true", false),
+        ] {
+            assert_eq!(query(text).check_repeats(), if good { Ok(()) } else { Err(Fault::Filter) }, "{text}");
+        }
+    }
+
+    #[test]
+    fn links_repeat_the_sorting() {
+        let links = |text: &str| {
+            let query = query(text);
+            query.sort_for_links().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join("&")
+        };
+        assert_eq!(links("name=a&limit=1&sort=id:desc"), "sort=id:desc");
+        let all = "sort_key=name&sort_dir=desc&sort_key=id&sort_dir=asc";
+        assert_eq!(links(&format!("marker=m&{all}")), all);
+    }
+
+    #[test]
     fn filters_and_tags() {
         let list = arguments(
             "name=a&tags=x,y&tags=z&not-tags-any=q&fields=id&project_id=p&marker=m&page_reverse=True",
@@ -323,7 +373,6 @@ mod tests {
         assert_eq!(list.not_tags_any, ["q"]);
         assert_eq!(list.project_id.as_deref(), Some("p"));
         assert!(list.page_reverse);
-        assert_eq!(arguments("name=a&name=b"), Err(Fault::Filter));
         assert_eq!(arguments("name=%00"), Err(Fault::Filter));
         assert!(!arguments("page_reverse=true").expect("fine").page_reverse);
     }

@@ -1,5 +1,7 @@
 //! From bytes to a [`Call`] and back: request ids, authentication, content rules, dispatch.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -8,8 +10,9 @@ use axum::Router;
 use axum::body::HttpBody;
 use axum::extract::{OriginalUri, Request, State};
 use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use octavia_model::REQUEST_ID_HEADER;
 use octavia_store::{Behalf, Receipt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -58,6 +61,22 @@ pub fn router(state: ApiState) -> Router {
         under_way: UnderWay::default(),
         writes,
     })
+}
+
+/// The whole body. One that says it is longer than `limit` bytes is not asked for.
+async fn read(mut body: axum::body::Body, limit: usize) -> Result<Bytes, Fault> {
+    if usize::try_from(body.size_hint().lower()).map_or(true, |said| said > limit) {
+        return Err(Fault::TooLarge(limit));
+    }
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let Ok(data) = frame.map_err(|_| Fault::BrokenBody)?.into_data() else { continue };
+        if bytes.len() + data.len() > limit {
+            return Err(Fault::TooLarge(limit));
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes.freeze())
 }
 
 async fn serve(
@@ -166,6 +185,9 @@ async fn answer(
     writes: &AtomicBool,
 ) -> Result<Response, Fault> {
     let Server { mut state, healthcheck, under_way, writes: turns } = server;
+    if parts.method == Method::CONNECT {
+        return Err(Fault::MethodNotAllowed { allow: "GET, HEAD".to_owned() });
+    }
     if parts.method == Method::OPTIONS {
         account.label = account::PREFLIGHT;
         return Ok(StatusCode::OK.into_response());
@@ -189,6 +211,11 @@ async fn answer(
         }
         Err(_) => {}
     }
+    // RFC 9112 §3.2. Who only looks after our health is let off, and who calls us without a connection.
+    let hosts = parts.headers.get_all(header::HOST).iter().count();
+    if account.approach.peer.is_some() && parts.version == Version::HTTP_11 && hosts != 1 {
+        return Err(Fault::Host);
+    }
     if path == openapi::PATH {
         check_accept(&parts.headers)?;
         return openapi::answer(&parts);
@@ -208,12 +235,11 @@ async fn answer(
         }
     };
     let mut query = Query::parse(&parts.uri);
-    let rehearses = if parts.method == Method::GET {
+    let rehearses = if parts.method == Method::GET { false } else { query.take_flag("dry_run")? };
+    query.check_repeats()?;
+    if parts.method == Method::GET {
         query.check_syntax(&state.options)?;
-        false
-    } else {
-        query.take_flag("dry_run")?
-    };
+    }
     if rehearses {
         account.rehearse();
     }
@@ -221,9 +247,8 @@ async fn answer(
         let request_ids = account.request_ids();
         state.store = state.store.on_behalf(Behalf { rehearses, request_ids, receipt: None });
     }
-    let limit = state.options.max_body;
-    let bytes = tokio::time::timeout(state.options.body_timeout, axum::body::to_bytes(body, limit));
-    let bytes = bytes.await.map_err(|_| Fault::TooSlow)?.map_err(|_| Fault::TooLarge(limit))?;
+    let bytes = tokio::time::timeout(state.options.body_timeout, read(body, state.options.max_body));
+    let bytes = bytes.await.map_err(|_| Fault::TooSlow)??;
     let body = Body::new(&parts.headers, bytes);
     if parts.method == Method::POST || parts.method == Method::PUT {
         body.check_type()?;

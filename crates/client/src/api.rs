@@ -219,6 +219,7 @@ impl Api {
     }
 
     pub async fn find_object(&self, kind: Kind, name: &str) -> Result<Object, Error> {
+        named(name)?;
         if looks_like_id(name) {
             match self.show(kind, name).await {
                 Err(e) if e.is_not_found() => {}
@@ -344,6 +345,7 @@ impl Api {
 
     /// A member by id, by name, or by `address:port`.
     pub async fn member_find(&self, pool: &str, name: &str) -> Result<Object, Error> {
+        named(name)?;
         let all = self.member_list(pool, &[]).await?;
         let matches = |member: &Object| {
             let address = member.text("address");
@@ -413,6 +415,7 @@ impl Api {
 
     /// The id of a `noun` (`subnet`, `network` or `port`) called `name`.
     pub async fn network_find(&self, noun: &'static str, name: &str) -> Result<String, Error> {
+        named(name)?;
         if looks_like_id(name) {
             return Ok(name.to_owned());
         }
@@ -531,6 +534,14 @@ fn rows(mut answer: Value, key: &str) -> Result<Vec<Object>, Error> {
         _ => return Err(Error::Answer { url: "the service".to_owned(), reason: format!("no {key} in it") }),
     };
     Ok(objects.flatten().collect())
+}
+
+/// What is not named cannot be meant, though objects without a name would be found.
+pub(crate) fn named(name: &str) -> Result<(), Error> {
+    if name.is_empty() {
+        return Err(Error::Usage("an empty name or id names nothing".to_owned()));
+    }
+    Ok(())
 }
 
 fn only(what: &'static str, name: &str, mut named: Vec<Object>) -> Result<Object, Error> {

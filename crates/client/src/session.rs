@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use crate::Error;
+use crate::api::named;
 use crate::clouds::{Auth, CloudConfig, Domain, Scope, Secret, User};
 
 /// Attempts after the first when nothing listens, or the service says 503: 0.25, 0.5, 1, 2 s apart.
@@ -114,10 +115,8 @@ impl Session {
 
     /// Sends, retries what is safe and likely to help, and gives the JSON of a 2xx answer (`Null` if it has no body).
     pub(crate) async fn request(&self, request: Request<'_>) -> Result<Value, Error> {
-        if request.path.split('/').skip(1).any(str::is_empty) {
-            // It would be asked for all of them.
-            return Err(Error::Usage("an empty name or id names nothing".to_owned()));
-        }
+        // A path with an empty part would be that of all of them.
+        request.path.split('/').skip(1).try_for_each(named)?;
         let url = format!("{}{}", self.endpoint(request.service).await?, request.path);
         let mut token = self.token(None).await?;
         // A repetition makes nothing again, where the service knows such keys.

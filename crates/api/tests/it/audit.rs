@@ -48,6 +48,7 @@ async fn who_did_what_when_from_where() {
     let (world, records) = world().await;
     let body = json!({ "loadbalancer": { "vip_subnet_id": SUBNET, "name": "web" } }).to_string();
     let request = Request::post("/v2/lbaas/loadbalancers")
+        .header("host", "api.test")
         .header("x-auth-token", MEMBER)
         .header("content-type", "application/json")
         .header("user-agent", "a client")
@@ -261,6 +262,7 @@ async fn the_client_behind_a_proxy_that_is_believed() {
         let options = ApiOptions { proxy_headers, ..ApiOptions::default() };
         let world = World::audited(options, Audit::new(records.clone(), [])).await;
         let request = Request::delete(format!("/v2/lbaas/pools/{ABSENT}"))
+            .header("host", "api.test")
             .header("x-auth-token", MEMBER)
             .header("x-forwarded-for", "198.51.100.7, 10.0.0.1")
             .extension(Peer { address: "192.0.2.9:1".parse().expect("an address"), port: 1 });

@@ -23,6 +23,18 @@ fn names(list: &Value) -> String {
     names.map(|lb| lb["name"].as_str().expect("a name").to_owned()).collect::<Vec<_>>().join("")
 }
 
+/// As with the original, where they have none instead of an empty one: whoever asks for "" would take the first for his.
+#[tokio::test]
+async fn what_has_no_name_is_not_found_by_none() {
+    let world = five().await;
+    world.load_balancer(MEMBER, json!({})).await;
+    for (query, expected) in [("?name=", 0), ("?name=&admin_state_up=True", 0), ("?description=", 6), ("", 6)]
+    {
+        let list = world.get(&format!("loadbalancers{query}")).await;
+        assert_eq!(list["loadbalancers"].as_array().map(Vec::len), Some(expected), "{query}");
+    }
+}
+
 #[tokio::test]
 async fn queries() {
     let world = five().await;

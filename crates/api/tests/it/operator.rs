@@ -27,6 +27,9 @@ async fn raw(world: &World, request: Request<Body>) -> (u16, HeaderMap, String) 
 
 fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Request<Body> {
     let mut request = Request::builder().method(method).uri(path);
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        request = request.header("host", "api.test");
+    }
     for (name, value) in headers {
         request = request.header(*name, *value);
     }

@@ -98,7 +98,7 @@ async fn the_list_shows_records_in_pages() {
         (ADMIN, "?project_id=nobody", "", json!([])),
         (MEMBER, "", "own", json!([])),
         ("member@nobody", "", "", json!([])),
-        (ADMIN, "?color=red&color=blue&fields=pool&tags=x", "b c other own", json!([])),
+        (ADMIN, "?color=red&shape=round&fields=pool&tags=x", "b c other own", json!([])),
         (
             ADMIN,
             "?limit=2",

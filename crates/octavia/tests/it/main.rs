@@ -13,6 +13,7 @@ mod disk;
 mod explain;
 mod failover;
 mod floods;
+mod framing;
 mod http2;
 mod lbaas_v2;
 mod members;

@@ -38,6 +38,8 @@ pub(super) fn condition(resource: Resource, query: &ListQuery) -> Result<Conditi
 fn equals(key: &Key, text: &str) -> Condition {
     let column = || Expr::col(key.column);
     let condition = match key.kind {
+        // Who was given no name is not called "": nothing is (`reference/api.md` §6.2).
+        Kind::Text if key.api == "name" && text.is_empty() => None,
         Kind::Text => storable(text).then(|| column().eq(text)),
         Kind::Flag => Some(column().eq(truth(text))),
         Kind::Number => text.trim().parse::<i64>().ok().map(|number| column().eq(number)),
