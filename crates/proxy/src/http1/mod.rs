@@ -32,8 +32,8 @@ pub(crate) use trailer::REFUSED as REFUSED_TRAILERS;
 pub const MAX_HEAD: usize = 32 * 1024;
 /// The most header lines of a head.
 pub const MAX_HEADERS: usize = 100;
-/// Header lines that [`write_response`] adds, at most: two that keep a client with its member, HSTS, `Connection`.
-pub const ADDED_HEADERS: usize = 4;
+/// Header lines that [`write_response`] adds, at most: two that keep a client with its member, HSTS, `Connection` twice.
+pub const ADDED_HEADERS: usize = 5;
 /// The longest request target and the longest header line, in bytes.
 pub const MAX_LINE: usize = 16 * 1024;
 /// The longest line of a chunked body that is not data (size and extensions; a trailer), in bytes.

@@ -73,7 +73,7 @@ impl<'h, 'b> Response<'h, 'b> {
         let mut connection = ConnectionOptions::default();
         let mut length = None;
         let mut transfer_encoding = 0;
-        let (mut chunked, mut only_chunked) = (false, true);
+        let (mut chunked, mut chunked_once, mut only_chunked) = (false, false, true);
         let mut length_bits = 0;
         for (index, header) in headers.iter().enumerate() {
             let bit = 1u128 << index;
@@ -93,12 +93,18 @@ impl<'h, 'b> Response<'h, 'b> {
                 }
                 Kind::TransferEncoding => {
                     for coding in field::list(header.value) {
-                        only_chunked &= !chunked && coding.eq_ignore_ascii_case(b"chunked");
                         chunked = coding.eq_ignore_ascii_case(b"chunked");
+                        if chunked && chunked_once {
+                            // Some readers would take it off twice (RFC 9112 §6.1 forbids it).
+                            return Err(BadResponse("chunked twice"));
+                        }
+                        chunked_once |= chunked;
+                        only_chunked &= chunked;
                     }
                     transfer_encoding |= bit;
                 }
-                Kind::Upgrade if status == 101 => {}
+                // Which protocols there are, 426 has to say (RFC 9110 §15.5.22).
+                Kind::Upgrade if matches!(status, 101 | 426) => {}
                 Kind::Upgrade | Kind::HopByHop => drop |= bit,
             }
         }
@@ -146,10 +152,12 @@ impl<'h, 'b> Response<'h, 'b> {
         }))
     }
 
-    /// The headers that go on, whatever frames the body.
+    /// The headers that go on over another protocol, whatever frames the body.
     pub fn fields(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> {
         let drop = self.drop | self.transfer_encoding;
-        let going = self.headers.iter().enumerate().filter(move |(index, _)| drop >> index & 1 == 0);
+        let going = self.headers.iter().enumerate().filter(move |(index, header)| {
+            drop >> index & 1 == 0 && field::kind(header.name) != Kind::Upgrade
+        });
         going.map(|(_, header)| (header.name, header.value))
     }
 

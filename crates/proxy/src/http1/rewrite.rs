@@ -86,9 +86,10 @@ pub fn write_response(response: &Response<'_, '_>, client: ClientSide<'_>, out: 
     if let Some(value) = hsts {
         write_header(HSTS.as_bytes(), value, out);
     }
-    if response.status == 101 {
+    if response.status == 101 || response.status == 426 && response.values("upgrade").next().is_some() {
         out.extend_from_slice(b"Connection: upgrade\r\n");
-    } else if response.is_interim() {
+    }
+    if response.status < 200 {
     } else if !client.keep_alive {
         out.extend_from_slice(b"Connection: close\r\n");
     } else if !client.http11 {

@@ -344,6 +344,9 @@ fn responses() {
         ("200 OK\r\nTransfer-Encoding: gzip, chunked", "200 Chunked"),
         ("200 OK\r\nTransfer-Encoding: gzip", "200 Close close"),
         ("200 OK\r\nTransfer-Encoding: chunked, gzip", "200 Close close"),
+        ("200 OK\r\nTransfer-Encoding: chunked, chunked", "bad"),
+        ("200 OK\r\nTransfer-Encoding: chunked, gzip, Chunked", "bad"),
+        ("200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "bad"),
         ("200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5", "200 Chunked close"),
         ("200 OK", "200 Close close"),
         ("200 OK\r\nConnection: close\r\nContent-Length: 5", "200 Length(5) close"),
@@ -418,6 +421,11 @@ fn responses_go_on_as_the_client_needs_them() {
         true,
         Some("HTTP/1.1 101 Yes\r\nUpgrade: x\r\nConnection: upgrade"),
     );
+    let upgrade = "426 No\r\nUpgrade: x\r\nConnection: upgrade\r\nContent-Length: 0";
+    let written = "HTTP/1.1 426 No\r\nUpgrade: x\r\nContent-Length: 0\r\nConnection: upgrade";
+    check(upgrade, true, true, Some(written));
+    check(upgrade, true, false, Some(&format!("{written}\r\nConnection: close")));
+    check("426 No\r\nContent-Length: 0", true, true, Some("HTTP/1.1 426 No\r\nContent-Length: 0"));
     check(
         "101 Yes\r\nUpgrade: x\r\nConnection: upgrade",
         true,

@@ -69,6 +69,11 @@ fn responses() {
         ),
         // What is about a connection stays behind.
         (
+            "HTTP/1.1 426 No\r\nUpgrade: x\r\nContent-Length: 0\r\nConnection: upgrade\r\n\r\n",
+            false,
+            &[":status: 426, content-length: 0 end", ""],
+        ),
+        (
             "HTTP/1.1 200 OK\r\nConnection: close, x\r\nX: y\r\nKeep-Alive: 5\r\nUpgrade: h2c\r\nTe: x\r\nServer: s\r\n\r\nuntil the end",
             false,
             &[":status: 200, server: s", "…", "until the end"],
