@@ -1,6 +1,5 @@
 //! The same policies in front of the same members: the same answers.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use octavia_model::ListenerProtocol;
@@ -15,12 +14,10 @@ fn answers_the_same() {
     let origins = ["default", "one", "two"].map(|name| {
         Origin::http(move |request| ok(format!("{name} {}", request.head.split(' ').nth(1).unwrap())))
     });
-    let mut pools = vec![];
-    let mut policies = vec![];
     let rig = Rig::start(ListenerProtocol::Http, &[&origins[0]], |spec| {
-        pools = vec![spec.pools[0].id, pool(spec, &[&origins[1]]), pool(spec, &[&origins[2]])];
-        // By position: those that HAProxy looks at first come last here.
-        policies = vec![
+        let pools = [spec.pools[0].id, pool(spec, &[&origins[1]]), pool(spec, &[&origins[2]])];
+        // By position: those that HAProxy looks at first come last here, and are put first as controllers do it.
+        let mut policies = vec![
             policy("/a", L7ActionSpec::RedirectToPool(pools[1])),
             not("/a", L7ActionSpec::RedirectToPool(pools[2])),
             policy("/a/b/c", url("http://y.example/?z#w", 301)),
@@ -31,15 +28,10 @@ fn answers_the_same() {
             policy("/a/b/c/d", L7ActionSpec::Reject),
             policy("/q", L7ActionSpec::Reject),
         ];
-        let mut ordered = policies.clone();
-        ordered.sort_by_key(|policy| turn(&policy.action));
-        spec.listeners[0].l7policies = ordered;
+        policies.sort_by_key(|policy| turn(&policy.action));
+        spec.listeners[0].l7policies = policies;
     });
-    let backend = |action: &L7ActionSpec| match action {
-        L7ActionSpec::RedirectToPool(id) => pools.iter().position(|pool| pool == id),
-        _ => None,
-    };
-    let Some(haproxy) = HaProxy::start(&frontend(&policies, &origins, backend)) else { return };
+    let Some(haproxy) = HaProxy::beside(&rig) else { return };
     let mut seen = vec![];
     for path in [
         "/a",
@@ -102,30 +94,4 @@ fn ask(address: SocketAddr, request: &str) -> Message {
 fn essence(answer: &Message) -> (u16, Option<&str>, Option<&str>, Option<&str>) {
     let of_member = (answer.status() == 200).then(|| answer.text());
     (answer.status(), answer.header("location"), answer.header("cache-control"), of_member)
-}
-
-fn frontend(
-    policies: &[L7PolicySpec],
-    origins: &[Origin],
-    backend: impl Fn(&L7ActionSpec) -> Option<usize>,
-) -> String {
-    let mut config = String::new();
-    for (n, policy) in policies.iter().enumerate() {
-        let rule = &policy.rules[0];
-        writeln!(config, "    acl r{n} path -m beg {}", rule.value).unwrap();
-        let action = match &policy.action {
-            L7ActionSpec::Reject => "http-request deny".to_owned(),
-            L7ActionSpec::RedirectToUrl { location, code } => {
-                format!("redirect code {code} location {}", location.replace('#', "\\#"))
-            }
-            L7ActionSpec::RedirectPrefix { prefix, code } => format!("redirect code {code} prefix {prefix}"),
-            action => format!("use_backend pool{}", backend(action).unwrap()),
-        };
-        writeln!(config, "    {action} if {}r{n}", if rule.invert { "!" } else { "" }).unwrap();
-    }
-    writeln!(config, "    default_backend pool0").unwrap();
-    for (n, origin) in origins.iter().enumerate() {
-        writeln!(config, "backend pool{n}\n    server m {}", origin.address).unwrap();
-    }
-    config
 }

@@ -1,6 +1,5 @@
 //! The same cookies before the same members: the same members, and the same cookies on both sides.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -121,12 +120,7 @@ fn cookies_of_ours_are_the_same() {
         spec.pools[0].persistence = Some(PersistenceSpec::HttpCookie);
     });
     let ids: Vec<_> = rig.members().iter().map(|member| member.id.to_string()).collect();
-    let mut config =
-        "    default_backend pool\nbackend pool\n    cookie SRV insert indirect nocache\n".to_owned();
-    for (id, origin) in ids.iter().zip(&origins) {
-        writeln!(config, "    server {id} {} weight 1 cookie {id}", origin.address).unwrap();
-    }
-    let Some(haproxy) = HaProxy::start(&config) else { return };
+    let Some(haproxy) = HaProxy::beside(&rig) else { return };
     *head.lock().unwrap() = "200 OK\r\nETag: x\r\n".to_owned();
     let mut both = Both::connect([rig.address, haproxy.address]);
     let mut granted = 0;
@@ -231,14 +225,7 @@ fn cookies_of_the_application_are_the_same() {
     let rig = Rig::start(ListenerProtocol::Http, &members, |spec| {
         spec.pools[0].persistence = Some(PersistenceSpec::AppCookie { name: "sid".to_owned() });
     });
-    let mut config =
-        "    default_backend pool\nbackend pool\n    stick-table type string len 64 size 10k\n    \
-                      stick store-response res.cook(sid)\n    stick match req.cook(sid)\n"
-            .to_owned();
-    for (n, origin) in origins.iter().enumerate() {
-        writeln!(config, "    server m{n} {} weight 1", origin.address).unwrap();
-    }
-    let Some(haproxy) = HaProxy::start(&config) else { return };
+    let Some(haproxy) = HaProxy::beside(&rig) else { return };
     // Somebody else is at the member after; who is not known would be seen at both.
     let mut both = Both::connect([rig.address, haproxy.address]);
     let texts = |answers: [Message; 2]| answers.map(|answer| answer.text().to_owned());

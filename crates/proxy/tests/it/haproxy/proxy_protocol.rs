@@ -20,14 +20,9 @@ fn members_are_told_the_same() {
         client.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{header}", header.len()));
         client.take_all();
     });
-    let servers = ["send-proxy", "send-proxy-v2"];
-    for (version, option) in [PoolProtocol::Proxy, PoolProtocol::ProxyV2].into_iter().zip(servers) {
+    for version in [PoolProtocol::Proxy, PoolProtocol::ProxyV2] {
         let rig = Rig::start(ListenerProtocol::Http, &[&origin], |spec| spec.pools[0].protocol = version);
-        let config = format!(
-            "    default_backend pool\nbackend pool\n    http-reuse safe\n    server m {} {option}\n",
-            origin.address
-        );
-        let Some(haproxy) = HaProxy::start(&config) else { return };
+        let Some(haproxy) = HaProxy::beside(&rig) else { return };
         let said = |address: SocketAddr| {
             let mut client = Client::connect(address);
             client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");

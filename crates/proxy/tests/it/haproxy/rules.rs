@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 
-use octavia_model::{L7RuleCompareType, L7RuleType, ListenerProtocol};
+use octavia_model::ListenerProtocol;
 use octavia_proxy::http1::{Request, header_slots};
 use octavia_proxy::layer7::decide;
 use octavia_proxy::{Engine, Snapshot};
 use octavia_wire::{L7ActionSpec, L7PolicySpec, L7RuleSpec};
 
 use super::HaProxy;
+use super::render::Acl;
 use crate::rig::{Client, id, spec};
 
 /// Rules over everything that is the same on both sides. Of those for certificates nothing can be asked in clear but
@@ -150,7 +151,7 @@ fn the_same_rules_hold() {
 }
 
 /// `[!]TYPE COMPARE KEY VALUE`, the key `-` where there is none.
-fn rule(line: &str) -> L7RuleSpec {
+pub(super) fn rule(line: &str) -> L7RuleSpec {
     let positive = line.strip_prefix('!');
     let mut words = positive.unwrap_or(line).splitn(4, ' ');
     let mut word = || words.next().unwrap();
@@ -178,7 +179,7 @@ fn frontend(rules: &[L7RuleSpec]) -> String {
     let mut said = String::new();
     for (n, rule) in rules.iter().enumerate() {
         let not = if rule.invert { "!" } else { "" };
-        let acl = acl(rule);
+        let acl = Acl(rule);
         writeln!(config, "    acl r{n} {acl}").unwrap();
         writeln!(config, "    http-request set-var(txn.r{n}) str(0)").unwrap();
         writeln!(config, "    http-request set-var(txn.r{n}) str(1) if {not}r{n}").unwrap();
@@ -186,29 +187,4 @@ fn frontend(rules: &[L7RuleSpec]) -> String {
     }
     writeln!(config, "    http-request return status 200 content-type text/plain lf-string {said}").unwrap();
     config
-}
-
-fn acl(rule: &L7RuleSpec) -> String {
-    let key = rule.key.as_deref().unwrap_or_default();
-    let fetch = match rule.kind {
-        L7RuleType::HostName => "req.hdr(host) -i".to_owned(),
-        L7RuleType::Path => "path".to_owned(),
-        L7RuleType::FileType => "path_end".to_owned(),
-        L7RuleType::Header => format!("req.hdr({key})"),
-        L7RuleType::Cookie => format!("req.cook({key})"),
-        L7RuleType::SslConnHasCert => return "ssl_c_used".to_owned(),
-        L7RuleType::SslVerifyResult => return format!("ssl_c_verify eq {}", rule.value),
-        L7RuleType::SslDnField => format!("ssl_c_s_dn({key})"),
-    };
-    let compare = match rule.compare_type {
-        L7RuleCompareType::Regex => "-m reg",
-        L7RuleCompareType::StartsWith => "-m beg",
-        L7RuleCompareType::EndsWith => "-m end",
-        L7RuleCompareType::Contains => "-m sub",
-        L7RuleCompareType::EqualTo if rule.kind == L7RuleType::FileType => "",
-        L7RuleCompareType::EqualTo => "-m str",
-    };
-    let text = if rule.compare_type == L7RuleCompareType::Regex { &rule.value } else { rule.text() };
-    let escape = |c: char| if " \"'#\\".contains(c) { vec!['\\', c] } else { vec![c] };
-    format!("{fetch} {compare} -- {}", text.chars().flat_map(escape).collect::<String>())
 }
