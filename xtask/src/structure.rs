@@ -61,7 +61,12 @@ fn a1(graph: &Graph) -> Result<Vec<String>> {
 
 /// Modules of `proxy` that hold decisions: each is a file or a directory below `crates/proxy/src`.
 const PROXY_CORES: &[&str] = &[
+    "access_log/ending.rs",
+    "access_log/escape.rs",
+    "access_log/line.rs",
+    "access_log/syslog.rs",
     "balance.rs",
+    "civil.rs",
     "health/http.rs",
     "health/machine.rs",
     "health/schedule.rs",

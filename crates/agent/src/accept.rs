@@ -77,6 +77,7 @@ mod tests {
             vips: vec![],
             listeners: vec![],
             pools: vec![],
+            access_log: None,
         }
     }
 

@@ -12,7 +12,7 @@ use octavia_wire::{
     WIRE_VERSION,
 };
 use rustix::process::{Resource, getrlimit};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -22,6 +22,7 @@ use crate::accept::{Present, Verdict, judge};
 use crate::directory::Directory;
 use crate::heartbeat::{Pace, Sender, compose};
 use crate::link::LinkError;
+use crate::logs::{self, Logs, Opened};
 use crate::proxy::{Configured, Proxy, ProxyError};
 use crate::request_ids::RequestIds;
 use crate::respawn::Respawn;
@@ -58,6 +59,7 @@ pub(crate) async fn run(options: AgentOptions) -> Result<(), AgentError> {
     tls.config()?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let listener = rest::listen(options.bind)
         .await
         .map_err(|error| AgentError::Bind { address: options.bind, error })?;
@@ -67,7 +69,7 @@ pub(crate) async fn run(options: AgentOptions) -> Result<(), AgentError> {
     let mut agent = Agent::new(directory, boot, options.proxy_command)?;
     tracing::info!(amphora = %agent.boot.amphora_id, address = %options.bind, "agent started");
     {
-        let work = agent.work(&mut questions);
+        let work = agent.work(&mut questions, &mut hangup);
         tokio::select! {
             never = work => match never {},
             _ = terminate.recv() => {}
@@ -94,6 +96,7 @@ struct Agent {
     /// For which requests it waits to be taken.
     request_ids: RequestIds,
     sockets: Sockets,
+    logs: Logs,
     faults: Vec<ListenerFault>,
     proxy: Option<Proxy>,
     /// How often in a row the line to the living proxy broke before what it was needed for was done.
@@ -103,6 +106,8 @@ struct Agent {
     start_at: Instant,
     /// When to try again what could not be done, though there is a proxy: ports, and a spec it did not take.
     retry_at: Option<Instant>,
+    /// When to look where the paths of the access log lead.
+    look_at: Option<Instant>,
     /// When to give back memory, unless a question comes.
     tidy_at: Option<Instant>,
     pace: Pace,
@@ -160,12 +165,14 @@ impl Agent {
             pending: false,
             request_ids: None,
             sockets: Sockets::default(),
+            logs: Logs::default(),
             faults: vec![],
             proxy: None,
             breaks: 0,
             respawn: Respawn::default(),
             start_at: Instant::now(),
             retry_at: None,
+            look_at: None,
             tidy_at: Some(Instant::now() + QUIET),
             pace,
             sender,
@@ -174,13 +181,14 @@ impl Agent {
     }
 
     /// For ever; may be dropped at any time, to stop.
-    async fn work(&mut self, questions: &mut mpsc::Receiver<Question>) -> Infallible {
+    async fn work(&mut self, questions: &mut mpsc::Receiver<Question>, hangup: &mut Signal) -> Infallible {
         self.revive().await;
         loop {
             let timer = self.next_timer(Instant::now());
             tokio::select! {
                 Some(question) = questions.recv() => self.answer(question).await,
                 news = Self::proxy_news(&mut self.proxy) => self.proxy_told(news).await,
+                Some(()) = hangup.recv() => self.look_at_logs().await,
                 () = tokio::time::sleep_until(timer) => self.tick(Instant::now()).await,
             }
         }
@@ -326,6 +334,7 @@ impl Agent {
     /// Opens what the spec wants and tells the living proxy, unless it is all there already.
     async fn configure_with(&mut self) -> Result<Configured, ApplyError> {
         let wanted = self.open_sockets()?;
+        let logs = self.open_logs();
         let Some(proxy) = &mut self.proxy else { return Ok(Configured::Applied) };
         let Some(spec) = &self.spec else {
             // The spec was lost; the proxy goes on with what it has.
@@ -333,16 +342,18 @@ impl Agent {
             return Ok(Configured::Applied);
         };
         let open: BTreeSet<_> = wanted.into_iter().filter(|name| self.sockets.get(name).is_some()).collect();
-        if proxy.running == spec.precedence() && proxy.held == open && !self.pending {
+        let same = proxy.running == spec.precedence() && proxy.held == open && !self.pending;
+        if same && logs.is_empty() {
             return Ok(Configured::Applied);
         }
         let keep = proxy.held.intersection(&open).copied().collect();
         let new = open.difference(&proxy.held);
         let new = new.filter_map(|name| Some((*name, Arc::clone(self.sockets.get(name)?)))).collect();
-        let configured = proxy.configure(spec, new, keep, self.request_ids.as_ref()).await?;
+        let configured = proxy.configure(spec, new, keep, &logs, self.request_ids.as_ref()).await?;
         self.breaks = 0;
         if matches!(configured, Configured::Applied) {
             self.sockets.retain(&open);
+            self.logs.told(logs);
             self.pending = false;
             self.request_ids = None;
             self.pace.hurry();
@@ -372,12 +383,32 @@ impl Agent {
         Ok(wanted)
     }
 
+    /// Opens what the spec's access log is written to and the proxy does not have.
+    fn open_logs(&mut self) -> Opened {
+        self.look_at = Logs::is_wanted(self.spec.as_ref()).then(|| Instant::now() + logs::LOOK);
+        match (&self.spec, &self.proxy) {
+            (Some(spec), Some(proxy)) if proxy.takes_logs => self.logs.open(spec, self.directory.path()),
+            _ => Opened::default(),
+        }
+    }
+
+    /// Paths may lead elsewhere than when they were opened.
+    async fn look_at_logs(&mut self) {
+        self.look_at = Logs::is_wanted(self.spec.as_ref()).then(|| Instant::now() + logs::LOOK);
+        if let (Some(spec), Some(_)) = (&self.spec, &self.proxy)
+            && self.logs.is_behind(spec, self.directory.path())
+        {
+            self.make_true().await;
+        }
+    }
+
     /// Finds the proxy that lives, or starts one, and makes the spec true; failing that, it is tried again later.
     async fn revive(&mut self) {
         match Proxy::find(&self.directory).await {
             Ok(Some((proxy, sockets))) => {
                 tracing::info!(pid = proxy.pid(), boot = %proxy.boot, running = ?proxy.running, "proxy found");
                 self.sockets.adopt(sockets);
+                self.logs.forget();
                 if self.spec.as_ref().is_some_and(|spec| spec.precedence() < proxy.running) {
                     tracing::error!("the stored spec is older than what the proxy runs: not applied");
                     self.spec = None;
@@ -396,6 +427,7 @@ impl Agent {
             Ok((proxy, sockets)) => {
                 tracing::info!(pid = proxy.pid(), boot = %proxy.boot, "proxy started");
                 self.sockets.adopt(sockets);
+                self.logs.forget();
                 self.proxy = Some(proxy);
                 self.pace.hurry();
                 Ok(())
@@ -470,7 +502,7 @@ impl Agent {
 
     fn next_timer(&self, now: Instant) -> Instant {
         let due = if self.proxy.is_none() { Some(self.start_at) } else { self.retry_at };
-        [due, self.tidy_at].into_iter().flatten().fold(self.pace.due(now), Instant::min)
+        [due, self.look_at, self.tidy_at].into_iter().flatten().fold(self.pace.due(now), Instant::min)
     }
 
     async fn tick(&mut self, now: Instant) {
@@ -478,6 +510,9 @@ impl Agent {
         if due.is_some_and(|due| due <= now) {
             self.retry_at = None;
             self.make_true().await;
+        }
+        if self.look_at.is_some_and(|look| look <= now) {
+            self.look_at_logs().await;
         }
         if self.pace.due(now) <= now {
             self.beat().await;

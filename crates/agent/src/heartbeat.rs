@@ -246,6 +246,7 @@ mod tests {
             vips: vec![],
             listeners: listeners.to_vec(),
             pools: vec![pool_spec(pool), pool_spec(lonely)],
+            access_log: None,
         };
         let stats = MemberStats {
             status: MemberWord::Down,

@@ -12,6 +12,7 @@ mod directory;
 mod door;
 mod heartbeat;
 mod link;
+mod logs;
 mod proxy;
 mod request_ids;
 mod respawn;

@@ -41,6 +41,8 @@ pub(crate) struct Hello {
     /// `(fence, generation)` it runs.
     pub(crate) running: (u64, u64),
     pub(crate) sockets: Vec<(SocketName, OwnedFd)>,
+    /// It takes descriptors for access logs.
+    pub(crate) logs: bool,
 }
 
 #[derive(Debug)]
@@ -94,10 +96,10 @@ impl Link {
 
     pub(crate) async fn hello(&mut self) -> Result<Hello, LinkError> {
         match self.ask(&ProxyCommand::Hello, vec![]).await? {
-            ProxyEvent::Hello { boot, threads, generation, fence, sockets, .. } => {
+            ProxyEvent::Hello { boot, threads, generation, fence, sockets, logs, .. } => {
                 let fds = self.reader.take_fds(sockets.len())?;
                 let sockets = sockets.into_iter().zip(fds).collect();
-                Ok(Hello { boot, threads, running: (fence, generation), sockets })
+                Ok(Hello { boot, threads, running: (fence, generation), sockets, logs })
             }
             _ => Err(LinkError::Unexpected("no hello")),
         }

@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use crate::directory::Directory;
 use crate::link::{Hello, Link, LinkError};
+use crate::logs::Opened;
 use crate::sys::watch_process;
 
 /// How long a new proxy may take until it answers: generous, for killing slow starters makes a busy machine busier.
@@ -55,6 +56,8 @@ pub(crate) struct Proxy {
     pub(crate) running: (u64, u64),
     /// The listening sockets it has.
     pub(crate) held: BTreeSet<SocketName>,
+    /// It takes descriptors for access logs; an older one would take them for sockets.
+    pub(crate) takes_logs: bool,
 }
 
 /// What became of a configuration.
@@ -143,7 +146,7 @@ impl Proxy {
                 Process::adopt(id)?.ok_or(LinkError::Closed)?
             }
         };
-        let Hello { boot, threads, running, sockets } = match link.hello().await {
+        let Hello { boot, threads, running, sockets, logs } = match link.hello().await {
             Ok(hello) => hello,
             Err(error) => {
                 if last || matches!(error, LinkError::Silent) {
@@ -154,7 +157,7 @@ impl Proxy {
         };
         let held = sockets.iter().map(|(name, _)| *name).collect();
         process.kill_on_drop = false;
-        Ok((Self { process, link, boot, threads, running, held }, sockets))
+        Ok((Self { process, link, boot, threads, running, held, takes_logs: logs }, sockets))
     }
 
     /// A new connection to the same process, in place of one that broke; the sockets it has come along, as at the first.
@@ -190,6 +193,7 @@ impl Proxy {
         let hello = link.hello().await?;
         self.link = link;
         self.running = hello.running;
+        self.takes_logs = hello.logs;
         self.held = hello.sockets.iter().map(|(name, _)| *name).collect();
         Ok(hello.sockets)
     }
@@ -203,13 +207,17 @@ impl Proxy {
         spec: &AmphoraSpec,
         new: Vec<(SocketName, Arc<OwnedFd>)>,
         keep: BTreeSet<SocketName>,
+        logs: &Opened,
         request_ids: Option<&String>,
     ) -> Result<Configured, LinkError> {
-        let (sockets, fds): (Vec<_>, Vec<_>) = new.into_iter().unzip();
+        let (sockets, mut fds): (Vec<_>, Vec<_>) = new.into_iter().unzip();
+        let (logs, log_fds): (Vec<_>, Vec<_>) = logs.descriptors().unzip();
+        fds.extend(log_fds);
         let command = ProxyCommand::Configure {
             spec: Box::new(spec.clone()),
             sockets: sockets.clone(),
             keep: keep.iter().copied().collect(),
+            logs,
             request_ids: request_ids.cloned(),
         };
         match self.link.ask(&command, fds).await? {

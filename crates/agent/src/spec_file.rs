@@ -138,6 +138,7 @@ mod tests {
             vips: vec![],
             listeners: vec![],
             pools: vec![],
+            access_log: None,
         }
     }
 

@@ -164,7 +164,7 @@ impl Executor<'_> {
             .ok_or_else(|| AgentError::Unreachable("its address is not known".to_owned()))?;
         let graph = &self.desired.graph;
         let identities = identities(self.parts.secrets.as_ref(), graph).await?;
-        let spec = compile(graph, row.id, self.desired.fence, &identities, self.options.spec);
+        let spec = compile(graph, row.id, self.desired.fence, &identities, &self.options.spec);
         let agent = AgentAddress { amphora: row.id, address };
         let outcome = self.parts.agents.spec_push(agent, &spec, self.request_ids).await?;
         let row = Amphora {

@@ -14,8 +14,8 @@ use octavia_model::{
     Pool, PoolId, PoolProtocol, SessionPersistence, SessionPersistenceType,
 };
 use octavia_wire::{
-    AmphoraSpec, HttpCheck, IdentitySpec, InsertHeader, ListenerSpec, MemberSpec, MonitorSpec,
-    PersistenceSpec, PoolIdentitySpec, PoolSpec, TimeoutsSpec, TlsFault,
+    AccessLogSpec, AmphoraSpec, HttpCheck, IdentitySpec, InsertHeader, ListenerSpec, LogFormatSpec,
+    LogTarget, MemberSpec, MonitorSpec, PersistenceSpec, PoolIdentitySpec, PoolSpec, TimeoutsSpec, TlsFault,
 };
 
 use crate::codes::expected_codes;
@@ -38,10 +38,18 @@ impl Identities {
 }
 
 /// What an operator chooses for all amphorae.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SpecOptions {
     /// Connections at once to a listener that has no limit of its own, from 1; `None` = any number.
     pub default_connection_limit: Option<u32>,
+    /// `None` = finished requests and connections are told of nowhere.
+    pub access_log: Option<AccessLogOptions>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLogOptions {
+    pub format: LogFormatSpec,
+    pub targets: Vec<LogTarget>,
 }
 
 /// Compiles the tree for one amphora. The same arguments give the same spec; `fence` is the epoch of the lease under which
@@ -52,7 +60,7 @@ pub fn compile(
     amphora: AmphoraId,
     fence: u64,
     identities: &Identities,
-    options: SpecOptions,
+    options: &SpecOptions,
 ) -> AmphoraSpec {
     let lb = &graph.load_balancer;
     let listeners: Vec<ListenerSpec> =
@@ -69,6 +77,11 @@ pub fn compile(
         vips: std::iter::once(lb.vip.address).chain(lb.additional_vips.iter().map(|v| v.address)).collect(),
         listeners,
         pools,
+        access_log: options.access_log.as_ref().map(|log| AccessLogSpec {
+            project_id: lb.project_id.to_string(),
+            format: log.format.clone(),
+            targets: log.targets.clone(),
+        }),
     }
 }
 
@@ -79,7 +92,8 @@ pub fn terminating(graph: &LoadBalancerGraph) -> impl Iterator<Item = &Listener>
 
 /// The pools that speak TLS with their members and that some listener leads to: what they refer to is needed.
 pub fn encrypting(graph: &LoadBalancerGraph) -> impl Iterator<Item = &Pool> {
-    let listeners = running(graph).map(|l| listener(graph, l, None, SpecOptions::default()));
+    let options = SpecOptions::default();
+    let listeners = running(graph).map(|l| listener(graph, l, None, &options));
     let reachable: BTreeSet<PoolId> = listeners.flat_map(|l| l.pools().collect::<Vec<_>>()).collect();
     graph.pools.iter().filter(move |pool| encrypts(pool) && reachable.contains(&pool.id))
 }
@@ -106,7 +120,7 @@ fn listener(
     graph: &LoadBalancerGraph,
     listener: &Listener,
     identity: Option<&Result<IdentitySpec, TlsFault>>,
-    options: SpecOptions,
+    options: &SpecOptions,
 ) -> ListenerSpec {
     let timeouts = listener.timeouts;
     ListenerSpec {
@@ -135,7 +149,7 @@ fn default_pool(graph: &LoadBalancerGraph, listener: &Listener) -> Option<PoolId
 }
 
 /// Without one of its own (-1 to the API) a listener has the deployment's; 0 is "as the process allows" to HAProxy.
-fn connection_limit(listener: &Listener, options: SpecOptions) -> Option<u32> {
+fn connection_limit(listener: &Listener, options: &SpecOptions) -> Option<u32> {
     match listener.connection_limit.and_then(|limit| u32::try_from(limit).ok()) {
         None => options.default_connection_limit,
         Some(limit) => Some(limit).filter(|limit| *limit > 0),

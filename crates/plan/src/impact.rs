@@ -64,7 +64,7 @@ pub fn impacts(
 ) -> Vec<Impact> {
     // Listeners that go on with the certificates they have take the same connections.
     let spec = |graph: &LoadBalancerGraph| {
-        compile(graph, AmphoraId::nil(), 0, &Identities::new(), SpecOptions::default())
+        compile(graph, AmphoraId::nil(), 0, &Identities::new(), &SpecOptions::default())
     };
     let (old, new) = (before.map(spec), spec(after));
     let gone = after.load_balancer.statuses.provisioning.is_leaving();

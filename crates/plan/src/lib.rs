@@ -25,7 +25,7 @@ mod world;
 
 pub use backoff::{BACKOFF_MAX, backoff, jittered};
 pub use codes::{BadCodes, expected_codes};
-pub use compile::{Identities, SpecOptions, compile, encrypting, terminating};
+pub use compile::{AccessLogOptions, Identities, SpecOptions, compile, encrypting, terminating};
 pub use forecast::{Forecast, forecast};
 pub use impact::{Affected, Effect, Impact, impacts};
 pub use planner::{Plan, PlanOptions, Waiting, agent_lacks_proxy, plan};

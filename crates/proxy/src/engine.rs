@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use octavia_model::Transport;
-use octavia_wire::SocketName;
+use octavia_wire::{LogTarget, SocketName};
 
+use crate::access_log::AccessLog;
 use crate::snapshot::{Mode, Snapshot};
 use crate::state::Registry;
 use crate::sys;
@@ -34,6 +35,7 @@ pub struct Engine {
     datagrams: Mutex<Option<udp::Handle>>,
     /// Every listening socket, for handing them to a restarted agent.
     sockets: Mutex<BTreeMap<SocketName, Arc<OwnedFd>>>,
+    log: Mutex<Option<Arc<AccessLog>>>,
 }
 
 #[derive(Debug)]
@@ -77,6 +79,7 @@ impl Engine {
             bounds: UdpBounds::of(files),
             datagrams: Mutex::default(),
             sockets: Mutex::default(),
+            log: Mutex::default(),
         };
         for index in 0..threads {
             engine.threads.push(engine.thread_start(index).map_err(EngineError::Thread)?);
@@ -114,6 +117,17 @@ impl Engine {
         new_sockets: Vec<(SocketName, OwnedFd)>,
         keep: &[SocketName],
     ) -> Result<(), EngineError> {
+        self.configure_with(snapshot, new_sockets, keep, vec![])
+    }
+
+    /// The same with what was opened for the access log.
+    pub fn configure_with(
+        &self,
+        snapshot: Arc<Snapshot>,
+        new_sockets: Vec<(SocketName, OwnedFd)>,
+        keep: &[SocketName],
+        opened: Vec<(LogTarget, OwnedFd)>,
+    ) -> Result<(), EngineError> {
         let mut sockets = self.sockets_lock();
         let mut wanted = sockets.clone();
         wanted.retain(|name, _| keep.contains(name));
@@ -129,6 +143,10 @@ impl Engine {
             }
         }
         let datagrams = self.datagrams_for(&wanted)?;
+        let mut log = self.log_lock();
+        let counters = self.hub.registry.log();
+        let follows = AccessLog::follow(log.as_ref(), snapshot.log(), opened, self.threads(), counters);
+        let follows = follows.map_err(EngineError::Thread)?;
         snapshot.inherit(&self.snapshot.load());
         self.snapshot.store(Arc::clone(&snapshot));
         // A socket the threads had under the same name gives way to the new one.
@@ -137,9 +155,16 @@ impl Engine {
         };
         if wanted.iter().any(|(name, fd)| replaced(name, fd)) {
             let kept = wanted.iter().filter(|(name, fd)| !replaced(name, fd));
-            self.configure_threads(&snapshot, &kept.map(|(n, fd)| (*n, Arc::clone(fd))).collect())?;
+            let kept = kept.map(|(n, fd)| (*n, Arc::clone(fd))).collect();
+            self.configure_threads(&snapshot, &kept, follows.as_ref())?;
         }
-        self.configure_threads(&snapshot, &wanted)?;
+        self.configure_threads(&snapshot, &wanted, follows.as_ref())?;
+        // All threads have handed over what they had for it.
+        let before = std::mem::replace(&mut *log, follows);
+        if let Some(before) = before {
+            before.end(log.as_deref());
+        }
+        drop(log);
         if let Some(datagrams) = &*datagrams {
             let ours = wanted.iter().filter(|(name, _)| name.transport == Transport::Udp);
             let ours = ours.map(|(name, fd)| (*name, Arc::clone(fd))).collect();
@@ -196,6 +221,7 @@ impl Engine {
         &self,
         snapshot: &Arc<Snapshot>,
         sockets: &BTreeMap<SocketName, Arc<OwnedFd>>,
+        log: Option<&Arc<AccessLog>>,
     ) -> Result<(), EngineError> {
         let (done, answers) = channel();
         let open = Arc::new(sockets.keys().map(|name| name.listener).collect());
@@ -208,6 +234,7 @@ impl Engine {
                 snapshot: Arc::clone(snapshot),
                 sockets: mine.map(|(name, fd)| (*name, Arc::clone(fd))).collect(),
                 open: Arc::clone(&open),
+                log: log.map(Arc::clone),
                 done: done.clone(),
             };
             handle.commands.send(command).map_err(|_| EngineError::ThreadGone)?;
@@ -242,6 +269,10 @@ impl Engine {
         }
     }
 
+    fn log_lock(&self) -> MutexGuard<'_, Option<Arc<AccessLog>>> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn sockets_lock(&self) -> MutexGuard<'_, BTreeMap<SocketName, Arc<OwnedFd>>> {
         self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -254,6 +285,10 @@ impl Drop for Engine {
             if let Some(thread) = handle.thread.take() {
                 let _ = thread.join();
             }
+        }
+        if let Some(log) = self.log_lock().take() {
+            log.end(None);
+            log.settle();
         }
     }
 }

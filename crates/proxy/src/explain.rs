@@ -282,6 +282,7 @@ mod tests {
                 tls: None,
             }],
             pools,
+            access_log: None,
         }
     }
 

@@ -12,7 +12,9 @@
 //! [`tls`], [`balance`], [`health::machine`]; [`explain`] tells what they say of a request without carrying it out.
 //! `LIFECYCLE.md` tells the life of a connection and of a request.
 
+mod access_log;
 pub mod balance;
+mod civil;
 mod control;
 mod engine;
 pub mod explain;

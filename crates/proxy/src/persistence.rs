@@ -93,6 +93,15 @@ impl Persistence {
         }
     }
 
+    /// Whether a cookie of ours is inserted; `None` = clients are not known by one.
+    pub(crate) fn cookie(&self) -> Option<bool> {
+        match &self.kind {
+            Kind::SourceIp { .. } => None,
+            Kind::HttpCookie => Some(true),
+            Kind::AppCookie { .. } => Some(false),
+        }
+    }
+
     /// The place of the member that a client shall come back to, if that can take it; none of `tried`. `now` is in
     /// milliseconds.
     pub(crate) fn granted(

@@ -131,6 +131,7 @@ mod tests {
                 tls: None,
             }],
             pools: vec![pool],
+            access_log: None,
         }
     }
 

@@ -15,6 +15,7 @@ use octavia_wire::{
     AmphoraSpec, InsertHeader, ListenerSpec, MonitorSpec, PoolSpec, SpecError, TimeoutsSpec, TlsError,
 };
 
+use crate::access_log::LogConf;
 use crate::balance::{self, Peer, Rotation};
 use crate::layer7::{Action, Policy};
 use crate::persistence::{Claim, Persistence};
@@ -33,6 +34,8 @@ pub struct Snapshot {
     members: HashMap<u64, Way>,
     /// Listeners that are not there because their TLS cannot be used.
     faults: Vec<(ListenerId, TlsError)>,
+    /// `None` = there is no access log.
+    log: Option<Arc<LogConf>>,
 }
 
 /// How connections to a member are made.
@@ -241,7 +244,8 @@ impl Snapshot {
             pool.members.iter().map(move |member| (member.state.serial, way(member)))
         });
         let members = ways.collect();
-        Ok(Self { generation: spec.generation, fence: spec.fence, listeners, pools, members, faults })
+        let log = LogConf::compile(spec).map_err(SpecError::AccessLog)?.map(Arc::new);
+        Ok(Self { generation: spec.generation, fence: spec.fence, listeners, pools, members, faults, log })
     }
 
     /// Listeners that are not there because their TLS cannot be used, and why.
@@ -253,6 +257,10 @@ impl Snapshot {
     pub(crate) fn fault(&self) -> Option<SpecError> {
         let (listener, fault) = self.faults.first()?.clone();
         Some(SpecError::Tls { listener, fault })
+    }
+
+    pub(crate) fn log(&self) -> Option<&Arc<LogConf>> {
+        self.log.as_ref()
     }
 
     pub fn generation(&self) -> u64 {

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use octavia_wire::{AmphoraSpec, SpecError};
+use octavia_wire::{AmphoraSpec, LogPlace, LogTarget, SpecError};
 
 use crate::engine::{Engine, EngineError};
 use crate::snapshot::Snapshot;
@@ -22,6 +24,8 @@ pub enum StandaloneError {
     Spec(#[from] SpecError),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
+    #[error("access log {target:?} cannot be opened: {source}")]
+    Log { target: LogTarget, source: io::Error },
     #[error("signals cannot be awaited: {0}")]
     Signals(#[source] io::Error),
 }
@@ -53,6 +57,16 @@ pub fn start_standalone(spec: &AmphoraSpec, threads: usize) -> Result<Engine, St
         let socket = listen::open(&name).map_err(|source| StandaloneError::Listen { address, source })?;
         sockets.push((name, socket));
     }
-    engine.configure(snapshot, sockets, &[])?;
+    engine.configure_with(snapshot, sockets, &[], open_logs(spec)?)?;
     Ok(engine)
+}
+
+/// Paths begin in the working directory. What is opened stays, whatever becomes of its path.
+fn open_logs(spec: &AmphoraSpec) -> Result<Vec<(LogTarget, OwnedFd)>, StandaloneError> {
+    let targets = spec.access_log.iter().flat_map(|log| &log.targets).filter(|target| target.is_opened());
+    let opened = targets.map(|target| match LogPlace::open(target, Path::new("")) {
+        Ok((_, fd)) => Ok((target.clone(), fd)),
+        Err(source) => Err(StandaloneError::Log { target: target.clone(), source }),
+    });
+    opened.collect()
 }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use octavia_model::{ListenerId, MemberId, PoolId};
 use octavia_wire::ListenerStats;
 
+use crate::access_log::LogCounters;
 use crate::persistence::Subject;
 use crate::stick::StickTable;
 use crate::sys;
@@ -506,6 +507,7 @@ pub struct Registry {
     threads: usize,
     entries: Mutex<Entries>,
     changed: OwnedFd,
+    log: Arc<LogCounters>,
 }
 
 #[derive(Debug, Default)]
@@ -523,7 +525,12 @@ struct Entries {
 
 impl Registry {
     pub(crate) fn new(threads: usize) -> std::io::Result<Self> {
-        Ok(Self { threads, entries: Mutex::default(), changed: sys::eventfd()? })
+        Ok(Self { threads, entries: Mutex::default(), changed: sys::eventfd()?, log: Arc::default() })
+    }
+
+    /// What is counted of the access log.
+    pub(crate) fn log(&self) -> &Arc<LogCounters> {
+        &self.log
     }
 
     /// The state of a member, made on first use.

@@ -40,6 +40,13 @@ pub(crate) fn now() -> u64 {
     time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
 }
 
+/// Milliseconds since 1970, as coarse.
+pub(crate) fn wall() -> u64 {
+    let time = clock_gettime(ClockId::RealtimeCoarse);
+    // A clock before 1970 is wrong in any case.
+    u64::try_from(time.tv_sec).unwrap_or_default() * 1000 + time.tv_nsec as u64 / 1_000_000
+}
+
 pub(crate) fn epoll() -> io::Result<OwnedFd> {
     Ok(epoll::create(epoll::CreateFlags::CLOEXEC)?)
 }
@@ -63,9 +70,10 @@ pub(crate) fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno
     retry_on_intr(|| rustix::net::recv(fd, &mut *buffer, RecvFlags::empty()).map(|(n, _)| n))
 }
 
-/// Looks whether something can be read, and leaves it there.
+/// Looks whether something can be read, without waiting for it, and leaves it there.
 pub(crate) fn peek(fd: BorrowedFd<'_>) -> Result<usize, Errno> {
-    retry_on_intr(|| rustix::net::recv(fd, &mut [0u8; 1], RecvFlags::PEEK).map(|(n, _)| n))
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    retry_on_intr(|| rustix::net::recv(fd, &mut [0u8; 1], flags).map(|(n, _)| n))
 }
 
 #[inline]

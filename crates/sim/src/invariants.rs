@@ -327,7 +327,7 @@ impl Inspector {
         if server.state != ServerState::Running || !server.agent.alive {
             return Some(format!("its server is {:?}", server.state));
         }
-        let mut wanted = compile(graph, amphora.id, 0, &Identities::new(), SpecOptions::default());
+        let mut wanted = compile(graph, amphora.id, 0, &Identities::new(), &SpecOptions::default());
         let runs = server.agent.spec.as_ref().map(|spec| AmphoraSpec { fence: 0, ..spec.clone() });
         // What it shall prove itself with is in no row.
         if let Some(runs) = &runs {

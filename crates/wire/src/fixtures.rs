@@ -35,5 +35,6 @@ pub(crate) fn spec(listeners: Vec<ListenerSpec>) -> AmphoraSpec {
         vips: vec![[192, 0, 2, 1].into()],
         listeners,
         pools: vec![],
+        access_log: None,
     }
 }

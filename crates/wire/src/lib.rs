@@ -13,6 +13,7 @@ mod fixtures;
 #[doc(hidden)]
 pub mod fuzzing;
 mod heartbeat;
+mod log_place;
 mod memory;
 mod process;
 mod proxy;
@@ -24,13 +25,15 @@ pub use heartbeat::{
     Heartbeat, HeartbeatError, ListenerReport, ListenerStats, ListenerWord, MAX_DATAGRAM, MemberWord,
     PoolReport, PoolWord, pool_of_key,
 };
+pub use log_place::LogPlace;
 pub use memory::clean_mappings;
 pub use process::{NotAProcessId, ProcessId, files};
 pub use proxy::{MemberStats, ProxyCommand, ProxyEvent, ProxyPoolReport, ProxyReport, SocketName};
 pub use spec::{
-    AmphoraSpec, COOKIE_NAME_MAX, CertificateSpec, Der, HttpCheck, IdentitySpec, InsertHeader, KeySpec,
-    L7ActionSpec, L7Fault, L7PATTERNS_MAX, L7POLICIES_MAX, L7PolicySpec, L7RULES_MAX, L7RuleSpec, L7TEXT_MAX,
-    ListenerSpec, MemberSpec, MonitorSpec, PersistenceSpec, PoolIdentitySpec, PoolSpec, PoolTlsSpec,
+    AccessLogFault, AccessLogSpec, AmphoraSpec, COOKIE_NAME_MAX, CertificateSpec, Der, HttpCheck,
+    IdentitySpec, InsertHeader, KeySpec, L7ActionSpec, L7Fault, L7PATTERNS_MAX, L7POLICIES_MAX, L7PolicySpec,
+    L7RULES_MAX, L7RuleSpec, L7TEXT_MAX, ListenerSpec, LogField, LogFormat, LogFormatError, LogFormatSpec,
+    LogPiece, LogTarget, MemberSpec, MonitorSpec, PersistenceSpec, PoolIdentitySpec, PoolSpec, PoolTlsSpec,
     SpecError, TimeoutsSpec, TlsError, TlsFault, TlsSpec,
 };
 

@@ -11,7 +11,7 @@ use octavia_model::{ListenerId, MemberId, PoolId, Transport};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{AmphoraSpec, ListenerFault, ListenerReport, MemberWord, PoolWord};
+use crate::{AmphoraSpec, ListenerFault, ListenerReport, LogTarget, MemberWord, PoolWord};
 
 /// Which listening socket a file descriptor is. One address has one socket for every traffic thread
 /// (`SO_REUSEPORT`); `index` tells them apart. Datagrams are one thread's: they have one socket an address.
@@ -53,11 +53,14 @@ pub enum ProxyCommand {
     /// Answered by [`ProxyEvent::Hello`], whose descriptors are the listening sockets in its order.
     Hello,
     /// The configuration from now on. Descriptors in the order of `sockets`, only those the proxy does not hold
-    /// yet; sockets not in `keep` nor `sockets` are closed. Answered by `Applied` or `Refused`.
+    /// yet, then of `logs`; sockets not in `keep` nor `sockets` are closed. Answered by `Applied` or `Refused`.
     Configure {
         spec: Box<AmphoraSpec>,
         sockets: Vec<SocketName>,
         keep: Vec<SocketName>,
+        /// What was opened of the spec's access log since the proxy was told last; others go on as they are.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        logs: Vec<LogTarget>,
         /// For the log: ids of the requests that this is done for, separated by blanks.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         request_ids: Option<String>,
@@ -79,6 +82,9 @@ pub enum ProxyEvent {
         generation: u64,
         fence: u64,
         sockets: Vec<SocketName>,
+        /// It takes descriptors for access logs.
+        #[serde(default)]
+        logs: bool,
     },
     Applied {
         generation: u64,

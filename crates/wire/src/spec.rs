@@ -1,5 +1,6 @@
 //! The whole desired configuration of one amphora: always sent whole, never as a difference.
 
+mod access_log;
 mod layer7;
 mod persistence;
 mod pool_tls;
@@ -14,6 +15,9 @@ use octavia_model::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use self::access_log::{
+    AccessLogFault, AccessLogSpec, LogField, LogFormat, LogFormatError, LogFormatSpec, LogPiece, LogTarget,
+};
 pub use self::layer7::{L7Fault, L7PATTERNS_MAX, L7POLICIES_MAX, L7RULES_MAX, L7TEXT_MAX};
 pub use self::persistence::{COOKIE_NAME_MAX, PersistenceSpec};
 pub use self::pool_tls::{PoolIdentitySpec, PoolTlsSpec};
@@ -39,6 +43,9 @@ pub struct AmphoraSpec {
     pub listeners: Vec<ListenerSpec>,
     /// Only pools that some listener of this spec can reach.
     pub pools: Vec<PoolSpec>,
+    /// `None` = finished requests and connections are told of nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_log: Option<AccessLogSpec>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -278,6 +285,8 @@ pub enum SpecError {
     PoolTls { pool: PoolId, fault: TlsError },
     #[error("L7 policy {policy} {fault}")]
     L7Policy { policy: L7PolicyId, fault: L7Fault },
+    #[error("the access log {0}")]
+    AccessLog(AccessLogFault),
 }
 
 impl AmphoraSpec {
@@ -366,6 +375,9 @@ impl AmphoraSpec {
             }
             tls::check(listener, listener.protocol == ListenerProtocol::TerminatedHttps)?;
         }
+        if let Some(log) = &self.access_log {
+            log.check().map_err(SpecError::AccessLog)?;
+        }
         layer7::check(self, &pools)
     }
 
@@ -430,6 +442,7 @@ mod tests {
             vips: vec![],
             listeners: vec![],
             pools: vec![pool],
+            access_log: None,
         };
         assert_eq!(spec.validate(), Ok(()));
         spec.pools[0].members.push(member());

@@ -343,6 +343,7 @@ fn spec(fronts: Fronts, members: &[SocketAddr], certificates: &Certificates) -> 
         vips: vec![LOOPBACK],
         listeners,
         pools: pools.to_vec(),
+        access_log: None,
     })
 }
 

@@ -230,6 +230,7 @@ fn spec(address: SocketAddr, members: &[SocketAddr]) -> AmphoraSpec {
             monitor: None,
             tls: None,
         }],
+        access_log: None,
     }
 }
 

@@ -120,7 +120,7 @@ impl Fake {
         let (sockets, fds) = self.held.iter().map(|(name, fd)| (*name, Arc::clone(fd))).unzip();
         let (fence, generation) = self.running;
         let pid = std::process::id();
-        (ProxyEvent::Hello { boot: self.boot, pid, threads: 2, generation, fence, sockets }, fds)
+        (ProxyEvent::Hello { boot: self.boot, pid, threads: 2, generation, fence, sockets, logs: false }, fds)
     }
 
     fn say(&self, stream: &UnixStream, event: &ProxyEvent, fds: Vec<Arc<OwnedFd>>) -> Option<()> {

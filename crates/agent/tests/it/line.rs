@@ -92,7 +92,7 @@ fn spec(address: SocketAddr, member: SocketAddr) -> AmphoraSpec {
 }
 
 fn configure(spec: &AmphoraSpec, sockets: Vec<SocketName>, keep: Vec<SocketName>) -> ProxyCommand {
-    ProxyCommand::Configure { spec: Box::new(spec.clone()), sockets, keep, request_ids: None }
+    ProxyCommand::Configure { spec: Box::new(spec.clone()), sockets, keep, logs: vec![], request_ids: None }
 }
 
 fn listening() -> (SocketAddr, OwnedFd) {

@@ -13,6 +13,7 @@ mod disk;
 mod flood;
 mod health;
 mod line;
+mod logs;
 mod misbehaving;
 mod ports;
 mod push;

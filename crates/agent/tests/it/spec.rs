@@ -36,6 +36,7 @@ pub(crate) fn spec(
         vips: vec![vip],
         listeners: vec![listener(port, pool.id)],
         pools: vec![pool],
+        access_log: None,
     }
 }
 

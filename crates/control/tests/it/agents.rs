@@ -128,6 +128,7 @@ fn spec(amphora: AmphoraId) -> AmphoraSpec {
         vips: vec!["127.0.0.1".parse().unwrap()],
         listeners: vec![],
         pools: vec![],
+        access_log: None,
     }
 }
 

@@ -4,8 +4,10 @@ use octavia_model::{
     HealthMonitorType, HttpMethod, ListenerProtocol, LoadBalancerGraph, PoolProtocol,
     ProvisioningStatus as P, SessionPersistence, SessionPersistenceType as Kind,
 };
-use octavia_plan::{Identities, SpecOptions, compile};
-use octavia_wire::{AmphoraSpec, HttpCheck, InsertHeader, PersistenceSpec};
+use octavia_plan::{AccessLogOptions, Identities, SpecOptions, compile};
+use octavia_wire::{
+    AccessLogSpec, AmphoraSpec, HttpCheck, InsertHeader, LogFormatSpec, LogTarget, PersistenceSpec,
+};
 
 use crate::fixture::{
     amphora_id, graph, lb_id, listener, listener_id, member, member_id, monitor, pool, pool_id, statuses,
@@ -25,7 +27,7 @@ fn tree() -> LoadBalancerGraph {
 fn compiled(change: impl FnOnce(&mut LoadBalancerGraph)) -> AmphoraSpec {
     let mut graph = tree();
     change(&mut graph);
-    let spec = compile(&graph, amphora_id(1), 7, &Identities::new(), SpecOptions::default());
+    let spec = compile(&graph, amphora_id(1), 7, &Identities::new(), &SpecOptions::default());
     assert_eq!(spec.validate(), Ok(()));
     spec
 }
@@ -100,10 +102,24 @@ fn connection_limits() {
     for (limit, expected) in [(None, Some(7)), (Some(-1), Some(7)), (Some(0), None), (Some(9), Some(9))] {
         let mut graph = tree();
         graph.listeners[0].connection_limit = limit;
-        let options = SpecOptions { default_connection_limit: Some(7) };
-        let spec = compile(&graph, amphora_id(1), 7, &Identities::new(), options);
+        let options = SpecOptions { default_connection_limit: Some(7), ..SpecOptions::default() };
+        let spec = compile(&graph, amphora_id(1), 7, &Identities::new(), &options);
         assert_eq!(spec.listeners[0].connection_limit, expected, "{limit:?} where it is 7 by default");
     }
+}
+
+#[test]
+fn the_access_log_is_the_deployments_and_says_whose_it_is() {
+    assert_eq!(compiled(|_| {}).access_log, None);
+    let (format, targets) = (LogFormatSpec::Json, vec![LogTarget::File("access.log".to_owned())]);
+    let log = AccessLogOptions { format: format.clone(), targets: targets.clone() };
+    let options = SpecOptions { access_log: Some(log), ..SpecOptions::default() };
+    let graph = tree();
+    let spec = compile(&graph, amphora_id(1), 7, &Identities::new(), &options);
+    let project_id = graph.load_balancer.project_id.to_string();
+    assert_eq!(spec.access_log, Some(AccessLogSpec { project_id, format, targets }));
+    assert_eq!(spec.version, 1, "who does not know it tells nothing");
+    assert_eq!(spec.validate(), Ok(()));
 }
 
 #[test]

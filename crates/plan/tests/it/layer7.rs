@@ -37,7 +37,7 @@ fn tree() -> LoadBalancerGraph {
 fn compiled(change: impl FnOnce(&mut LoadBalancerGraph)) -> AmphoraSpec {
     let mut graph = tree();
     change(&mut graph);
-    compile(&graph, amphora_id(1), 7, &Identities::new(), SpecOptions::default())
+    compile(&graph, amphora_id(1), 7, &Identities::new(), &SpecOptions::default())
 }
 
 /// The numbers of the policies as they are looked at, and of the pools that are there.

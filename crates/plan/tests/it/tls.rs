@@ -37,7 +37,7 @@ fn compiled(
     change(&mut graph.listeners[0]);
     let listeners = found.map(|found| (listener_id(1), found)).into_iter().collect();
     let identities = Identities { listeners, ..Identities::new() };
-    let spec = compile(&graph, amphora_id(1), 7, &identities, SpecOptions::default());
+    let spec = compile(&graph, amphora_id(1), 7, &identities, &SpecOptions::default());
     assert_eq!(spec.validate(), Ok(()));
     assert!(spec.listeners[1].tls.is_none());
     (spec.listeners[0].tls.clone().unwrap(), spec.listeners[0].insert_headers.clone())
@@ -122,7 +122,7 @@ fn headers_of_the_client_certificate() {
     assert_eq!(compiled(asked, None).1, told);
     let mut graph = tree();
     asked(&mut graph.listeners[1]);
-    let spec = compile(&graph, amphora_id(1), 7, &Identities::new(), SpecOptions::default());
+    let spec = compile(&graph, amphora_id(1), 7, &Identities::new(), &SpecOptions::default());
     assert_eq!(spec.listeners[1].insert_headers, told[..1], "in clear there is none");
 }
 
@@ -157,8 +157,13 @@ fn pool_compiled(
     let mut graph = encrypted();
     change(&mut graph.pools[0]);
     let pools = found.map(|found| (pool_id(1), found)).into_iter().collect();
-    let spec =
-        compile(&graph, amphora_id(1), 7, &Identities { pools, ..Identities::new() }, SpecOptions::default());
+    let spec = compile(
+        &graph,
+        amphora_id(1),
+        7,
+        &Identities { pools, ..Identities::new() },
+        &SpecOptions::default(),
+    );
     assert_eq!((spec.version, spec.validate()), (2, Ok(())));
     assert!(spec.pools[1].tls.is_none());
     spec.pools[0].tls.clone().unwrap()
@@ -200,7 +205,7 @@ fn a_spec_in_clear_is_for_older_agents_too() {
     let mut graph = encrypted();
     graph.pools[0].tls_enabled = false;
     graph.pools[0].ca_tls_container_ref = Some("http://keys/v1/secrets/1".to_owned());
-    let spec = compile(&graph, amphora_id(1), 7, &Identities::new(), SpecOptions::default());
+    let spec = compile(&graph, amphora_id(1), 7, &Identities::new(), &SpecOptions::default());
     assert_eq!((spec.version, &spec.pools[0].tls), (1, &None));
 }
 

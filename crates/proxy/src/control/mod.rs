@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use octavia_wire::channel::ChannelError;
-use octavia_wire::{AmphoraSpec, ProxyCommand, ProxyEvent, SocketName};
+use octavia_wire::{AmphoraSpec, LogTarget, ProxyCommand, ProxyEvent, SocketName};
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use rustix::io::Errno;
 use uuid::Uuid;
@@ -216,9 +216,11 @@ impl Control {
         {
             let (event, fds) = match command {
                 ProxyCommand::Hello => self.hello(),
-                ProxyCommand::Configure { spec, sockets, keep, request_ids } => {
-                    let sockets = sockets.into_iter().zip(fds).collect();
-                    (self.configure(&spec, sockets, &keep, request_ids.as_deref()), vec![])
+                ProxyCommand::Configure { spec, sockets, keep, logs, request_ids } => {
+                    let mut fds = fds.into_iter();
+                    let sockets = sockets.into_iter().zip(fds.by_ref()).collect();
+                    let logs = logs.into_iter().zip(fds).collect();
+                    (self.configure(&spec, sockets, &keep, logs, request_ids.as_deref()), vec![])
                 }
                 ProxyCommand::Report => (self.report(), vec![]),
                 ProxyCommand::Drain { seconds } => return Ok(Some(Duration::from_secs(seconds.into()))),
@@ -239,6 +241,7 @@ impl Control {
             generation: snapshot.generation(),
             fence: snapshot.fence(),
             sockets,
+            logs: true,
         };
         (hello, fds)
     }
@@ -248,6 +251,7 @@ impl Control {
         spec: &AmphoraSpec,
         sockets: Vec<(SocketName, OwnedFd)>,
         keep: &[SocketName],
+        logs: Vec<(LogTarget, OwnedFd)>,
         request_ids: Option<&str>,
     ) -> ProxyEvent {
         let (generation, fence) = (spec.generation, spec.fence);
@@ -260,7 +264,7 @@ impl Control {
         }
         let configured = compiled.and_then(|snapshot| {
             let snapshot = Arc::new(snapshot);
-            let configured = self.engine.configure(Arc::clone(&snapshot), sockets, keep);
+            let configured = self.engine.configure_with(Arc::clone(&snapshot), sockets, keep, logs);
             configured.map(|()| snapshot).map_err(|error| error.to_string())
         });
         match configured {

@@ -30,7 +30,7 @@ impl Peer {
         loop {
             if let Some(command) = self.reader.message::<ProxyCommand>()? {
                 let count = match &command {
-                    ProxyCommand::Configure { sockets, .. } => sockets.len(),
+                    ProxyCommand::Configure { sockets, logs, .. } => sockets.len() + logs.len(),
                     _ => 0,
                 };
                 let fds = self.reader.take_fds(count)?;

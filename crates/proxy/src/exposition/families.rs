@@ -89,6 +89,18 @@ pub(super) static FAMILIES: &[Family] = &[
             percent(all.process.memory, lines);
         },
     ),
+    process(
+        "octavia_loadbalancer_logs_total",
+        COUNTER,
+        "Lines of the access log that were written, to all targets together.",
+        |all, lines| lines.is(all.process.log.written),
+    ),
+    process(
+        "octavia_loadbalancer_dropped_logs_total",
+        COUNTER,
+        "Lines of the access log that were dropped, because a target did not take them in time.",
+        |all, lines| lines.is(all.process.log.dropped),
+    ),
     // Listeners.
     listener(
         "octavia_listener_status",

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use octavia_model::{ListenerId, MemberId};
 
 use self::families::FAMILIES;
+use crate::access_log::LogTotals;
 use crate::snapshot::{ListenerConf, MemberConf, Mode, Route, Snapshot};
 use crate::state::Totals;
 
@@ -30,6 +31,8 @@ const MEMBERS_A_LINE: usize = 32;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Process {
     pub(crate) totals: Totals,
+    /// Lines of the access log.
+    pub(crate) log: LogTotals,
     /// Connections of clients there may be.
     pub(crate) max_connections: u64,
     /// Percent.

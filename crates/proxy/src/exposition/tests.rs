@@ -71,6 +71,7 @@ fn spec(listeners: Vec<ListenerSpec>, pools: Vec<PoolSpec>) -> AmphoraSpec {
         vips: vec![[127, 0, 0, 1].into()],
         listeners,
         pools,
+        access_log: None,
     }
 }
 
@@ -108,8 +109,13 @@ fn exposition(spec: &AmphoraSpec, registry: &Registry, closed: &[u128]) -> Expos
     let snapshot = Snapshot::compile(spec, registry).unwrap();
     let open = spec.listeners.iter().map(|listener| listener.id);
     let open = open.filter(|open| !closed.iter().any(|&n| id(n) == *open)).collect();
-    let process =
-        Process { totals: registry.totals(), max_connections: 4096, cpu: Some(12.34), memory: Some(50.0) };
+    let process = Process {
+        totals: registry.totals(),
+        log: LogTotals { written: 22, dropped: 23 },
+        max_connections: 4096,
+        cpu: Some(12.34),
+        memory: Some(50.0),
+    };
     Exposition::new(&snapshot, &open, process, NOW)
 }
 
@@ -203,6 +209,8 @@ fn lines_are_the_originals() {
         ("octavia_loadbalancer_listeners", "", Some(3.0)),
         ("octavia_loadbalancer_cpu", "", Some(12.3)),
         ("octavia_loadbalancer_memory", "", Some(50.0)),
+        ("octavia_loadbalancer_logs_total", "", Some(22.0)),
+        ("octavia_loadbalancer_dropped_logs_total", "", Some(23.0)),
         ("octavia_listener_status", &format!("{web},state=\"UP\""), Some(1.0)),
         ("octavia_listener_status", &format!("{web},state=\"DOWN\""), Some(0.0)),
         ("octavia_listener_status", &format!("{tcp},state=\"UP\""), Some(0.0)),

@@ -68,6 +68,7 @@ fn pool(persistence: PersistenceSpec) -> Option<Arc<PoolConf>> {
         vips: vec![],
         listeners: vec![],
         pools: vec![pool],
+        access_log: None,
     };
     let snapshot = Snapshot::compile(&spec, &Registry::new(1).unwrap()).ok()?;
     snapshot.pools().next().map(Arc::clone)

@@ -58,6 +58,7 @@ fn spec(kind: HealthMonitorType, address: SocketAddr, fall: u8) -> AmphoraSpec {
             }),
             tls: None,
         }],
+        access_log: None,
     }
 }
 

@@ -5,6 +5,8 @@
 
 use aws_lc_rs::digest;
 
+use crate::civil::Civil;
+
 /// Bytes of a value that a header is given, at most; a longer one stays away.
 pub const VALUE_MAX: usize = 8 << 10;
 
@@ -192,21 +194,9 @@ impl<'a> Time<'a> {
     }
 }
 
-/// Seconds since 1970 as [`Time::digits`]. Days become a date by counting from the first of March, so that the day of a leap
-/// year is the last.
+/// Seconds since 1970 as [`Time::digits`].
 fn digits_of(seconds: u64) -> [u8; 14] {
-    let days = seconds / 86_400 + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (year, month) = match month {
-        0..10 => (era * 400 + year, month + 3),
-        _ => (era * 400 + year + 1, month - 9),
-    };
-    let time = seconds % 86_400;
-    let (hour, minute, second) = (time / 3_600, time / 60 % 60, time % 60);
+    let Civil { year, month, day, hour, minute, second } = Civil::of(seconds);
     // A year of five digits is later than any that a certificate can name.
     let text = format!("{:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}", year.min(9_999));
     text.into_bytes().try_into().unwrap_or([b'9'; 14])

@@ -149,6 +149,7 @@ mod tests {
             vips: vec![address.ip()],
             listeners: vec![listener],
             pools: vec![],
+            access_log: None,
         };
         let snapshot = Snapshot::compile(&spec, &Registry::new(1).unwrap()).unwrap();
         let conf = snapshot.listener(name.listener).unwrap();

@@ -7,6 +7,7 @@ use super::sock::Io;
 use super::thread::Thread;
 use super::tls::Shake;
 use super::upstream::{self, Destination};
+use crate::access_log::Cause;
 use crate::snapshot::{Mode, Route};
 use crate::state::Tally;
 
@@ -32,6 +33,9 @@ impl Session {
         }
         let tcp = self.listener.mode == Mode::Tcp;
         let Some(exchange) = &mut self.exchange else { return Next::Close };
+        if tcp && exchange.since == 0 {
+            exchange.since = t.now;
+        }
         if exchange.upstream.is_none() {
             let listener = &self.listener;
             let Some(Route { pool, state }) = listener.route_for(exchange.policy) else {
@@ -47,6 +51,7 @@ impl Session {
             let member = &pool.members[place];
             let tally = listener.tally(exchange.policy, &member.state, t.index);
             exchange.place = place as u16;
+            exchange.note.picked = true;
             exchange.granted = granted;
             if !granted {
                 tally.add(|c| &c.balanced, 1);
@@ -153,6 +158,7 @@ impl Session {
             match self.client.recv(scratch, &mut t.kit.wire) {
                 Io::Bytes(n) => {
                     self.listener.state.on(t.index).rx.add(n as u64);
+                    exchange.note.received += n as u64;
                     exchange.request.extend_from_slice(&scratch[..n]);
                 }
                 Io::Blocked => {}
@@ -216,7 +222,11 @@ impl Session {
             return Next::Go;
         }
         tally.add(|c| &c.response_errors, 1);
-        if self.listener.mode == Mode::Tcp { Next::Close } else { self.answer(t, 502) }
+        if self.listener.mode == Mode::Tcp {
+            self.ends(Cause::Member);
+            return Next::Close;
+        }
+        self.answer(t, 502)
     }
 
     fn try_another(&mut self, t: &mut Thread) -> Next {
@@ -255,6 +265,10 @@ impl Session {
     }
 
     fn no_member(&mut self, t: &mut Thread) -> Next {
-        if self.listener.mode == Mode::Tcp { Next::Close } else { self.answer(t, 503) }
+        if self.listener.mode == Mode::Tcp {
+            self.ends(Cause::Member);
+            return Next::Close;
+        }
+        self.answer(t, 503)
     }
 }

@@ -3,6 +3,7 @@
 use super::session::{Next, Party, Session, Stage};
 use super::sock::Io;
 use super::thread::Thread;
+use crate::access_log::{Cause, Ending};
 use crate::http1::{self, Answer};
 
 /// How long a client may take to read our last words, in milliseconds.
@@ -18,6 +19,7 @@ impl Session {
             && exchange.down.excess.is_empty()
             && exchange.upstream.as_mut().is_some_and(|u| u.side.is_quiet(&mut t.kit.wire));
         let keep = uploaded && exchange.traits.keep_alive;
+        exchange.note.ends(Ending::WELL);
         self.count_duration(t);
         self.exchange_end(t, reuse);
         self.served = true;
@@ -75,6 +77,15 @@ impl Session {
             Io::Blocked | Io::End | Io::Failed(_) => 0,
         };
         self.counters(t).tx.add(sent as u64);
+        match &mut self.exchange {
+            Some(exchange) => {
+                exchange.note.sent += sent as u64;
+                exchange.note.status = Some(status);
+                exchange.note.ends(Ending::of_answer(status, true));
+            }
+            None if t.pen.is_some() => self.log_broken(status, sent as u64, self.held.len() as u64, t),
+            None => {}
+        }
         let all = sent == out.len();
         t.kit.buffer_put(out);
         self.counters(t).responses.count(status);
@@ -160,11 +171,21 @@ impl Session {
             Stage::Forward => match &self.exchange {
                 Some(exchange) if exchange.waits_for == Party::Member => self.member_silent(t),
                 Some(exchange) if !exchange.answered => self.refuse(t, 408),
-                _ => Next::Close,
+                _ => {
+                    self.ends(Cause::ClientSilent);
+                    Next::Close
+                }
             },
             Stage::Mux => self.multiplex_timed_out(t),
             Stage::Scrape => self.break_off_scrape(),
-            Stage::Tunnel | Stage::Linger => Next::Close,
+            Stage::Tunnel => {
+                let timeouts = &self.listener.timeouts;
+                let client = timeouts.client_data.unwrap_or(u32::MAX);
+                let member = timeouts.member_data.unwrap_or(u32::MAX);
+                self.ends(if client <= member { Cause::ClientSilent } else { Cause::MemberSilent });
+                Next::Close
+            }
+            Stage::Linger => Next::Close,
         };
         match next {
             Next::Go => self.drive(t),
@@ -179,7 +200,11 @@ impl Session {
             let tally = self.listener.tally(exchange.policy, &upstream.member, t.index);
             tally.add(|c| &c.response_errors, 1);
         }
-        if exchange.answered { self.break_off() } else { self.answer(t, 504) }
+        if exchange.answered {
+            self.ends(Cause::MemberSilent);
+            return self.break_off();
+        }
+        self.answer(t, 504)
     }
 
     /// The message to the client breaks off: nothing else can be said any more. One that goes on to the end of its

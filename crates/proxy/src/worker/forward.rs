@@ -8,6 +8,7 @@ use super::session::{Exchange, Next, Party, Session, Stage};
 use super::side::Side;
 use super::sock::Io;
 use super::thread::Thread;
+use crate::access_log::Cause;
 use crate::http1::{self, BadResponse, Body, ClientSide, Framing, Response};
 use crate::snapshot::PoolConf;
 
@@ -72,6 +73,7 @@ impl Session {
             _ => Party::Member,
         };
         exchange.stirred |= moved.is_some();
+        exchange.note.sent += moved.written;
         self.listener.state.on(t.index).tx.add(moved.written);
         let tally = self.listener.tally(exchange.policy, &upstream.member, t.index);
         tally.add(|c| &c.received, moved.read);
@@ -83,6 +85,7 @@ impl Session {
             Pumped::SinkFailed => Next::Close,
             Pumped::Truncated | Pumped::SourceFailed | Pumped::Malformed => {
                 tally.add(|c| &c.response_errors, 1);
+                self.ends(Cause::Member);
                 self.break_off()
             }
         }
@@ -95,12 +98,14 @@ impl Session {
         let mut moved = Moved::default();
         let pumped = exchange.up.pump_across(&mut self.client, &mut upstream.side, &mut t.kit, &mut moved);
         exchange.stirred |= moved.is_some();
+        exchange.note.received += moved.read;
         self.listener.state.on(t.index).rx.add(moved.read);
         let tally = self.listener.tally(exchange.policy, &upstream.member, t.index);
         tally.add(|c| &c.sent, moved.written);
         match pumped {
             Pumped::Done => {
                 let mut excess = std::mem::take(&mut exchange.up.excess);
+                exchange.note.received -= excess.len() as u64;
                 self.held.append(&mut excess);
             }
             Pumped::Source => self.client.wait_read(&t.kit.epoll),
@@ -153,6 +158,7 @@ impl Session {
                         let tally = self.listener.tally(exchange.policy, member, t.index);
                         tally.add(|c| &c.response_errors, 1);
                     }
+                    self.ends(Cause::Proxy);
                     return self.answer(t, 502);
                 }
             };
@@ -212,6 +218,7 @@ impl Session {
                 Io::Blocked => 0,
                 Io::End | Io::Failed(_) => return false,
             };
+            exchange.note.sent += sent as u64;
             self.listener.state.on(t.index).tx.add(sent as u64);
             exchange.down.sent_ahead(if more { sent } else { 0 });
         }
@@ -304,6 +311,7 @@ impl Exchange {
             }
             self.answered = true;
             self.status = Some(response.status);
+            self.note.status = Some(response.status);
             self.reusable = response.keep_alive;
             self.switched = response.status == 101;
             self.traits.keep_alive = side.keep_alive;

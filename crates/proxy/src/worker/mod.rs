@@ -9,6 +9,7 @@ mod forward;
 mod handshake;
 mod kit;
 mod mux;
+mod note;
 mod parse;
 mod scrape;
 mod session;
@@ -37,6 +38,7 @@ use self::mux::{Kick, StreamPlace};
 use self::session::{Session, Stage};
 use self::thread::Thread;
 use self::token::Token;
+use crate::access_log::{AccessLog, Pen};
 use crate::slab::{Key, Slab};
 use crate::snapshot::Snapshot;
 use crate::state::Registry;
@@ -50,6 +52,8 @@ const ACCEPTS: usize = 16;
 /// How long accepting rests when the process is out of descriptors, in milliseconds.
 const EXHAUSTED_MS: u64 = 100;
 
+/// How soon lines of the access log that nobody has taken are offered again, in milliseconds.
+const LINES_MS: u64 = 50;
 /// How often a thread says that it has no room for more connections, at most, in milliseconds.
 const CROWDED_WARN_MS: u64 = 10_000;
 
@@ -80,6 +84,7 @@ pub(crate) enum Command {
         sockets: Vec<(SocketName, Arc<OwnedFd>)>,
         /// The listeners that have a socket on any thread.
         open: Arc<HashSet<ListenerId>>,
+        log: Option<Arc<AccessLog>>,
         done: Sender<()>,
     },
     /// Accept nothing more, end connections that are idle, and the others when their exchange ends.
@@ -175,6 +180,9 @@ impl Worker {
                 self.crowded = false;
                 self.watch_all();
             }
+            if let Some(pen) = &mut self.thread.pen {
+                pen.hand_over(sys::wall);
+            }
         }
     }
 
@@ -185,7 +193,8 @@ impl Worker {
             return Some(0);
         }
         let rest = self.rests_until.map(|until| until.saturating_sub(t.now));
-        [t.wheel.next(t.now), t.upstreams.sweep(t.now), rest].into_iter().flatten().min()
+        let lines = t.pen.as_ref().filter(|pen| pen.is_behind()).map(|_| LINES_MS);
+        [t.wheel.next(t.now), t.upstreams.sweep(t.now), rest, lines].into_iter().flatten().min()
     }
 
     #[inline]
@@ -337,15 +346,19 @@ impl Worker {
         sys::eventfd_clear(&self.hub.wakes[self.thread.index]);
         while let Ok(command) = self.commands.try_recv() {
             match command {
-                Command::Configure { snapshot, sockets, open, done } => {
+                Command::Configure { snapshot, sockets, open, log, done } => {
                     self.thread.open = open;
+                    self.write_to(log.as_ref());
                     self.configure(snapshot, sockets);
                     // Nobody waits for the answer any more: fine, too.
                     let _ = done.send(());
                 }
                 Command::Drain => self.drain(),
                 Command::Count(answer) => drop(answer.send(self.sessions.len())),
-                Command::Stop => return false,
+                Command::Stop => {
+                    self.stop();
+                    return false;
+                }
             }
         }
         self.watch_all();
@@ -393,6 +406,29 @@ impl Worker {
             }
         }
         self.settle_idle();
+    }
+
+    /// Nothing goes on; the access log shall tell of what was going on.
+    fn stop(&mut self) {
+        if self.thread.pen.is_none() {
+            return;
+        }
+        self.thread.stopping = true;
+        for key in self.sessions.keys() {
+            self.close(key);
+        }
+        self.write_to(None);
+    }
+
+    /// The access log from now on.
+    fn write_to(&mut self, log: Option<&Arc<AccessLog>>) {
+        let t = &mut self.thread;
+        if let Some(pen) = &mut t.pen {
+            pen.hand_over(sys::wall);
+        }
+        if !matches!((&t.pen, log), (Some(pen), Some(log)) if pen.writes(log)) {
+            t.pen = log.map(|log| Pen::new(log, t.index));
+        }
     }
 
     /// Connections that wait for a request take the current configuration, so that they do not hold an old one;

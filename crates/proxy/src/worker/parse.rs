@@ -2,6 +2,7 @@
 //! policies say who answers.
 
 use super::client::Client;
+use super::note;
 use super::session::{Exchange, Next, Session, Stage, Traits};
 use super::sock::Io;
 use super::thread::Thread;
@@ -84,10 +85,12 @@ impl Session {
     /// Makes an exchange of the head at the start of the scratch memory.
     fn begin(&mut self, t: &mut Thread, len: usize) -> Result<Begun, Refusal> {
         let mut out = t.kit.buffer();
+        let mut line = if t.pen.is_some() { t.kit.buffer() } else { vec![] };
         let bytes = &t.kit.scratch[..len];
         let mut slots = http1::header_slots();
         let Some(mut request) = Request::parse(bytes, &mut slots)? else {
             t.kit.buffer_put(out);
+            t.kit.buffer_put(line);
             return Ok(Begun::Nothing);
         };
         let mut body = Body::new(request.framing);
@@ -130,10 +133,16 @@ impl Session {
             replayable: request.is_replayable(),
             safe: request.is_safe(),
         };
+        if t.pen.is_some() {
+            note::write_request(&request, self.is_stream(), &mut line);
+        }
+        let received = len - rest.len();
         self.held.clear();
         self.held.extend_from_slice(rest);
         self.seen = 0;
         let mut exchange = Exchange::new(out, body, traits, self.pace());
+        exchange.note.request = line;
+        exchange.note.received = received as u64;
         // Over an idle connection that just dies a request is lost; one that cannot be repeated, and that the client
         // would not repeat either since it is its first, is not put at that risk.
         exchange.fresh = !self.served && !traits.replayable;
@@ -159,6 +168,8 @@ impl Session {
         if may_be && PREFACE.starts_with(bytes) {
             return self.hold(t, len);
         }
+        // Counted as what has come.
+        self.hold(t, len);
         self.refuse(t, refusal.status())
     }
 

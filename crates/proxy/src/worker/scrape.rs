@@ -4,6 +4,7 @@
 use super::session::{Next, Session, Stage, Traits};
 use super::sock::Io;
 use super::thread::Thread;
+use crate::access_log::{Cause, Ending};
 use crate::exposition::{Exposition, Process};
 use crate::http1;
 
@@ -45,6 +46,7 @@ impl Session {
             Box::new(Scrape { exposition, piece, sent: 0, chunked: http11, queued: false, until });
         scrape.make();
         exchange.scrape = Some(scrape);
+        exchange.note.status = Some(200);
         self.counters(t).responses.count(200);
         self.stage = Stage::Scrape;
         self.arm_scrape(t, until);
@@ -74,6 +76,7 @@ impl Session {
             match self.client.send(&scrape.piece[scrape.sent..], &mut t.kit.wire) {
                 Io::Bytes(n) => {
                     scrape.sent += n;
+                    exchange.note.sent += n as u64;
                     self.counters(t).tx.add(n as u64);
                     self.arm_scrape(t, until);
                 }
@@ -98,12 +101,16 @@ impl Session {
 
     /// What was said is not whole.
     pub(super) fn break_off_scrape(&mut self) -> Next {
+        self.ends(Cause::ClientSilent);
         self.client.break_off();
         Next::Close
     }
 
     fn scraped(&mut self, t: &mut Thread) -> Next {
         let uploaded = self.exchange.as_ref().is_some_and(|exchange| exchange.up.is_done());
+        if let Some(exchange) = &mut self.exchange {
+            exchange.note.ends(Ending::of_answer(200, true));
+        }
         self.count_duration(t);
         self.exchange_end(t, false);
         self.served = true;
@@ -159,6 +166,7 @@ fn exposition(t: &Thread) -> Exposition {
     let hub = &t.hub;
     let process = Process {
         totals: hub.registry.totals(),
+        log: hub.registry.log().totals(),
         max_connections: (t.sessions_max * hub.wakes.len()) as u64,
         cpu: hub.vitals.cpu(),
         memory: hub.vitals.memory(),

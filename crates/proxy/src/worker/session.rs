@@ -12,6 +12,7 @@ use rustix::event::epoll::EventFlags;
 use super::client::Client;
 use super::flow::{Flow, Pace};
 use super::mux::Mux;
+use super::note::Note;
 use super::scrape::Scrape;
 use super::sock::Sock;
 use super::stream_end::StreamEnd;
@@ -133,6 +134,8 @@ pub(super) struct Exchange {
     pub(super) waits_for: Party,
     /// Content has moved since the timer was set.
     pub(super) stirred: bool,
+    /// For the access log.
+    pub(super) note: Note,
 }
 
 /// What matters of a request once its head is gone.
@@ -192,6 +195,7 @@ impl Exchange {
             down_shut: false,
             waits_for: Party::Member,
             stirred: true,
+            note: Note::default(),
         })
     }
 }
@@ -313,6 +317,9 @@ impl Session {
     /// Ends the exchange; with `reuse`, its connection to the member goes back to the idle ones.
     pub(super) fn exchange_end(&mut self, t: &mut Thread, reuse: bool) {
         if let Some(mut exchange) = self.exchange.take() {
+            if t.pen.is_some() {
+                self.log_exchange(&exchange, t);
+            }
             exchange.detach(t, reuse);
             if let Some(route) = self.listener.route_for(exchange.policy).filter(|_| exchange.entered) {
                 route.state.on(t.index).left.add(1);
@@ -322,6 +329,7 @@ impl Session {
             }
             t.kit.buffer_put(std::mem::take(&mut exchange.request));
             t.kit.buffer_put(std::mem::take(&mut exchange.head));
+            t.kit.buffer_put(std::mem::take(&mut exchange.note.request));
             exchange.up.recycle(&mut t.kit);
             exchange.down.recycle(&mut t.kit);
         }

@@ -10,6 +10,7 @@ use super::Hub;
 use super::kit::Kit;
 use super::mux::StreamPlace;
 use super::upstream::Upstreams;
+use crate::access_log::Pen;
 use crate::http2::Fields;
 use crate::slab::{Key, Slab};
 use crate::snapshot::Snapshot;
@@ -46,6 +47,10 @@ pub(super) struct Thread {
     pub(super) open: Arc<HashSet<ListenerId>>,
     /// Clients that are being told what we count.
     pub(super) scrapes: usize,
+    /// `None` = there is no access log.
+    pub(super) pen: Option<Box<Pen>>,
+    /// The process ends, and connections with it.
+    pub(super) stopping: bool,
 }
 
 impl Thread {
@@ -76,6 +81,8 @@ impl Thread {
             hub,
             open: Arc::default(),
             scrapes: 0,
+            pen: None,
+            stopping: false,
         }
     }
 }

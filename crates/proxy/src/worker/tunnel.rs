@@ -3,6 +3,7 @@
 use super::flow::{Moved, Pumped};
 use super::session::{Next, Session};
 use super::thread::Thread;
+use crate::access_log::{Cause, Ending, Phase};
 
 impl Session {
     pub(super) fn tunnel(&mut self, t: &mut Thread) -> Next {
@@ -14,16 +15,19 @@ impl Session {
         let mut moved = Moved::default();
         let up = exchange.up.pump_across(&mut self.client, &mut upstream.side, &mut t.kit, &mut moved);
         exchange.stirred |= moved.is_some();
+        exchange.note.received += moved.read;
         counters.rx.add(moved.read);
         tally.add(|c| &c.sent, moved.written);
         let mut moved = Moved::default();
         let down = exchange.down.pump_across(&mut upstream.side, &mut self.client, &mut t.kit, &mut moved);
         exchange.stirred |= moved.is_some();
+        exchange.note.sent += moved.written;
         counters.tx.add(moved.written);
         tally.add(|c| &c.received, moved.read);
         let stirred = std::mem::take(&mut exchange.stirred);
 
         if up == Pumped::Done && down == Pumped::Done {
+            exchange.note.ends(Ending::WELL);
             return Next::Close;
         }
         // An end of one stream is passed on; the other stream goes on.
@@ -48,6 +52,9 @@ impl Session {
         match (up, down) {
             (Pumped::SourceFailed | Pumped::SinkFailed, _)
             | (_, Pumped::SourceFailed | Pumped::SinkFailed) => {
+                let client = up == Pumped::SourceFailed || down == Pumped::SinkFailed;
+                let cause = if client { Cause::Client } else { Cause::Member };
+                exchange.note.ends(Ending::new(cause, Phase::Data));
                 // Who hears no more shall not think that this was all.
                 if up == Pumped::SourceFailed {
                     upstream.side.break_off();

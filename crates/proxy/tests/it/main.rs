@@ -1,6 +1,7 @@
 //! The engine with real sockets on loopback.
 #![allow(clippy::unwrap_used)]
 
+mod access_log;
 mod change;
 mod exposition;
 mod failure;

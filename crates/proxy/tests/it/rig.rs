@@ -150,6 +150,7 @@ pub(crate) fn spec(protocol: ListenerProtocol, port: u16, members: &[&Origin]) -
         vips: vec![Ipv4Addr::LOCALHOST.into()],
         listeners: vec![listener],
         pools: vec![pool],
+        access_log: None,
     }
 }
 

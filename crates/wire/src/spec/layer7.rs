@@ -187,6 +187,7 @@ mod tests {
                 monitor: None,
                 tls: None,
             }],
+            access_log: None,
         }
     }
 

@@ -4,6 +4,7 @@ mod ending;
 mod exchange;
 mod flow;
 mod hostile;
+mod logged;
 mod raw;
 mod sealed;
 
