@@ -293,6 +293,7 @@ async fn start_controller(
     let mut worker = WorkerOptions::new(boot);
     worker.plan.heartbeat_timeout = settings.heartbeat_timeout;
     worker.spec.default_connection_limit = settings.default_connection_limit;
+    worker.spec.access_log = settings.access_log.options();
     worker.resync = SignedDuration::from_secs(10);
     worker.metrics = counters.worker.clone();
     let health = match settings.network {

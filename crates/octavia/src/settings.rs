@@ -18,6 +18,7 @@ use octavia_config::{Config, Limit, Opt, Origin, Problem, Severity};
 use octavia_model::QuotaKind;
 use octavia_store::{StoreError, StoreOptions};
 
+use self::access_log::AccessLogSettings;
 use self::keystone::KeystoneSettings;
 use self::secrets::SecretsSettings;
 use self::tls::{LISTENER_TLS, POOL_TLS};
@@ -26,6 +27,7 @@ use crate::audit::AuditSettings;
 use crate::metrics::MetricsSettings;
 use crate::policy::PolicySettings;
 
+mod access_log;
 mod cors;
 mod files;
 mod service;
@@ -49,6 +51,7 @@ pub(crate) struct Settings {
     pub(crate) api: ApiOptions,
     /// Connections at once to a listener that has no limit of its own; `None` = any number.
     pub(crate) default_connection_limit: Option<u32>,
+    pub(crate) access_log: AccessLogSettings,
     pub(crate) agent_connect_timeout: Duration,
     pub(crate) agent_request_timeout: Duration,
     /// Lifetime of an amphora's certificate.
@@ -135,6 +138,7 @@ impl Reader<'_> {
             policy: self.policy(),
             api: self.api(),
             default_connection_limit: self.connection_limit(),
+            access_log: self.access_log(),
             agent_connect_timeout: self.fraction(&haproxy_amphora::rest_request_conn_timeout),
             agent_request_timeout: self.fraction(&haproxy_amphora::rest_request_read_timeout),
             cert_lifetime: SignedDuration::from_secs(self.number(&certificates::cert_validity_time)),
@@ -456,6 +460,15 @@ mod tests {
             "[haproxy_amphora]\ntimeout_member_data = 7",
             "[haproxy_amphora]\ntimeout_tcp_inspect = 7",
             "[haproxy_amphora]\ndefault_connection_limit = 7",
+            "[haproxy_amphora]\nconnection_logging = no",
+            "[haproxy_amphora]\nuser_log_format = %f",
+            "[amphora_agent]\ntenant_log_targets = 192.0.2.1:514",
+            "[amphora_agent]\nuser_log_facility = 7",
+            "[amphora_agent]\nlog_protocol = TCP",
+            "[amphora_agent]\nlog_retry_interval = 7",
+            "[access_log]\njson = yes",
+            "[access_log]\nfile = /f",
+            "[access_log]\ndaemon = /dev/log",
             "[database]\nconnection = mysql+pymysql://u:p@h/d",
             "[database]\nmax_pool_size = 3",
             "[database]\npool_timeout = 3",
@@ -516,7 +529,7 @@ mod tests {
         let applying = octavia_config::groups()
             .flat_map(|group| group.options)
             .filter(|spec| spec.applies == octavia_config::Applies::Yes);
-        assert_eq!(applying.count(), 87 + together, "an option that applies belongs into the list above");
+        assert_eq!(applying.count(), 96 + together, "an option that applies belongs into the list above");
     }
 
     #[test]
@@ -578,6 +591,19 @@ mod tests {
         check(
             "[cors.x]\nallow_methods = GET, P/T",
             "f:2: warning: [cors.x] allow_methods: \"P/T\" is no method, and has no effect",
+        );
+        check(
+            "[haproxy_amphora]\nuser_log_format = %f %{+E}Tw",
+            "f:2: warning: [haproxy_amphora] user_log_format: not known here, and told as a dash: +E %Tw",
+        );
+        check(
+            "[haproxy_amphora]\nuser_log_format = {{ lb_id",
+            "f:2: error: [haproxy_amphora] user_log_format: no format of lines: \"{{\" has no end",
+        );
+        check(
+            "[amphora_agent]\ntenant_log_targets = loghost:514, [2001:db8::1]:514",
+            "f:2: warning: [amphora_agent] tenant_log_targets: \"loghost:514\" is left out: amphorae look up no names, and \
+             want an address",
         );
         check(
             "[healthcheck]\nbackends = octavia_db_check, nonsense",

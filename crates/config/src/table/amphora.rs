@@ -9,8 +9,8 @@ options! {
         base_cert_dir: String = row::text().default("/var/lib/octavia/certs").not_here(NO_HAPROXY);
         /// Replacement config template on the controller.
         haproxy_template: String = row::text().not_here(NO_HAPROXY);
-        /// False emits "no log".
-        connection_logging: bool = row::flag().default("true");
+        /// Tell of each finished request and connection, if there is where to: by tenant_log_targets or the group access_log.
+        connection_logging: bool = row::flag().default("true").applies();
         /// Agent connection tries, new amphora.
         connection_max_retries: i64 = row::int().default("120").not_here(BACKOFF);
         /// Seconds between those tries.
@@ -31,8 +31,8 @@ options! {
         build_retry_interval: i64 = row::int().default("5").not_here(BACKOFF);
         /// Clients that a table of session persistence has room for.
         haproxy_stick_size: String = row::text().default("10k").not_here(OWN_TABLES);
-        /// Tenant flow log format.
-        user_log_format: String = row::text().default("{{ project_id }} {{ lb_id }} %f %ci %cp %t %{+Q}r %ST %B %U %[ssl_c_verify] %{+Q}[ssl_c_s_dn] %b %s %Tt %tsc");
+        /// Format of those lines, in HAProxy's language; what is not known here is a dash.
+        user_log_format: String = row::text().default("{{ project_id }} {{ lb_id }} %f %ci %cp %t %{+Q}r %ST %B %U %[ssl_c_verify] %{+Q}[ssl_c_s_dn] %b %s %Tt %tsc").applies();
         /// Agent listen address.
         bind_host: IpAddr = row::ip().default("::");
         /// Agent listen port.
@@ -87,30 +87,43 @@ options! {
         agent_tls_protocol: String = row::choice(&["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]).default("TLSv1.2");
         /// Where system logs go, host:port each; later ones are backups.
         admin_log_targets: Vec<String> = row::list_of(Item::HostPort);
-        /// Where flow logs go, host:port each; later ones are backups.
-        tenant_log_targets: Vec<String> = row::list_of(Item::HostPort);
-        /// LOCALn for flow logs, 0..7.
-        user_log_facility: i64 = row::int_in(Some(0), Some(7)).default("0");
+        /// Syslog daemons that lines about finished requests and connections go to, host:port each; later ones are
+        /// backups. A host is an address.
+        tenant_log_targets: Vec<String> = row::list_of(Item::HostPort).applies();
+        /// LOCALn for those lines, 0..7.
+        user_log_facility: i64 = row::int_in(Some(0), Some(7)).default("0").applies();
         /// LOCALn for process logs, 0..7.
         administrative_log_facility: i64 = row::int_in(Some(0), Some(7)).default("1");
         /// UDP or TCP forwarding.
-        log_protocol: String = row::choice(&["TCP", "UDP"]).default("UDP");
+        log_protocol: String = row::choice(&["TCP", "UDP"]).default("UDP").applies();
         /// Reconnect tries to log host.
-        log_retry_count: i64 = row::int().default("5");
-        /// Seconds between reconnect tries.
-        log_retry_interval: i64 = row::int().default("2");
+        log_retry_count: i64 = row::int().default("5").not_here(NEXT_TARGET);
+        /// Seconds after which a log host that failed is tried again.
+        log_retry_interval: i64 = row::int_in(Some(1), Some(3600)).default("2").applies();
         /// Messages buffered per target.
-        log_queue_size: i64 = row::int().default("10000");
+        log_queue_size: i64 = row::int().default("10000").not_here(OWN_QUEUE);
         /// Replacement rsyslog template on the controller.
         logging_template_override: String = row::text().not_here(OWN_AGENT);
         /// Also forward all system logs.
         forward_all_logs: bool = row::flag().default("false");
         /// Write nothing to amphora disk.
-        disable_local_log_storage: bool = row::flag().default("false");
+        disable_local_log_storage: bool = row::flag().default("false").not_here(LOG_FILE);
         /// Own amphora UUID, set at boot.
         amphora_id: String = row::text();
         /// Datagram backend plug-in name, deprecated.
         amphora_udp_driver: String = row::text().default("keepalived_lvs").not_here(OWN_AGENT);
+    }
+
+    /// Where else than to tenant_log_targets amphorae tell of finished requests and connections, and how. A line goes to
+    /// every place; who is slow loses lines, and the log and a metric say how many.
+    access_log {
+        /// JSON, one object a line, instead of user_log_format.
+        json: bool = row::flag().default("false").ours().applies();
+        /// File on the amphora to append lines to, opened anew within seconds when it was renamed; a path that is not
+        /// absolute begins in the amphora's directory.
+        file: String = row::text().ours().applies();
+        /// Socket of a syslog daemon on the amphora, such as /dev/log.
+        daemon: String = row::text().ours().applies();
     }
 
     /// Two amphorae that share an address.

@@ -55,7 +55,7 @@ use crate::spec::Group;
 
 /// Each option under its group and name, typed.
 pub mod option {
-    pub use super::amphora::{amphora_agent, haproxy_amphora, keepalived_vrrp};
+    pub use super::amphora::{access_log, amphora_agent, haproxy_amphora, keepalived_vrrp};
     pub use super::api::{DEFAULT, api_settings, audit, metrics, networking, quotas};
     pub use super::cloud::{certificates, cinder, compute, glance, neutron, nova, service_auth};
     pub use super::controller::{controller_worker, driver_agent, health_manager, house_keeping, task_flow};
@@ -91,6 +91,10 @@ mod reason {
     pub(super) const BACKOFF: &str =
         "what fails is tried again with backoff until it works; the API shows ERROR and why meanwhile";
     pub(super) const COMMITTED: &str = "the worker sees what is committed, and nothing else";
+    pub(super) const LOG_FILE: &str =
+        "lines of the access log are kept on the amphora where [access_log] file says so, and nowhere else";
+    pub(super) const NEXT_TARGET: &str =
+        "while a log host fails, the next one gets its lines, however long that takes";
     pub(super) const NO_FLOWS: &str = "there are no flows and no job board: load balancers are reconciled";
     pub(super) const NO_HAPROXY: &str = "amphorae run no HAProxy";
     pub(super) const NO_LOCKS: &str = "there are no lock files";
@@ -105,6 +109,7 @@ mod reason {
     pub(super) const OWN_TABLES: &str =
         "a table has room for 16,384 clients, and forgets whom it saw longest ago";
     pub(super) const OWN_DATABASE: &str = "it is about the original's database library";
+    pub(super) const OWN_QUEUE: &str = "a mebibyte of lines waits in each thread that carries traffic, and one more between it and each target";
     pub(super) const OWN_MAP: &str = "the table of endpoints says what is recorded, and as what";
     pub(super) const OWN_LOG: &str = "the log has a format of its own; --log chooses levels";
     pub(super) const STDERR: &str = "the log goes to standard error, for systemd or a container to keep";
