@@ -78,6 +78,7 @@ mod tests {
             listeners: vec![],
             pools: vec![],
             access_log: None,
+            sorry_pages: vec![],
         }
     }
 

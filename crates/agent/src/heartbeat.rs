@@ -247,6 +247,7 @@ mod tests {
             listeners: listeners.to_vec(),
             pools: vec![pool_spec(pool), pool_spec(lonely)],
             access_log: None,
+            sorry_pages: vec![],
         };
         let stats = MemberStats {
             status: MemberWord::Down,

@@ -139,6 +139,7 @@ mod tests {
             listeners: vec![],
             pools: vec![],
             access_log: None,
+            sorry_pages: vec![],
         }
     }
 

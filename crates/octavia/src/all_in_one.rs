@@ -294,6 +294,8 @@ async fn start_controller(
     worker.plan.heartbeat_timeout = settings.heartbeat_timeout;
     worker.spec.default_connection_limit = settings.default_connection_limit;
     worker.spec.access_log = settings.access_log.options();
+    let pages = settings.sorry.load().map_err(|what| anyhow::anyhow!("[sorry_page]: {what}"))?;
+    worker.spec.sorry_pages = Arc::new(pages);
     worker.resync = SignedDuration::from_secs(10);
     worker.metrics = counters.worker.clone();
     let health = match settings.network {

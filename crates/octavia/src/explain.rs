@@ -127,10 +127,10 @@ fn told(
         Outcome::Metrics { method: false } => {
             text.push_str("answered 405: the listener has answers to GET and HEAD\n")
         }
-        Outcome::NoPool => writeln!(text, "{}: the listener has no pool for it", unserved(listener))?,
+        Outcome::NoPool => writeln!(text, "{}: the listener has no pool for it", unserved(spec, listener))?,
         Outcome::NoMember { pool, members } => {
             pool_words(&mut text, spec, *pool, members)?;
-            writeln!(text, "{}: no member can take it", unserved(listener))?;
+            writeln!(text, "{}: no member can take it", unserved(spec, listener))?;
         }
         Outcome::Member { pool, chosen, members } => {
             pool_words(&mut text, spec, *pool, members)?;
@@ -140,9 +140,14 @@ fn told(
     Ok(text)
 }
 
-fn unserved(listener: &ListenerSpec) -> &'static str {
+fn unserved(spec: &AmphoraSpec, listener: &ListenerSpec) -> String {
     use octavia_model::ListenerProtocol::{Http, TerminatedHttps};
-    if matches!(listener.protocol, Http | TerminatedHttps) { "answered 503" } else { "closed" }
+    let page = spec.sorry_pages.iter().find(|page| page.listeners.contains(&listener.id));
+    match (page, listener.protocol) {
+        (Some(page), _) => format!("answered {} with the operator's page", page.status),
+        (None, Http | TerminatedHttps) => "answered 503".to_owned(),
+        (None, _) => "closed".to_owned(),
+    }
 }
 
 fn rule_words(rule: &L7RuleSpec) -> String {

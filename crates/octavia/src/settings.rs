@@ -21,6 +21,7 @@ use octavia_store::{StoreError, StoreOptions};
 use self::access_log::AccessLogSettings;
 use self::keystone::KeystoneSettings;
 use self::secrets::SecretsSettings;
+use self::sorry::SorrySettings;
 use self::tls::{LISTENER_TLS, POOL_TLS};
 use crate::args::{AllInOneOptions, AuthStrategy, NetworkKind, PendingWrites};
 use crate::audit::AuditSettings;
@@ -31,6 +32,7 @@ mod access_log;
 mod cors;
 mod files;
 mod service;
+mod sorry;
 mod tls;
 mod users;
 
@@ -52,6 +54,7 @@ pub(crate) struct Settings {
     /// Connections at once to a listener that has no limit of its own; `None` = any number.
     pub(crate) default_connection_limit: Option<u32>,
     pub(crate) access_log: AccessLogSettings,
+    pub(crate) sorry: SorrySettings,
     pub(crate) agent_connect_timeout: Duration,
     pub(crate) agent_request_timeout: Duration,
     /// Lifetime of an amphora's certificate.
@@ -139,6 +142,7 @@ impl Reader<'_> {
             api: self.api(),
             default_connection_limit: self.connection_limit(),
             access_log: self.access_log(),
+            sorry: self.sorry(),
             agent_connect_timeout: self.fraction(&haproxy_amphora::rest_request_conn_timeout),
             agent_request_timeout: self.fraction(&haproxy_amphora::rest_request_read_timeout),
             cert_lifetime: SignedDuration::from_secs(self.number(&certificates::cert_validity_time)),
@@ -469,6 +473,8 @@ mod tests {
             "[access_log]\njson = yes",
             "[access_log]\nfile = /f",
             "[access_log]\ndaemon = /dev/log",
+            "[sorry_page]\ndirectory = /d",
+            "[sorry_page]\ndefault = busy",
             "[database]\nconnection = mysql+pymysql://u:p@h/d",
             "[database]\nmax_pool_size = 3",
             "[database]\npool_timeout = 3",
@@ -529,7 +535,7 @@ mod tests {
         let applying = octavia_config::groups()
             .flat_map(|group| group.options)
             .filter(|spec| spec.applies == octavia_config::Applies::Yes);
-        assert_eq!(applying.count(), 96 + together, "an option that applies belongs into the list above");
+        assert_eq!(applying.count(), 98 + together, "an option that applies belongs into the list above");
     }
 
     #[test]

@@ -5,9 +5,11 @@
 //! dropped, what is being deleted is absent; everything else is there, whatever its provisioning status.
 
 mod layer7;
+mod sorry;
 mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use octavia_model::{
     AmphoraId, HealthMonitor, HttpMethod, Listener, ListenerId, ListenerProtocol, LoadBalancerGraph, Member,
@@ -18,6 +20,7 @@ use octavia_wire::{
     LogTarget, MemberSpec, MonitorSpec, PersistenceSpec, PoolIdentitySpec, PoolSpec, TimeoutsSpec, TlsFault,
 };
 
+pub use self::sorry::{SORRY_TAG, SorryPage, SorryPages};
 use crate::codes::expected_codes;
 
 /// Seconds a client of UDP is remembered for if its pool does not say.
@@ -44,6 +47,8 @@ pub struct SpecOptions {
     pub default_connection_limit: Option<u32>,
     /// `None` = finished requests and connections are told of nowhere.
     pub access_log: Option<AccessLogOptions>,
+    /// For clients whose request no member can take.
+    pub sorry_pages: Arc<SorryPages>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +87,7 @@ pub fn compile(
             format: log.format.clone(),
             targets: log.targets.clone(),
         }),
+        sorry_pages: options.sorry_pages.used(running(graph)),
     }
 }
 

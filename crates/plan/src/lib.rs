@@ -25,7 +25,10 @@ mod world;
 
 pub use backoff::{BACKOFF_MAX, backoff, jittered};
 pub use codes::{BadCodes, expected_codes};
-pub use compile::{AccessLogOptions, Identities, SpecOptions, compile, encrypting, terminating};
+pub use compile::{
+    AccessLogOptions, Identities, SORRY_TAG, SorryPage, SorryPages, SpecOptions, compile, encrypting,
+    terminating,
+};
 pub use forecast::{Forecast, forecast};
 pub use impact::{Affected, Effect, Impact, impacts};
 pub use planner::{Plan, PlanOptions, Waiting, agent_lacks_proxy, plan};

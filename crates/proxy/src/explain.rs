@@ -283,6 +283,7 @@ mod tests {
             }],
             pools,
             access_log: None,
+            sorry_pages: vec![],
         }
     }
 

@@ -48,7 +48,7 @@ pub use engine::{Engine, EngineError};
 pub use privilege::PrivilegeError;
 pub use report::report;
 pub use snapshot::{
-    InsertHeaders, ListenerConf, MemberConf, Mode, Monitor, PoolConf, Route, Snapshot, Timeouts,
+    InsertHeaders, ListenerConf, MemberConf, Mode, Monitor, PoolConf, Route, Snapshot, SorryPage, Timeouts,
 };
 pub use standalone::{StandaloneError, run_standalone, start_standalone};
 pub use state::{Health, ListenerState, MemberState, Registry, RouteState};

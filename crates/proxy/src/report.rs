@@ -132,6 +132,7 @@ mod tests {
             }],
             pools: vec![pool],
             access_log: None,
+            sorry_pages: vec![],
         }
     }
 

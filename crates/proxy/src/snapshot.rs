@@ -12,7 +12,8 @@ use ipnet::IpNet;
 use newtype_uuid::GenericUuid;
 use octavia_model::{Algorithm, ListenerId, ListenerProtocol, MemberId, PoolId, PoolProtocol};
 use octavia_wire::{
-    AmphoraSpec, InsertHeader, ListenerSpec, MonitorSpec, PoolSpec, SpecError, TimeoutsSpec, TlsError,
+    AmphoraSpec, InsertHeader, ListenerSpec, MonitorSpec, PoolSpec, SorryPageSpec, SpecError, TimeoutsSpec,
+    TlsError,
 };
 
 use crate::access_log::LogConf;
@@ -81,6 +82,8 @@ pub struct ListenerConf {
     pub tls: Option<Arc<TlsConf>>,
     /// The value of `Strict-Transport-Security` in every response.
     pub hsts: Option<Box<[u8]>>,
+    /// What clients get when no member can take their request; `None` = the plain answer.
+    pub sorry: Option<Arc<SorryPage>>,
     pub timeouts: Timeouts,
     /// Empty = everyone.
     pub allowed_cidrs: Vec<IpNet>,
@@ -137,6 +140,14 @@ impl ListenerConf {
     pub fn admits(&self, client: IpAddr) -> bool {
         self.allowed_cidrs.is_empty() || self.allowed_cidrs.iter().any(|net| net.contains(&client))
     }
+}
+
+/// An answer in the operator's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SorryPage {
+    pub status: u16,
+    pub content_type: String,
+    pub body: String,
 }
 
 /// The set of headers a listener inserts into requests.
@@ -228,10 +239,12 @@ impl Snapshot {
         spec.validate()?;
         let pools = spec.pools.iter().map(|pool| Ok((pool.id, Arc::new(PoolConf::compile(pool, registry)?))));
         let pools = pools.collect::<Result<HashMap<_, _>, SpecError>>()?;
+        let pages = sorry_pages(spec);
         let (mut listeners, mut faults) = (HashMap::new(), vec![]);
         // One without what it takes to open it is not there.
         for listener in spec.listeners.iter().filter(|listener| listener.is_ready()) {
-            match ListenerConf::compile(listener, &pools, registry) {
+            let sorry = pages.get(&listener.id).map(Arc::clone);
+            match ListenerConf::compile(listener, &pools, sorry, registry) {
                 Ok(conf) => _ = listeners.insert(listener.id, Arc::new(conf)),
                 // Neither is one whose keys and certificates, which nobody has looked into before, are of no use: no
                 // other listener has to wait for them.
@@ -308,6 +321,7 @@ impl ListenerConf {
     fn compile(
         spec: &ListenerSpec,
         pools: &HashMap<PoolId, Arc<PoolConf>>,
+        sorry: Option<Arc<SorryPage>>,
         registry: &Registry,
     ) -> Result<Self, SpecError> {
         let routes = spec.pools().filter_map(|id| {
@@ -336,11 +350,22 @@ impl ListenerConf {
             insert_headers: spec.insert_headers.iter().copied().collect(),
             tls: tls.map_err(|fault| SpecError::Tls { listener: spec.id, fault })?,
             hsts: spec.tls.as_ref().and_then(|tls| Some(tls.hsts.as_ref()?.as_bytes().into())),
+            sorry,
             timeouts: spec.timeouts.into(),
             allowed_cidrs: spec.allowed_cidrs.clone(),
             state,
         })
     }
+}
+
+fn sorry_pages(spec: &AmphoraSpec) -> HashMap<ListenerId, Arc<SorryPage>> {
+    let mut pages = HashMap::new();
+    for SorryPageSpec { listeners, status, content_type, body } in &spec.sorry_pages {
+        let (content_type, body) = (content_type.clone(), body.clone());
+        let page = Arc::new(SorryPage { status: *status, content_type, body });
+        pages.extend(listeners.iter().map(|&listener| (listener, Arc::clone(&page))));
+    }
+    pages
 }
 
 impl Peer for MemberConf {

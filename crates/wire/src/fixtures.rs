@@ -36,5 +36,6 @@ pub(crate) fn spec(listeners: Vec<ListenerSpec>) -> AmphoraSpec {
         listeners,
         pools: vec![],
         access_log: None,
+        sorry_pages: vec![],
     }
 }

@@ -4,6 +4,7 @@ mod access_log;
 mod layer7;
 mod persistence;
 mod pool_tls;
+mod sorry;
 mod tls;
 
 use std::net::IpAddr;
@@ -21,6 +22,7 @@ pub use self::access_log::{
 pub use self::layer7::{L7Fault, L7PATTERNS_MAX, L7POLICIES_MAX, L7RULES_MAX, L7TEXT_MAX};
 pub use self::persistence::{COOKIE_NAME_MAX, PersistenceSpec};
 pub use self::pool_tls::{PoolIdentitySpec, PoolTlsSpec};
+pub use self::sorry::{SorryPageFault, SorryPageSpec};
 pub use self::tls::{CertificateSpec, Der, IdentitySpec, KeySpec, TlsError, TlsFault, TlsSpec};
 use crate::{WIRE_VERSION, WIRE_VERSION_MIN};
 
@@ -46,6 +48,9 @@ pub struct AmphoraSpec {
     /// `None` = finished requests and connections are told of nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_log: Option<AccessLogSpec>,
+    /// Of listeners without one, the plain answer is given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sorry_pages: Vec<SorryPageSpec>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -287,6 +292,8 @@ pub enum SpecError {
     L7Policy { policy: L7PolicyId, fault: L7Fault },
     #[error("the access log {0}")]
     AccessLog(AccessLogFault),
+    #[error("the sorry pages {0}")]
+    SorryPage(SorryPageFault),
 }
 
 impl AmphoraSpec {
@@ -378,6 +385,7 @@ impl AmphoraSpec {
         if let Some(log) = &self.access_log {
             log.check().map_err(SpecError::AccessLog)?;
         }
+        sorry::check(self)?;
         layer7::check(self, &pools)
     }
 
@@ -443,6 +451,7 @@ mod tests {
             listeners: vec![],
             pools: vec![pool],
             access_log: None,
+            sorry_pages: vec![],
         };
         assert_eq!(spec.validate(), Ok(()));
         spec.pools[0].members.push(member());

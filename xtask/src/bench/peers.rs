@@ -344,6 +344,7 @@ fn spec(fronts: Fronts, members: &[SocketAddr], certificates: &Certificates) -> 
         listeners,
         pools: pools.to_vec(),
         access_log: None,
+        sorry_pages: vec![],
     })
 }
 

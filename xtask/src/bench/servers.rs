@@ -231,6 +231,7 @@ fn spec(address: SocketAddr, members: &[SocketAddr]) -> AmphoraSpec {
             tls: None,
         }],
         access_log: None,
+        sorry_pages: vec![],
     }
 }
 

@@ -37,6 +37,7 @@ pub(crate) fn spec(
         listeners: vec![listener(port, pool.id)],
         pools: vec![pool],
         access_log: None,
+        sorry_pages: vec![],
     }
 }
 

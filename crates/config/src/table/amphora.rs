@@ -126,6 +126,15 @@ options! {
         daemon: String = row::text().ours().applies();
     }
 
+    /// What clients get from listeners that read HTTP when no member can take their request.
+    sorry_page {
+        /// Directory with pages, each called NAME.STATUS.EXTENSION (html, txt or json), read at the start. A listener
+        /// chooses one by its tag octavia:sorry_page=NAME.
+        directory: String = row::text().ours().applies();
+        /// Name of the page for listeners that choose none; the plain answer, 503, if unset.
+        default: String = row::text().ours().applies();
+    }
+
     /// Two amphorae that share an address.
     keepalived_vrrp {
         /// VRRP advertisement interval.

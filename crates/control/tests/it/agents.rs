@@ -129,6 +129,7 @@ fn spec(amphora: AmphoraId) -> AmphoraSpec {
         listeners: vec![],
         pools: vec![],
         access_log: None,
+        sorry_pages: vec![],
     }
 }
 

@@ -1,13 +1,13 @@
 //! Files that options name, looked into before a start needs them.
 
-use octavia_config::option::{certificates, keystone_authtoken, service_auth};
+use octavia_config::option::{certificates, keystone_authtoken, service_auth, sorry_page};
 use octavia_config::{Config, Opt, Origin, Problem, Severity};
 use octavia_keystone::{TlsOptions, client_config};
 
 use super::Settings;
 use super::secrets::SecretsSettings;
 
-/// Authorities that are not there, or in which there is no certificate.
+/// Authorities that are not there, or in which there is no certificate; pages that are none.
 pub(super) fn check(settings: &Settings, config: &Config) -> Vec<Problem> {
     let mut used: Vec<(&Opt<String>, &TlsOptions)> = vec![];
     if let Some(keystone) = &settings.keystone {
@@ -17,9 +17,13 @@ pub(super) fn check(settings: &Settings, config: &Config) -> Vec<Problem> {
         let [login, barbican] = barbican.tls();
         used.extend([(&service_auth::cafile, login), (&certificates::ca_certificates_file, barbican)]);
     }
-    used.into_iter()
-        .filter_map(|(option, tls)| Some(problem(config, option, client_config(tls).err()?)))
-        .collect()
+    let tls = used.into_iter();
+    let tls = tls.filter_map(|(option, tls)| Some(problem(config, option, client_config(tls).err()?)));
+    let sorry = settings.sorry.load().err().map(|what| {
+        let default = settings.sorry.directory.is_none();
+        problem(config, if default { &sorry_page::default } else { &sorry_page::directory }, what)
+    });
+    tls.chain(sorry).collect()
 }
 
 fn problem(config: &Config, option: &Opt<String>, what: String) -> Problem {
@@ -65,6 +69,10 @@ mod tests {
             (
                 base("", "", &format!("ca_certificates_file={missing}")),
                 Some("f:16: error: [certificates] ca_certificates_file: "),
+            ),
+            (
+                format!("{}[sorry_page]\ndirectory = {missing}", base("", "", "")),
+                Some("f:18: error: [sorry_page] directory: "),
             ),
             // Nobody is believed by it.
             (base(&format!("{}\ninsecure=yes", cafile(missing)), "", ""), None),

@@ -4,7 +4,7 @@ use octavia_model::{
     HealthMonitorType, HttpMethod, ListenerProtocol, LoadBalancerGraph, PoolProtocol,
     ProvisioningStatus as P, SessionPersistence, SessionPersistenceType as Kind,
 };
-use octavia_plan::{AccessLogOptions, Identities, SpecOptions, compile};
+use octavia_plan::{AccessLogOptions, Identities, SorryPage, SorryPages, SpecOptions, compile};
 use octavia_wire::{
     AccessLogSpec, AmphoraSpec, HttpCheck, InsertHeader, LogFormatSpec, LogTarget, PersistenceSpec,
 };
@@ -120,6 +120,42 @@ fn the_access_log_is_the_deployments_and_says_whose_it_is() {
     assert_eq!(spec.access_log, Some(AccessLogSpec { project_id, format, targets }));
     assert_eq!(spec.version, 1, "who does not know it tells nothing");
     assert_eq!(spec.validate(), Ok(()));
+}
+
+#[test]
+fn listeners_choose_among_the_pages_that_are_offered() {
+    let page = |body: &str| SorryPage { status: 503, content_type: "a/b".to_owned(), body: body.to_owned() };
+    let pages = [("a", page("A")), ("b", page("B"))].map(|(name, page)| (name.to_owned(), page));
+    let used = |default: Option<&str>, tags: &[&str], change: fn(&mut LoadBalancerGraph)| {
+        let mut graph = tree();
+        graph.listeners.push(listener(2, 81));
+        graph.listeners[0].tags = tags.iter().map(|&tag| tag.to_owned()).collect();
+        change(&mut graph);
+        let sorry_pages =
+            SorryPages { pages: pages.clone().into_iter().collect(), default: default.map(str::to_owned) };
+        let options = SpecOptions { sorry_pages: sorry_pages.into(), ..SpecOptions::default() };
+        let spec = compile(&graph, amphora_id(1), 7, &Identities::new(), &options);
+        assert_eq!(spec.validate(), Ok(()));
+        spec.sorry_pages.into_iter().map(|page| (page.body, page.listeners)).collect::<Vec<_>>()
+    };
+    let (one, two) = (listener_id(1), listener_id(2));
+    let told = |pages: &[(&str, Vec<_>)]| {
+        pages.iter().map(|(body, listeners)| ((*body).to_owned(), listeners.clone())).collect::<Vec<_>>()
+    };
+    let same: fn(&mut LoadBalancerGraph) = |_| {};
+    for (default, tags, change, expected) in [
+        (None, &[][..], same, vec![]),
+        (None, &["octavia:sorry_page=a"], same, vec![("A", vec![one])]),
+        (Some("a"), &[], same, vec![("A", vec![one, two])]),
+        (Some("a"), &["x", "octavia:sorry_page=b"], same, vec![("A", vec![two]), ("B", vec![one])]),
+        (Some("a"), &["octavia:sorry_page=c"], same, vec![("A", vec![one, two])]),
+        (None, &["octavia:sorry_page=c", "octavia:sorry_page", "sorry_page=a"], same, vec![]),
+        // Who sees no requests, or does not run, has no page.
+        (Some("a"), &[], |g| g.listeners[1].protocol = ListenerProtocol::Tcp, vec![("A", vec![one])]),
+        (Some("a"), &[], |g| g.listeners[1].admin_state_up = false, vec![("A", vec![one])]),
+    ] {
+        assert_eq!(used(default, tags, change), told(&expected), "{default:?} {tags:?}");
+    }
 }
 
 #[test]

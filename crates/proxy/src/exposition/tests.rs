@@ -72,6 +72,7 @@ fn spec(listeners: Vec<ListenerSpec>, pools: Vec<PoolSpec>) -> AmphoraSpec {
         listeners,
         pools,
         access_log: None,
+        sorry_pages: vec![],
     }
 }
 

@@ -98,6 +98,7 @@ fn redirect(to: &str, code: u16, request: &Request<'_, '_>) {
                 status: redirect.code,
                 location: Some(&location),
                 allow: None,
+                page: None,
                 http11,
                 keep_alive,
                 to_head,

@@ -69,6 +69,7 @@ fn pool(persistence: PersistenceSpec) -> Option<Arc<PoolConf>> {
         listeners: vec![],
         pools: vec![pool],
         access_log: None,
+        sorry_pages: vec![],
     };
     let snapshot = Snapshot::compile(&spec, &Registry::new(1).unwrap()).ok()?;
     snapshot.pools().next().map(Arc::clone)

@@ -59,6 +59,7 @@ fn spec(kind: HealthMonitorType, address: SocketAddr, fall: u8) -> AmphoraSpec {
             tls: None,
         }],
         access_log: None,
+        sorry_pages: vec![],
     }
 }
 

@@ -1,5 +1,7 @@
 //! Answers the proxy gives by itself: when no member can or may, and when an L7 policy says so.
 
+use std::borrow::Cow;
+
 use super::rewrite::HSTS;
 
 /// A whole response.
@@ -11,6 +13,8 @@ pub struct Answer<'a> {
     pub location: Option<&'a [u8]>,
     /// With 405: the methods that there is an answer for.
     pub allow: Option<&'a str>,
+    /// The operator's words in place of ours: their type, and all of them.
+    pub page: Option<(&'a str, &'a str)>,
     /// The client speaks HTTP/1.1.
     pub http11: bool,
     /// It is not the last on its connection.
@@ -27,10 +31,13 @@ pub fn write_answer(answer: Answer<'_>, out: &mut Vec<u8>) {
 
     let Answer { status, .. } = answer;
     let (reason, sentence) = words(status);
-    let body = match answer.location {
+    let body = match (answer.location, answer.page) {
+        (None, Some((_, page))) => Cow::Borrowed(page),
+        (None, None) => {
+            format!("<html><body><h1>{status} {reason}</h1>\n{sentence}\n</body></html>\n").into()
+        }
         // Who is sent elsewhere does not look at it.
-        Some(_) => String::new(),
-        None => format!("<html><body><h1>{status} {reason}</h1>\n{sentence}\n</body></html>\n"),
+        (Some(_), _) => "".into(),
     };
     // Writing to a Vec cannot fail.
     let _ = write!(out, "HTTP/1.1 {status} {reason}\r\nContent-Length: {}\r\n", body.len());
@@ -44,7 +51,11 @@ pub fn write_answer(answer: Answer<'_>, out: &mut Vec<u8>) {
             out.extend_from_slice(location);
             out.extend_from_slice(b"\r\n");
         }
-        None => out.extend_from_slice(b"Content-Type: text/html\r\n"),
+        None => {
+            out.extend_from_slice(b"Content-Type: ");
+            out.extend_from_slice(answer.page.map_or("text/html", |(kind, _)| kind).as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
     }
     if let Some(methods) = answer.allow {
         let _ = write!(out, "Allow: {methods}\r\n");
@@ -78,17 +89,21 @@ pub fn write_exposition_head(http11: bool, out: &mut Vec<u8>) {
 
 fn words(status: u16) -> (&'static str, &'static str) {
     match status {
+        200 => ("OK", ""),
         301 => ("Moved Permanently", ""),
         302 => ("Found", ""),
         303 => ("See Other", ""),
         307 => ("Temporary Redirect", ""),
         308 => ("Permanent Redirect", ""),
         403 => ("Forbidden", "A policy of the load balancer refuses the request."),
+        404 => ("Not Found", ""),
         405 => ("Method Not Allowed", "There is no answer to this method here."),
         408 => ("Request Timeout", "The request took too long to arrive."),
         414 => ("URI Too Long", "The request target is too long."),
         417 => ("Expectation Failed", "The expectation of the request cannot be met."),
         431 => ("Request Header Fields Too Large", "The head of the request is too large."),
+        429 => ("Too Many Requests", ""),
+        500 => ("Internal Server Error", ""),
         502 => ("Bad Gateway", "The member that took the request gave no usable answer."),
         503 => ("Service Unavailable", "Nobody can take the request now."),
         504 => ("Gateway Timeout", "The member that took the request did not answer in time."),
@@ -112,6 +127,7 @@ mod tests {
             status: 403,
             location: None,
             allow: None,
+            page: None,
             http11: true,
             keep_alive: true,
             to_head: false,
@@ -127,6 +143,11 @@ mod tests {
         let no_method = write(Answer { status: 405, allow: Some("GET, HEAD"), to_head: true, ..refused });
         assert!(no_method.starts_with("HTTP/1.1 405 Method Not Allowed\r\n"), "{no_method}");
         assert!(no_method.ends_with("\r\nAllow: GET, HEAD\r\n\r\n"), "{no_method}");
+        let page = Answer { status: 200, page: Some(("a/b", "sorry")), ..refused };
+        let head_of_page =
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nCache-Control: no-cache\r\nContent-Type: a/b\r\n\r\n";
+        assert_eq!(write(page), format!("{head_of_page}sorry"));
+        assert_eq!(write(Answer { to_head: true, ..page }), head_of_page);
         let closing = Answer { keep_alive: false, ..refused };
         assert_eq!(write(closing), format!("{head}Connection: close\r\n\r\n{body}"));
         assert_eq!(write(Answer { http11: false, ..closing }), write(closing));

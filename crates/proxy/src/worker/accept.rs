@@ -150,6 +150,7 @@ mod tests {
             listeners: vec![listener],
             pools: vec![],
             access_log: None,
+            sorry_pages: vec![],
         };
         let snapshot = Snapshot::compile(&spec, &Registry::new(1).unwrap()).unwrap();
         let conf = snapshot.listener(name.listener).unwrap();

@@ -39,14 +39,14 @@ impl Session {
         if exchange.upstream.is_none() {
             let listener = &self.listener;
             let Some(Route { pool, state }) = listener.route_for(exchange.policy) else {
-                return self.no_member(t);
+                return self.nobody(t);
             };
             if !std::mem::replace(&mut exchange.entered, true) {
                 state.on(t.index).entered.add(1);
             }
             let picked = pool.pick_for(self.peer, exchange.claim, &exchange.tried, t.now);
             let Some((place, granted)) = picked else {
-                return if exchange.tried.is_empty() { self.no_member(t) } else { self.all_tried(t) };
+                return if exchange.tried.is_empty() { self.nobody(t) } else { self.all_tried(t) };
             };
             let member = &pool.members[place];
             let tally = listener.tally(exchange.policy, &member.state, t.index);
@@ -234,7 +234,7 @@ impl Session {
         exchange.detach(t, false);
         exchange.sent = 0;
         if exchange.retries == RETRIES {
-            return self.no_member(t);
+            return self.nobody(t);
         }
         exchange.retries += 1;
         if let Some(Route { pool, .. }) = self.listener.route_for(exchange.policy) {
@@ -264,11 +264,12 @@ impl Session {
         if self.client.is_broken() { Next::Close } else { Next::Wait }
     }
 
-    fn no_member(&mut self, t: &mut Thread) -> Next {
+    /// No member can take it.
+    fn nobody(&mut self, t: &mut Thread) -> Next {
         if self.listener.mode == Mode::Tcp {
             self.ends(Cause::Member);
             return Next::Close;
         }
-        self.answer(t, 503)
+        self.no_member(t)
     }
 }

@@ -68,7 +68,7 @@ impl Session {
         };
         let mut out = t.kit.buffer();
         let hsts = self.listener.hsts.as_deref();
-        let answer = Answer { status, location, allow, http11, keep_alive: keep, to_head, hsts };
+        let answer = Answer { status, location, allow, page: None, http11, keep_alive: keep, to_head, hsts };
         http1::write_answer(answer, &mut out);
         // An interim response that the client has not read yet leaves no room for another.
         let room = self.exchange.as_ref().is_none_or(|exchange| exchange.down.is_flushed());
@@ -178,6 +178,7 @@ impl Session {
             },
             Stage::Mux => self.multiplex_timed_out(t),
             Stage::Scrape => self.break_off_scrape(),
+            Stage::Sorry => self.sorry_timed_out(),
             Stage::Tunnel => {
                 let timeouts = &self.listener.timeouts;
                 let client = timeouts.client_data.unwrap_or(u32::MAX);

@@ -205,7 +205,7 @@ impl Flow {
 
     /// Writes what is held; out of a pipe in pieces, as long as less than `end` is written.
     #[inline]
-    fn flush<T: Stream>(
+    pub(super) fn flush<T: Stream>(
         &mut self,
         to: &mut T,
         kit: &mut Kit,

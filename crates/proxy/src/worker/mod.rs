@@ -15,6 +15,7 @@ mod scrape;
 mod session;
 mod side;
 mod sock;
+mod sorry;
 mod stream;
 mod stream_end;
 mod thread;

@@ -52,7 +52,7 @@ impl Session {
         match self.stage {
             Stage::Connect | Stage::Pause => Phase::Connect,
             Stage::Forward if !exchange.answered => Phase::Head,
-            Stage::Forward | Stage::Tunnel | Stage::Scrape => Phase::Data,
+            Stage::Forward | Stage::Tunnel | Stage::Scrape | Stage::Sorry => Phase::Data,
             _ => Phase::Request,
         }
     }

@@ -78,6 +78,8 @@ pub(super) enum Stage {
     Mux,
     /// Tells the client what we count.
     Scrape,
+    /// Tells the client that nobody can take its request.
+    Sorry,
     /// Said goodbye; reads what the client still sends, so that it gets to read our last words.
     Linger,
 }
@@ -275,6 +277,7 @@ impl Session {
                 Stage::Tunnel => self.tunnel(t),
                 Stage::Mux => self.multiplex(t),
                 Stage::Scrape => self.scrape(t),
+                Stage::Sorry => self.sorry(t),
                 Stage::Linger => self.linger(t),
             };
             match next {

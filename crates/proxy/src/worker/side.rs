@@ -168,6 +168,16 @@ impl<R: Role> Side<R> {
 }
 
 impl Flow {
+    /// What is held, to one side; `Done` = nothing is held any more.
+    pub(super) fn flush_to<T: Role>(&mut self, to: &mut Side<T>, kit: &mut Kit, moved: &mut Moved) -> Pumped {
+        let stopped = match to {
+            Side::Plain(to) => self.flush(to, kit, moved, usize::MAX, u64::MAX),
+            Side::Tls(to) => self.flush(&mut **to, kit, moved, usize::MAX, u64::MAX),
+            Side::Stream(to) => self.flush(&mut **to, kit, moved, usize::MAX, u64::MAX),
+        };
+        stopped.unwrap_or(Pumped::Done)
+    }
+
     /// From one side to the other.
     #[inline]
     pub(super) fn pump_across<F: Role, T: Role>(

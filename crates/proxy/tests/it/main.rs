@@ -13,6 +13,7 @@ mod limit;
 mod persistence;
 mod proxy_protocol;
 mod rig;
+mod sorry;
 mod storm;
 mod strict;
 mod tcp;

@@ -151,6 +151,7 @@ pub(crate) fn spec(protocol: ListenerProtocol, port: u16, members: &[&Origin]) -
         listeners: vec![listener],
         pools: vec![pool],
         access_log: None,
+        sorry_pages: vec![],
     }
 }
 

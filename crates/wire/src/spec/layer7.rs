@@ -134,7 +134,7 @@ pub(super) fn check(spec: &AmphoraSpec, pools: &HashSet<PoolId>) -> Result<(), S
     Ok(())
 }
 
-fn reads_http(protocol: ListenerProtocol) -> bool {
+pub(super) fn reads_http(protocol: ListenerProtocol) -> bool {
     matches!(protocol, ListenerProtocol::Http | ListenerProtocol::TerminatedHttps)
 }
 
@@ -188,6 +188,7 @@ mod tests {
                 tls: None,
             }],
             access_log: None,
+            sorry_pages: vec![],
         }
     }
 

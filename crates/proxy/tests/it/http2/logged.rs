@@ -23,3 +23,22 @@ fn each_stream_is_told_of() {
     let line = lines.next();
     assert!(line.starts_with(&format!("POST /c HTTP/2.0|-1|{member}|C")), "{line}");
 }
+
+#[test]
+fn pages_of_every_size_go_to_streams() {
+    for size in [0, 5, 64 * 1024] {
+        let rig = Rig::start(octavia_model::ListenerProtocol::Http, &[], |spec| {
+            spec.sorry_pages = vec![octavia_wire::SorryPageSpec {
+                listeners: vec![spec.listeners[0].id],
+                status: 429,
+                content_type: "text/plain".to_owned(),
+                body: "x".repeat(size),
+            }];
+        });
+        let peer = Peer::connect(rig.address);
+        for _ in 0..5 {
+            let answer = peer.get("/");
+            assert_eq!((answer.status, answer.content.len()), (429, size));
+        }
+    }
+}
