@@ -75,6 +75,7 @@ const PROXY_CORES: &[&str] = &[
     "layer7",
     "persistence.rs",
     "proxy_protocol.rs",
+    "proxy_protocol/read.rs",
     "report.rs",
     "slab.rs",
     "snapshot.rs",

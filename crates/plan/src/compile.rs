@@ -11,18 +11,22 @@ mod tls;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use octavia_model::{
     AmphoraId, HealthMonitor, HttpMethod, Listener, ListenerId, ListenerProtocol, LoadBalancerGraph, Member,
-    Pool, PoolId, PoolProtocol, SessionPersistence, SessionPersistenceType,
+    Pool, PoolId, PoolProtocol, SessionPersistence, SessionPersistenceType, Transport,
 };
 use octavia_wire::{
     AccessLogSpec, AmphoraSpec, HttpCheck, IdentitySpec, InsertHeader, ListenerSpec, LogFormatSpec,
-    LogTarget, MemberSpec, MonitorSpec, PersistenceSpec, PoolIdentitySpec, PoolSpec, TimeoutsSpec, TlsFault,
+    LogTarget, MemberSpec, MonitorSpec, PROXIES_MAX, PersistenceSpec, PoolIdentitySpec, PoolSpec,
+    TimeoutsSpec, TlsFault,
 };
 
 pub use self::sorry::{SORRY_TAG, SorryPage, SorryPages};
 use crate::codes::expected_codes;
 
+/// A listener believes proxies of the network after it, in CIDR notation.
+const ACCEPT_PROXY_TAG: &str = "octavia:accept_proxy=";
 /// Seconds a client of UDP is remembered for if its pool does not say.
 const UDP_PERSISTENCE: u32 = 360;
 
@@ -143,9 +147,19 @@ fn listener(
             tcp_inspect: timeouts.tcp_inspect,
         },
         allowed_cidrs: listener.allowed_cidrs.clone().unwrap_or_default(),
+        accept_proxy: accept_proxy(listener),
         l7policies: layer7::policies(graph, listener),
         tls: (listener.protocol == ListenerProtocol::TerminatedHttps).then(|| tls::tls(listener, identity)),
     }
+}
+
+/// By tags; one that names no network counts for nothing, and neither does what is more than a spec may have.
+fn accept_proxy(listener: &Listener) -> Vec<IpNet> {
+    if listener.protocol.transport() != Transport::Tcp {
+        return vec![];
+    }
+    let networks = listener.tags.iter().filter_map(|tag| tag.strip_prefix(ACCEPT_PROXY_TAG));
+    networks.filter_map(|network| network.parse().ok()).take(PROXIES_MAX).collect()
 }
 
 /// A PROMETHEUS listener answers by itself.

@@ -278,6 +278,7 @@ mod tests {
                 insert_headers: vec![],
                 timeouts: TimeoutsSpec { client_data: 0, member_connect: 0, member_data: 0, tcp_inspect: 0 },
                 allowed_cidrs: vec!["198.51.100.0/24".parse().unwrap()],
+                accept_proxy: vec![],
                 l7policies: policies.collect(),
                 tls: None,
             }],

@@ -1,10 +1,14 @@
-//! The header by which a member learns whose connection it is, before the first byte of it
+//! The header by which a member learns whose connection it is, and we learn it of a proxy, before the first byte of it
 //! (<https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>; `reference/amphora.md` §9.5).
+
+mod read;
 
 use std::io::Write as _;
 use std::net::{Ipv6Addr, SocketAddr};
 
 use octavia_model::PoolProtocol;
+
+pub(crate) use self::read::{HEADER_MAX, read};
 
 /// What every header of version 2 begins with.
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";

@@ -127,6 +127,7 @@ mod tests {
                 insert_headers: vec![],
                 timeouts: TimeoutsSpec { client_data: 0, member_connect: 0, member_data: 0, tcp_inspect: 0 },
                 allowed_cidrs: vec![],
+                accept_proxy: vec![],
                 l7policies: vec![],
                 tls: None,
             }],

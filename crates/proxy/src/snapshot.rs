@@ -87,6 +87,8 @@ pub struct ListenerConf {
     pub timeouts: Timeouts,
     /// Empty = everyone.
     pub allowed_cidrs: Vec<IpNet>,
+    /// Proxies that say whose their connections are; empty = nobody.
+    pub accept_proxy: Vec<IpNet>,
     pub state: Arc<ListenerState>,
 }
 
@@ -134,6 +136,16 @@ impl ListenerConf {
     /// As many connections are open as may be.
     pub fn is_full(&self) -> bool {
         self.connection_limit.is_some_and(|limit| self.state.stats().conns >= u64::from(limit))
+    }
+
+    /// Whether a connection from this address is taken.
+    pub(crate) fn lets_in(&self, peer: IpAddr) -> bool {
+        self.admits(peer) || self.believes(peer)
+    }
+
+    /// Whether a connection from this address says first whose it is, and is believed.
+    pub fn believes(&self, proxy: IpAddr) -> bool {
+        self.accept_proxy.iter().any(|net| net.contains(&proxy))
     }
 
     /// Whether a client at this address may connect.
@@ -353,6 +365,7 @@ impl ListenerConf {
             sorry,
             timeouts: spec.timeouts.into(),
             allowed_cidrs: spec.allowed_cidrs.clone(),
+            accept_proxy: spec.accept_proxy.clone(),
             state,
         })
     }

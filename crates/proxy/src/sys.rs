@@ -72,8 +72,13 @@ pub(crate) fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno
 
 /// Looks whether something can be read, without waiting for it, and leaves it there.
 pub(crate) fn peek(fd: BorrowedFd<'_>) -> Result<usize, Errno> {
+    peek_into(fd, &mut [0u8; 1])
+}
+
+/// The same, and what it is.
+pub(crate) fn peek_into(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
     let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-    retry_on_intr(|| rustix::net::recv(fd, &mut [0u8; 1], flags).map(|(n, _)| n))
+    retry_on_intr(|| rustix::net::recv(fd, &mut *buffer, flags).map(|(n, _)| n))
 }
 
 #[inline]

@@ -33,8 +33,8 @@ pub use spec::{
     AccessLogFault, AccessLogSpec, AmphoraSpec, COOKIE_NAME_MAX, CertificateSpec, Der, HttpCheck,
     IdentitySpec, InsertHeader, KeySpec, L7ActionSpec, L7Fault, L7PATTERNS_MAX, L7POLICIES_MAX, L7PolicySpec,
     L7RULES_MAX, L7RuleSpec, L7TEXT_MAX, ListenerSpec, LogField, LogFormat, LogFormatError, LogFormatSpec,
-    LogPiece, LogTarget, MemberSpec, MonitorSpec, PersistenceSpec, PoolIdentitySpec, PoolSpec, PoolTlsSpec,
-    SorryPageFault, SorryPageSpec, SpecError, TimeoutsSpec, TlsError, TlsFault, TlsSpec,
+    LogPiece, LogTarget, MemberSpec, MonitorSpec, PROXIES_MAX, PersistenceSpec, PoolIdentitySpec, PoolSpec,
+    PoolTlsSpec, SorryPageFault, SorryPageSpec, SpecError, TimeoutsSpec, TlsError, TlsFault, TlsSpec,
 };
 
 /// The newest version of everything in this crate.

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use octavia_model::{
     Algorithm, AmphoraId, HealthMonitorId, HealthMonitorType, HttpMethod, L7PolicyId, L7RuleCompareType,
-    L7RuleType, ListenerId, ListenerProtocol, LoadBalancerId, MemberId, PoolId, PoolProtocol,
+    L7RuleType, ListenerId, ListenerProtocol, LoadBalancerId, MemberId, PoolId, PoolProtocol, Transport,
 };
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +66,9 @@ pub struct ListenerSpec {
     pub timeouts: TimeoutsSpec,
     /// Empty = everyone.
     pub allowed_cidrs: Vec<IpNet>,
+    /// Proxies that say whose their connections are (PROXY protocol), and are believed. Empty = nobody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accept_proxy: Vec<IpNet>,
     /// In the order in which they are looked at; the first that matches decides. Only where the proxy reads HTTP.
     #[serde(default)]
     pub l7policies: Vec<L7PolicySpec>,
@@ -262,6 +265,8 @@ pub struct HttpCheck {
 
 /// Members of one pool: receivers number them in 16 bits.
 const MEMBERS_MAX: usize = u16::MAX as usize;
+/// Networks of proxies that one listener believes: each connection is looked up in all of them.
+pub const PROXIES_MAX: usize = 64;
 
 /// Why a spec is refused whole; the one before it runs on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -282,6 +287,8 @@ pub enum SpecError {
     Range { what: &'static str, value: u64, allowed: &'static str },
     #[error("listener {0} has L7 policies, but sees no requests")]
     NoRequests(ListenerId),
+    #[error("listener {0} believes proxies, but takes datagrams")]
+    NoConnections(ListenerId),
     #[error("listener {0} has a pool, but answers by itself")]
     NoPool(ListenerId),
     #[error("listener {listener} {fault}")]
@@ -380,6 +387,16 @@ impl AmphoraSpec {
             {
                 return Err(SpecError::UnknownPool { listener: listener.id, pool });
             }
+            if listener.accept_proxy.len() > PROXIES_MAX {
+                return Err(SpecError::Range {
+                    what: "the number of networks of believed proxies",
+                    value: listener.accept_proxy.len() as u64,
+                    allowed: "0-64",
+                });
+            }
+            if !listener.accept_proxy.is_empty() && listener.protocol.transport() != Transport::Tcp {
+                return Err(SpecError::NoConnections(listener.id));
+            }
             tls::check(listener, listener.protocol == ListenerProtocol::TerminatedHttps)?;
         }
         if let Some(log) = &self.access_log {
@@ -418,6 +435,20 @@ mod tests {
         let action = L7ActionSpec::Reject;
         spec.listeners[0].l7policies = vec![L7PolicySpec { id: id(), action, rules: vec![] }];
         assert_eq!(spec.validate(), Err(SpecError::NoRequests(own)));
+    }
+
+    #[test]
+    fn whom_a_listener_may_believe() {
+        for (protocol, networks, good) in [
+            (ListenerProtocol::Tcp, 64, true),
+            (ListenerProtocol::Http, 65, false),
+            (ListenerProtocol::Udp, 0, true),
+            (ListenerProtocol::Udp, 1, false),
+        ] {
+            let mut listener = fixtures::listener(protocol, 80);
+            listener.accept_proxy = vec!["192.0.2.0/24".parse().unwrap(); networks];
+            assert_eq!(fixtures::spec(vec![listener]).validate().is_ok(), good, "{protocol} {networks}");
+        }
     }
 
     #[test]

@@ -322,6 +322,7 @@ fn spec(fronts: Fronts, members: &[SocketAddr], certificates: &Certificates) -> 
                 tcp_inspect: Timeouts::DEFAULT.tcp_inspect,
             },
             allowed_cidrs: vec![],
+            accept_proxy: vec![],
             l7policies: vec![],
             tls: certificate.map(|certificate| tls(certificate, alpn)).transpose()?,
         })

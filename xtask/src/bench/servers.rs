@@ -218,6 +218,7 @@ fn spec(address: SocketAddr, members: &[SocketAddr]) -> AmphoraSpec {
                 tcp_inspect: Timeouts::DEFAULT.tcp_inspect,
             },
             allowed_cidrs: vec![],
+            accept_proxy: vec![],
             l7policies: vec![],
             tls: None,
         }],

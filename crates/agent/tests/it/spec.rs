@@ -56,6 +56,7 @@ pub(crate) fn listener(port: u16, pool: PoolId) -> ListenerSpec {
             tcp_inspect: 0,
         },
         allowed_cidrs: vec![],
+        accept_proxy: vec![],
         l7policies: vec![],
         tls: None,
     }

@@ -159,6 +159,33 @@ fn listeners_choose_among_the_pages_that_are_offered() {
 }
 
 #[test]
+fn listeners_believe_the_proxies_that_their_tags_name() {
+    let check = |protocol, tags: &[String], expected: &[&str]| {
+        let spec = compiled(|graph| {
+            graph.listeners[0].protocol = protocol;
+            graph.listeners[0].tags = tags.to_vec();
+        });
+        let believed: Vec<_> = spec.listeners[0].accept_proxy.iter().map(ToString::to_string).collect();
+        assert_eq!(believed, expected, "{protocol} {tags:?}");
+    };
+    let tags = [
+        "octavia:accept_proxy=192.0.2.0/24",
+        "accept_proxy=10.0.0.0/8",
+        "octavia:accept_proxy=2001:db8::/32",
+        "octavia:accept_proxy=nobody",
+        "octavia:accept_proxy=",
+        "octavia:accept_proxy=10.0.0.1",
+    ]
+    .map(str::to_owned);
+    check(ListenerProtocol::Http, &[], &[]);
+    check(ListenerProtocol::Http, &tags, &["192.0.2.0/24", "2001:db8::/32"]);
+    check(ListenerProtocol::Tcp, &tags[..1], &["192.0.2.0/24"]);
+    let many: Vec<_> = (0..99).map(|n| format!("octavia:accept_proxy=10.0.{n}.0/24")).collect();
+    let most: Vec<_> = (0..64).map(|n| format!("10.0.{n}.0/24")).collect();
+    check(ListenerProtocol::Tcp, &many, &most.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+#[test]
 fn headers_are_inserted_when_their_value_is_true() {
     let check = |protocol, headers: &[(&str, &str)], expected: &[InsertHeader]| {
         let spec = compiled(|g| {

@@ -5,6 +5,7 @@ mod certificate;
 mod chunked;
 mod head;
 mod http2;
+mod introduction;
 mod layer7;
 mod persistence;
 mod spec;
@@ -13,6 +14,7 @@ pub use certificate::client_certificate;
 pub use chunked::chunked as http_chunked;
 pub use head::{request as http_request, response as http_response};
 pub use http2::{block as hpack, frames as http2};
+pub use introduction::proxy_protocol;
 pub use layer7::layer7;
 #[cfg(test)]
 pub(crate) use layer7::{policy, rule};
@@ -73,6 +75,11 @@ mod tests {
     #[test]
     fn client_certificate() {
         play("client_certificate", super::client_certificate);
+    }
+
+    #[test]
+    fn proxy_protocol() {
+        play("proxy_protocol", super::proxy_protocol);
     }
 
     #[test]

@@ -55,7 +55,8 @@ impl Listening {
             return Accepted::Full;
         }
         let result = match sys::accept(&self.fd) {
-            Ok((fd, peer)) if self.listener.admits(peer.ip().to_canonical()) => {
+            // Of a proxy's connection the client is looked at when it is known.
+            Ok((fd, peer)) if self.listener.lets_in(peer.ip().to_canonical()) => {
                 return Accepted::Connection(fd, peer);
             }
             Ok(_) => Accepted::Denied,
@@ -136,6 +137,7 @@ mod tests {
             insert_headers: vec![],
             timeouts: TimeoutsSpec { client_data: 0, member_connect: 0, member_data: 0, tcp_inspect: 0 },
             allowed_cidrs: vec![],
+            accept_proxy: vec![],
             l7policies: vec![],
             tls: None,
         };

@@ -150,6 +150,7 @@ impl Session {
     /// The timer fired. `false` when the connection is over.
     pub(super) fn timed_out(&mut self, t: &mut Thread) -> bool {
         let next = match self.stage {
+            Stage::Introduction => self.not_introduced(t),
             Stage::Handshake => {
                 self.counters(t).request_errors.add(1);
                 Next::Close

@@ -7,6 +7,7 @@ mod end;
 mod flow;
 mod forward;
 mod handshake;
+mod introduction;
 mod kit;
 mod mux;
 mod note;

@@ -71,7 +71,8 @@ impl Session {
     #[cold]
     pub(super) fn log_exchange(&self, exchange: &Exchange, t: &mut Thread) {
         let unseen = self.listener.mode == Mode::Tcp;
-        if !unseen && exchange.note.request.is_empty() {
+        // What nobody wrote down, and a connection that was not introduced.
+        if !unseen && exchange.note.request.is_empty() || unseen && exchange.since == 0 {
             return;
         }
         let Note { request, status, sent, received, picked, ending } = &exchange.note;

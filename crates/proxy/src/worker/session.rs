@@ -62,6 +62,8 @@ const _: () = assert!(size_of::<Session>() <= 256);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
+    /// Is told by a proxy whose connection it is.
+    Introduction,
     /// Agrees with the client on keys.
     Handshake,
     /// Waits for a request head.
@@ -213,16 +215,19 @@ impl Session {
         paced: bool,
     ) -> Self {
         let token = Token::Session(key).to_bits();
-        let (client, stage) = match &listener.tls {
-            None => (Client::Plain(Sock::new(fd, token)), Stage::Head),
-            Some(tls) => (Client::tls(fd, token, &tls.server), Stage::Handshake),
+        let client = match &listener.tls {
+            None => Client::Plain(Sock::new(fd, token)),
+            Some(tls) => Client::tls(fd, token, &tls.server),
         };
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let believed = listener.believes(peer.ip());
+        let stage = if believed { Stage::Introduction } else { Self::first_stage(&listener) };
         let mut session = Self {
             key,
             client,
             listener,
             config,
-            peer: SocketAddr::new(peer.ip().to_canonical(), peer.port()),
+            peer,
             local,
             timer: None,
             stage,
@@ -235,13 +240,21 @@ impl Session {
             mux: None,
         };
         if session.listener.mode == Mode::Tcp {
-            session.stage = Stage::Connect;
             let mut exchange =
                 Exchange::new(vec![], Body::new(Framing::Close), Traits::default(), session.pace());
             exchange.down.body = Body::new(Framing::Close);
             session.exchange = Some(exchange);
         }
         session
+    }
+
+    /// Of a connection whose client is known.
+    pub(super) fn first_stage(listener: &ListenerConf) -> Stage {
+        match (&listener.tls, listener.mode) {
+            (_, Mode::Tcp) => Stage::Connect,
+            (Some(_), _) => Stage::Handshake,
+            (None, _) => Stage::Head,
+        }
     }
 
     /// That of one stream of `connection`, whose request is in `end`.
@@ -269,6 +282,7 @@ impl Session {
     pub(super) fn drive(&mut self, t: &mut Thread) -> bool {
         for _ in 0..TURNS {
             let next = match self.stage {
+                Stage::Introduction => self.introduction(t),
                 Stage::Handshake => self.handshake(t),
                 Stage::Head => self.read_request(t),
                 Stage::Connect => self.connect(t),

@@ -32,6 +32,14 @@ impl<R: Role> Side<R> {
         }
     }
 
+    pub(super) fn sock_mut(&mut self) -> Option<&mut Sock> {
+        match self {
+            Self::Plain(sock) => Some(sock),
+            Self::Tls(tls) => Some(tls.sock_mut()),
+            Self::Stream(_) => None,
+        }
+    }
+
     #[inline]
     pub(super) fn notice(&mut self, flags: EventFlags) {
         match self {

@@ -82,6 +82,33 @@ impl Sock {
         self.after_read(result, buffer.len())
     }
 
+    /// Reads, and leaves it there.
+    pub(super) fn peek(&mut self, buffer: &mut [u8]) -> Io {
+        if !self.readable {
+            return Io::Blocked;
+        }
+        match sys::peek_into(self.fd.as_fd(), buffer) {
+            Ok(0) => Io::End,
+            Ok(n) => Io::Bytes(n),
+            Err(Errno::AGAIN) => {
+                self.readable = false;
+                Io::Blocked
+            }
+            Err(error) => Io::Failed(error),
+        }
+    }
+
+    /// The next event tells when there is more than was seen.
+    pub(super) fn wait_more(&mut self, epoll: &OwnedFd) {
+        self.readable = false;
+        self.wait_read(epoll);
+    }
+
+    /// The other side says nothing more.
+    pub(super) fn has_hung_up(&self) -> bool {
+        self.hung_up
+    }
+
     /// Nothing has come that is not read, and the other side has not ended.
     pub(super) fn is_quiet(&mut self) -> bool {
         if self.readable {

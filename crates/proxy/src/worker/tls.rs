@@ -176,6 +176,10 @@ impl<R: Role> TlsSock<R> {
         &self.sock
     }
 
+    pub(super) fn sock_mut(&mut self) -> &mut Sock {
+        &mut self.sock
+    }
+
     pub(super) fn notice(&mut self, flags: EventFlags) {
         self.sock.notice(flags);
     }

@@ -8,6 +8,7 @@ mod failure;
 mod haproxy;
 mod http;
 mod http2;
+mod introduction;
 mod layer7;
 mod limit;
 mod persistence;

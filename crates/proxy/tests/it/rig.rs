@@ -138,6 +138,7 @@ pub(crate) fn spec(protocol: ListenerProtocol, port: u16, members: &[&Origin]) -
         insert_headers: vec![],
         timeouts: TimeoutsSpec { client_data: 8000, member_connect: 2000, member_data: 8000, tcp_inspect: 0 },
         allowed_cidrs: vec![],
+        accept_proxy: vec![],
         l7policies: vec![],
         tls: None,
     };
