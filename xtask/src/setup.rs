@@ -12,6 +12,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("haproxy", "haproxy"),
     ("nginx", "nginx-light"),
     ("wrk", "wrk"),
+    ("ab", "apache2-utils"),
+    ("h2load", "nghttp2-client"),
     ("curl", "curl"),
     ("openssl", "openssl"),
     ("setpriv", "util-linux"),

@@ -11,7 +11,7 @@ use octavia_testkit::{AllInOne, AllInOneOptions, LoadPlan, Mode, Origin, Populat
 use serde_json::json;
 
 use super::numbers::{median, spread};
-use super::{release_binary, write_json};
+use super::{binary, write_json};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -42,10 +42,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 const PORT: u16 = 8080;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let binary = match &arguments.binary {
-        Some(binary) => binary.clone(),
-        None => release_binary()?,
-    };
+    let binary = binary(arguments.binary.as_ref())?;
     tokio::runtime::Runtime::new()?.block_on(measure(arguments, binary))
 }
 

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use serde_json::json;
 
-use super::comparison::{Series, pin};
+use super::comparison::Series;
+use super::ground::Ground;
 use super::load::{Load, Tool};
 use super::numbers::{median, spread, table};
-use super::peers::{self, Certificates, Front, Side};
-use super::servers::{self, Cpus};
-use super::{release_binary, write_json};
+use super::peers::{self, Front, Side};
+use super::{binary, write_json};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -73,27 +73,14 @@ const WORKLOADS: &[Workload] = &[
 ];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let binary = match &arguments.binary {
-        Some(binary) => binary.clone(),
-        None => release_binary()?,
-    };
-    let cpus = Cpus::choose();
-    pin(cpus)?;
-    let dir = tempfile::Builder::new().prefix("octavia-bench-").tempdir()?;
-    let port = octavia_testkit::net::free_port([127, 0, 0, 2].into())?;
-    let members = servers::members(arguments.members, port);
+    let binary = binary(arguments.binary.as_ref())?;
     let workloads: Vec<_> = WORKLOADS.iter().filter(|load| load.name.contains(&arguments.only)).collect();
     for workload in &workloads {
         workload.tool().require()?;
     }
     let lengths: Vec<_> = workloads.iter().map(|load| load.length).collect();
-    let _members = servers::nginx(dir.path(), &members, &lengths, cpus)?;
-    let certificates = Certificates::make(dir.path())?;
-    let sides = [
-        peers::ours(dir.path(), &binary, &members, &certificates, cpus)?,
-        peers::haproxy(dir.path(), &members, &certificates, cpus)?,
-        peers::nginx(dir.path(), &members, &certificates, cpus)?,
-    ];
+    let ground = Ground::prepare(arguments.members, &lengths)?;
+    let sides = [peers::ours(&ground, &binary)?, peers::haproxy(&ground)?, peers::nginx(&ground)?];
     let mut results: Vec<[Series; 3]> = workloads.iter().map(|_| Default::default()).collect();
     for round in 0..arguments.rounds {
         for (workload, series) in workloads.iter().zip(&mut results) {
@@ -108,7 +95,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                     connections: arguments.connections,
                     seconds: arguments.seconds,
                 };
-                series.measure(dir.path(), &side.server, load)?;
+                series.measure(ground.dir(), &side.server, load)?;
             }
         }
         eprintln!("xtask: round {} of {} measured", round + 1, arguments.rounds);

@@ -10,7 +10,7 @@ use super::comparison::{Series, pin};
 use super::load::{Load, Tool};
 use super::numbers::{median, spread, table};
 use super::servers::{self, Cpus};
-use super::{release_binary, write_json};
+use super::{binary, write_json};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -51,10 +51,7 @@ const WORKLOADS: &[Workload] = &[
 ];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let binary = match &arguments.binary {
-        Some(binary) => binary.clone(),
-        None => release_binary()?,
-    };
+    let binary = binary(arguments.binary.as_ref())?;
     let cpus = Cpus::choose();
     pin(cpus)?;
 
@@ -70,17 +67,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut results: Vec<[Series; 2]> = workloads.iter().map(|_| Default::default()).collect();
     for round in 0..arguments.rounds {
         for (workload, series) in workloads.iter().zip(&mut results) {
-            for (side, series) in sides.iter().zip(series) {
+            for ((server, target), series) in sides.iter().zip(series) {
                 let load = Load {
                     tool: Tool::Wrk,
                     scheme: "http",
-                    target: side.address,
+                    target: *target,
                     length: workload.length,
                     keep_alive: workload.keep_alive,
                     connections: arguments.connections,
                     seconds: arguments.seconds,
                 };
-                series.measure(dir.path(), side, load)?;
+                series.measure(dir.path(), server, load)?;
             }
         }
         eprintln!("xtask: round {} of {} measured", round + 1, arguments.rounds);

@@ -17,7 +17,8 @@ use octavia_wire::{
     WIRE_VERSION,
 };
 
-use super::servers::{Cpus, LOOPBACK, Server, member, on_cpu, program};
+use super::ground::Ground;
+use super::servers::{LOOPBACK, Server, member, on_cpu, on_cpus, program};
 use crate::shell::run_quietly;
 
 /// What clients connect to.
@@ -131,13 +132,12 @@ impl Certificates {
 
 /// The one cipher of TLS 1.3 all sides speak, so that none is faster by another.
 const CIPHER: Cipher = Cipher::Aes128GcmSha256;
+/// How long a client may be silent, in seconds.
+const PATIENCE: u32 = 300;
 
-pub(super) fn haproxy(
-    dir: &Path,
-    members: &[SocketAddr],
-    certificates: &Certificates,
-    cpus: Cpus,
-) -> Result<Side> {
+pub(super) fn haproxy(ground: &Ground) -> Result<Side> {
+    let Ground { members, certificates, cpus, clients, .. } = ground;
+    let dir = ground.dir();
     let fronts = Fronts::choose()?;
     let mut servers = String::new();
     for (index, member) in members.iter().enumerate() {
@@ -146,14 +146,15 @@ pub(super) fn haproxy(
     let config = format!(
         "global
     nbthread 1
-    maxconn 5000
+    maxconn {clients}
+    no strict-limits
     ssl-default-bind-ciphersuites {CIPHER}
     ssl-default-bind-options ssl-min-ver TLSv1.3
 defaults
     no log
     option splice-auto
     option http-keep-alive
-    timeout client 50000
+    timeout client {PATIENCE}s
     timeout connect 5000
     timeout server 50000
 frontend http
@@ -191,19 +192,15 @@ backend tcp-pool
     Ok(Side { name: "HAProxy", server, fronts })
 }
 
-pub(super) fn nginx(
-    dir: &Path,
-    members: &[SocketAddr],
-    certificates: &Certificates,
-    cpus: Cpus,
-) -> Result<Side> {
+pub(super) fn nginx(ground: &Ground) -> Result<Side> {
+    let Ground { members, certificates, cpus, clients, .. } = ground;
     let fronts = Fronts::choose()?;
     let mut servers = String::new();
     for member in members {
         writeln!(servers, "    server {member};")?;
     }
     // A directory of its own: the members are an nginx, too.
-    let dir = dir.join("nginx-proxy");
+    let dir = ground.dir().join("nginx-proxy");
     std::fs::create_dir_all(&dir)?;
     let here = dir.display();
     let mut fronts_text = String::new();
@@ -250,12 +247,12 @@ worker_processes 1;
 worker_rlimit_nofile 65536;
 pid {here}/nginx.pid;
 error_log {here}/error.log;
-events {{ worker_connections 16384; }}
+events {{ worker_connections {connections}; }}
 http {{
   access_log off;
   sendfile on;
   tcp_nopush on;
-  keepalive_timeout 300s;
+  keepalive_timeout {PATIENCE}s;
   keepalive_requests 1000000000;
   proxy_buffer_size 16k;
   proxy_buffers 16 32k;
@@ -268,7 +265,9 @@ http {{
     keepalive_timeout 300s;
   }}
 {fronts_text}}}
-"
+",
+        // Those with members are counted, too.
+        connections = clients + 4_096,
     );
     let path = dir.join("nginx.conf");
     std::fs::write(&path, config)?;
@@ -279,19 +278,19 @@ http {{
 }
 
 /// The data plane alone, with the specification the controller would push.
-pub(super) fn ours(
-    dir: &Path,
-    binary: &Path,
-    members: &[SocketAddr],
-    certificates: &Certificates,
-    cpus: Cpus,
-) -> Result<Side> {
+pub(super) fn ours(ground: &Ground, binary: &Path) -> Result<Side> {
+    ours_on(ground, binary, &[ground.cpus.measured], 1)
+}
+
+/// With so many threads, on these CPUs.
+pub(super) fn ours_on(ground: &Ground, binary: &Path, cpus: &[usize], threads: u16) -> Result<Side> {
     let fronts = Fronts::choose()?;
-    let path = dir.join("dataplane.json");
-    std::fs::write(&path, serde_json::to_vec_pretty(&spec(fronts, members, certificates)?)?)?;
-    let mut command = on_cpu(cpus.measured, binary);
-    command.arg("proxy").arg("--spec").arg(path).args(["--threads", "1"]);
-    let server = Server::start(command, fronts.of(Front::Http), &dir.join("ours-dataplane.log"))?;
+    let path = ground.dir().join(format!("dataplane-{threads}.json"));
+    std::fs::write(&path, serde_json::to_vec_pretty(&spec(fronts, &ground.members, &ground.certificates)?)?)?;
+    let mut command = on_cpus(cpus, binary);
+    command.arg("proxy").arg("--spec").arg(path).args(["--threads", &threads.to_string()]);
+    let log = ground.dir().join(format!("ours-dataplane-{threads}.log"));
+    let server = Server::start(command, fronts.of(Front::Http), &log)?;
     Ok(Side { name: "ours", server, fronts })
 }
 
@@ -316,7 +315,7 @@ fn spec(fronts: Fronts, members: &[SocketAddr], certificates: &Certificates) -> 
             default_pool: Some(pool.id),
             insert_headers: vec![],
             timeouts: TimeoutsSpec {
-                client_data: Timeouts::DEFAULT.client_data,
+                client_data: PATIENCE * 1_000,
                 member_connect: Timeouts::DEFAULT.member_connect,
                 member_data: Timeouts::DEFAULT.member_data,
                 tcp_inspect: Timeouts::DEFAULT.tcp_inspect,

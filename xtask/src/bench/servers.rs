@@ -19,12 +19,16 @@ use octavia_wire::{AmphoraSpec, ListenerSpec, MemberSpec, PoolSpec, TimeoutsSpec
 #[derive(Debug)]
 pub(super) struct Server {
     child: Child,
-    pub(super) address: SocketAddr,
 }
 
 impl Server {
-    /// Starts `command` on one CPU (when there are two) and waits until `address` accepts.
-    pub(super) fn start(mut command: Command, address: SocketAddr, log: &Path) -> Result<Self> {
+    /// Starts `command` and waits until `address` accepts.
+    pub(super) fn start(command: Command, address: SocketAddr, log: &Path) -> Result<Self> {
+        Self::start_until(command, log, || std::net::TcpStream::connect(address).is_ok())
+    }
+
+    /// Starts `command` and waits until it is ready, as somebody else knows.
+    pub(super) fn start_until(mut command: Command, log: &Path, ready: impl Fn() -> bool) -> Result<Self> {
         let out = std::fs::File::create(log)?;
         let shown = format!("{command:?}");
         let child = command
@@ -33,20 +37,24 @@ impl Server {
             .stderr(out)
             .spawn()
             .with_context(|| shown.clone())?;
-        let mut server = Self { child, address };
+        let mut server = Self { child };
         let deadline = Instant::now() + Duration::from_secs(10);
-        while std::net::TcpStream::connect(address).is_err() {
+        while !ready() {
             let ended = server.child.try_wait()?;
             if ended.is_some() || Instant::now() > deadline {
-                bail!("{shown} does not listen ({ended:?}):\n{}", std::fs::read_to_string(log)?);
+                bail!("{shown} does not come up ({ended:?}):\n{}", std::fs::read_to_string(log)?);
             }
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(server)
     }
 
+    pub(super) fn pid(&self) -> Result<i32> {
+        Ok(i32::try_from(self.child.id())?)
+    }
+
     pub(super) fn cpu_time(&self) -> Result<Duration> {
-        proc::cpu_time(i32::try_from(self.child.id())?)
+        proc::cpu_time(self.pid()?)
     }
 }
 
@@ -81,8 +89,13 @@ impl Cpus {
 }
 
 pub(super) fn on_cpu(cpu: usize, program: &Path) -> Command {
+    on_cpus(&[cpu], program)
+}
+
+pub(super) fn on_cpus(cpus: &[usize], program: &Path) -> Command {
+    let list: Vec<_> = cpus.iter().map(usize::to_string).collect();
     let mut command = Command::new("taskset");
-    command.arg("-c").arg(cpu.to_string()).arg(program);
+    command.arg("-c").arg(list.join(",")).arg(program);
     command
 }
 
@@ -143,7 +156,7 @@ http {{
 /// HAProxy with the configuration Octavia renders for an HTTP listener and pool, on one thread
 /// (its rendering facts: global, defaults, frontend and backend without monitor, persistence and TLS); but with room
 /// for 5,000 connections instead of 50,000, which few machines give descriptors for.
-pub(super) fn haproxy(dir: &Path, members: &[SocketAddr], cpus: Cpus) -> Result<Server> {
+pub(super) fn haproxy(dir: &Path, members: &[SocketAddr], cpus: Cpus) -> Result<(Server, SocketAddr)> {
     let address = SocketAddr::new(LOOPBACK, net::free_port(LOOPBACK)?);
     let mut servers = String::new();
     for (index, member) in members.iter().enumerate() {
@@ -182,17 +195,22 @@ backend pool:listener
     std::fs::write(&path, config)?;
     let mut command = on_cpu(cpus.measured, &program("haproxy"));
     command.arg("-db").arg("-f").arg(path);
-    Server::start(command, address, &dir.join("haproxy.log"))
+    Ok((Server::start(command, address, &dir.join("haproxy.log"))?, address))
 }
 
 /// The data plane alone, with the specification the controller would push.
-pub(super) fn ours(dir: &Path, binary: &Path, members: &[SocketAddr], cpus: Cpus) -> Result<Server> {
+pub(super) fn ours(
+    dir: &Path,
+    binary: &Path,
+    members: &[SocketAddr],
+    cpus: Cpus,
+) -> Result<(Server, SocketAddr)> {
     let address = SocketAddr::new(LOOPBACK, net::free_port(LOOPBACK)?);
     let path = dir.join("spec.json");
     std::fs::write(&path, serde_json::to_vec_pretty(&spec(address, members))?)?;
     let mut command = on_cpu(cpus.measured, binary);
     command.arg("proxy").arg("--spec").arg(path).args(["--threads", "1"]);
-    Server::start(command, address, &dir.join("ours.log"))
+    Ok((Server::start(command, address, &dir.join("ours.log"))?, address))
 }
 
 fn spec(address: SocketAddr, members: &[SocketAddr]) -> AmphoraSpec {

@@ -7,12 +7,11 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use super::ab;
-use super::comparison::pin;
+use super::ground::Ground;
 use super::load::{Load, Tool};
 use super::numbers::{median, table};
-use super::peers::{self, Certificates, Front, Side};
-use super::servers::{self, Cpus};
-use super::{release_binary, write_json};
+use super::peers::{self, Front, Side};
+use super::{binary, write_json};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -28,25 +27,15 @@ pub(crate) struct Arguments {
 
 const CONCURRENT: u32 = 16;
 const REQUESTS: [u32; 3] = [100, 1_000, 10_000];
+/// Fewer at a time say little, and are asked for as often as it takes to make so many.
+const REQUESTS_MIN: u32 = 1_000;
 const LENGTHS: [(usize, &str); 3] = [(40, "40 B"), (100_000, "100 KB"), (1_000_000, "1 MB")];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Tool::Ab.require()?;
-    let binary = match &arguments.binary {
-        Some(binary) => binary.clone(),
-        None => release_binary()?,
-    };
-    let cpus = Cpus::choose();
-    pin(cpus)?;
-    let dir = tempfile::Builder::new().prefix("octavia-bench-").tempdir()?;
-    let port = octavia_testkit::net::free_port([127, 0, 0, 2].into())?;
-    let members = servers::members(arguments.members, port);
-    let _members = servers::nginx(dir.path(), &members, &LENGTHS.map(|(length, _)| length), cpus)?;
-    let certificates = Certificates::make(dir.path())?;
-    let sides = [
-        peers::ours(dir.path(), &binary, &members, &certificates, cpus)?,
-        peers::haproxy(dir.path(), &members, &certificates, cpus)?,
-    ];
+    let binary = binary(arguments.binary.as_ref())?;
+    let ground = Ground::prepare(arguments.members, &LENGTHS.map(|(length, _)| length))?;
+    let sides = [peers::ours(&ground, &binary)?, peers::haproxy(&ground)?];
     let mut documents = vec![];
     for (title, front) in [("HTTP", Front::Http), ("HTTPS, RSA-2048", Front::HttpsRsa2048)] {
         let mut rows =
@@ -67,7 +56,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                 }));
             }
         }
-        println!("{title}: ab, {CONCURRENT} at once, a connection for each; medians of {}", arguments.rounds);
+        println!(
+            "{title}: ab, {CONCURRENT} at once, a connection for each; medians of {} (for {}: of {})",
+            arguments.rounds,
+            REQUESTS[0],
+            arguments.rounds * REQUESTS_MIN / REQUESTS[0]
+        );
         println!("{}", table(&rows));
     }
     write_json("talk", &json!({ "rows": documents }))
@@ -82,7 +76,7 @@ fn alternating(
     rounds: u32,
 ) -> Result<[f64; 2]> {
     let mut rates: [Vec<f64>; 2] = Default::default();
-    for _ in 0..rounds {
+    for _ in 0..rounds * (REQUESTS_MIN / requests).max(1) {
         for (side, rates) in sides.iter().zip(&mut rates) {
             let target = side.front(front).context("a side without the front")?;
             let load = Load {
