@@ -6,6 +6,7 @@ mod bench;
 mod chaos;
 mod conformance;
 mod fuzz;
+mod instructions;
 mod setup;
 mod shell;
 mod structure;
@@ -41,6 +42,8 @@ enum Task {
     Chaos(chaos::Arguments),
     /// Look for input that a parser gets wrong
     Fuzz(fuzz::Arguments),
+    /// Count the instructions of the data plane's hot paths, and compare them with those that are checked in
+    Instructions(instructions::Arguments),
     /// Check the invariants of absence, licences and bans
     Structure,
 }
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Task::Chaos(arguments) => chaos::run(&arguments),
         Task::Conformance(suite) => conformance::run(&suite),
         Task::Fuzz(arguments) => fuzz::go(&arguments),
+        Task::Instructions(arguments) => instructions::run(&arguments),
         Task::Structure => structure::run(),
     };
     match result {

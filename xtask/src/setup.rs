@@ -14,6 +14,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("wrk", "wrk"),
     ("ab", "apache2-utils"),
     ("h2load", "nghttp2-client"),
+    ("valgrind", "valgrind"),
     ("curl", "curl"),
     ("openssl", "openssl"),
     ("setpriv", "util-linux"),

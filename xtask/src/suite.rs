@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::conformance;
+use crate::instructions;
 use crate::setup;
 use crate::shell::{cargo, run};
 
@@ -18,7 +19,11 @@ pub(crate) fn run_all(nextest: &[String]) -> Result<()> {
     // Requests are made up on one core; meanwhile the other compiles the tests.
     std::thread::scope(|scope| {
         // Without what is asked of the run: much of that makes no sense to a compilation, and is refused.
-        let compiled = scope.spawn(|| run(cargo().args(["nextest", "run", "--workspace", "--no-run"])));
+        let compiled = scope.spawn(|| {
+            run(cargo().args(["nextest", "run", "--workspace", "--no-run"]))?;
+            // It takes what was just compiled, and does not mind who else is at work.
+            instructions::compare()
+        });
         let conformed = conformance::run_in_ci(binary);
         let compiled = compiled.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the compilation panicked")));
         conformed.and(compiled)

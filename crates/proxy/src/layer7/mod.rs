@@ -48,7 +48,7 @@ const _: () = assert!(L7POLICIES_MAX <= u16::MAX as usize);
 
 impl Policy {
     /// Compiles a policy whose pool is one that `routes` lead to.
-    pub(crate) fn compile(spec: &L7PolicySpec, routes: &HashMap<PoolId, Route>) -> Result<Self, SpecError> {
+    pub fn compile(spec: &L7PolicySpec, routes: &HashMap<PoolId, Route>) -> Result<Self, SpecError> {
         let faulty = |fault| SpecError::L7Policy { policy: spec.id, fault };
         let action = match &spec.action {
             L7ActionSpec::Reject => Action::Reject,
