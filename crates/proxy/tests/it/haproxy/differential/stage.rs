@@ -66,6 +66,8 @@ impl Stage {
             vips: vec![Ipv4Addr::LOCALHOST.into()],
             listeners,
             pools: builder.pools,
+            access_log: None,
+            sorry_pages: vec![],
         };
         Self { spec, sockets: builder.sockets, places, _dead: builder.dead }
     }
@@ -109,6 +111,7 @@ impl Builder {
                 tcp_inspect: 0,
             },
             allowed_cidrs: vec![],
+            accept_proxy: vec![],
             l7policies: vec![],
             tls: None,
         }
