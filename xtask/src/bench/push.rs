@@ -57,7 +57,8 @@ impl Push {
     ) -> Result<Self> {
         let generation = spec.generation;
         let (sockets, fds): (Vec<_>, Vec<_>) = sockets.into_iter().unzip();
-        let command = ProxyCommand::Configure { spec: Box::new(spec), sockets, keep, request_ids: None };
+        let command =
+            ProxyCommand::Configure { spec: Box::new(spec), sockets, logs: vec![], keep, request_ids: None };
         Ok(Self { generation, frame: FrameWriter::new(&command, fds)? })
     }
 }

@@ -204,6 +204,7 @@ fn spec(members: &[SocketAddr], arguments: &Arguments) -> Result<AmphoraSpec> {
                 tcp_inspect: Timeouts::DEFAULT.tcp_inspect,
             },
             allowed_cidrs: vec![],
+            accept_proxy: vec![],
             l7policies: vec![],
             tls: None,
         });
@@ -219,6 +220,8 @@ fn spec(members: &[SocketAddr], arguments: &Arguments) -> Result<AmphoraSpec> {
         vips: vec![LOOPBACK],
         listeners,
         pools,
+        access_log: None,
+        sorry_pages: vec![],
     })
 }
 
