@@ -68,6 +68,7 @@ const PROXY_CORES: &[&str] = &[
     "balance.rs",
     "civil.rs",
     "health/http.rs",
+    "health/http2.rs",
     "health/machine.rs",
     "health/schedule.rs",
     "http1",

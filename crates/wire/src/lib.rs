@@ -38,6 +38,6 @@ pub use spec::{
 };
 
 /// The newest version of everything in this crate.
-pub const WIRE_VERSION: u32 = 2;
+pub const WIRE_VERSION: u32 = 3;
 /// The oldest that is spoken.
 pub const WIRE_VERSION_MIN: u32 = 1;

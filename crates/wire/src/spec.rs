@@ -407,9 +407,10 @@ impl AmphoraSpec {
     }
 
     /// The version of a spec with these pools: an agent that would pass over what they say must refuse them, or it
-    /// would speak in clear where TLS is asked for.
+    /// would speak in clear where TLS is asked for, or in HTTP/1.1 where a member has chosen HTTP/2.
     pub fn version_of(pools: &[PoolSpec]) -> u32 {
-        if pools.iter().any(|pool| pool.tls.is_some()) { 2 } else { WIRE_VERSION_MIN }
+        let of = |tls: &PoolTlsSpec| if tls.alpn.iter().any(|protocol| protocol == "h2") { 3 } else { 2 };
+        pools.iter().filter_map(|pool| pool.tls.as_ref()).map(of).max().unwrap_or(WIRE_VERSION_MIN)
     }
 
     /// The order in which specs supersede each other: first the lease's epoch, then the generation.

@@ -165,7 +165,11 @@ fn what_is_not_for_this_amphora_changes_nothing() {
             400,
             "for load balancer",
         ),
-        (serde_json::to_string(&AmphoraSpec { version: 3, ..next.clone() }).unwrap(), 400, "wire version 3"),
+        (
+            serde_json::to_string(&AmphoraSpec { version: 99, ..next.clone() }).unwrap(),
+            400,
+            "wire version 99",
+        ),
         (serde_json::to_string(&unknown_pool).unwrap(), 400, "names pool"),
         (String::new(), 400, "not a spec"),
         ("{}".to_owned(), 400, "not a spec"),

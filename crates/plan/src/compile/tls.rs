@@ -3,10 +3,8 @@
 use octavia_model::{Cipher, Listener, Pool, ReasonCode, Tls, TlsVersion};
 use octavia_wire::{IdentitySpec, PoolIdentitySpec, PoolTlsSpec, TlsFault, TlsSpec};
 
-/// Protocols that are spoken to clients, of those that ALPN can name.
-const TO_CLIENTS: &[&str] = &["h2", "http/1.1", "http/1.0"];
-/// The same to members.
-const TO_MEMBERS: &[&str] = &["http/1.1", "http/1.0"];
+/// Protocols that are spoken, of those that ALPN can name.
+const SPOKEN: &[&str] = &["h2", "http/1.1", "http/1.0"];
 
 /// `identity` is what its references lead to, if anybody has looked.
 pub(super) fn tls(listener: &Listener, identity: Option<&Result<IdentitySpec, TlsFault>>) -> TlsSpec {
@@ -15,7 +13,7 @@ pub(super) fn tls(listener: &Listener, identity: Option<&Result<IdentitySpec, Tl
         identity: terms.identity,
         versions: terms.versions,
         ciphers: terms.ciphers,
-        alpn: alpn(&listener.tls, TO_CLIENTS),
+        alpn: alpn(&listener.tls),
         client_authentication: listener.client_authentication,
         hsts: hsts(listener),
         fault: terms.fault,
@@ -45,7 +43,7 @@ pub(super) fn pool_tls(pool: &Pool, identity: Option<&Result<PoolIdentitySpec, T
         verify: pool.ca_tls_container_ref.is_some(),
         versions: terms.versions,
         ciphers: terms.ciphers,
-        alpn: alpn(&pool.tls, TO_MEMBERS),
+        alpn: alpn(&pool.tls),
         fault: terms.fault,
     }
 }
@@ -85,10 +83,10 @@ fn unspoken(whose: &str) -> TlsFault {
 }
 
 /// Each once, however often users name it.
-fn alpn(tls: &Tls, spoken: &[&str]) -> Vec<String> {
+fn alpn(tls: &Tls) -> Vec<String> {
     let mut offered: Vec<String> = vec![];
     for wanted in tls.alpn_protocols.iter().flatten() {
-        if spoken.contains(&wanted.as_str()) && !offered.contains(wanted) {
+        if SPOKEN.contains(&wanted.as_str()) && !offered.contains(wanted) {
             offered.push(wanted.clone());
         }
     }

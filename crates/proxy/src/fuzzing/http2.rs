@@ -193,7 +193,7 @@ fn answer(stream: u32, core: &mut Connection, streams: &mut ById<Stream>) {
     }
 }
 
-fn assert_frames(mut out: &[u8]) {
+pub(super) fn assert_frames(mut out: &[u8]) {
     while !out.is_empty() {
         let length = usize::from(out[1]) << 8 | usize::from(out[2]);
         assert!(out[0] == 0 && length <= MAX_FRAME && out[3] <= 9 && out[5] < 0x80);

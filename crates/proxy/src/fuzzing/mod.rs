@@ -5,6 +5,7 @@ mod certificate;
 mod chunked;
 mod head;
 mod http2;
+mod http2_member;
 mod introduction;
 mod layer7;
 mod persistence;
@@ -14,6 +15,7 @@ pub use certificate::client_certificate;
 pub use chunked::chunked as http_chunked;
 pub use head::{request as http_request, response as http_response};
 pub use http2::{block as hpack, frames as http2};
+pub use http2_member::frames as http2_member;
 pub use introduction::proxy_protocol;
 pub use layer7::layer7;
 #[cfg(test)]
@@ -45,6 +47,11 @@ mod tests {
     #[test]
     fn http2() {
         play("http2", super::http2);
+    }
+
+    #[test]
+    fn http2_member() {
+        play("http2_member", super::http2_member);
     }
 
     #[test]

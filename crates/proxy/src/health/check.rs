@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustls::{ClientConfig, ClientConnection};
 
 use super::http::{self, Answer};
+use super::http2;
 use super::tls::{self, Hello};
 use crate::proxy_protocol::ProxyProtocol;
 use crate::sys;
@@ -69,6 +70,8 @@ struct Secure {
     tls: Box<ClientConnection>,
     /// What is asked once keys are agreed on.
     request: Vec<u8>,
+    /// The same in HTTP/2, if the member chooses that.
+    request_http2: Vec<u8>,
     seen: Vec<u8>,
     ciphertext: usize,
 }
@@ -169,14 +172,14 @@ impl Check {
             }
         }
         loop {
-            if let Some(verdict) = self.dialog.verdict() {
+            if let Some(verdict) = self.dialog.verdict(self.address) {
                 return Some(verdict);
             }
             match self.dialog.step(&self.socket) {
                 Ok(Step::Moved) => {}
                 Ok(Step::Blocked) => return None,
                 Ok(Step::Closed) => {
-                    let verdict = self.dialog.verdict();
+                    let verdict = self.dialog.verdict(self.address);
                     return Some(
                         verdict.unwrap_or_else(|| Err("closed without a complete answer".to_owned())),
                     );
@@ -214,10 +217,11 @@ impl Dialog {
             }
             HealthMonitorType::Http | HealthMonitorType::Https => {
                 let (request, check) = http()?;
-                Self::Https { secure: Secure::new(connection()?, request), check }
+                let request_http2 = http2::request(&check, address)?;
+                Self::Https { secure: Secure::new(connection()?, request, request_http2), check }
             }
             HealthMonitorType::Tcp | HealthMonitorType::TlsHello if secured.is_some() => {
-                Self::Handshake { secure: Secure::new(connection()?, vec![]) }
+                Self::Handshake { secure: Secure::new(connection()?, vec![], vec![]) }
             }
             HealthMonitorType::TlsHello => {
                 let mut hello = vec![];
@@ -230,8 +234,8 @@ impl Dialog {
     }
 
     /// What can be said by what was seen.
-    fn verdict(&self) -> Option<Verdict> {
-        let (seen, check) = match self {
+    fn verdict(&self, address: SocketAddr) -> Option<Verdict> {
+        let (answer, check) = match self {
             Self::Connect => return Some(Ok(())),
             Self::Datagram { answered } => return answered.then_some(Ok(())),
             Self::Hello { exchange } => {
@@ -247,10 +251,14 @@ impl Dialog {
                 let done = !secure.tls.is_handshaking() && !secure.tls.wants_write();
                 return done.then_some(Ok(()));
             }
-            Self::Http { exchange, check } => (&exchange.seen, check),
-            Self::Https { secure, check } => (&secure.seen, check),
+            Self::Http { exchange, check } => (http::answer(&exchange.seen), check),
+            Self::Https { secure, check } if secure.speaks_http2() => {
+                (http2::answer(check, address, &secure.seen), check)
+            }
+            Self::Https { secure, check } => (http::answer(&secure.seen), check),
         };
-        match http::answer(seen) {
+        match answer {
+            Answer::Refused => Some(Err("the request was refused".to_owned())),
             Answer::Status(status) => Some(http::judge(check, status)),
             Answer::NotHttp => Some(Err("the answer is not HTTP".to_owned())),
             Answer::Incomplete => None,
@@ -308,12 +316,19 @@ impl Exchange {
 }
 
 impl Secure {
-    fn new(tls: ClientConnection, request: Vec<u8>) -> Self {
-        Self { tls: Box::new(tls), request, seen: vec![], ciphertext: 0 }
+    fn new(tls: ClientConnection, request: Vec<u8>, request_http2: Vec<u8>) -> Self {
+        Self { tls: Box::new(tls), request, request_http2, seen: vec![], ciphertext: 0 }
+    }
+
+    fn speaks_http2(&self) -> bool {
+        self.tls.alpn_protocol() == Some(b"h2")
     }
 
     /// Sends what TLS wants sent, or reads what has come.
     fn step(&mut self, socket: &OwnedFd) -> Result<Step, String> {
+        if self.speaks_http2() && !self.request_http2.is_empty() {
+            self.request = std::mem::take(&mut self.request_http2);
+        }
         let tls = &mut self.tls;
         if !tls.is_handshaking() && !self.request.is_empty() {
             tls.writer().write_all(&self.request).map_err(|error| error.to_string())?;

@@ -33,6 +33,8 @@ pub(super) enum Answer {
     Incomplete,
     Status(u16),
     NotHttp,
+    /// It is none: the member would not give one. Of HTTP/2 only.
+    Refused,
 }
 
 /// Reads `HTTP/1.x NNN` followed by a blank or the line's end.

@@ -8,6 +8,7 @@ mod check;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod http;
+mod http2;
 pub mod machine;
 mod ping;
 mod schedule;

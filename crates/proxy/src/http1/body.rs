@@ -53,7 +53,6 @@ enum Chunked {
     },
     TrailerValue {
         total: u16,
-        line: u16,
     },
     TrailerLf {
         total: u16,
@@ -212,24 +211,22 @@ impl Body {
                     }
                     _ => return Err(FramingError("a trailer's name")),
                 },
-                TrailerName { total, line, .. } | TrailerValue { total, line }
-                    if total as usize >= MAX_TRAILERS || line as usize >= MAX_CHUNK_LINE =>
-                {
+                TrailerName { total, .. } | TrailerValue { total } if total as usize >= MAX_TRAILERS => {
                     return Err(FramingError("long trailers"));
                 }
                 TrailerName { total, line, name } => match b {
                     b':' => {
                         name.check(line)?;
-                        TrailerValue { total: total + 1, line: line + 1 }
+                        TrailerValue { total: total + 1 }
                     }
                     _ if is_token(b) => {
                         TrailerName { total: total + 1, line: line + 1, name: name.push(line, b)? }
                     }
                     _ => return Err(FramingError("a trailer's name")),
                 },
-                TrailerValue { total, line } => match b {
+                TrailerValue { total } => match b {
                     b'\r' => TrailerLf { total: total + 1 },
-                    _ if is_text(b) => TrailerValue { total: total + 1, line: line + 1 },
+                    _ if is_text(b) => TrailerValue { total: total + 1 },
                     _ => return Err(FramingError("a control character in a trailer")),
                 },
                 TrailerLf { total } if b == b'\n' => TrailerStart { total: total + 1 },

@@ -11,6 +11,8 @@ pub(super) enum Kind {
     Connection,
     Upgrade,
     Expect,
+    /// Which codings, and whether trailers, are welcome on this connection.
+    Te,
     /// Of this connection only, and without use to us: dropped.
     HopByHop,
     EndToEnd,
@@ -20,7 +22,7 @@ pub(super) enum Kind {
 pub(super) fn kind(name: &str) -> Kind {
     let is = |other: &str| name.eq_ignore_ascii_case(other);
     match name.len() {
-        2 if is("te") => Kind::HopByHop,
+        2 if is("te") => Kind::Te,
         4 if is("host") => Kind::Host,
         6 if is("expect") => Kind::Expect,
         7 if is("upgrade") => Kind::Upgrade,

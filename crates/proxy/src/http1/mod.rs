@@ -15,6 +15,7 @@ mod rewrite;
 mod tests;
 mod trailer;
 pub(crate) mod value;
+mod written;
 
 use std::mem::MaybeUninit;
 
@@ -27,6 +28,7 @@ pub use response::{BadResponse, Response};
 pub use rewrite::{ClientSide, Forwarding, write_request, write_response};
 #[cfg(any(test, fuzzing))]
 pub(crate) use trailer::REFUSED as REFUSED_TRAILERS;
+pub use written::Written;
 
 /// The longest head, in bytes.
 pub const MAX_HEAD: usize = 32 * 1024;
@@ -36,9 +38,9 @@ pub const MAX_HEADERS: usize = 100;
 pub const ADDED_HEADERS: usize = 5;
 /// The longest request target and the longest header line, in bytes.
 pub const MAX_LINE: usize = 16 * 1024;
-/// The longest line of a chunked body that is not data (size and extensions; a trailer), in bytes.
+/// The longest line of a chunked body before data (size and extensions), in bytes.
 pub const MAX_CHUNK_LINE: usize = 1024;
-/// The longest trailer section, in bytes.
+/// The longest trailer section, in bytes, and so the longest line of it: gRPC tells the details of errors there.
 pub const MAX_TRAILERS: usize = 8 * 1024;
 
 /// Room for the header lines of one head; on the caller's stack, never initialised.

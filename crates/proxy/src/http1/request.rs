@@ -22,6 +22,8 @@ pub struct Request<'h, 'b> {
     pub expects_continue: bool,
     /// The client asks for another protocol, and members may be asked for it.
     pub upgrade: bool,
+    /// The client wants what comes after the content, too (RFC 9110 §6.5.1).
+    pub takes_trailers: bool,
     /// Bytes of the head.
     pub len: usize,
     pub(super) headers: &'h [Header<'b>],
@@ -127,6 +129,7 @@ impl<'h, 'b> Request<'h, 'b> {
             keep_alive: !facts.connection.close && (http11 || facts.connection.keep_alive),
             expects_continue,
             upgrade,
+            takes_trailers: facts.takes_trailers,
             len,
             headers,
             drop: facts.drop,
@@ -182,6 +185,7 @@ struct Facts<'b> {
     expect_bits: u128,
     upgrade: bool,
     upgrade_bits: u128,
+    takes_trailers: bool,
 }
 
 impl<'b> Facts<'b> {
@@ -227,6 +231,11 @@ impl<'b> Facts<'b> {
                         return Err(Malformed("more than one Expect"));
                     }
                     self.expect_bits |= bit;
+                }
+                Kind::Te => {
+                    let mut wanted = field::list(value);
+                    self.takes_trailers |= wanted.any(|one| one.eq_ignore_ascii_case(b"trailers"));
+                    self.drop |= bit;
                 }
                 Kind::HopByHop => self.drop |= bit,
             }

@@ -105,7 +105,7 @@ impl<'h, 'b> Response<'h, 'b> {
                 }
                 // Which protocols there are, 426 has to say (RFC 9110 §15.5.22).
                 Kind::Upgrade if matches!(status, 101 | 426) => {}
-                Kind::Upgrade | Kind::HopByHop => drop |= bit,
+                Kind::Upgrade | Kind::Te | Kind::HopByHop => drop |= bit,
             }
         }
         if connection.names {

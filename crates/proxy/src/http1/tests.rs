@@ -514,7 +514,7 @@ fn hostile_chunks() {
         "10000000000000000\r\n",
         "fffffffffffffffff\r\n",
         &long("1;", MAX_CHUNK_LINE + 10),
-        &long("0\r\nx:", MAX_CHUNK_LINE + 10),
+        &long("0\r\nx:", MAX_TRAILERS + 10),
         &format!("0\r\n{}", "x: y\r\n".repeat(MAX_TRAILERS / 6 + 10)),
         &format!("1{}\r\n", " ".repeat(100)),
     ] {

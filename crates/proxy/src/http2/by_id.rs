@@ -28,11 +28,18 @@ impl<T> ById<T> {
         Some(&mut self.0[place].1)
     }
 
-    pub(crate) fn insert(&mut self, id: u32, value: T) {
-        match self.place(id) {
-            Ok(place) => self.0[place].1 = value,
-            Err(place) => self.0.insert(place, (id, value)),
-        }
+    pub(crate) fn insert(&mut self, id: u32, value: T) -> &mut T {
+        let place = match self.place(id) {
+            Ok(place) => {
+                self.0[place].1 = value;
+                place
+            }
+            Err(place) => {
+                self.0.insert(place, (id, value));
+                place
+            }
+        };
+        &mut self.0[place].1
     }
 
     pub(crate) fn remove(&mut self, id: u32) -> Option<T> {

@@ -1,20 +1,13 @@
-//! One connection: what its frames mean in the order in which they come.
+//! The server's side of a connection: what its frames mean in the order in which they come.
 
-mod sending;
-
-use std::collections::VecDeque;
-
-use super::flood::{Budget, Cost};
-use super::frame::{self, FrameHead, Kind, flag, setting};
-use super::inflow::Inflow;
-use super::peer::{FIRST_WINDOW, Settings, Window};
+use super::flood::Cost;
+use super::frame::{self, Kind, setting};
+use super::link::{Aim, Frame, Heard, Link, Opening, Whole};
+use super::peer::FIRST_WINDOW;
 use super::{
-    ById, CONNECTION_WINDOW, Code, Decoder, Fault, Fields, Head, MAX_BLOCK, MAX_BLOCK_FRAMES, MAX_FRAME,
-    MAX_LIST, MAX_STREAMS, Malformed, PREFACE, STREAM_WINDOW, Trailers,
+    CONNECTION_WINDOW, Code, Fault, Fields, Head, MAX_LIST, MAX_STREAMS, Malformed, PREFACE, STREAM_WINDOW,
+    Trailers,
 };
-
-/// Streams that are over and still remembered: frames for them may be on their way.
-const REMEMBERED: usize = 2 * MAX_STREAMS;
 
 /// What a client wants.
 #[derive(Debug)]
@@ -41,72 +34,11 @@ pub struct Received<'a> {
 /// The server's side of a connection.
 #[derive(Debug)]
 pub struct Connection {
-    stage: Stage,
-    decoder: Decoder,
-    streams: ById<Stream>,
-    /// The client's newest stream.
-    last: u32,
-    /// Streams that are over, the newest last, with whether it was we who broke them off.
-    over: VecDeque<(u32, bool)>,
-    /// A header block that is not all there.
-    block: Option<Block>,
-    settings: Settings,
-    /// What may be sent on all streams together.
-    window: Window,
-    inflow: Inflow,
-    budget: Budget,
-    /// The next block says that we use no table.
-    table_unsaid: bool,
-    /// Streams may send more than before.
-    widened: bool,
+    /// Waits for [`PREFACE`].
+    preface_awaited: bool,
+    link: Link,
     /// No new streams are taken up.
     going: bool,
-    /// Requests that were the client's mistake, since this was asked last.
-    mistakes: u64,
-    out: Vec<u8>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// Waits for [`PREFACE`].
-    Preface,
-    /// Waits for the client's settings, which come first.
-    Settings,
-    Open,
-    /// A fault has ended it.
-    Dead,
-}
-
-#[derive(Debug)]
-struct Stream {
-    /// The client has sent all.
-    ended: bool,
-    /// What the content still lacks of the length that it was said to have.
-    left: Option<u64>,
-    window: Window,
-    inflow: Inflow,
-    /// Content given out, and not yet told to be read.
-    unread: u32,
-}
-
-#[derive(Debug)]
-struct Block {
-    stream: u32,
-    end: bool,
-    aim: Aim,
-    bytes: Vec<u8>,
-    frames: u32,
-}
-
-/// What becomes of a header block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Aim {
-    Request,
-    Trailers,
-    /// It is read, because the next ones refer to it, and forgotten.
-    Nothing,
-    /// So it is, and the stream ends.
-    Reset(Code),
 }
 
 impl Default for Connection {
@@ -118,31 +50,15 @@ impl Default for Connection {
 impl Connection {
     /// Our settings are in its output.
     pub fn new() -> Self {
-        let mut out = vec![];
+        let mut link = Link::new(false, CONNECTION_WINDOW);
         let settings = [
             (setting::MAX_CONCURRENT_STREAMS, MAX_STREAMS as u32),
             (setting::INITIAL_WINDOW_SIZE, STREAM_WINDOW),
             (setting::MAX_HEADER_LIST_SIZE, MAX_LIST as u32),
         ];
-        frame::write_settings(&settings, &mut out);
-        frame::write_window_update(0, CONNECTION_WINDOW - FIRST_WINDOW as u32, &mut out);
-        Self {
-            stage: Stage::Preface,
-            decoder: Decoder::default(),
-            streams: ById::default(),
-            last: 0,
-            over: VecDeque::new(),
-            block: None,
-            settings: Settings::new(),
-            window: Window::new(FIRST_WINDOW),
-            inflow: Inflow::new(CONNECTION_WINDOW),
-            budget: Budget::default(),
-            table_unsaid: false,
-            widened: false,
-            going: false,
-            mistakes: 0,
-            out,
-        }
+        frame::write_settings(&settings, &mut link.out);
+        frame::write_window_update(0, CONNECTION_WINDOW - FIRST_WINDOW as u32, &mut link.out);
+        Self { preface_awaited: true, link, going: false }
     }
 
     /// Takes the next frame at the start of `bytes`. After a fault, which the client is told of, nothing more is taken.
@@ -154,230 +70,96 @@ impl Connection {
         now: u64,
     ) -> Result<Received<'a>, Fault> {
         let result = self.take(bytes, fields, now);
-        if let Err(fault) = &result
-            && self.stage != Stage::Dead
-        {
-            self.stage = Stage::Dead;
-            frame::write_goaway(self.last, fault.code, &mut self.out);
+        if let Err(fault) = &result {
+            self.link.fail(*fault);
         }
         result
     }
 
     fn take<'a>(&mut self, bytes: &'a [u8], fields: &'a mut Fields, now: u64) -> Result<Received<'a>, Fault> {
-        let nothing = Received { used: 0, event: None };
-        match self.stage {
-            Stage::Dead => return Err(Fault::protocol("the connection is over")),
-            Stage::Preface => {
-                let there = bytes.len().min(PREFACE.len());
-                if bytes[..there] != PREFACE[..there] {
-                    return Err(Fault::protocol("the preface"));
+        if self.preface_awaited && !self.link.is_dead() {
+            let there = bytes.len().min(PREFACE.len());
+            if bytes[..there] != PREFACE[..there] {
+                return Err(Fault::protocol("the preface"));
+            }
+            self.preface_awaited = there < PREFACE.len();
+            return Ok(Received { used: if self.preface_awaited { 0 } else { there }, event: None });
+        }
+        let Some(Frame { head, payload, length }) = self.link.frame(bytes)? else {
+            return Ok(Received { used: 0, event: None });
+        };
+        let event = match head.kind {
+            Some(Kind::Headers) => {
+                let opening = Link::opening(head, payload)?;
+                let aim = self.aim(&opening, now)?;
+                match self.link.block(opening, aim, fields)? {
+                    Some(whole) => self.headers(whole, fields, now)?,
+                    None => None,
                 }
-                if there < PREFACE.len() {
-                    return Ok(nothing);
-                }
-                self.stage = Stage::Settings;
-                return Ok(Received { used: there, event: None });
             }
-            Stage::Settings | Stage::Open => {}
-        }
-        let Some(head) = FrameHead::read(bytes) else { return Ok(nothing) };
-        self.admit(head)?;
-        let end = frame::HEAD + head.length;
-        let Some(payload) = bytes.get(frame::HEAD..end) else { return Ok(nothing) };
-        let event = self.frame(head, payload, fields, now)?;
-        Ok(Received { used: end, event })
-    }
-
-    /// Looks at a frame's head, before its payload is waited for.
-    fn admit(&mut self, head: FrameHead) -> Result<(), Fault> {
-        if head.length > MAX_FRAME {
-            return Err(Fault::size("a frame that is too long"));
-        }
-        if self.stage == Stage::Settings {
-            if head.kind != Some(Kind::Settings) || head.has(flag::ACK) {
-                return Err(Fault::protocol("the first frame is not SETTINGS"));
-            }
-            self.stage = Stage::Open;
-        }
-        match &self.block {
-            Some(block) if head.kind != Some(Kind::Continuation) || head.stream != block.stream => {
-                Err(Fault::protocol("a frame within a header block"))
-            }
-            None if head.kind == Some(Kind::Continuation) => Err(Fault::protocol("CONTINUATION of nothing")),
-            _ => Ok(()),
-        }
-    }
-
-    fn frame<'a>(
-        &mut self,
-        head: FrameHead,
-        payload: &'a [u8],
-        fields: &'a mut Fields,
-        now: u64,
-    ) -> Result<Option<Event<'a>>, Fault> {
-        match head.kind {
-            Some(Kind::Data) => self.data(head, payload, now),
-            Some(Kind::Headers) => self.headers(head, payload, fields, now),
-            Some(Kind::Continuation) => self.continuation(head, payload, fields, now),
-            Some(Kind::RstStream) => self.rst_stream(head, payload, now),
-            Some(Kind::WindowUpdate) => self.window_update(head, payload, now),
-            Some(Kind::Priority) => self.priority(head, payload, now),
-            Some(Kind::Settings) => self.settings(head, payload, now).map(|()| None),
-            Some(Kind::Ping) => self.ping(head, payload, now).map(|()| None),
-            Some(Kind::Goaway) if head.stream != 0 => Err(Fault::protocol("GOAWAY on a stream")),
-            Some(Kind::Goaway) if payload.len() < 8 => Err(Fault::size("GOAWAY")),
+            Some(Kind::Continuation) => match self.link.continuation(head, payload, fields)? {
+                Some(whole) => self.headers(whole, fields, now)?,
+                None => None,
+            },
             // It opens no more streams; those that are open go on.
-            Some(Kind::Goaway) | None => self.budget.spend(Cost::Idle, now).map(|()| None),
-            Some(Kind::PushPromise) => Err(Fault::protocol("PUSH_PROMISE from a client")),
-        }
+            Some(Kind::Goaway) => self.link.goaway(head, payload, now).map(|_| None)?,
+            _ => event(self.link.hear(head, payload, now)?),
+        };
+        Ok(Received { used: length, event })
     }
 
-    fn data<'a>(&mut self, head: FrameHead, payload: &'a [u8], now: u64) -> Result<Option<Event<'a>>, Fault> {
-        let id = self.used(head.stream, "DATA")?;
-        let length = payload.len() as u32;
-        if !self.inflow.take(length) {
-            return Err(Fault::flow("more content than the connection's window"));
-        }
-        let content = unpadded(head, payload)?;
-        let end = head.has(flag::END_STREAM);
-        // The end of a stream that is over is nothing, either.
-        if content.is_empty() && !(end && self.streams.get(id).is_some()) {
-            self.budget.spend(Cost::Idle, now)?;
-        }
-        let Some(stream) = self.streams.get_mut(id) else {
-            self.read(length);
-            return self.late(id, "DATA on a stream that has ended");
-        };
-        let within = stream.inflow.take(length);
-        let size = content.len() as u64;
-        let wrong = match &mut stream.left {
-            _ if stream.ended => Some(Code::StreamClosed),
-            _ if !within => Some(Code::FlowControlError),
-            Some(left) if size > *left || end && size < *left => Some(Code::ProtocolError),
-            Some(left) => {
-                *left -= size;
-                None
+    /// What a header block is.
+    fn aim(&mut self, opening: &Opening<'_>, now: u64) -> Result<Aim, Fault> {
+        let (id, circular) = (opening.stream, opening.circular);
+        Ok(match self.link.streams.get(id) {
+            Some(_) if circular => Aim::Reset(Code::ProtocolError),
+            Some(stream) if stream.ended => Aim::Reset(Code::StreamClosed),
+            Some(_) if !opening.end => Aim::Reset(Code::ProtocolError),
+            Some(_) => Aim::Trailers,
+            None if id > self.link.last => {
+                self.link.last = id;
+                if circular {
+                    Aim::Reset(Code::ProtocolError)
+                } else if self.going || self.link.streams.len() >= MAX_STREAMS {
+                    Aim::Reset(Code::RefusedStream)
+                } else {
+                    Aim::Head
+                }
             }
-            None => None,
-        };
-        stream.unread += length;
-        if let Some(code) = wrong {
-            return self.mistake(id, code, now);
-        }
-        stream.ended |= end;
-        self.budget.moved(content.len());
-        self.consumed(id, length - content.len() as u32);
-        Ok(Some(Event::Content { stream: id, content, end }))
+            None => {
+                self.link.late(id, "HEADERS on a stream that has ended", now)?;
+                self.link.budget.spend(Cost::Idle, now)?;
+                Aim::Nothing
+            }
+        })
     }
 
     fn headers<'a>(
         &mut self,
-        head: FrameHead,
-        payload: &'a [u8],
-        fields: &'a mut Fields,
+        whole: Whole,
+        fields: &'a Fields,
         now: u64,
     ) -> Result<Option<Event<'a>>, Fault> {
-        let id = head.stream;
-        if id.is_multiple_of(2) {
-            return Err(Fault::protocol("HEADERS on a stream that is not the client's"));
-        }
-        let mut content = unpadded(head, payload)?;
-        let mut circular = false;
-        if head.has(flag::PRIORITY) {
-            let (priority, rest) =
-                content.split_first_chunk::<5>().ok_or(Fault::size("HEADERS without their priority"))?;
-            circular = depends_on(priority) == id;
-            content = rest;
-        }
-        let end = head.has(flag::END_STREAM);
-        let aim = match self.streams.get(id) {
-            Some(_) if circular => Aim::Reset(Code::ProtocolError),
-            Some(stream) if stream.ended => Aim::Reset(Code::StreamClosed),
-            Some(_) if !end => Aim::Reset(Code::ProtocolError),
-            Some(_) => Aim::Trailers,
-            None if id > self.last => {
-                self.last = id;
-                if circular {
-                    Aim::Reset(Code::ProtocolError)
-                } else if self.going || self.streams.len() >= MAX_STREAMS {
-                    Aim::Reset(Code::RefusedStream)
-                } else {
-                    Aim::Request
-                }
-            }
-            None => {
-                self.late(id, "HEADERS on a stream that has ended")?;
-                self.budget.spend(Cost::Idle, now)?;
-                Aim::Nothing
-            }
-        };
-        if head.has(flag::END_HEADERS) {
-            return self.block_end(id, end, aim, content, fields, now);
-        }
-        self.block = Some(Block { stream: id, end, aim, bytes: content.to_vec(), frames: 1 });
-        Ok(None)
-    }
-
-    fn continuation<'a>(
-        &mut self,
-        head: FrameHead,
-        payload: &[u8],
-        fields: &'a mut Fields,
-        now: u64,
-    ) -> Result<Option<Event<'a>>, Fault> {
-        let Some(mut block) = self.block.take() else {
-            return Err(Fault::protocol("CONTINUATION of nothing"));
-        };
-        block.frames += 1;
-        if block.bytes.len() + payload.len() > MAX_BLOCK || block.frames > MAX_BLOCK_FRAMES {
-            return Err(Fault::flood("a header block that does not end"));
-        }
-        block.bytes.extend_from_slice(payload);
-        if !head.has(flag::END_HEADERS) {
-            self.block = Some(block);
-            return Ok(None);
-        }
-        self.block_end(block.stream, block.end, block.aim, &block.bytes, fields, now)
-    }
-
-    fn block_end<'a>(
-        &mut self,
-        id: u32,
-        end: bool,
-        aim: Aim,
-        block: &[u8],
-        fields: &'a mut Fields,
-        now: u64,
-    ) -> Result<Option<Event<'a>>, Fault> {
-        self.decoder
-            .decode(block, fields)
-            .map_err(|broken| Fault { code: Code::CompressionError, why: broken.0 })?;
-        let fields = &*fields;
+        let Whole { stream: id, end, aim } = whole;
         match aim {
             Aim::Nothing => Ok(None),
             Aim::Reset(Code::RefusedStream) => {
-                self.budget.spend(Cost::Abandoned, now)?;
-                self.broken_off(id, Code::RefusedStream);
+                self.link.budget.spend(Cost::Abandoned, now)?;
+                self.link.break_off(id, Code::RefusedStream);
                 Ok(None)
             }
             Aim::Reset(code) => self.mistake(id, code, now),
             Aim::Trailers => self.trailers(id, fields, now),
-            Aim::Request if fields.is_too_large() => {
-                self.budget.spend(Cost::Abandoned, now)?;
-                self.mistakes += 1;
+            Aim::Head if fields.is_too_large() => {
+                self.link.budget.spend(Cost::Abandoned, now)?;
+                self.link.mistakes += 1;
                 self.too_large(id, end);
                 Ok(None)
             }
-            Aim::Request => match Head::read(fields, end) {
+            Aim::Head => match Head::read(fields, end) {
                 Ok(head) => {
-                    let stream = Stream {
-                        ended: end,
-                        left: head.content_length,
-                        window: Window::new(self.settings.initial_window),
-                        inflow: Inflow::new(STREAM_WINDOW),
-                        unread: 0,
-                    };
-                    self.streams.insert(id, stream);
+                    let stream = self.link.add(id, STREAM_WINDOW);
+                    (stream.headed, stream.ended, stream.left) = (true, end, head.content_length);
                     Ok(Some(Event::Request { stream: id, head, end }))
                 }
                 Err(Malformed(_)) => self.mistake(id, Code::ProtocolError, now),
@@ -386,7 +168,7 @@ impl Connection {
     }
 
     fn trailers<'a>(&mut self, id: u32, fields: &'a Fields, now: u64) -> Result<Option<Event<'a>>, Fault> {
-        let Some(stream) = self.streams.get_mut(id) else { return Ok(None) };
+        let Some(stream) = self.link.streams.get_mut(id) else { return Ok(None) };
         let whole = stream.left.is_none_or(|left| left == 0);
         stream.ended = true;
         match Trailers::read(fields) {
@@ -397,203 +179,120 @@ impl Connection {
         }
     }
 
-    fn rst_stream<'a>(
-        &mut self,
-        head: FrameHead,
-        payload: &[u8],
-        now: u64,
-    ) -> Result<Option<Event<'a>>, Fault> {
-        let id = self.used(head.stream, "RST_STREAM")?;
-        if payload.len() != 4 {
-            return Err(Fault::size("RST_STREAM"));
-        }
-        let was = self.end(id, false);
-        self.budget.spend(if was { Cost::Abandoned } else { Cost::Idle }, now)?;
-        Ok(was.then_some(Event::Cancelled { stream: id, mistake: false }))
-    }
-
-    fn window_update<'a>(
-        &mut self,
-        head: FrameHead,
-        payload: &[u8],
-        now: u64,
-    ) -> Result<Option<Event<'a>>, Fault> {
-        let Ok(by) = <[u8; 4]>::try_from(payload) else { return Err(Fault::size("WINDOW_UPDATE")) };
-        let by = i64::from(u32::from_be_bytes(by) & 0x7fff_ffff);
-        self.budget.spend(Cost::Idle, now)?;
-        if head.stream == 0 {
-            if by == 0 {
-                return Err(Fault::protocol("WINDOW_UPDATE by nothing"));
-            }
-            if !self.window.grow(by) {
-                return Err(Fault::flow("a window that is too large"));
-            }
-            self.widened = true;
-            return Ok(None);
-        }
-        let id = self.used(head.stream, "WINDOW_UPDATE")?;
-        let Some(stream) = self.streams.get_mut(id) else { return Ok(None) };
-        if by == 0 {
-            return self.mistake(id, Code::ProtocolError, now);
-        }
-        if !stream.window.grow(by) {
-            return self.mistake(id, Code::FlowControlError, now);
-        }
-        self.widened = true;
-        Ok(None)
-    }
-
-    /// Who comes first is not for clients to say (§5.3.2); that a stream comes after itself no client can mean (RFC 7540
-    /// §5.3.1).
-    fn priority<'a>(
-        &mut self,
-        head: FrameHead,
-        payload: &[u8],
-        now: u64,
-    ) -> Result<Option<Event<'a>>, Fault> {
-        if head.stream == 0 {
-            return Err(Fault::protocol("PRIORITY of the connection"));
-        }
-        self.budget.spend(Cost::Idle, now)?;
-        match <&[u8; 5]>::try_from(payload) {
-            Ok(priority) if depends_on(priority) == head.stream => {
-                Err(Fault::protocol("PRIORITY of a stream after itself"))
-            }
-            Ok(_) => Ok(None),
-            Err(_) if self.streams.get(head.stream).is_some() => {
-                self.mistake(head.stream, Code::FrameSizeError, now)
-            }
-            Err(_) => Err(Fault::size("PRIORITY")),
-        }
-    }
-
-    fn settings(&mut self, head: FrameHead, payload: &[u8], now: u64) -> Result<(), Fault> {
-        if head.stream != 0 {
-            return Err(Fault::protocol("SETTINGS on a stream"));
-        }
-        if head.has(flag::ACK) {
-            self.budget.spend(Cost::Idle, now)?;
-            return if payload.is_empty() {
-                Ok(())
-            } else {
-                Err(Fault::size("SETTINGS that are acknowledged"))
-            };
-        }
-        self.budget.spend(Cost::Answered, now)?;
-        let change = self.settings.take(payload)?;
-        self.table_unsaid |= change.table;
-        if change.windows != 0 {
-            if !self.streams.values_mut().all(|stream| stream.window.grow(change.windows)) {
-                return Err(Fault::flow("a window that is too large"));
-            }
-            self.widened |= change.windows > 0;
-        }
-        frame::write_frame(Kind::Settings, flag::ACK, 0, &[], &mut self.out);
-        Ok(())
-    }
-
-    fn ping(&mut self, head: FrameHead, payload: &[u8], now: u64) -> Result<(), Fault> {
-        if head.stream != 0 {
-            return Err(Fault::protocol("PING on a stream"));
-        }
-        if payload.len() != 8 {
-            return Err(Fault::size("PING"));
-        }
-        if head.has(flag::ACK) {
-            return self.budget.spend(Cost::Idle, now);
-        }
-        self.budget.spend(Cost::Answered, now)?;
-        frame::write_frame(Kind::Ping, flag::ACK, 0, payload, &mut self.out);
-        Ok(())
-    }
-
-    /// The id of a stream of the client's that was begun.
-    fn used(&self, id: u32, what: &'static str) -> Result<u32, Fault> {
-        if id.is_multiple_of(2) || id > self.last { Err(Fault::protocol(what)) } else { Ok(id) }
-    }
-
-    /// A frame of a stream that is over: fine if we broke it off, since the client may not have heard yet (§5.1).
-    fn late<'a>(&self, id: u32, why: &'static str) -> Result<Option<Event<'a>>, Fault> {
-        match self.over.iter().rev().find(|&&(over, _)| over == id) {
-            Some((_, true)) => Ok(None),
-            Some((_, false)) => Err(Fault { code: Code::StreamClosed, why }),
-            // It was skipped, or is long over.
-            None => Err(Fault::protocol(why)),
-        }
-    }
-
-    /// Ends a stream that the client has misused.
     fn mistake<'a>(&mut self, id: u32, code: Code, now: u64) -> Result<Option<Event<'a>>, Fault> {
-        self.mistakes += 1;
-        let was = self.streams.get(id).is_some();
-        self.broken_off(id, code);
-        self.budget.spend(Cost::Abandoned, now)?;
-        Ok(was.then_some(Event::Cancelled { stream: id, mistake: true }))
-    }
-
-    fn broken_off(&mut self, id: u32, code: Code) {
-        frame::write_reset(id, code, &mut self.out);
-        if !self.end(id, true) {
-            self.remember(id, true);
-        }
+        self.link.mistake(id, code, now).map(event)
     }
 
     /// Answers a request whose headers are too large to be kept.
     fn too_large(&mut self, id: u32, end: bool) {
         let mut block = vec![];
-        self.say_table(&mut block);
         super::hpack::encode_status(431, &mut block);
         super::hpack::encode_field(b"content-length", b"0", &mut block);
-        frame::write_headers(id, &block, true, &mut self.out);
+        self.link.send_headers(id, &block, true);
         if end {
-            self.remember(id, false);
+            self.link.remember(id, false);
         } else {
-            self.broken_off(id, Code::NoError);
+            self.link.break_off(id, Code::NoError);
         }
     }
 
-    /// Forgets a stream; `false` = it is not open.
-    fn end(&mut self, id: u32, by_us: bool) -> bool {
-        let Some(stream) = self.streams.remove(id) else { return false };
-        self.read(stream.unread);
-        self.remember(id, by_us);
-        true
+    /// Tells that content of a stream was read: as much may come again.
+    pub fn consumed(&mut self, id: u32, bytes: u32) {
+        self.link.consumed(id, bytes);
     }
 
-    fn remember(&mut self, id: u32, by_us: bool) {
-        if self.over.len() == REMEMBERED {
-            self.over.pop_front();
-        }
-        self.over.push_back((id, by_us));
-    }
-
-    fn read(&mut self, bytes: u32) {
-        if bytes > 0
-            && let Some(by) = self.inflow.give_back(bytes)
-        {
-            frame::write_window_update(0, by, &mut self.out);
+    /// Sends a header block; `end` = nothing comes after it.
+    pub fn send_headers(&mut self, id: u32, block: &[u8], end: bool) {
+        if self.link.streams.get(id).is_some() {
+            self.link.send_headers(id, block, end);
+            if end {
+                self.answered(id);
+            }
         }
     }
 
-    fn say_table(&mut self, block: &mut Vec<u8>) {
-        if std::mem::take(&mut self.table_unsaid) {
-            block.push(0x20);
+    /// How much content may be sent on a stream.
+    pub fn room(&self, id: u32) -> usize {
+        self.link.room(id)
+    }
+
+    /// Sends of `content` what there is room for, and says how much that is; `end` = nothing comes after all of it.
+    pub fn send_content(&mut self, id: u32, content: &[u8], end: bool) -> usize {
+        let is_open = self.link.streams.get(id).is_some();
+        let sent = self.link.send_content(id, content, end);
+        if is_open && end && sent == content.len() {
+            self.answered(id);
         }
+        sent
+    }
+
+    /// The response is out. If the request is not all here, nobody needs the rest of it (§8.1).
+    fn answered(&mut self, id: u32) {
+        self.link.budget.answered();
+        if self.link.streams.get(id).is_some_and(|stream| !stream.ended) {
+            self.link.break_off(id, Code::NoError);
+        } else {
+            self.link.end(id, false);
+        }
+    }
+
+    /// Breaks a stream off.
+    pub fn reset(&mut self, id: u32, code: Code) {
+        self.link.reset(id, code);
+    }
+
+    /// Takes up no new streams; those that are open go on to their end (§6.8).
+    pub fn go_away(&mut self) {
+        if !std::mem::replace(&mut self.going, true) && !self.link.is_dead() {
+            frame::write_goaway(self.link.last, Code::NoError, &mut self.link.out);
+        }
+    }
+
+    /// No new streams are taken up.
+    pub fn is_going(&self) -> bool {
+        self.going || self.link.is_dead()
+    }
+
+    /// Streams that are open.
+    pub fn streams(&self) -> usize {
+        self.link.streams.len()
+    }
+
+    /// The client has not said yet what comes first, or is in the middle of a header block.
+    pub fn is_halfway(&self) -> bool {
+        self.preface_awaited || self.link.is_halfway()
+    }
+
+    /// Nothing more of the request comes.
+    pub fn has_ended(&self, id: u32) -> bool {
+        self.link.streams.get(id).is_none_or(|stream| stream.ended)
+    }
+
+    /// Whether some stream may send more, since this was asked last.
+    pub fn take_widened(&mut self) -> bool {
+        self.link.take_widened()
+    }
+
+    /// Requests that were mistakes of the client's, since this was asked last.
+    pub fn take_mistakes(&mut self) -> u64 {
+        std::mem::take(&mut self.link.mistakes)
+    }
+
+    /// Bytes of [`Connection::output`].
+    pub fn output_len(&self) -> usize {
+        self.link.out.len()
+    }
+
+    /// Frames that are to be sent: who sends them takes them out.
+    pub fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.link.out
     }
 }
 
-/// The stream that another is to come after (RFC 7540 §6.3).
-fn depends_on(priority: &[u8; 5]) -> u32 {
-    let [a, b, c, d, _weight] = *priority;
-    u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff
-}
-
-/// The payload without its padding (§6.1).
-fn unpadded(head: FrameHead, payload: &[u8]) -> Result<&[u8], Fault> {
-    if !head.has(flag::PADDED) {
-        return Ok(payload);
+fn event(heard: Heard<'_>) -> Option<Event<'_>> {
+    match heard {
+        Heard::Nothing => None,
+        Heard::Content { stream, content, end } => Some(Event::Content { stream, content, end }),
+        Heard::Gone { stream, mistake, .. } => Some(Event::Cancelled { stream, mistake }),
     }
-    let (&padding, rest) = payload.split_first().ok_or(Fault::size("padding that is cut"))?;
-    let content = rest.len().checked_sub(usize::from(padding));
-    content.map(|length| &rest[..length]).ok_or(Fault::protocol("more padding than there is payload"))
 }

@@ -20,7 +20,7 @@ pub enum Code {
     Http11Required = 0xd,
 }
 
-/// The client broke a rule of the connection: nothing after it can be understood, or shall be.
+/// The other side broke a rule of the connection: nothing after it can be understood, or shall be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{why} ({code:?})")]
 pub struct Fault {

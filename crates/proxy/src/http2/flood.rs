@@ -1,4 +1,4 @@
-//! What a client may cost us without asking for anything: frames that we have to look at, answer or undo.
+//! What the other side may cost us without asking for anything: frames that we have to look at, answer or undo.
 //!
 //! A bucket that leaks: each such frame adds to it, work that was wanted takes from it, and so does time.
 
@@ -53,6 +53,12 @@ impl Budget {
         self.level = self.level.saturating_sub((bytes / WORTH) as u32);
     }
 
+    /// All was sent that there was to send: the other side may measure how long it took (PING), as clients and servers of
+    /// gRPC do with each message.
+    pub(super) fn spoke(&mut self) {
+        self.level = self.level.saturating_sub(Cost::Answered as u32);
+    }
+
     /// A request was answered to its end.
     pub(super) fn answered(&mut self) {
         self.level = self.level.saturating_sub(Cost::Abandoned as u32);
@@ -84,6 +90,7 @@ mod tests {
         assert!(ends(Cost::Abandoned, 25, &nothing).is_some());
         // Nor is who has requests answered, or moves content.
         assert_eq!(ends(Cost::Abandoned, 0, &Budget::answered), None);
+        assert_eq!(ends(Cost::Answered, 0, &Budget::spoke), None);
         assert_eq!(ends(Cost::Idle, 0, &|budget| budget.moved(1024)), None);
         assert!(ends(Cost::Idle, 0, &|budget| budget.moved(1023)).is_some());
     }

@@ -5,9 +5,10 @@ use std::io::Write as _;
 use super::Fields;
 use crate::http1;
 
-/// A request that breaks the rules of HTTP/2 itself: its stream ends (§8.1.1). What breaks those of HTTP is answered.
+/// A message that breaks the rules of HTTP/2 itself: its stream ends (§8.1.1). A request that breaks those of HTTP is
+/// answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the request is malformed: {0}")]
+#[error("the message is malformed: {0}")]
 pub struct Malformed(pub &'static str);
 
 /// The head of a request.
@@ -91,7 +92,7 @@ impl<'f> Head<'f> {
         let mut cookies = false;
         for (name, value) in self.fields.iter() {
             match name {
-                [b':', ..] | b"host" | b"te" => {}
+                [b':', ..] | b"host" => {}
                 b"cookie" => cookies = true,
                 _ => write_field(name, value, out),
             }
@@ -188,7 +189,7 @@ pub fn write_chunk(content: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-fn write_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+pub(super) fn write_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
@@ -196,7 +197,7 @@ fn write_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
 }
 
 /// A field that is no pseudo-header (§8.2).
-fn check(name: &[u8], value: &[u8]) -> Result<(), Malformed> {
+pub(super) fn check(name: &[u8], value: &[u8]) -> Result<(), Malformed> {
     if name.is_empty() || !name.iter().all(|&b| is_token(b) && !b.is_ascii_uppercase()) {
         return Err(Malformed("a header's name"));
     }

@@ -1,4 +1,4 @@
-//! What a client may send before it is read (RFC 9113 §5.2): one window a stream, and one for all.
+//! What the other side may send before it is read (RFC 9113 §5.2): one window a stream, and one for all.
 
 #[derive(Debug)]
 pub(super) struct Inflow {

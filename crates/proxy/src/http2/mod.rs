@@ -1,12 +1,14 @@
-//! HTTP/2 on the side of clients (RFC 9113): bytes in, requests and frames out; no I/O, no clock.
+//! HTTP/2 (RFC 9113), with clients and with members: bytes in, messages and frames out; no I/O, no clock.
 //!
-//! Inside, every stream speaks HTTP/1.1: a request that has passed the rules here is written as one ([`Head::write`]),
-//! and a response is read as one ([`Outgoing`]). So there is one judge of what may go on to members, and nothing that
-//! is done with requests knows two protocols.
+//! Inside, every stream speaks HTTP/1.1: a message that has passed the rules here is written as one ([`Head::write`],
+//! [`Answer::write`]), and one that is to go out is read as one ([`Outgoing`]). So there is one judge of what may go on
+//! to the other side, and nothing that is done with requests knows two protocols.
 //!
-//! [`Connection`] follows the frames of one connection: it says what the client wants ([`Event`]), and has the frames
-//! that answer in its output. What a client may cost without asking for anything is bounded by [`flood`].
+//! [`Connection`] follows the frames of a client: it says what the client wants ([`Event`]), and has the frames that
+//! answer in its output. [`Outbound`] does the same towards a member ([`Reply`]). What is alike is in [`link`]. What the
+//! other side may cost without asking for anything is bounded by [`flood`].
 
+mod answer;
 mod by_id;
 mod connection;
 mod error;
@@ -15,17 +17,21 @@ mod frame;
 mod head;
 mod hpack;
 mod inflow;
+mod link;
+mod outbound;
 mod outgoing;
 mod peer;
 #[cfg(test)]
 mod tests;
 
+pub use answer::Answer;
 pub use connection::{Connection, Event, Received};
 pub use error::{Code, Fault};
 pub use head::{Head, Malformed, Trailers, write_chunk};
 pub use hpack::{Decoder, Fields, Undecodable};
 #[cfg(any(test, fuzzing))]
 pub(crate) use hpack::{encode_field, huffman};
+pub use outbound::{Outbound, Replied, Reply};
 pub use outgoing::{Outgoing, Untranslatable};
 
 pub(crate) use by_id::ById;
@@ -38,7 +44,7 @@ pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub const MAX_FRAME: usize = 16 * 1024;
 /// Streams a client may have open at the same time.
 pub const MAX_STREAMS: usize = 100;
-/// The longest list of header fields of a request, in bytes, with 32 for each field (§6.5.2); longer ones get 431.
+/// The longest list of header fields of a message, in bytes, with 32 for each field (§6.5.2); longer requests get 431.
 pub const MAX_LIST: usize = 32 * 1024;
 /// The most fields of it. Cookies may come in many.
 pub const MAX_FIELDS: usize = 256;
@@ -50,3 +56,7 @@ pub const MAX_TABLE: usize = 4096;
 /// Content that a client may send before it is read, in bytes: of one stream, and of all of a connection.
 pub const STREAM_WINDOW: u32 = 128 * 1024;
 pub const CONNECTION_WINDOW: u32 = 512 * 1024;
+/// Streams that are open on one connection to a member, at most.
+pub const MEMBER_STREAMS: usize = 100;
+/// Content that a member may send before it is read, in bytes, of one stream.
+pub const MEMBER_WINDOW: u32 = 64 * 1024;

@@ -1,10 +1,10 @@
-//! Responses on their way to a client: read as HTTP/1.1, which is what we write inside, and taken apart into header
-//! blocks and content.
+//! Messages on their way out, responses to a client and requests to a member: read as HTTP/1.1, which is what we write
+//! inside, and taken apart into header blocks and content.
 
 use std::mem::MaybeUninit;
 
-use super::hpack::{encode_field, encode_status};
-use crate::http1::{ADDED_HEADERS, Body, Framing, MAX_HEADERS, Response};
+use super::hpack::{encode_asked, encode_field, encode_status};
+use crate::http1::{ADDED_HEADERS, Body, Framing, MAX_HEADERS, Response, Written};
 
 /// Of what was sent, so much is kept before what is left is moved to the front, in bytes.
 const SENT_KEPT: usize = 64 * 1024;
@@ -12,8 +12,7 @@ const SENT_KEPT: usize = 64 * 1024;
 /// What a stream is to send, in this order.
 #[derive(Debug)]
 pub struct Outgoing {
-    /// The request was HEAD.
-    to_head: bool,
+    kind: Kind,
     stage: Stage,
     /// Header blocks, each with whether it is the last thing that is sent.
     blocks: Vec<(Vec<u8>, bool)>,
@@ -26,6 +25,14 @@ pub struct Outgoing {
     ended: bool,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// `to_head` = the request was HEAD.
+    Response { to_head: bool },
+    /// `trailers` = who asks wants what comes after the content, too.
+    Request { trailers: bool },
+}
+
 #[derive(Debug)]
 enum Stage {
     Head,
@@ -33,15 +40,25 @@ enum Stage {
     Whole,
 }
 
-/// What we wrote is no response: cannot be, and breaks the stream off if it is.
+/// What we wrote is no message: cannot be, and breaks the stream off if it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this is no response")]
+#[error("this is no message")]
 pub struct Untranslatable;
 
 impl Outgoing {
-    pub fn new(to_head: bool) -> Self {
+    /// A response; `to_head` = to a request that was HEAD.
+    pub fn response(to_head: bool) -> Self {
+        Self::new(Kind::Response { to_head })
+    }
+
+    /// A request; `trailers` = who asks wants what comes after the content of its response, too.
+    pub fn request(trailers: bool) -> Self {
+        Self::new(Kind::Request { trailers })
+    }
+
+    fn new(kind: Kind) -> Self {
         Self {
-            to_head,
+            kind,
             stage: Stage::Head,
             blocks: vec![],
             content: vec![],
@@ -51,7 +68,7 @@ impl Outgoing {
         }
     }
 
-    /// Takes the next bytes of the response. They begin with a whole head, if they begin with one.
+    /// Takes the next bytes of the message. They begin with a whole head, if they begin with one.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Untranslatable> {
         let mut rest = bytes;
         while let Stage::Head = self.stage {
@@ -67,7 +84,7 @@ impl Outgoing {
                 self.whole();
             }
         }
-        // Nothing of ours comes after a response.
+        // Nothing of ours comes after a message.
         if rest.is_empty() { Ok(()) } else { Err(Untranslatable) }
     }
 
@@ -78,7 +95,7 @@ impl Outgoing {
         }
     }
 
-    /// The whole response was written.
+    /// The whole message was written.
     pub fn is_whole(&self) -> bool {
         matches!(self.stage, Stage::Whole)
     }
@@ -136,8 +153,27 @@ impl Outgoing {
 
     /// Reads a head at the start of `bytes`, and says how long it is.
     fn head(&mut self, bytes: &[u8]) -> Result<usize, Untranslatable> {
+        match self.kind {
+            Kind::Response { to_head } => self.answer(bytes, to_head),
+            Kind::Request { trailers } => self.asked(bytes, trailers),
+        }
+    }
+
+    fn asked(&mut self, bytes: &[u8], trailers: bool) -> Result<usize, Untranslatable> {
+        let request = Written::read(bytes).ok_or(Untranslatable)?;
+        let mut block = Vec::with_capacity(request.len);
+        encode_asked(request.method, request.host, request.target, &mut block);
+        request.fields().for_each(|(name, value)| encode_field(name, value, &mut block));
+        if trailers {
+            encode_field(b"te", b"trailers", &mut block);
+        }
+        self.headed(block, request.framing);
+        Ok(request.len)
+    }
+
+    fn answer(&mut self, bytes: &[u8], to_head: bool) -> Result<usize, Untranslatable> {
         let mut slots = [const { MaybeUninit::uninit() }; MAX_HEADERS + ADDED_HEADERS];
-        let response = Response::read(bytes, &mut slots, self.to_head, false);
+        let response = Response::read(bytes, &mut slots, to_head, false);
         let response = response.ok().flatten().ok_or(Untranslatable)?;
         if !response.only_chunked {
             // There is no saying that content is in another coding.
@@ -150,10 +186,15 @@ impl Outgoing {
             self.blocks.push((block, false));
             return Ok(response.len);
         }
-        let end = matches!(response.framing, Framing::None | Framing::Length(0));
-        self.blocks.push((block, end));
-        self.stage = if end { Stage::Whole } else { Stage::Content(Body::new(response.framing)) };
+        self.headed(block, response.framing);
         Ok(response.len)
+    }
+
+    /// The head is this, and content framed like that comes after it.
+    fn headed(&mut self, block: Vec<u8>, framing: Framing) {
+        let end = matches!(framing, Framing::None | Framing::Length(0));
+        self.blocks.push((block, end));
+        self.stage = if end { Stage::Whole } else { Stage::Content(Body::new(framing)) };
     }
 
     fn whole(&mut self) {

@@ -1,4 +1,4 @@
-//! What the client lets us send: its settings and its windows (RFC 9113 §5.2, §6.5).
+//! What the other side lets us send: its settings and its windows (RFC 9113 §5.2, §6.5).
 
 use super::frame::setting;
 use super::{Fault, MAX_FRAME, MAX_TABLE};
@@ -33,11 +33,13 @@ impl Window {
     }
 }
 
-/// A client's settings, as far as they mean something to us.
+/// The other side's settings, as far as they mean something to us.
 #[derive(Debug)]
 pub(super) struct Settings {
     /// What a new stream's window is.
     pub(super) initial_window: i64,
+    /// Streams we may have open.
+    pub(super) max_streams: u32,
 }
 
 /// What a frame of settings changes.
@@ -45,17 +47,17 @@ pub(super) struct Settings {
 pub(super) struct Change {
     /// Of every stream's window.
     pub(super) windows: i64,
-    /// The client keeps a smaller table than we might think, and waits to hear that we know (RFC 7541 §4.2).
+    /// The other side keeps a smaller table than we might think, and waits to hear that we know (RFC 7541 §4.2).
     pub(super) table: bool,
 }
 
 impl Settings {
     pub(super) fn new() -> Self {
-        Self { initial_window: FIRST_WINDOW }
+        Self { initial_window: FIRST_WINDOW, max_streams: u32::MAX }
     }
 
-    /// Takes the payload of a frame.
-    pub(super) fn take(&mut self, payload: &[u8]) -> Result<Change, Fault> {
+    /// Takes the payload of a frame; `by_server` = it is a server's, which nobody pushes anything to (§6.5.2).
+    pub(super) fn take(&mut self, payload: &[u8], by_server: bool) -> Result<Change, Fault> {
         if !payload.len().is_multiple_of(6) {
             return Err(Fault::size("SETTINGS that are cut"));
         }
@@ -65,7 +67,10 @@ impl Settings {
             let name = u16::from_be_bytes([entry[0], entry[1]]);
             let value = u32::from_be_bytes([entry[2], entry[3], entry[4], entry[5]]);
             match name {
-                setting::ENABLE_PUSH if value > 1 => return Err(Fault::protocol("ENABLE_PUSH")),
+                setting::ENABLE_PUSH if value > u32::from(!by_server) => {
+                    return Err(Fault::protocol("ENABLE_PUSH"));
+                }
+                setting::MAX_CONCURRENT_STREAMS => self.max_streams = value,
                 setting::INITIAL_WINDOW_SIZE if i64::from(value) > MAX_WINDOW => {
                     return Err(Fault::flow("INITIAL_WINDOW_SIZE"));
                 }

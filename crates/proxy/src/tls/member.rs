@@ -19,14 +19,19 @@ use super::{certified, crypto, versions};
 /// Sessions of one member kept for resumption; in eights, one eight a server's name. A member may give tickets of 64 KiB.
 const SESSIONS: usize = 64;
 
+/// What members are offered, and may choose (RFC 9113 §3.2).
+const HTTP2: &[u8] = b"h2";
+
 /// How a pool speaks TLS with its members. The same spec gives the same one again, so that sessions are resumed, and
 /// connections that are open are used, across changes of other things.
 pub struct MemberTls {
     /// As it is for any member.
     config: ClientConfig,
+    /// HTTP/2 is among what is offered.
+    offers_http2: bool,
     checks: Arc<ClientConfig>,
-    /// By member serial: sessions are resumed with who they were made with.
-    members: Mutex<HashMap<u64, Arc<ClientConfig>>>,
+    /// By member serial, and whether HTTP/2 is offered: sessions are resumed with who they were made with.
+    members: Mutex<HashMap<(u64, bool), Arc<ClientConfig>>>,
     print: Fingerprint,
 }
 
@@ -49,25 +54,34 @@ impl MemberTls {
         }
         let mut config = client_config(spec, identity)?;
         config.resumption = Resumption::disabled();
+        let offers_http2 = config.alpn_protocols.iter().any(|protocol| protocol == HTTP2);
         let checks = Arc::new(config.clone());
         // Whatever else the library may find wrong with it: not when there is a request.
         let nobody = ServerName::IpAddress(IpAddr::from([127, 0, 0, 1]).into());
         let tried = UnbufferedClientConnection::new(Arc::clone(&checks), nobody);
         tried.map_err(|_| TlsError::Unusable("TLS configuration"))?;
-        Ok(Some(Arc::new(Self { config, checks, members: Mutex::default(), print })))
+        Ok(Some(Arc::new(Self { config, offers_http2, checks, members: Mutex::default(), print })))
     }
 
-    /// Begins a session with the member of this serial at this address, asking for this name if there is one.
+    /// Members may choose HTTP/2.
+    pub(crate) fn offers_http2(&self) -> bool {
+        self.offers_http2
+    }
+
+    /// Begins a session with the member of this serial at this address, asking for this name if there is one; `http2` =
+    /// that may be offered.
     pub(crate) fn session(
         &self,
         serial: u64,
         address: IpAddr,
         name: Option<&str>,
+        http2: bool,
     ) -> Result<UnbufferedClientConnection, Error> {
         let config = {
             let mut members = self.members();
-            let made = members.entry(serial).or_insert_with(|| {
-                let mut config = self.config.clone();
+            let made = members.entry((serial, http2)).or_insert_with(|| {
+                let config = self.config.clone();
+                let mut config = if http2 { config } else { without_http2(config) };
                 config.resumption = Resumption::in_memory_sessions(SESSIONS);
                 Arc::new(config)
             });
@@ -83,12 +97,18 @@ impl MemberTls {
 
     /// Forgets the sessions of members that `stays` does not name.
     pub(crate) fn retain_members(&self, stays: impl Fn(u64) -> bool) {
-        self.members().retain(|&serial, _| stays(serial));
+        self.members().retain(|&(serial, _), _| stays(serial));
     }
 
-    fn members(&self) -> MutexGuard<'_, HashMap<u64, Arc<ClientConfig>>> {
+    fn members(&self) -> MutexGuard<'_, HashMap<(u64, bool), Arc<ClientConfig>>> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// For who would not understand it.
+fn without_http2(mut config: ClientConfig) -> ClientConfig {
+    config.alpn_protocols.retain(|protocol| protocol != HTTP2);
+    config
 }
 
 /// An address is never sent (RFC 6066 §3), and not looked for in certificates.

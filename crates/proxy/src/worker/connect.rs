@@ -2,10 +2,14 @@
 //! that is safe.
 
 use super::handshake::HANDSHAKE_MS;
-use super::session::{Next, Party, Session, Stage};
+use super::session::{Exchange, Next, Party, Session, Stage};
+use super::side::Side;
 use super::sock::Io;
+use super::stream_end::Fate;
 use super::thread::Thread;
 use super::tls::Shake;
+use super::trunk::Asks;
+use super::trunks::Joined;
 use super::upstream::{self, Destination};
 use crate::access_log::Cause;
 use crate::snapshot::{Mode, Route};
@@ -26,6 +30,12 @@ fn established(tally: Tally<'_>, since: u64, now: u64) {
     });
 }
 
+impl Exchange {
+    fn asks(&self) -> Asks {
+        Asks { to_head: self.traits.to_head, trailers: self.traits.trailers }
+    }
+}
+
 impl Session {
     pub(super) fn connect(&mut self, t: &mut Thread) -> Next {
         if self.client.is_broken() {
@@ -44,55 +54,97 @@ impl Session {
             if !std::mem::replace(&mut exchange.entered, true) {
                 state.on(t.index).entered.add(1);
             }
-            let picked = pool.pick_for(self.peer, exchange.claim, &exchange.tried, t.now);
-            let Some((place, granted)) = picked else {
-                return if exchange.tried.is_empty() { self.nobody(t) } else { self.all_tried(t) };
-            };
-            let member = &pool.members[place];
-            let tally = listener.tally(exchange.policy, &member.state, t.index);
-            exchange.place = place as u16;
-            exchange.note.picked = true;
-            exchange.granted = granted;
-            if !granted {
-                tally.add(|c| &c.balanced, 1);
+            if !exchange.awaits {
+                let picked = pool.pick_for(self.peer, exchange.claim, &exchange.tried, t.now);
+                let Some((place, granted)) = picked else {
+                    return if exchange.tried.is_empty() { self.nobody(t) } else { self.all_tried(t) };
+                };
+                exchange.place = place as u16;
+                exchange.note.picked = true;
+                exchange.granted = granted;
+                if !granted {
+                    let member = &pool.members[place].state;
+                    listener.tally(exchange.policy, member, t.index).add(|c| &c.balanced, 1);
+                }
             }
-            let introduced = pool.proxy_protocol();
-            // As with the original, the member is asked for the name that the client has asked us for.
-            let name = pool.tls.as_ref().and_then(|_| self.client.server_name());
-            let to = Destination { member, tls: pool.tls.as_ref(), name };
-            let idle = match introduced {
-                _ if tcp || exchange.fresh => None,
-                None => t.upstreams.take_idle(&to, self.key),
-                Some(_) => t.upstreams.take_private(&to, self.key),
-            };
-            let made = match idle {
-                Some(upstream) => {
-                    tally.add(|c| &c.reuses, 1);
-                    Ok(upstream)
-                }
-                None => {
-                    tally.add(|c| &c.attempts, 1);
-                    t.upstreams.connect(&to, self.key, t.now).map(|mut upstream| {
-                        if let Some(version) = introduced {
-                            upstream.introduce(version, self.peer, self.local, self.key);
-                        }
-                        upstream
-                    })
-                }
-            };
-            match made {
-                Ok(upstream) => {
-                    upstream::begin(&member.state, tally, t.now);
-                    exchange.upstream = Some(upstream);
-                }
-                Err(error) => {
-                    tracing::debug!(member = %member.id, %error, "member cannot be connected to");
-                    tally.add(|c| &c.connect_errors, 1);
-                    return self.try_another(t);
-                }
+            if let Some(next) = self.reach(t) {
+                return next;
             }
         }
         if tcp { self.send_first_bytes(t) } else { self.send_request(t) }
+    }
+
+    /// Gets a connection to the member that was picked, or begins to make one. `None` = there it is.
+    fn reach(&mut self, t: &mut Thread) -> Option<Next> {
+        let tcp = self.listener.mode == Mode::Tcp;
+        let exchange = self.exchange.as_mut()?;
+        let Route { pool, .. } = self.listener.route_for(exchange.policy)?;
+        let member = &pool.members[usize::from(exchange.place)];
+        let tally = self.listener.tally(exchange.policy, &member.state, t.index);
+        let introduced = pool.proxy_protocol();
+        // As with the original, the member is asked for the name that the client has asked us for.
+        let name = pool.tls.as_ref().and_then(|_| self.client.server_name());
+        // What is to become another protocol begins as HTTP/1.1.
+        let http2 =
+            !tcp && !exchange.traits.upgrade && pool.tls.as_ref().is_some_and(|tls| tls.offers_http2());
+        let to = Destination { member, tls: pool.tls.as_ref(), name, http2 };
+        let joined = if http2 {
+            let asks = exchange.asks();
+            t.upstreams.join(&to, self.key, introduced.is_some(), asks, &mut t.kit, t.now)
+        } else {
+            Joined::Nothing
+        };
+        let idle = match (joined, introduced) {
+            (Joined::Stream(upstream), _) => Some(upstream),
+            (Joined::Wait, _) => return Some(self.await_connection(t)),
+            _ if tcp || exchange.fresh => None,
+            (Joined::Nothing, None) => t.upstreams.take_idle(&to, self.key),
+            (Joined::Nothing, Some(_)) => t.upstreams.take_private(&to, self.key),
+        };
+        let made = match idle {
+            Some(upstream) => {
+                tally.add(|c| &c.reuses, 1);
+                Ok(upstream)
+            }
+            None if http2 && introduced.is_none() && t.upstreams.await_attempt(&to, self.key) => {
+                return Some(self.await_connection(t));
+            }
+            None => {
+                tally.add(|c| &c.attempts, 1);
+                t.upstreams.connect(&to, self.key, t.now).map(|mut upstream| {
+                    match introduced {
+                        Some(version) => upstream.introduce(version, self.peer, self.local, self.key),
+                        None if http2 => t.upstreams.attempt_begins(&upstream),
+                        None => {}
+                    }
+                    upstream
+                })
+            }
+        };
+        match made {
+            Ok(upstream) => {
+                upstream::begin(&member.state, tally, t.now);
+                exchange.upstream = Some(upstream);
+                exchange.awaits = false;
+                None
+            }
+            Err(error) => {
+                tracing::debug!(member = %member.id, %error, "member cannot be connected to");
+                tally.add(|c| &c.connect_errors, 1);
+                Some(self.try_another(t))
+            }
+        }
+    }
+
+    /// Somebody else is making the connection that may be of use to this exchange, too.
+    fn await_connection(&mut self, t: &mut Thread) -> Next {
+        let Some(exchange) = &mut self.exchange else { return Next::Close };
+        exchange.waits_for = Party::Member;
+        if !std::mem::replace(&mut exchange.awaits, true) {
+            self.client.wait_read(&t.kit.epoll);
+            self.arm(t, Some(self.listener.timeouts.member_connect.unwrap_or(HANDSHAKE_MS)));
+        }
+        Next::Wait
     }
 
     /// Agrees with the member on keys. `None` = that is done, or there is nothing to agree on.
@@ -100,8 +152,19 @@ impl Session {
     fn shake_hands(&mut self, t: &mut Thread) -> Option<Next> {
         let exchange = self.exchange.as_mut()?;
         let upstream = exchange.upstream.as_mut()?;
+        let since = upstream.since;
         match upstream.handshake(&mut t.kit.wire) {
-            Shake::Done => None,
+            Shake::Done if upstream.established || !matches!(upstream.side, Side::Tls(_)) => None,
+            Shake::Done => {
+                let asks = exchange.asks();
+                let agreed = t.upstreams.agreed(exchange.upstream.take()?, asks, &mut t.kit, t.now);
+                let upstream = exchange.upstream.insert(agreed);
+                if upstream.established {
+                    let tally = self.listener.tally(exchange.policy, &upstream.member, t.index);
+                    established(tally, since, t.now);
+                }
+                None
+            }
             Shake::Wait => {
                 upstream.side.wait_read(&t.kit.epoll);
                 exchange.waits_for = Party::Member;
@@ -199,8 +262,20 @@ impl Session {
     /// The member did not take the exchange, or died before it said a word: another may, if that does no harm.
     pub(super) fn member_failed(&mut self, t: &mut Thread) -> Next {
         let Some(exchange) = &mut self.exchange else { return Next::Close };
-        let Some(upstream) = &exchange.upstream else { return Next::Close };
+        let Some(upstream) = &exchange.upstream else {
+            // Nor did whoever was making the connection get one.
+            return if exchange.awaits { self.try_another(t) } else { Next::Close };
+        };
         let tally = self.listener.tally(exchange.policy, &upstream.member, t.index);
+        match upstream.side.fate() {
+            // It has done nothing with it, and says so (RFC 9113 §8.7).
+            Fate::Refused if !exchange.spent => return self.try_another(t),
+            Fate::Left if !exchange.spent && exchange.retries < RETRIES => {
+                tally.add(|c| &c.retries, 1);
+                return self.try_again(t);
+            }
+            _ => {}
+        }
         if !upstream.established {
             let why = upstream.side.trouble();
             tracing::debug!(member = %upstream.member.id(), why, "member cannot be connected to");
@@ -214,12 +289,7 @@ impl Session {
         {
             // Closed while idle, most likely: the same member may well take it over a new connection.
             tally.add(|c| &c.retries, 1);
-            exchange.retries += 1;
-            exchange.fresh = true;
-            exchange.sent = 0;
-            exchange.detach(t, false);
-            self.stage = Stage::Connect;
-            return Next::Go;
+            return self.try_again(t);
         }
         tally.add(|c| &c.response_errors, 1);
         if self.listener.mode == Mode::Tcp {
@@ -227,6 +297,17 @@ impl Session {
             return Next::Close;
         }
         self.answer(t, 502)
+    }
+
+    /// The same over a new connection.
+    fn try_again(&mut self, t: &mut Thread) -> Next {
+        let Some(exchange) = &mut self.exchange else { return Next::Close };
+        exchange.retries += 1;
+        exchange.fresh = true;
+        exchange.sent = 0;
+        exchange.detach(t, false);
+        self.stage = Stage::Connect;
+        Next::Go
     }
 
     fn try_another(&mut self, t: &mut Thread) -> Next {

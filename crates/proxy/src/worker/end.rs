@@ -1,6 +1,7 @@
 //! How exchanges and connections end: well, with an answer of our own, or by the clock.
 
 use super::session::{Next, Party, Session, Stage};
+use super::side::Side;
 use super::sock::Io;
 use super::thread::Thread;
 use crate::access_log::{Cause, Ending};
@@ -197,10 +198,13 @@ impl Session {
     }
 
     fn member_silent(&mut self, t: &mut Thread) -> Next {
-        let Some(exchange) = &self.exchange else { return Next::Close };
-        if let Some(upstream) = &exchange.upstream {
+        let Some(exchange) = &mut self.exchange else { return Next::Close };
+        if let Some(upstream) = &mut exchange.upstream {
             let tally = self.listener.tally(exchange.policy, &upstream.member, t.index);
             tally.add(|c| &c.response_errors, 1);
+            if let Side::Stream(end) = &mut upstream.side {
+                t.upstreams.suspect(end, exchange.asked);
+            }
         }
         if exchange.answered {
             self.ends(Cause::MemberSilent);

@@ -99,6 +99,7 @@ impl Session {
         let pumped = exchange.up.pump_across(&mut self.client, &mut upstream.side, &mut t.kit, &mut moved);
         exchange.stirred |= moved.is_some();
         exchange.note.received += moved.read;
+        exchange.spent |= moved.read > 0;
         self.listener.state.on(t.index).rx.add(moved.read);
         let tally = self.listener.tally(exchange.policy, &upstream.member, t.index);
         tally.add(|c| &c.sent, moved.written);

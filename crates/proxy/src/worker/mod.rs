@@ -11,6 +11,7 @@ mod introduction;
 mod kit;
 mod mux;
 mod note;
+mod outbox;
 mod parse;
 mod scrape;
 mod session;
@@ -22,6 +23,8 @@ mod stream_end;
 mod thread;
 mod tls;
 mod token;
+mod trunk;
+mod trunks;
 mod tunnel;
 mod upstream;
 
@@ -40,6 +43,7 @@ use self::mux::{Kick, StreamPlace};
 use self::session::{Session, Stage};
 use self::thread::Thread;
 use self::token::Token;
+use self::upstream::Owner;
 use crate::access_log::{AccessLog, Pen};
 use crate::slab::{Key, Slab};
 use crate::snapshot::Snapshot;
@@ -178,6 +182,7 @@ impl Worker {
                 }
                 self.drive(key);
             }
+            self.trunks_flush();
             if self.crowded && !self.thread.is_crowded() {
                 self.crowded = false;
                 self.watch_all();
@@ -196,12 +201,20 @@ impl Worker {
         }
         let rest = self.rests_until.map(|until| until.saturating_sub(t.now));
         let lines = t.pen.as_ref().filter(|pen| pen.is_behind()).map(|_| LINES_MS);
-        [t.wheel.next(t.now), t.upstreams.sweep(t.now), rest, lines].into_iter().flatten().min()
+        let sweep = t.upstreams.sweep(t.now);
+        if t.upstreams.is_due() {
+            return Some(0);
+        }
+        [t.wheel.next(t.now), sweep, rest, lines].into_iter().flatten().min()
     }
 
     #[inline]
     fn upstream_event(&mut self, key: Key, flags: EventFlags) {
-        let Some(owner) = self.thread.upstreams.owner(key, flags) else { return };
+        let owner = match self.thread.upstreams.owner(key, flags) {
+            Owner::Session(owner) => owner,
+            Owner::Trunk => return self.trunk_event(key, flags),
+            Owner::Nobody => return,
+        };
         let Some(session) = self.sessions.get_mut(owner) else {
             return self.drive_stream(owner, Kick::Member(flags));
         };
@@ -370,7 +383,8 @@ impl Worker {
     fn configure(&mut self, snapshot: Arc<Snapshot>, sockets: Vec<(SocketName, Arc<OwnedFd>)>) {
         let t = &mut self.thread;
         t.config += 1;
-        t.upstreams.retain(|upstream| upstream.is_of(&snapshot));
+        t.upstreams.retain(|upstream| upstream.way.is_of(&snapshot));
+        t.upstreams.trunks_configure(&snapshot);
         t.snapshot = snapshot;
         for key in self.listening.keys() {
             let Some(listening) = self.listening.get_mut(key) else { continue };
@@ -402,6 +416,7 @@ impl Worker {
     fn drain(&mut self) {
         self.thread.draining = true;
         self.thread.upstreams.retain(|_| false);
+        self.thread.upstreams.trunks_drain();
         for key in self.listening.keys() {
             if let Some(mut listening) = self.listening.remove(key) {
                 listening.pause(&self.thread.kit.epoll);

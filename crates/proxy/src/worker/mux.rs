@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use rustix::event::epoll::EventFlags;
 
-use self::sending::Flushed;
 use super::client::Client;
+use super::outbox::{BACKLOG, FULL, Flushed, Outbox};
 use super::session::{Next, Session, Stage};
 use super::sock::Io;
 use super::stream_end::{Proof, StreamEnd};
@@ -21,16 +21,10 @@ use crate::slab::Key;
 const READ: usize = 32 * 1024;
 /// Room for that, after the beginning of a frame.
 const FRAMES: usize = READ + MAX_FRAME + 16;
-/// Frames that wait for the client, in bytes: with more, no stream sends content.
-const BACKLOG: usize = 128 * 1024;
-/// With more of them, no frames are read that might want to be answered.
-const FULL: usize = BACKLOG + 64 * 1024;
 /// Rounds in which a stream goes on when its client takes all it has, before others get their turn.
 const ROUNDS: usize = 8;
 /// Requests taken up before others get their turn.
 const REQUESTS: usize = 64;
-/// A buffer that grew beyond is given back to the allocator, in bytes.
-const KEPT: usize = 4 * 1024;
 
 /// Which stream a key is of.
 #[derive(Debug, Clone, Copy)]
@@ -54,10 +48,7 @@ pub(super) enum Kick {
 pub(super) struct Mux {
     core: Connection,
     lanes: ById<Lane>,
-    /// So much of the output is sent.
-    sent: usize,
-    /// TLS holds some of it that the socket has not taken.
-    held: bool,
+    outbox: Outbox,
     /// Streams that have something to send and no room for it, the longest waiting first.
     waiting: VecDeque<u32>,
     /// Some of them wait because of the backlog.
@@ -206,8 +197,7 @@ impl Mux {
         Self {
             core: Connection::new(),
             lanes: ById::default(),
-            sent: 0,
-            held: false,
+            outbox: Outbox::default(),
             waiting: VecDeque::new(),
             choked: false,
             fed: vec![],
@@ -219,6 +209,11 @@ impl Mux {
             stuck: false,
             scheduled: false,
         }
+    }
+
+    /// The session of a stream.
+    pub(super) fn session(&mut self, id: u32) -> Option<&mut Session> {
+        Some(&mut self.lanes.get_mut(id)?.session)
     }
 
     /// Breaks all streams off; the connection is gone.
@@ -330,7 +325,7 @@ impl Mux {
                         self.core.reset(stream, Code::RefusedStream);
                         continue;
                     }
-                    let end = StreamEnd::new(&head, end, t.kit.buffer(), self.proof.clone());
+                    let end = StreamEnd::of_client(&head, end, t.kit.buffer(), self.proof.clone());
                     let key = t.streams.reserve();
                     t.streams.fill(key, StreamPlace { connection: s.key, id: stream });
                     let session = Box::new(Session::of_stream(key.marked(), end, s));

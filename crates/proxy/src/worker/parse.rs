@@ -132,6 +132,7 @@ impl Session {
             upgrade: request.upgrade,
             replayable: request.is_replayable(),
             safe: request.is_safe(),
+            trailers: request.takes_trailers,
         };
         if t.pen.is_some() {
             note::write_request(&request, self.is_stream(), &mut line);

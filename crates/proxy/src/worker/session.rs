@@ -14,6 +14,7 @@ use super::flow::{Flow, Pace};
 use super::mux::Mux;
 use super::note::Note;
 use super::scrape::Scrape;
+use super::side::Side;
 use super::sock::Sock;
 use super::stream_end::StreamEnd;
 use super::thread::Thread;
@@ -113,6 +114,10 @@ pub(super) struct Exchange {
     pub(super) traits: Traits,
     /// Only a new connection will do.
     pub(super) fresh: bool,
+    /// There is a member, and somebody else is making the connection to it.
+    pub(super) awaits: bool,
+    /// More of the request has gone to the member than is kept.
+    pub(super) spent: bool,
     /// It came to its pool, and is counted there.
     pub(super) entered: bool,
     /// When it began, in milliseconds.
@@ -152,6 +157,8 @@ pub(super) struct Traits {
     pub(super) replayable: bool,
     /// The method changes nothing (RFC 9110 §9.2.1).
     pub(super) safe: bool,
+    /// The client wants what comes after the content, too.
+    pub(super) trailers: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,6 +193,8 @@ impl Exchange {
             interims: 0,
             traits,
             fresh: false,
+            awaits: false,
+            spent: false,
             entered: false,
             since: 0,
             asked: 0,
@@ -280,6 +289,25 @@ impl Session {
 
     /// Does what can be done now; `false` when the connection is over.
     pub(super) fn drive(&mut self, t: &mut Thread) -> bool {
+        let goes_on = self.drive_stages(t);
+        let key = self.key;
+        if let Some(end) = self.member_stream()
+            && t.upstreams.settle(end, key)
+        {
+            t.again.push(key);
+        }
+        goes_on
+    }
+
+    /// The stream its member is asked on, if it speaks HTTP/2.
+    pub(super) fn member_stream(&mut self) -> Option<&mut StreamEnd> {
+        match &mut self.exchange.as_mut()?.upstream.as_mut()?.side {
+            Side::Stream(end) => Some(end),
+            Side::Plain(_) | Side::Tls(_) => None,
+        }
+    }
+
+    fn drive_stages(&mut self, t: &mut Thread) -> bool {
         for _ in 0..TURNS {
             let next = match self.stage {
                 Stage::Introduction => self.introduction(t),
@@ -388,9 +416,14 @@ impl Session {
 impl Exchange {
     /// Gives up the connection to the member.
     pub(super) fn detach(&mut self, t: &mut Thread, reuse: bool) {
+        (self.awaits, self.upload_dead) = (false, false);
         if let Some(upstream) = self.upstream.take() {
             upstream::end(&upstream.member);
-            if reuse && !t.draining && upstream.is_of(&t.snapshot) {
+            let stays = !t.draining && upstream.way.is_of(&t.snapshot);
+            if let Side::Stream(mut end) = upstream.side {
+                t.upstreams.release(&mut end, stays, t.now);
+                end.recycle(&mut t.kit);
+            } else if reuse && stays {
                 t.upstreams.keep(upstream, &t.kit, t.now);
             } else {
                 t.upstreams.close(upstream);

@@ -1,5 +1,4 @@
-//! One side of an exchange, the client's or a member's: a plain socket, TLS over one, or a stream of a client's HTTP/2
-//! connection.
+//! One side of an exchange, the client's or a member's: a plain socket, TLS over one, or a stream of an HTTP/2 connection.
 
 use std::os::fd::OwnedFd;
 
@@ -10,7 +9,7 @@ use super::flow::{Flow, Moved, Pumped};
 use super::kit::{Kit, Wire};
 use super::sock::{Io, Sock};
 use super::stream::Stream;
-use super::stream_end::StreamEnd;
+use super::stream_end::{Fate, StreamEnd};
 use super::tls::{Role, TlsSock};
 use crate::tls::InWords;
 
@@ -18,7 +17,6 @@ use crate::tls::InWords;
 pub(super) enum Side<R> {
     Plain(Sock),
     Tls(Box<TlsSock<R>>),
-    /// Of clients only.
     Stream(Box<StreamEnd>),
 }
 
@@ -158,6 +156,14 @@ impl<R: Role> Side<R> {
         }
     }
 
+    /// Whether it goes on, as far as that is known of a stream alone.
+    pub(super) fn fate(&self) -> Fate {
+        match self {
+            Self::Plain(_) | Self::Tls(_) => Fate::Open,
+            Self::Stream(end) => end.fate(),
+        }
+    }
+
     /// The last that is done with it, before its socket closes.
     pub(super) fn close(&mut self) {
         if let Self::Tls(tls) = self {
@@ -204,8 +210,7 @@ impl Flow {
             (Side::Stream(from), Side::Tls(to)) => self.pump(&mut **from, &mut **to, kit, moved),
             (Side::Plain(from), Side::Stream(to)) => self.pump(from, &mut **to, kit, moved),
             (Side::Tls(from), Side::Stream(to)) => self.pump(&mut **from, &mut **to, kit, moved),
-            // No member's side is one.
-            (Side::Stream(_), Side::Stream(_)) => Pumped::SourceFailed,
+            (Side::Stream(from), Side::Stream(to)) => self.pump(&mut **from, &mut **to, kit, moved),
         }
     }
 }

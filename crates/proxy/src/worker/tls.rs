@@ -35,6 +35,9 @@ pub(super) trait Role {
 
     /// The library has something to say.
     fn wants_write(&self) -> bool;
+
+    /// What came out of the handshake (RFC 7301).
+    fn protocol(&self) -> Option<&[u8]>;
 }
 
 impl Role for UnbufferedServerConnection {
@@ -51,6 +54,10 @@ impl Role for UnbufferedServerConnection {
     fn wants_write(&self) -> bool {
         (**self).wants_write()
     }
+
+    fn protocol(&self) -> Option<&[u8]> {
+        self.alpn_protocol()
+    }
 }
 
 impl Role for UnbufferedClientConnection {
@@ -66,6 +73,10 @@ impl Role for UnbufferedClientConnection {
 
     fn wants_write(&self) -> bool {
         (**self).wants_write()
+    }
+
+    fn protocol(&self) -> Option<&[u8]> {
+        self.alpn_protocol()
     }
 }
 
@@ -107,11 +118,6 @@ pub(super) enum Shake {
 }
 
 impl TlsSock<UnbufferedServerConnection> {
-    /// Whether this protocol came out of the handshake (RFC 7301).
-    pub(super) fn has_agreed_on(&self, protocol: &[u8]) -> bool {
-        self.session.alpn_protocol() == Some(protocol)
-    }
-
     /// The client's certificate, if it has shown one.
     pub(super) fn certificate(&self) -> Option<CertificateDer<'static>> {
         Some(self.session.peer_certificates()?.first()?.clone().into_owned())
@@ -178,6 +184,11 @@ impl<R: Role> TlsSock<R> {
 
     pub(super) fn sock_mut(&mut self) -> &mut Sock {
         &mut self.sock
+    }
+
+    /// Whether this protocol came out of the handshake.
+    pub(super) fn has_agreed_on(&self, protocol: &[u8]) -> bool {
+        self.session.protocol() == Some(protocol)
     }
 
     pub(super) fn notice(&mut self, flags: EventFlags) {

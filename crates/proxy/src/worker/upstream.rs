@@ -13,8 +13,11 @@ use rustls::client::UnbufferedClientConnection;
 use super::kit::{Kit, Wire};
 use super::side::Side;
 use super::sock::{Io, Sock};
+use super::stream_end::StreamEnd;
 use super::tls::{Shake, TlsSock};
 use super::token::Token;
+use super::trunk::Trunk;
+use super::trunks::Trunks;
 use crate::proxy_protocol::ProxyProtocol;
 use crate::slab::{Key, Slab};
 use crate::snapshot::{MemberConf, Snapshot};
@@ -39,16 +42,52 @@ pub(super) struct Destination<'a> {
     pub(super) tls: Option<&'a Arc<MemberTls>>,
     /// The server's name to ask for.
     pub(super) name: Option<&'a str>,
+    /// HTTP/2 may be spoken there, if the pool would have it.
+    pub(super) http2: bool,
 }
 
-/// A connection to a member, lent to one exchange.
-pub(super) struct Upstream {
-    pub(super) side: Side<UnbufferedClientConnection>,
-    pub(super) member: Arc<MemberState>,
+/// Where a connection leads, and how it is secured.
+#[derive(Debug, Clone)]
+pub(super) struct Way {
+    /// The member's.
+    pub(super) serial: u64,
     address: SocketAddr,
     tls: Option<Arc<MemberTls>>,
     name: Option<Box<str>>,
-    key: Key,
+}
+
+impl Way {
+    fn to(to: &Destination<'_>) -> Self {
+        Self {
+            serial: to.member.state.serial,
+            address: to.member.address,
+            tls: to.tls.map(Arc::clone),
+            name: to.tls.and(to.name).map(Into::into),
+        }
+    }
+
+    /// It leads there, and is secured like that.
+    pub(super) fn is_to(&self, to: &Destination<'_>) -> bool {
+        let same_tls = match (&self.tls, to.tls) {
+            (None, None) => true,
+            (Some(own), Some(wanted)) => Arc::ptr_eq(own, wanted) && self.name.as_deref() == to.name,
+            _ => false,
+        };
+        same_tls && self.serial == to.member.state.serial && self.address == to.member.address
+    }
+
+    /// A new connection to its member would be like it, in this configuration.
+    pub(super) fn is_of(&self, snapshot: &Snapshot) -> bool {
+        snapshot.leads_to(self.serial, self.address, self.tls.as_ref())
+    }
+}
+
+/// A connection to a member, or a stream of one, lent to one exchange.
+pub(super) struct Upstream {
+    pub(super) side: Side<UnbufferedClientConnection>,
+    pub(super) member: Arc<MemberState>,
+    pub(super) way: Arc<Way>,
+    pub(super) key: Key,
     /// It has carried a whole exchange before: if it dies before answering, the member may just have closed it.
     pub(super) reused: bool,
     /// A write to it has worked.
@@ -58,7 +97,7 @@ pub(super) struct Upstream {
     /// What has to go out before anything else.
     pub(super) preface: Vec<u8>,
     /// The session it is for: it says whose it is, and carries nothing for others.
-    private: Option<Key>,
+    pub(super) private: Option<Key>,
     /// When it was begun, or has become idle, in milliseconds.
     pub(super) since: u64,
 }
@@ -69,19 +108,25 @@ impl Upstream {
         self.established || self.side.sock().is_some_and(Sock::has_peer)
     }
 
-    /// It leads there, and is secured like that.
-    fn is_to(&self, to: &Destination<'_>) -> bool {
-        let same_tls = match (&self.tls, to.tls) {
-            (None, None) => true,
-            (Some(own), Some(wanted)) => Arc::ptr_eq(own, wanted) && self.name.as_deref() == to.name,
-            _ => false,
-        };
-        same_tls && self.member.serial == to.member.state.serial && self.address == to.member.address
+    /// HTTP/2 came out of the handshake.
+    pub(super) fn speaks_http2(&self) -> bool {
+        matches!(&self.side, Side::Tls(tls) if tls.has_agreed_on(b"h2"))
     }
 
-    /// A new connection to its member would be like it, in this configuration.
-    pub(super) fn is_of(&self, snapshot: &Snapshot) -> bool {
-        snapshot.leads_to(self.member.serial, self.address, self.tls.as_ref())
+    /// A stream of it.
+    pub(super) fn branch(&self, end: StreamEnd, reused: bool, now: u64) -> Self {
+        Self {
+            side: Side::Stream(Box::new(end)),
+            member: Arc::clone(&self.member),
+            way: Arc::clone(&self.way),
+            key: self.key,
+            reused,
+            established: true,
+            preface: vec![],
+            private: self.private,
+            large: false,
+            since: now,
+        }
     }
 
     /// Goes on with what has to be agreed on before anything else is said; nothing, without TLS.
@@ -127,15 +172,26 @@ impl Upstream {
 }
 
 /// Who gets the events of a member connection.
-enum Place {
+pub(super) enum Place {
     Lent(Key),
     Idle(Upstream),
+    Trunk(Box<Trunk>),
+    /// A trunk that is having its turn.
+    Lifted,
+}
+
+/// Who an event of a member connection is for.
+pub(super) enum Owner {
+    Session(Key),
+    Trunk,
+    Nobody,
 }
 
 /// All member connections of a thread.
 #[derive(Default)]
 pub(super) struct Upstreams {
-    places: Slab<Place>,
+    pub(super) places: Slab<Place>,
+    pub(super) trunks: Trunks,
     /// By member serial; the most recently used last.
     idle: Idle,
     /// Idle ones that are for one session only, by its key.
@@ -169,7 +225,7 @@ impl Upstreams {
         to: &Destination<'_>,
         session: Key,
     ) -> Option<Upstream> {
-        let fits = |key: &Key| matches!(places.get_mut(*key), Some(Place::Idle(u)) if u.is_to(to));
+        let fits = |key: &Key| matches!(places.get_mut(*key), Some(Place::Idle(u)) if u.way.is_to(to));
         let at = keys.iter().rposition(fits)?;
         let key = keys.remove(at);
         let Place::Idle(mut upstream) = std::mem::replace(places.get_mut(key)?, Place::Lent(session)) else {
@@ -182,6 +238,9 @@ impl Upstreams {
     /// Closes the idle connections that were for this session only.
     #[inline]
     pub(super) fn session_ended(&mut self, session: Key) {
+        if self.has_trunks() {
+            self.trunks_part(session);
+        }
         if !self.private.is_empty()
             && let Some(keys) = self.private.remove(&session.to_bits())
         {
@@ -199,12 +258,13 @@ impl Upstreams {
         // Those that are lent are no more than there are clients: without the idle ones there is room.
         if self.places.len() >= self.max {
             self.retain(|_| false);
+            self.trunks_sweep(now);
         }
         let (address, serial) = (to.member.address, to.member.state.serial);
         let fd = sys::connect(address)?;
         let key = self.places.reserve();
         let sock = Sock::connecting(fd, Token::Upstream(key).to_bits());
-        let side = match to.tls.map(|tls| tls.session(serial, address.ip(), to.name)) {
+        let side = match to.tls.map(|tls| tls.session(serial, address.ip(), to.name, to.http2)) {
             None => Side::Plain(sock),
             Some(Ok(session)) => Side::Tls(Box::new(TlsSock::greeting(sock, session))),
             Some(Err(error)) => {
@@ -217,9 +277,7 @@ impl Upstreams {
         Ok(Upstream {
             side,
             member: Arc::clone(&to.member.state),
-            address,
-            tls: to.tls.map(Arc::clone),
-            name: to.tls.and(to.name).map(Into::into),
+            way: Arc::new(Way::to(to)),
             key,
             reused: false,
             established: false,
@@ -233,7 +291,7 @@ impl Upstreams {
     /// Takes back a connection that may carry another request.
     pub(super) fn keep(&mut self, mut upstream: Upstream, kit: &Kit, now: u64) {
         let (keys, max) = match upstream.private {
-            None => (self.idle.entry(upstream.member.serial).or_default(), IDLE_MAX),
+            None => (self.idle.entry(upstream.way.serial).or_default(), IDLE_MAX),
             Some(session) => (self.private.entry(session.to_bits()).or_default(), PRIVATE_MAX),
         };
         if keys.len() >= max {
@@ -248,28 +306,31 @@ impl Upstreams {
     }
 
     pub(super) fn close(&mut self, mut upstream: Upstream) {
+        self.attempt_fails(upstream.key);
         upstream.side.close();
         self.places.remove(upstream.key);
     }
 
     /// Whose event this is. An idle connection that has anything to say is over: it is dropped.
     #[inline]
-    pub(super) fn owner(&mut self, key: Key, flags: EventFlags) -> Option<Key> {
-        match self.places.get_mut(key)? {
-            Place::Lent(session) => Some(*session),
-            Place::Idle(_) if flags.difference(EventFlags::OUT).is_empty() => None,
-            Place::Idle(_) => {
+    pub(super) fn owner(&mut self, key: Key, flags: EventFlags) -> Owner {
+        match self.places.get_mut(key) {
+            Some(Place::Lent(session)) => Owner::Session(*session),
+            Some(Place::Trunk(_)) => Owner::Trunk,
+            None | Some(Place::Lifted) => Owner::Nobody,
+            Some(Place::Idle(_)) if flags.difference(EventFlags::OUT).is_empty() => Owner::Nobody,
+            Some(Place::Idle(_)) => {
                 if let Some(Place::Idle(mut upstream)) = self.places.remove(key) {
                     upstream.side.close();
                     let keys = match upstream.private {
-                        None => self.idle.get_mut(&upstream.member.serial),
+                        None => self.idle.get_mut(&upstream.way.serial),
                         Some(session) => self.private.get_mut(&session.to_bits()),
                     };
                     if let Some(keys) = keys {
                         keys.retain(|&k| k != key);
                     }
                 }
-                None
+                Owner::Nobody
             }
         }
     }
@@ -282,13 +343,14 @@ impl Upstreams {
 
     /// Closes what was idle for long, about once a second. Returns how long until it wants to be called again.
     pub(super) fn sweep(&mut self, now: u64) -> Option<u64> {
-        if self.idle.is_empty() && self.private.is_empty() {
+        if self.idle.is_empty() && self.private.is_empty() && !self.has_trunks() {
             return None;
         }
         if now < self.swept + 1000 {
             return Some(self.swept + 1000 - now);
         }
         self.swept = now;
+        self.trunks_sweep(now.saturating_sub(IDLE_MS));
         let places = &mut self.places;
         self.idle.retain(|_, keys| {
             let is_fresh = |key: &Key, places: &mut Slab<Place>| {
@@ -299,11 +361,11 @@ impl Upstreams {
             !keys.is_empty()
         });
         retain(places, &mut self.private, &|upstream| upstream.since + IDLE_MS > now);
-        (!self.idle.is_empty() || !self.private.is_empty()).then_some(1000)
+        (!self.idle.is_empty() || !self.private.is_empty() || self.has_trunks()).then_some(1000)
     }
 }
 
-type Idle = HashMap<u64, Vec<Key>, BuildHasherDefault<SerialHasher>>;
+pub(super) type Idle = HashMap<u64, Vec<Key>, BuildHasherDefault<SerialHasher>>;
 
 fn retain(places: &mut Slab<Place>, idle: &mut Idle, stays: &impl Fn(&Upstream) -> bool) {
     idle.retain(|_, keys| {
@@ -338,7 +400,7 @@ pub(super) fn end(member: &MemberState) {
 
 /// Serials are unique small numbers: they need no hashing.
 #[derive(Debug, Default)]
-struct SerialHasher(u64);
+pub(super) struct SerialHasher(u64);
 
 impl Hasher for SerialHasher {
     fn finish(&self) -> u64 {

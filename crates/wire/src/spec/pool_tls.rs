@@ -157,7 +157,8 @@ mod tests {
 
     #[test]
     fn what_older_agents_must_not_take_has_a_version_they_refuse() {
-        for (tls, version) in [(None, 1), (Some(tls()), 2)] {
+        let http2 = PoolTlsSpec { alpn: vec!["http/1.1".to_owned(), "h2".to_owned()], ..tls() };
+        for (tls, version) in [(None, 1), (Some(tls()), 2), (Some(http2), 3)] {
             let mut spec = spec(tls);
             spec.version = AmphoraSpec::version_of(&spec.pools);
             assert_eq!((spec.version, spec.validate()), (version, Ok(())));

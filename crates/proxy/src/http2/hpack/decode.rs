@@ -1,4 +1,4 @@
-//! Header blocks of clients.
+//! Header blocks of the other side.
 
 use super::huffman;
 use super::table::{OVERHEAD, Table};
@@ -45,6 +45,11 @@ impl Fields {
         self.size > MAX_LIST
     }
 
+    /// Bytes of all that came, with 32 for each field.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
     fn clear(&mut self) {
         self.text.clear();
         self.ends.clear();
@@ -69,7 +74,7 @@ impl Fields {
     }
 }
 
-/// What a client's blocks are read with; one for each connection.
+/// What the other side's blocks are read with; one for each connection.
 #[derive(Debug)]
 pub struct Decoder {
     table: Table,

@@ -24,6 +24,31 @@ pub(in crate::http2) fn encode_status(status: u16, out: &mut Vec<u8>) {
     out.push(0x80 | index);
 }
 
+/// Appends what a request to a member asks for. There is TLS, or it would not be HTTP/2. Nobody in particular is no
+/// authority (RFC 9113 §8.3.1).
+pub(in crate::http2) fn encode_asked(method: &[u8], authority: &[u8], path: &[u8], out: &mut Vec<u8>) {
+    const SCHEME_HTTPS: u8 = 7;
+    match method {
+        b"GET" => out.push(0x80 | 2),
+        b"POST" => out.push(0x80 | 3),
+        _ => write_named(2, method, out),
+    }
+    out.push(0x80 | SCHEME_HTTPS);
+    if !authority.is_empty() {
+        write_named(1, authority, out);
+    }
+    match path {
+        b"/" => out.push(0x80 | 4),
+        _ => write_named(4, path, out),
+    }
+}
+
+/// Appends a field with a name that has this number.
+fn write_named(name: usize, value: &[u8], out: &mut Vec<u8>) {
+    write_integer(name, 4, 0, out);
+    write_string(value, out);
+}
+
 /// Appends a field that enters no table. Its name is written in lower case. What is secret is said to be.
 pub(crate) fn encode_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     let mut lower = [0; 32];

@@ -1,7 +1,7 @@
 //! HPACK (RFC 7541): header fields made short.
 //!
-//! What clients send is decoded with the table they fill. What we send uses none: no answer depends on another, and a
-//! connection owes no memory to the answers it has given.
+//! What the other side sends is decoded with the table it fills. What we send uses none: no message depends on another,
+//! and a connection owes no memory to those it has sent.
 
 mod decode;
 mod encode;
@@ -12,4 +12,4 @@ mod tests;
 
 pub use decode::{Decoder, Fields, Undecodable};
 pub(crate) use encode::encode_field;
-pub(super) use encode::encode_status;
+pub(super) use encode::{encode_asked, encode_status};

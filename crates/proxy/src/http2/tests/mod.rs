@@ -3,6 +3,7 @@
 mod connection;
 mod floods;
 mod head;
+mod outbound;
 mod outgoing;
 
 use super::*;

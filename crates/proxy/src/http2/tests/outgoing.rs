@@ -7,7 +7,7 @@ fn sent(response: &str, to_head: bool, piece: usize) -> Result<Vec<String>, Untr
     let heads = response
         .rfind("HTTP/1.1 ")
         .map_or(0, |last| response[last..].find("\r\n\r\n").map_or(response.len(), |end| last + end + 4));
-    let mut outgoing = Outgoing::new(to_head);
+    let mut outgoing = Outgoing::response(to_head);
     let (mut lines, mut content) = (vec![], vec![]);
     let (first, rest) = response.as_bytes().split_at(heads);
     for bytes in [first].into_iter().chain(rest.chunks(piece)) {
@@ -98,5 +98,54 @@ fn what_is_no_response() {
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
     ] {
         assert_eq!(sent(response, false, 1000), Err(Untranslatable), "{response}");
+    }
+}
+
+/// Of a request that goes to a member: its block, and what comes after.
+#[test]
+fn requests() {
+    let sent = |request: &str, trailers: bool| {
+        let mut outgoing = Outgoing::request(trailers);
+        outgoing.write(request.as_bytes()).unwrap();
+        let mut lines: Vec<_> =
+            outgoing.take_blocks().iter().map(|(block, end)| decoded(block, *end)).collect();
+        let content = outgoing.content().0.to_vec();
+        outgoing.sent(content.len(), false);
+        lines.push(String::from_utf8(content).unwrap());
+        lines.extend(outgoing.take_trailers().map(|block| decoded(&block, true)));
+        lines
+    };
+    let asked = ":method: GET, :scheme: https, :authority: a, :path: /";
+    for (request, trailers, expected) in [
+        ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", false, vec![format!("{asked} end"), String::new()]),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Y: z\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+            true,
+            vec![format!("{asked}, x-y: z, te: trailers end"), String::new()],
+        ),
+        (
+            "PUT /a?b=c HTTP/1.1\r\nHost: a:8443\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nhi",
+            false,
+            vec![
+                ":method: PUT, :scheme: https, :authority: a:8443, :path: /a?b=c, content-length: 2, expect: \
+                 100-continue"
+                    .to_owned(),
+                "hi".to_owned(),
+            ],
+        ),
+        (
+            "POST * HTTP/1.1\r\nHost: \r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n1\r\n!\r\n0\r\nSum: 1\r\n\r\n",
+            false,
+            vec![
+                ":method: POST, :scheme: https, :path: *".to_owned(),
+                "hi!".to_owned(),
+                "sum: 1 end".to_owned(),
+            ],
+        ),
+    ] {
+        assert_eq!(sent(request, trailers), expected, "{request}");
+    }
+    for broken in ["GET / HTTP/1.1\r\nHost: a\r\n", "GET\r\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\n\r\n"] {
+        assert_eq!(Outgoing::request(false).write(broken.as_bytes()), Err(Untranslatable), "{broken}");
     }
 }

@@ -1,60 +1,27 @@
 //! What streams and the connection have to send: content into frames, frames to the client.
 
-use super::{BACKLOG, KEPT, Kick, Mux};
+use super::{Kick, Mux};
 use crate::http2::Code;
+use crate::worker::outbox::{BACKLOG, Flushed};
 use crate::worker::session::Session;
-use crate::worker::sock::Io;
 use crate::worker::thread::Thread;
-
-/// What became of the frames that were to be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flushed {
-    All,
-    Blocked,
-    Gone,
-}
 
 impl Mux {
     /// Frames that wait to be sent, in bytes.
     pub(super) fn backlog(&self) -> usize {
-        self.core.output_len() - self.sent
+        self.outbox.backlog(self.core.output_len())
     }
 
     /// The socket has all that was to be sent.
     pub(super) fn is_sent(&self) -> bool {
-        self.backlog() == 0 && !self.held
+        self.outbox.is_sent(self.core.output_len())
     }
 
     pub(super) fn flush(&mut self, s: &mut Session, t: &mut Thread) -> Flushed {
-        while self.backlog() > 0 {
-            match s.client.send(&self.core.output()[self.sent..], &mut t.kit.wire) {
-                Io::Bytes(n) => {
-                    self.sent += n;
-                    self.stuck = false;
-                }
-                Io::Blocked => {
-                    if self.sent > BACKLOG / 2 {
-                        self.core.output().drain(..self.sent);
-                        self.sent = 0;
-                    }
-                    return Flushed::Blocked;
-                }
-                Io::End | Io::Failed(_) => return Flushed::Gone,
-            }
-        }
-        let output = self.core.output();
-        output.clear();
-        if output.capacity() > KEPT {
-            *output = vec![];
-        }
-        self.sent = 0;
-        let held = s.client.flush();
-        self.held = held.is_some();
-        match held {
-            None => Flushed::All,
-            Some(Io::Blocked) => Flushed::Blocked,
-            Some(_) => Flushed::Gone,
-        }
+        let before = self.backlog();
+        let flushed = self.outbox.flush(self.core.output(), &mut s.client, &mut t.kit.wire);
+        self.stuck &= self.backlog() == before;
+        flushed
     }
 
     /// Lets streams go on that waited for room, if there may be some now; whether any did.

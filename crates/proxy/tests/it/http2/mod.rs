@@ -1,10 +1,11 @@
-//! Clients that speak HTTP/2: an independent implementation where they are honest, frames made by hand where they are not.
+//! Clients that speak HTTP/2, and members that do: an independent implementation where they are honest, frames made by hand where they are not.
 
 mod ending;
 mod exchange;
 mod flow;
 mod hostile;
 mod logged;
+mod members;
 mod raw;
 mod sealed;
 

@@ -38,7 +38,7 @@ pub(super) fn both(ca: &Authority, members: &[&Origin], own: PoolTlsSpec) -> Rig
 }
 
 /// Answers requests by a function of them and of the connection.
-pub(super) fn answers(
+pub(crate) fn answers(
     answer: impl Fn(&mut ServerConnection, &Message) -> Vec<u8> + Send + Sync + 'static,
 ) -> impl Fn(Client) + Send + Sync + 'static {
     move |mut client| {

@@ -1,7 +1,7 @@
 //! TLS terminated on a listener, as clients see it.
 
 mod hostile;
-mod members;
+pub(crate) mod members;
 mod members_hostile;
 mod members_trust;
 pub(crate) mod pki;
