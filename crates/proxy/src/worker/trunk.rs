@@ -139,8 +139,9 @@ impl Trunk {
         self.root.side.notice(flags);
     }
 
+    /// It wants to be read without an event.
     pub(super) fn has_more(&self) -> bool {
-        (self.unread || self.broken) && self.backlog() <= FULL
+        self.broken || self.unread && self.backlog() <= FULL
     }
 
     /// A stream for a session; `key` is the trunk's.

@@ -128,6 +128,62 @@ fn checks_are_secured_as_traffic_is() {
     }
 }
 
+/// A member that chooses HTTP/2, and answers requests in these frames.
+fn chooses_http2(ca: &Authority, frames: &'static [u8]) -> SocketAddr {
+    let (certificate, key) = ca.issue();
+    let builder =
+        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+    let mut config = builder.with_single_cert(vec![certificate.der().clone()], key.into()).unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let session = ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut stream = rustls::StreamOwned::new(session, stream);
+            let mut preface = [0; 24];
+            if stream.read_exact(&mut preface).is_ok() && preface == *crate::http2::PREFACE {
+                let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+                let _ = stream.write_all(&[&settings[..], frames].concat());
+            }
+            let _ = stream.read(&mut [0; 4096]);
+        }
+    });
+    address
+}
+
+#[test]
+fn checks_speak_what_members_choose() {
+    use HealthMonitorType::{Http, Https};
+    let ca = Authority::new();
+    for (frames, expected) in [
+        // `:status` of 200 and of 404, the second after an interim response.
+        (&b"\0\0\x01\x01\x05\0\0\0\x01\x88"[..], Ok(())),
+        (b"\0\0\x05\x01\x04\0\0\0\x01\x08\x03103\0\0\x01\x01\x05\0\0\0\x01\x8d", Err("HTTP status 404")),
+        (b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x07", Err("the request was refused")),
+        (b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0", Err("the request was refused")),
+        (b"HTTP/1.1 200 OK\r\n\r\n", Err("the answer is not HTTP")),
+        (b"", Err("closed without a complete answer")),
+    ] {
+        for kind in [Http, Https] {
+            let mut rig = Rig::new();
+            let mut spec = spec(kind, chooses_http2(&ca, frames), 1);
+            let alpn = vec!["h2".to_owned(), "http/1.1".to_owned()];
+            spec.pools[0].tls = Some(PoolTlsSpec { alpn, ..ca.tls() });
+            let _snapshot = rig.configure(&patient(spec));
+            rig.run(1);
+            let (health, text) = rig.seen();
+            match expected {
+                Ok(()) => assert_eq!((health, text), (Health::Up, None), "{kind}"),
+                Err(why) => assert_eq!(text.as_deref(), Some(why), "{kind}"),
+            }
+        }
+    }
+}
+
 #[test]
 fn checks_that_go_elsewhere_are_in_clear_unless_the_monitor_says_so() {
     use HealthMonitorType::{Http, Https};

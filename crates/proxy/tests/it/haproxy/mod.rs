@@ -1,8 +1,9 @@
 //! HAProxy, configured as the original configures it (`render`), as the measure: of single decisions by many heads, and of
-//! whole connections by scripts (`differential`).
+//! whole connections by scripts (`differential`). And as a member (`http2`).
 
 mod actions;
 mod differential;
+mod http2;
 mod persistence;
 mod proxy_protocol;
 mod render;
@@ -30,6 +31,11 @@ impl HaProxy {
     /// Starts it with the lines of a frontend, and what comes after. `None` when it is not installed, which
     /// `cargo xtask test` does.
     fn start(frontend: &str) -> Option<Self> {
+        Self::start_with("", frontend)
+    }
+
+    /// The same with more to say of its socket.
+    fn start_with(bind: &str, frontend: &str) -> Option<Self> {
         // Who connects before it accepts, waits.
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         inherit(&socket);
@@ -38,7 +44,7 @@ impl HaProxy {
             address,
             &format!(
                 "global\n    maxconn 1000\ndefaults\n    mode http\n    timeout client 20s\n    timeout server 20s\n    \
-             timeout connect 5s\nfrontend listener\n    bind fd@{}\n{frontend}",
+             timeout connect 5s\nfrontend listener\n    bind fd@{} {bind}\n{frontend}",
                 socket.as_raw_fd()
             ),
         )

@@ -29,7 +29,7 @@ pub(super) fn http(members: &[&Origin], tls: PoolTlsSpec) -> Rig {
 }
 
 /// A listener that terminates TLS over members that speak it, too.
-pub(super) fn both(ca: &Authority, members: &[&Origin], own: PoolTlsSpec) -> Rig {
+pub(crate) fn both(ca: &Authority, members: &[&Origin], own: PoolTlsSpec) -> Rig {
     Rig::start(ListenerProtocol::TerminatedHttps, members, |spec| {
         spec.listeners[0].tls = Some(tls(&[&ca.server(&["a.example", "b.example"])]));
         spec.pools[0].protocol = PoolProtocol::Http;

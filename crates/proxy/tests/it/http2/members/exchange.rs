@@ -11,7 +11,8 @@ use super::*;
 use crate::http2::{Peer, read, request};
 use crate::proxy_protocol::header;
 use crate::rig::{chunked, noise, ok, until};
-use crate::tls::members::answers;
+use crate::tls::members::{answers, both};
+use crate::tls::pki::Visitor;
 
 /// Answers with the request's head as it came, and its content after it.
 fn mirror() -> Origin {
@@ -272,4 +273,32 @@ fn connections_that_say_whose_they_are() {
         }
     }
     assert_eq!(origin.connections(), 2);
+}
+
+/// As with HTTP/1.1, a member is asked for the name that the client has asked for, and is who it says.
+#[test]
+fn each_name_has_connections_of_its_own() {
+    let ca = Authority::new("ca");
+    let mut own = ca.server(&["a.example", "b.example"]).server(octavia_model::TlsVersion::ALL, None);
+    own.alpn_protocols = vec![b"h2".to_vec()];
+    let origin = secure(own, |mut client| {
+        let name = client.session().server_name().unwrap_or("nobody").to_owned();
+        hostile::greet(&mut client);
+        while let Some(stream) = hostile::next_request(&mut client) {
+            client.send(hostile::said(stream, &name));
+        }
+    });
+    let mut terms = member_tls(Some(&ca));
+    terms.alpn = vec!["h2".to_owned()];
+    let rig = both(&ca, &[&origin], terms);
+    let visitor = Visitor::new(&ca, None);
+    for _ in 0..4 {
+        for name in ["a.example", "b.example"] {
+            let mut client = visitor.connect(&rig, name).unwrap();
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert_eq!(client.answer().text(), name);
+        }
+    }
+    // A thread keeps its own; there are two.
+    assert!((2..=4).contains(&origin.connections()), "{}", origin.connections());
 }

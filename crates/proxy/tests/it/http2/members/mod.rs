@@ -5,6 +5,7 @@ mod ending;
 mod exchange;
 mod hostile;
 mod rpc;
+mod storm;
 
 use std::sync::Arc;
 
