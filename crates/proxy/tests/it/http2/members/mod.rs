@@ -4,6 +4,7 @@
 mod ending;
 mod exchange;
 mod hostile;
+mod nginx;
 mod rpc;
 mod storm;
 
