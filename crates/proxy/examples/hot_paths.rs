@@ -220,7 +220,7 @@ fn http2_exchanges() {
     let message = [RESPONSE, &[b'x'; 1_000]].concat();
     count("HTTP/2 request and response of 1 KB", || {
         it.ask_again();
-        let mut outgoing = Outgoing::new(false);
+        let mut outgoing = Outgoing::response(false);
         outgoing.write(black_box(&message)).unwrap();
         for (block, end) in outgoing.take_blocks() {
             it.connection.send_headers(it.stream, &block, end);
