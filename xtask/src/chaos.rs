@@ -7,11 +7,12 @@
 
 mod killer;
 mod ledger;
+mod takeover;
 mod user;
 mod verdict;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -25,7 +26,10 @@ use self::ledger::Ledger;
 use crate::shell::{cargo, run as run_command, target_dir};
 
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// How long users and faults go on
     #[arg(long, default_value_t = 120)]
     seconds: u64,
@@ -46,21 +50,33 @@ pub(crate) struct Arguments {
     keep: bool,
 }
 
+#[derive(Debug, clap::Subcommand)]
+enum Other {
+    /// No faults: changes without end, and newer binaries that take over under load of every kind
+    Takeover(takeover::Arguments),
+}
+
 /// Everything is settled at the latest this long after the last fault.
 const SETTLE_LIMIT: Duration = Duration::from_secs(90);
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let binary = match &arguments.binary {
-        Some(binary) => binary.clone(),
-        None => {
-            run_command(cargo().args(["build", "--release", "--quiet", "--package", "octavia"]))?;
-            target_dir()?.join("release/octavia")
-        }
-    };
+    if let Some(Other::Takeover(arguments)) = &arguments.other {
+        return takeover::run(arguments);
+    }
+    let binary = binary(arguments.binary.as_deref())?;
     let seed = arguments.seed.unwrap_or_else(rand::random);
     println!("chaos for {} s, seed {seed}", arguments.seconds);
     tokio::runtime::Runtime::new()?.block_on(chaos(arguments, binary, seed))
+}
+
+/// The given one, or what is built for release.
+fn binary(given: Option<&Path>) -> Result<PathBuf> {
+    if let Some(binary) = given {
+        return Ok(binary.to_owned());
+    }
+    run_command(cargo().args(["build", "--release", "--quiet", "--package", "octavia"]))?;
+    Ok(target_dir()?.join("release/octavia"))
 }
 
 /// What everybody looks at.

@@ -1,35 +1,43 @@
 //! The one task that owns the amphora's state: the spec, the sockets, the proxy. Everything that happens (a push, the
 //! end of the proxy, a timer) comes to it one after the other, so each sees a whole state.
 
+mod fault;
+mod takeover;
+
 use std::collections::BTreeSet;
-use std::convert::Infallible;
 use std::ffi::OsString;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use octavia_wire::{
     AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, BootConfig, ListenerFault, ProxyReport, SocketName,
-    WIRE_VERSION,
+    TakeoverReport, WIRE_VERSION,
 };
 use rustix::process::{Resource, getrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use self::fault::ApplyError;
+use self::takeover::Successor;
 use crate::accept::{Present, Verdict, judge};
 use crate::directory::Directory;
 use crate::heartbeat::{Pace, Sender, compose};
 use crate::link::LinkError;
 use crate::logs::{self, Logs, Opened};
+use crate::predecessors::Predecessors;
 use crate::proxy::{Configured, Proxy, ProxyError};
+use crate::renewal::{self, RenewalError};
 use crate::request_ids::RequestIds;
 use crate::respawn::Respawn;
 use crate::rest::{self, Question};
 use crate::socket::{Sockets, most, wanted};
 use crate::spec_file::SpecFile;
-use crate::sys::give_back_clean_pages;
+use crate::sys::{allow_renewal, give_back_clean_pages};
 use crate::tls::Tls;
 use crate::{AgentError, AgentOptions};
 
@@ -37,6 +45,8 @@ use crate::{AgentError, AgentOptions};
 const RETRY: Duration = Duration::from_secs(5);
 /// How long connections may go on when the amphora is ended.
 const STOP_GRACE: Duration = Duration::from_secs(1);
+/// How long what controllers have asked may take before the agent renews itself.
+const LAST_QUESTIONS: Duration = Duration::from_secs(5);
 /// After so long without a question, memory that answering took is given back.
 const QUIET: Duration = Duration::from_secs(1);
 /// A living proxy whose line breaks more often than that, and nothing useful comes over it in between, is replaced.
@@ -44,10 +54,12 @@ const MAX_BREAKS: u32 = 3;
 /// Questions of controllers waiting; more wait in their connections.
 const QUESTIONS: usize = 16;
 
-pub(crate) async fn run(options: AgentOptions) -> Result<(), AgentError> {
+/// `inherited` = the listening socket of the API, of an agent that goes on as this one.
+pub(crate) async fn run(options: AgentOptions, inherited: Option<OwnedFd>) -> Result<(), AgentError> {
     if options.proxy_command.is_empty() {
         return Err(AgentError::NoProxyCommand);
     }
+    let renewed = inherited.is_some();
     let directory = Directory::take(&options.dir)?;
     let boot = directory.boot_config()?;
     let tls = Tls::new(
@@ -59,26 +71,65 @@ pub(crate) async fn run(options: AgentOptions) -> Result<(), AgentError> {
     tls.config()?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let listener = rest::listen(options.bind)
-        .await
-        .map_err(|error| AgentError::Bind { address: options.bind, error })?;
-    let (sender, mut questions) = mpsc::channel(QUESTIONS);
-    tokio::spawn(rest::serve(listener, Arc::new(tls), sender));
-
-    let mut agent = Agent::new(directory, boot, options.proxy_command)?;
-    tracing::info!(amphora = %agent.boot.amphora_id, address = %options.bind, "agent started");
-    {
-        let work = agent.work(&mut questions, &mut hangup);
+    let mut signals =
+        Signals { hangup: signal(SignalKind::hangup())?, renew: signal(SignalKind::user_defined2())? };
+    allow_renewal()?;
+    let listener = match inherited {
+        Some(listener) => TcpListener::from(listener),
+        None => rest::listen(options.bind)
+            .await
+            .map_err(|error| AgentError::Bind { address: options.bind, error })?,
+    };
+    let tls = Arc::new(tls);
+    let mut agent = Agent::new(directory, boot, &options)?;
+    tracing::info!(amphora = %agent.boot.amphora_id, address = %options.bind, renewed, "agent started");
+    if renewed {
+        agent.takeover = Some(TakeoverReport { done: true, text: String::new() });
+    }
+    loop {
+        let (sender, mut questions) = mpsc::channel(QUESTIONS);
+        let (close, closing) = watch::channel(());
+        let door = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
+        tokio::spawn(rest::serve(door, Arc::clone(&tls), sender, closing));
         tokio::select! {
-            never = work => match never {},
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            () = agent.work(&mut questions, &mut signals) => {}
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
         }
+        // What was asked is answered; who comes now waits for the next agent.
+        drop(close);
+        agent.renewal = Renewal::LastQuestions;
+        tokio::select! {
+            _ = tokio::time::timeout(LAST_QUESTIONS, agent.work(&mut questions, &mut signals)) => {}
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+        tracing::info!("the agent goes on as the binary that is there now");
+        let error = renewal::become_it(&options.agent_command, &OwnedFd::from(listener.try_clone()?));
+        agent.renewal = Renewal::None;
+        agent.not_renewed(&error);
     }
     tracing::info!("agent ends");
     agent.stop().await;
     Ok(())
+}
+
+/// What it is asked for by signal, but to end.
+struct Signals {
+    /// To look at its access logs.
+    hangup: Signal,
+    renew: Signal,
+}
+
+/// How far the agent is with its own renewal, which comes after that of its proxy.
+#[derive(Debug)]
+enum Renewal {
+    None,
+    /// The binary is asked whether it could start.
+    Checking(tokio::task::JoinHandle<Result<(), RenewalError>>),
+    Due,
+    /// Only what is under way is answered.
+    LastQuestions,
 }
 
 #[derive(Debug)]
@@ -86,6 +137,8 @@ struct Agent {
     directory: Directory,
     boot: BootConfig,
     proxy_command: Vec<OsString>,
+    agent_command: Vec<OsString>,
+    renewal: Renewal,
     file: SpecFile,
     /// What is on disk and shall be in force.
     spec: Option<AmphoraSpec>,
@@ -99,6 +152,12 @@ struct Agent {
     logs: Logs,
     faults: Vec<ListenerFault>,
     proxy: Option<Proxy>,
+    /// The one that is to take over from it, while it starts.
+    successor: Option<Successor>,
+    /// Those that it took over from.
+    predecessors: Predecessors,
+    /// How the last take-over ended.
+    takeover: Option<TakeoverReport>,
     /// How often in a row the line to the living proxy broke before what it was needed for was done.
     breaks: u32,
     respawn: Respawn,
@@ -115,35 +174,8 @@ struct Agent {
     seq: u64,
 }
 
-/// Why a spec is not in force.
-#[derive(Debug, thiserror::Error)]
-enum ApplyError {
-    #[error("the proxy refuses the spec: {0}")]
-    Refused(String),
-    #[error("the spec asks for {0} listening sockets, and at most {1} are possible here")]
-    TooManySockets(usize, usize),
-    #[error("the spec is stored, but not in force: the proxy does not run: {0}")]
-    NoProxy(String),
-    #[error("the spec is stored, but not in force: {0}")]
-    Link(#[from] LinkError),
-}
-
-impl ApplyError {
-    /// Trying again does not help: the spec itself is at fault.
-    fn is_for_good(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::TooManySockets(..))
-    }
-}
-
-impl From<ApplyError> for AgentFault {
-    fn from(error: ApplyError) -> Self {
-        let http_code = if error.is_for_good() { 400 } else { 503 };
-        Self { error: error.to_string(), http_code }
-    }
-}
-
 impl Agent {
-    fn new(directory: Directory, boot: BootConfig, proxy_command: Vec<OsString>) -> Result<Self, AgentError> {
+    fn new(directory: Directory, boot: BootConfig, options: &AgentOptions) -> Result<Self, AgentError> {
         let file = SpecFile::new(directory.path());
         let spec = file.load().filter(|spec| {
             let ours = spec.amphora_id == boot.amphora_id;
@@ -158,7 +190,9 @@ impl Agent {
         Ok(Self {
             directory,
             boot,
-            proxy_command,
+            proxy_command: options.proxy_command.clone(),
+            agent_command: options.agent_command.clone(),
+            renewal: Renewal::None,
             file,
             spec,
             before: None,
@@ -168,6 +202,9 @@ impl Agent {
             logs: Logs::default(),
             faults: vec![],
             proxy: None,
+            successor: None,
+            predecessors: Predecessors::new(options.drain_limit),
+            takeover: None,
             breaks: 0,
             respawn: Respawn::default(),
             start_at: Instant::now(),
@@ -180,15 +217,24 @@ impl Agent {
         })
     }
 
-    /// For ever; may be dropped at any time, to stop.
-    async fn work(&mut self, questions: &mut mpsc::Receiver<Question>, hangup: &mut Signal) -> Infallible {
-        self.revive().await;
-        loop {
+    /// Until it is to renew itself, or nobody can ask anything any more; may be dropped at any time, to stop.
+    async fn work(&mut self, questions: &mut mpsc::Receiver<Question>, signals: &mut Signals) {
+        if self.proxy.is_none() {
+            self.revive().await;
+        }
+        while !matches!(self.renewal, Renewal::Due) {
             let timer = self.next_timer(Instant::now());
             tokio::select! {
-                Some(question) = questions.recv() => self.answer(question).await,
+                question = questions.recv() => match question {
+                    Some(question) => self.answer(question).await,
+                    None => return,
+                },
                 news = Self::proxy_news(&mut self.proxy) => self.proxy_told(news).await,
-                Some(()) = hangup.recv() => self.look_at_logs().await,
+                Some(()) = signals.hangup.recv() => self.look_at_logs().await,
+                Some(()) = signals.renew.recv() => self.take_over(),
+                next = Self::successor(&mut self.successor) => self.hand_over(next).await,
+                checked = Self::checked(&mut self.renewal) => self.checked_renewal(checked),
+                () = self.predecessors.ended() => self.settle_predecessors().await,
                 () = tokio::time::sleep_until(timer) => self.tick(Instant::now()).await,
             }
         }
@@ -232,6 +278,8 @@ impl Agent {
             fence,
             generation,
             faults: self.faults.clone(),
+            takeover: self.takeover.clone(),
+            predecessors: u32::try_from(self.predecessors.len()).unwrap_or(u32::MAX),
         }
     }
 
@@ -357,6 +405,7 @@ impl Agent {
             self.pending = false;
             self.request_ids = None;
             self.pace.hurry();
+            self.predecessors.configure(&self.directory, spec).await;
         }
         Ok(configured)
     }
@@ -413,12 +462,18 @@ impl Agent {
                     tracing::error!("the stored spec is older than what the proxy runs: not applied");
                     self.spec = None;
                 }
+                // Somebody may have died in the middle of a take-over.
+                if let Err(error) = proxy.write_pid(&self.directory) {
+                    tracing::warn!(%error, "the pid file may name another");
+                }
                 self.proxy = Some(proxy);
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "the proxy that was found is of no use"),
         }
+        self.predecessors.find(&self.directory, self.proxy.as_ref().map(Proxy::pid)).await;
         self.make_true().await;
+        self.settle_predecessors().await;
     }
 
     async fn start(&mut self) -> Result<(), ProxyError> {
@@ -548,6 +603,7 @@ impl Agent {
     }
 
     async fn beat(&mut self) {
+        self.settle_predecessors().await;
         let report = self.report().await;
         Proxy::trim_log(&self.directory);
         let beat = compose(self.boot.amphora_id, self.seq, self.spec.as_ref(), report, &self.faults);
@@ -557,6 +613,10 @@ impl Agent {
     }
 
     async fn stop(self) {
+        if let Some(successor) = self.successor {
+            successor.abort();
+        }
+        let predecessors = tokio::spawn(self.predecessors.stop(self.directory.clone(), STOP_GRACE));
         match self.proxy {
             Some(proxy) => proxy.stop(STOP_GRACE).await,
             None => {
@@ -565,6 +625,7 @@ impl Agent {
                 }
             }
         }
+        let _ = predecessors.await;
         self.directory.leave();
     }
 }

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use octavia_model::SEQ_FOR_LIFE;
@@ -16,10 +17,10 @@ use crate::AgentError;
 const BEATS_OF_A_START: u64 = 1 << 30;
 
 /// The directory, held by this agent alone for as long as this lives.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Directory {
     path: PathBuf,
-    _lock: File,
+    _lock: Arc<File>,
 }
 
 impl Directory {
@@ -44,7 +45,7 @@ impl Directory {
         let pid_path = path.join(files::AGENT_PID);
         let pid = ProcessId::current().and_then(|id| id.write(&pid_path));
         pid.map_err(|error| AgentError::File { path: pid_path, error })?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, _lock: Arc::new(lock) })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -56,11 +57,7 @@ impl Directory {
     }
 
     pub(crate) fn boot_config(&self) -> Result<BootConfig, AgentError> {
-        let path = self.file(BootConfig::FILE);
-        match std::fs::read(&path) {
-            Ok(json) => serde_json::from_slice(&json).map_err(|error| AgentError::Boot { path, error }),
-            Err(error) => Err(AgentError::File { path, error }),
-        }
+        boot_config(&self.path)
     }
 
     /// The number of the first heartbeat since this start. A disk that takes or remembers nothing keeps no agent from
@@ -84,16 +81,55 @@ impl Directory {
         first
     }
 
+    /// Gives the proxy that has taken over the names of the one before, which is found again by its pid. In this order: what
+    /// happens in between, somebody listens at the socket, and nobody is forgotten.
+    pub(crate) fn promote(&self, predecessor: u32) -> io::Result<()> {
+        let aside = self.file(format!("{}.{predecessor}", files::PROXY_SOCKET));
+        match std::fs::remove_file(&aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        std::fs::hard_link(self.file(files::PROXY_SOCKET), aside)?;
+        for name in [files::PROXY_LOCK, files::PROXY_PID, files::PROXY_SOCKET] {
+            std::fs::rename(self.file(format!("{name}{}", files::NEXT)), self.file(name))?;
+        }
+        Ok(())
+    }
+
+    /// Sockets of proxies beside the one that serves: of its predecessors, or of one that was to take over.
+    pub(crate) fn other_sockets(&self) -> io::Result<Vec<String>> {
+        let prefix = format!("{}.", files::PROXY_SOCKET);
+        let names =
+            std::fs::read_dir(&self.path)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        Ok(names.filter(|name| name.starts_with(&prefix)).collect())
+    }
+
+    /// Of a process that has ended.
+    pub(crate) fn forget(&self, name: &str) {
+        match std::fs::remove_file(self.file(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, name, "file of an ended process stays");
+            }
+            _ => {}
+        }
+    }
+
     /// Says that no process of this amphora is left.
     pub(crate) fn leave(&self) {
-        for name in [files::AGENT_PID, files::PROXY_PID, files::PROXY_SOCKET] {
-            match std::fs::remove_file(self.file(name)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    tracing::warn!(%error, name, "file of an ended process stays");
-                }
-                _ => {}
-            }
+        for socket in self.other_sockets().unwrap_or_default() {
+            self.forget(&socket);
         }
+        for name in [files::AGENT_PID, files::PROXY_PID, files::PROXY_SOCKET] {
+            self.forget(name);
+        }
+    }
+}
+
+pub(crate) fn boot_config(directory: &Path) -> Result<BootConfig, AgentError> {
+    let path = directory.join(BootConfig::FILE);
+    match std::fs::read(&path) {
+        Ok(json) => serde_json::from_slice(&json).map_err(|error| AgentError::Boot { path, error }),
+        Err(error) => Err(AgentError::File { path, error }),
     }
 }
 

@@ -13,7 +13,9 @@ mod door;
 mod heartbeat;
 mod link;
 mod logs;
+mod predecessors;
 mod proxy;
+mod renewal;
 mod request_ids;
 mod respawn;
 mod rest;
@@ -26,6 +28,7 @@ use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -38,6 +41,10 @@ pub struct AgentOptions {
     pub bind: SocketAddr,
     /// Starts a proxy: a program and its first arguments, to which `--dir DIR --threads N` is added.
     pub proxy_command: Vec<OsString>,
+    /// Starts this very agent, with all its arguments: it becomes what is there when it renews itself.
+    pub agent_command: Vec<OsString>,
+    /// How long a proxy that another has taken over from may carry connections that do not end.
+    pub drain_limit: Duration,
 }
 
 /// Why an agent could not start, or ended by itself.
@@ -59,6 +66,20 @@ pub enum AgentError {
     Io(#[from] io::Error),
 }
 
+/// Whether an agent could start there: for one that is about to become it, and has no way back then.
+pub fn check(options: &AgentOptions) -> Result<(), AgentError> {
+    let directory = options.dir.canonicalize();
+    let directory = directory.map_err(|error| AgentError::File { path: options.dir.clone(), error })?;
+    let boot = directory::boot_config(&directory)?;
+    tls::Tls::new(
+        directory.join(&boot.server_cert),
+        directory.join(&boot.client_ca),
+        boot.controller_name.clone(),
+    )
+    .config()?;
+    Ok(())
+}
+
 /// Runs until SIGTERM or SIGINT, and then ends the proxy as well. On one thread: an amphora is to be small.
 pub fn run(options: AgentOptions) -> Result<(), AgentError> {
     // A terminal's Ctrl-C is for the controller that was started there. Fails when run from a shell, and needs not.
@@ -69,6 +90,7 @@ pub fn run(options: AgentOptions) -> Result<(), AgentError> {
     // Every listening socket is one for each traffic thread.
     let files = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }).map_err(io::Error::from)?;
+    let inherited = renewal::inherited(options.bind);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(core::run(options))
+    runtime.block_on(core::run(options, inherited))
 }

@@ -37,6 +37,8 @@ impl From<io::Error> for LinkError {
 #[derive(Debug)]
 pub(crate) struct Hello {
     pub(crate) boot: Uuid,
+    /// Which of those that go on with each other's totals it is.
+    pub(crate) process: Uuid,
     pub(crate) threads: u16,
     /// `(fence, generation)` it runs.
     pub(crate) running: (u64, u64),
@@ -96,10 +98,11 @@ impl Link {
 
     pub(crate) async fn hello(&mut self) -> Result<Hello, LinkError> {
         match self.ask(&ProxyCommand::Hello, vec![]).await? {
-            ProxyEvent::Hello { boot, threads, generation, fence, sockets, logs, .. } => {
+            ProxyEvent::Hello { boot, threads, generation, fence, sockets, logs, process, .. } => {
                 let fds = self.reader.take_fds(sockets.len())?;
                 let sockets = sockets.into_iter().zip(fds).collect();
-                Ok(Hello { boot, threads, running: (fence, generation), sockets, logs })
+                let process = if process.is_nil() { boot } else { process };
+                Ok(Hello { boot, process, threads, running: (fence, generation), sockets, logs })
             }
             _ => Err(LinkError::Unexpected("no hello")),
         }

@@ -4,17 +4,19 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use octavia_model::PoolId;
 use octavia_wire::{
-    AmphoraSpec, ListenerFault, ProcessId, ProxyCommand, ProxyEvent, ProxyReport, SocketName, files,
+    AmphoraSpec, Estate, ListenerFault, ProcessId, ProxyCommand, ProxyEvent, ProxyReport, Reckoning,
+    SocketName, files,
 };
-use rustix::process::{Signal, pidfd_send_signal};
+use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal};
 use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -39,6 +41,8 @@ pub(crate) enum ProxyError {
     EndedAtStart(String),
     #[error("it did not answer within {START_TIMEOUT:?} of its start")]
     NotReady,
+    #[error("one that was to take over before is still there")]
+    InTheWay,
     #[error(transparent)]
     Link(#[from] LinkError),
     #[error(transparent)]
@@ -50,7 +54,11 @@ pub(crate) enum ProxyError {
 pub(crate) struct Proxy {
     process: Process,
     link: Link,
+    /// The name of the socket it listens at.
+    pub(crate) socket: String,
     pub(crate) boot: Uuid,
+    /// Which of those that go on with each other's totals it is.
+    pub(crate) life: Uuid,
     pub(crate) threads: u16,
     /// `(fence, generation)` it runs.
     pub(crate) running: (u64, u64),
@@ -82,7 +90,7 @@ impl Proxy {
             };
             let last = Instant::now() >= deadline;
             match Link::connect(&directory.file(files::PROXY_SOCKET)).await {
-                Ok(link) => match Self::meet(link, process, last).await {
+                Ok(link) => match Self::meet(link, files::PROXY_SOCKET, process, last).await {
                     // It may be healthy, and only this connection was not.
                     Err(error) if !last => tracing::warn!(%error, "the proxy did not greet: tried again"),
                     met => return met.map(Some),
@@ -107,12 +115,36 @@ impl Proxy {
         command: &[OsString],
         threads: u16,
     ) -> Result<(Self, Vec<(SocketName, OwnedFd)>), ProxyError> {
-        let mut process = Process::spawn(directory, command, threads).map_err(ProxyError::Spawn)?;
+        Self::start_at(directory, command, threads, "").await
+    }
+
+    /// The same of one that is to take over: it goes by other names.
+    pub(crate) async fn start_next(
+        directory: &Directory,
+        command: &[OsString],
+        threads: u16,
+    ) -> Result<Self, ProxyError> {
+        let (proxy, _) = Self::start_at(directory, command, threads, files::NEXT).await?;
+        if proxy.process.child.is_none() {
+            return Err(ProxyError::InTheWay);
+        }
+        Ok(proxy)
+    }
+
+    async fn start_at(
+        directory: &Directory,
+        command: &[OsString],
+        threads: u16,
+        suffix: &str,
+    ) -> Result<(Self, Vec<(SocketName, OwnedFd)>), ProxyError> {
+        let socket = format!("{}{suffix}", files::PROXY_SOCKET);
+        let next = suffix == files::NEXT;
+        let mut process = Process::spawn(directory, command, threads, next).map_err(ProxyError::Spawn)?;
         let deadline = Instant::now() + START_TIMEOUT;
         let mut pause = Pause::default();
         loop {
-            if let Ok(link) = Link::connect(&directory.file(files::PROXY_SOCKET)).await {
-                return Self::meet(link, Some(process), true).await;
+            if let Ok(link) = Link::connect(&directory.file(&socket)).await {
+                return Self::meet(link, &socket, Some(process), true).await;
             }
             tokio::select! {
                 () = process.ended() => return Err(ProxyError::EndedAtStart(process.reap())),
@@ -128,6 +160,7 @@ impl Proxy {
     /// The first words with whoever listens. One that is silent is killed; one that fails otherwise, if `last`.
     async fn meet(
         mut link: Link,
+        socket: &str,
         process: Option<Process>,
         last: bool,
     ) -> Result<(Self, Vec<(SocketName, OwnedFd)>), ProxyError> {
@@ -146,7 +179,7 @@ impl Proxy {
                 Process::adopt(id)?.ok_or(LinkError::Closed)?
             }
         };
-        let Hello { boot, threads, running, sockets, logs } = match link.hello().await {
+        let Hello { boot, process: life, threads, running, sockets, logs } = match link.hello().await {
             Ok(hello) => hello,
             Err(error) => {
                 if last || matches!(error, LinkError::Silent) {
@@ -157,7 +190,8 @@ impl Proxy {
         };
         let held = sockets.iter().map(|(name, _)| *name).collect();
         process.kill_on_drop = false;
-        Ok((Self { process, link, boot, threads, running, held, takes_logs: logs }, sockets))
+        let socket = socket.to_owned();
+        Ok((Self { process, link, socket, boot, life, threads, running, held, takes_logs: logs }, sockets))
     }
 
     /// A new connection to the same process, in place of one that broke; the sockets it has come along, as at the first.
@@ -182,11 +216,11 @@ impl Proxy {
         }
     }
 
-    async fn reconnect_once(
+    pub(crate) async fn reconnect_once(
         &mut self,
         directory: &Directory,
     ) -> Result<Vec<(SocketName, OwnedFd)>, LinkError> {
-        let mut link = Link::connect(&directory.file(files::PROXY_SOCKET)).await?;
+        let mut link = Link::connect(&directory.file(&self.socket)).await?;
         if link.peer_pid()? != self.pid() {
             return Err(LinkError::Unexpected("another process listens"));
         }
@@ -232,6 +266,85 @@ impl Proxy {
         }
     }
 
+    pub(crate) async fn estate(&mut self) -> Result<Box<Estate>, LinkError> {
+        match self.link.ask(&ProxyCommand::Estate, vec![]).await? {
+            ProxyEvent::Estate(estate) => Ok(estate),
+            _ => Err(LinkError::Unexpected("no estate")),
+        }
+    }
+
+    pub(crate) async fn inherit(&mut self, estate: Box<Estate>) -> Result<(), LinkError> {
+        self.boot = estate.boot;
+        self.inherits(&ProxyCommand::Inherit(estate)).await
+    }
+
+    /// Another process has counted so much by now; `over` = it is gone.
+    pub(crate) async fn credit(
+        &mut self,
+        life: Uuid,
+        reckoning: Reckoning,
+        over: bool,
+    ) -> Result<(), LinkError> {
+        self.inherits(&ProxyCommand::Credit { process: life, reckoning: Box::new(reckoning), over }).await
+    }
+
+    /// Goes on with a stick table of another's, or learns what has come to it since.
+    pub(crate) async fn inherit_table(&mut self, pool: PoolId, from: &mut Self) -> Result<(), LinkError> {
+        match from.link.ask(&ProxyCommand::Table { pool }, vec![]).await? {
+            ProxyEvent::Table { table: None } => Ok(()),
+            ProxyEvent::Table { table: Some(table) } => {
+                self.inherits(&ProxyCommand::InheritTable { pool, table }).await
+            }
+            _ => Err(LinkError::Unexpected("no stick table")),
+        }
+    }
+
+    async fn inherits(&mut self, command: &ProxyCommand) -> Result<(), LinkError> {
+        match self.link.ask(command, vec![]).await? {
+            ProxyEvent::Inherited => Ok(()),
+            _ => Err(LinkError::Unexpected("it does not inherit")),
+        }
+    }
+
+    /// Another has taken over: it is to end what it has, within this time.
+    pub(crate) async fn step_aside(&mut self, limit: Duration) -> Result<(), LinkError> {
+        let seconds = u32::try_from(limit.as_secs()).unwrap_or(u32::MAX);
+        match self.link.ask(&ProxyCommand::StepAside { seconds }, vec![]).await? {
+            ProxyEvent::SteppedAside => Ok(()),
+            _ => Err(LinkError::Unexpected("it does not step aside")),
+        }
+    }
+
+    /// What it has counted by now, and how many connections it has.
+    pub(crate) async fn reckoning(&mut self) -> Result<(u64, Reckoning), LinkError> {
+        match self.link.ask(&ProxyCommand::Reckoning, vec![]).await? {
+            ProxyEvent::Reckoning { open, reckoning } => Ok((open, *reckoning)),
+            _ => Err(LinkError::Unexpected("no reckoning")),
+        }
+    }
+
+    /// Leaves the file by which it is found again.
+    pub(crate) fn write_pid(&self, directory: &Directory) -> io::Result<()> {
+        self.process.id.write(&directory.file(files::PROXY_PID))
+    }
+
+    /// Asked when it may have ended; the task is woken when it does.
+    pub(crate) fn poll_ended(&self, context: &mut std::task::Context<'_>) -> std::task::Poll<()> {
+        self.process.pidfd.poll_read_ready(context).map(drop)
+    }
+
+    /// Whoever listens at this socket of the directory, if anybody does.
+    pub(crate) async fn at(directory: &Directory, socket: &str) -> Option<Self> {
+        let link = Link::connect(&directory.file(socket)).await.ok()?;
+        match Self::meet(link, socket, None, true).await {
+            Ok((proxy, _)) => Some(proxy),
+            Err(error) => {
+                tracing::warn!(%error, socket, "a proxy that was found is of no use");
+                None
+            }
+        }
+    }
+
     /// Keeps its log bounded, whatever it has to tell of.
     pub(crate) fn trim_log(directory: &Directory) {
         keep_short(&directory.file(files::PROXY_LOG));
@@ -254,6 +367,10 @@ impl Proxy {
 
     pub(crate) fn has_ended(&self) -> bool {
         self.process.has_ended()
+    }
+
+    pub(crate) fn kill(&self) {
+        self.process.signal(Signal::KILL);
     }
 
     /// Makes sure that it is gone; says how it ended and how long it had lived.
@@ -314,7 +431,7 @@ impl Drop for Process {
 }
 
 impl Process {
-    fn spawn(directory: &Directory, command: &[OsString], threads: u16) -> io::Result<Self> {
+    fn spawn(directory: &Directory, command: &[OsString], threads: u16, next: bool) -> io::Result<Self> {
         let [program, arguments @ ..] = command else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
@@ -325,6 +442,7 @@ impl Process {
             .arg(directory.path())
             .arg("--threads")
             .arg(threads.to_string())
+            .args(next.then_some("--next"))
             .current_dir(directory.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -390,7 +508,14 @@ impl Process {
     /// How an ended process ended.
     fn reap(&mut self) -> String {
         match &mut self.child {
-            None => "unknown status: an earlier agent had started it".to_owned(),
+            // Perhaps a child still, of what this process was before.
+            None => match rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED) {
+                Ok(Some(status)) => match (status.exit_status(), status.terminating_signal()) {
+                    (Some(code), _) => format!("exit status: {code}"),
+                    (None, signal) => format!("signal: {}", signal.unwrap_or_default()),
+                },
+                _ => "unknown status: an earlier agent had started it".to_owned(),
+            },
             Some(child) => match child.wait() {
                 Ok(status) => status.to_string(),
                 Err(error) => error.to_string(),

@@ -17,7 +17,7 @@ use octavia_wire::{AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, paths};
 use serde::Serialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
@@ -52,8 +52,27 @@ pub(crate) enum Question {
     Info(oneshot::Sender<AgentInfo>),
 }
 
-/// Accepts for ever, at once: who waited in the listening socket would wait for strangers.
-pub(crate) async fn serve(listener: TcpListener, tls: Arc<Tls>, questions: mpsc::Sender<Question>) {
+/// Accepts, at once: who waited in the listening socket would wait for strangers. Until `closing` ends: then who comes waits
+/// there, and connections end when what is asked on them is answered.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    tls: Arc<Tls>,
+    questions: mpsc::Sender<Question>,
+    mut closing: watch::Receiver<()>,
+) {
+    let connections = closing.clone();
+    tokio::select! {
+        () = accept(listener, tls, questions, connections) => {}
+        _ = closing.changed() => {}
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    tls: Arc<Tls>,
+    questions: mpsc::Sender<Question>,
+    closing: watch::Receiver<()>,
+) {
     let door = Arc::new(Door::default());
     for turn in 1_u64.. {
         if turn.is_multiple_of(ACCEPTS) {
@@ -63,11 +82,12 @@ pub(crate) async fn serve(listener: TcpListener, tls: Arc<Tls>, questions: mpsc:
             Ok((tcp, peer)) => {
                 let (pass, sent_away) = Pass::new(&door, peer.ip(), stage_of(&tcp));
                 let (door, tls, questions) = (Arc::clone(&door), Arc::clone(&tls), questions.clone());
+                let closing = closing.clone();
                 tokio::spawn(async move {
                     let ended = tokio::select! {
                         biased;
                         _ = sent_away => Err("sent away, so that others can come in".to_owned()),
-                        ended = connection(tcp, &tls, questions, pass) => ended,
+                        ended = connection(tcp, &tls, questions, pass, closing) => ended,
                     };
                     if let Err(error) = ended
                         && let Some(unsaid) = door.complain()
@@ -161,6 +181,7 @@ async fn connection(
     tls: &Tls,
     questions: mpsc::Sender<Question>,
     pass: Pass,
+    mut closing: watch::Receiver<()>,
 ) -> Result<(), String> {
     let handshake = async {
         tcp.set_nodelay(true).map_err(|error| error.to_string())?;
@@ -181,17 +202,31 @@ async fn connection(
     };
     pass.step(Stage::Idle);
     let pass = Arc::new(pass);
+    let asked = Arc::new(Notify::new());
+    let first = Arc::clone(&asked);
     let service = service_fn(move |request| {
         let (questions, pass) = (questions.clone(), Arc::clone(&pass));
+        asked.notify_one();
         async move { Ok::<_, Infallible>(answer(request, &questions, &pass).await) }
     });
-    hyper::server::conn::http1::Builder::new()
+    let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), service)
-        .await
-        .map_err(|error| error.to_string())
+        .serve_connection(TokioIo::new(stream), service);
+    let mut served = std::pin::pin!(served);
+    let ended = tokio::select! {
+        ended = served.as_mut() => ended,
+        // Who has come this far may ask once.
+        () = async {
+            let _ = closing.changed().await;
+            first.notified().await;
+        } => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    ended.map_err(|error| error.to_string())
 }
 
 async fn answer(
@@ -326,6 +361,6 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response<String> {
 }
 
 /// Binds the API's address.
-pub(crate) async fn listen(address: std::net::SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await
+pub(crate) async fn listen(address: std::net::SocketAddr) -> io::Result<std::net::TcpListener> {
+    TcpListener::bind(address).await?.into_std()
 }

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::Interest;
@@ -16,6 +16,38 @@ pub(crate) fn watch_process(pid: u32) -> io::Result<AsyncFd<OwnedFd>> {
     // out or replaces it.
     let watched = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) };
     Ok(watched?)
+}
+
+/// A descriptor that this process was started with; `None` = there is none of this number. Before anything else is
+/// opened.
+pub(crate) fn inherited(number: RawFd) -> Option<OwnedFd> {
+    // SAFETY: fcntl looks the number up, whatever it is. That it is open shows that it is a descriptor of this process, and
+    // since nothing here knows of it yet, it has no other owner.
+    unsafe {
+        (libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) == 0).then(|| OwnedFd::from_raw_fd(number))
+    }
+}
+
+/// SIGUSR2 waits until [`allow_renewal`], also past execve(2).
+pub(crate) fn block_renewal() -> io::Result<()> {
+    mask_renewal(libc::SIG_BLOCK)
+}
+
+pub(crate) fn allow_renewal() -> io::Result<()> {
+    mask_renewal(libc::SIG_UNBLOCK)
+}
+
+fn mask_renewal(how: libc::c_int) -> io::Result<()> {
+    // SAFETY: an all-zero set is a valid value to write an empty set over; the pointers live across the calls.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        libc::sigaddset(&mut set, libc::SIGUSR2);
+        match libc::pthread_sigmask(how, &set, std::ptr::null_mut()) {
+            0 => Ok(()),
+            error => Err(io::Error::from_raw_os_error(error)),
+        }
+    }
 }
 
 /// Gives back the pages of program text and constants: most were touched only to start, or long ago. What is needed

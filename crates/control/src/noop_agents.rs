@@ -58,6 +58,8 @@ impl Agents for NoopAgents {
             fence,
             generation,
             faults,
+            takeover: None,
+            predecessors: 0,
         })
     }
 }

@@ -198,6 +198,13 @@ pub(crate) struct AmphoraOptions {
     /// Where the agent's REST API listens
     #[arg(long, value_name = "ADDR:PORT", default_value = "[::]:9443")]
     pub(crate) bind: SocketAddr,
+    /// Only say whether this program could be the agent there, and end
+    #[arg(long, hide = true)]
+    pub(crate) check: bool,
+    /// After another proxy has taken over (SIGUSR2): how long connections that do not end by themselves may go on in the
+    /// old one
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    pub(crate) drain_limit: u32,
     #[command(flatten)]
     pub(crate) log: LogOptions,
 }
@@ -208,6 +215,9 @@ pub(crate) struct ProxyOptions {
     /// The amphora's directory: wait there for the agent
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
+    /// Take over from the proxy that runs there (agents say so)
+    #[arg(long, requires = "dir")]
+    pub(crate) next: bool,
     /// Run this spec (JSON) alone, without an agent
     #[arg(long, value_name = "FILE")]
     pub(crate) spec: Option<PathBuf>,

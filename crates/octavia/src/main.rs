@@ -74,11 +74,21 @@ fn multi_threaded(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyho
 fn amphora(options: AmphoraOptions) -> anyhow::Result<ExitCode> {
     logging::init(&options.log)?;
     let executable = std::env::current_exe().context("this program's own path is not known")?;
-    octavia_agent::run(AgentOptions {
+    let executable = executable.into_os_string();
+    let again = std::env::args_os().skip(1).filter(|argument| argument != "--check");
+    let check = options.check;
+    let options = AgentOptions {
         dir: options.dir,
         bind: options.bind,
-        proxy_command: vec![executable.into_os_string(), OsString::from("proxy")],
-    })?;
+        proxy_command: vec![executable.clone(), OsString::from("proxy")],
+        agent_command: std::iter::once(executable).chain(again).collect(),
+        drain_limit: std::time::Duration::from_secs(options.drain_limit.into()),
+    };
+    if check {
+        octavia_agent::check(&options)?;
+    } else {
+        octavia_agent::run(options)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -87,6 +97,7 @@ fn proxy(options: ProxyOptions) -> anyhow::Result<ExitCode> {
     match (options.dir, options.spec) {
         (Some(dir), _) => octavia_proxy::run(octavia_proxy::ProxyOptions {
             dir,
+            next: options.next,
             threads: options.threads,
             sandbox: !options.no_sandbox,
         })?,

@@ -136,6 +136,8 @@ fn agent(amphora_id: AmphoraId, generation: u64, fence: u64) -> AgentInfo {
         fence,
         generation,
         faults: vec![],
+        takeover: None,
+        predecessors: 0,
     }
 }
 

@@ -19,7 +19,7 @@ use crate::state::Registry;
 use crate::sys;
 use crate::udp::{self, UdpBounds};
 use crate::vitals::Vitals;
-use crate::worker::{Command, Hub, Share, Worker};
+use crate::worker::{Command, Going, Hub, Share, Worker};
 
 /// How often a draining engine looks whether all connections are gone.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
@@ -186,7 +186,7 @@ impl Engine {
     /// Stops accepting, lets open connections finish for at most `grace`, and returns how many are still open then.
     pub fn drain(&self, grace: Duration) -> usize {
         let until = Instant::now() + grace;
-        self.send_all(|| Command::Drain);
+        self.go(Going::Soon);
         if let Some(datagrams) = &*self.datagrams_lock() {
             datagrams.drain();
         }
@@ -200,6 +200,31 @@ impl Engine {
             }
             std::thread::sleep(DRAIN_POLL);
         }
+    }
+
+    /// Returns when no thread accepts any more.
+    fn go(&self, how: Going) {
+        let (done, answers) = channel();
+        self.send_all(|| Command::Go { how, done: done.clone() });
+        drop(done);
+        answers.iter().for_each(drop);
+    }
+
+    /// Stops accepting, for another process has the listening sockets as well; open connections go on, as `Going::InGoodTime`
+    /// says. Answers to datagrams still go out.
+    pub fn step_aside(&self) {
+        self.go(Going::InGoodTime);
+        if let Some(datagrams) = &*self.datagrams_lock() {
+            datagrams.drain();
+        }
+        // Our copies would keep those open that the others close.
+        self.sockets_lock().retain(|name, _| name.transport == Transport::Udp);
+    }
+
+    /// What processes count that were there before, and have told it to the registry, changes how many connections there may
+    /// be here.
+    pub(crate) fn limits_changed(&self) {
+        self.hub.wakes.iter().for_each(sys::eventfd_signal);
     }
 
     fn thread_start(&self, index: usize) -> io::Result<Handle> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use newtype_uuid::GenericUuid;
 use octavia_model::MemberId;
-use octavia_wire::PersistenceSpec;
+use octavia_wire::{PersistenceSpec, StickSubject as Subject};
 use uuid::Uuid;
 
 use crate::balance::Peer;
@@ -33,13 +33,6 @@ enum Kind {
     AppCookie { name: Box<str>, table: Arc<StickTable> },
 }
 
-/// What the entries of a table are about: a pool that changes it starts with an empty one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Subject {
-    Address(Option<IpAddr>),
-    Cookie(String),
-}
-
 /// What a request says of the member it wants.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Claim {
@@ -51,7 +44,7 @@ pub(crate) enum Claim {
 }
 
 impl Persistence {
-    /// `table` finds the table of a subject, or makes it.
+    /// `table` finds the table of a subject, or makes it: a pool that changes its subject starts with an empty one.
     pub(crate) fn compile(
         spec: &PersistenceSpec,
         members: &[MemberConf],

@@ -1,18 +1,21 @@
 //! Runtime state that outlives configurations: counters, health, connection counts; keyed by id.
 //!
 //! Counters that only one thread writes are kept per thread, so that counting costs a plain store; what several
-//! threads must agree on (open connections, health) is one atomic.
+//! threads must agree on (open connections, health) is one atomic. What a process took over from another has a place of
+//! its own beside those of the threads ([`reckoning`]).
 
-use std::collections::HashMap;
+mod reckoning;
+
+use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use octavia_model::{ListenerId, MemberId, PoolId};
-use octavia_wire::ListenerStats;
+use octavia_wire::{ListenerStats, Reckoning, StickSubject as Subject};
+use uuid::Uuid;
 
 use crate::access_log::LogCounters;
-use crate::persistence::Subject;
 use crate::stick::StickTable;
 use crate::sys;
 use crate::tls::{MemberTls, TlsConf};
@@ -169,8 +172,35 @@ pub(crate) struct ListenerCounters {
     pub(crate) durations: Durations,
 }
 
+/// Counters of each thread, and of the processes before this one, if any have told theirs.
+#[derive(Debug)]
+struct PerThread<T> {
+    threads: Box<[T]>,
+    /// The control thread's.
+    inherited: OnceLock<Box<T>>,
+}
+
+impl<T: Default> PerThread<T> {
+    fn new(threads: usize) -> Self {
+        Self { threads: (0..threads).map(|_| T::default()).collect(), inherited: OnceLock::new() }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &T> {
+        self.threads.iter().chain(self.inherited.get().map(AsRef::as_ref))
+    }
+
+    #[inline]
+    fn on(&self, thread: usize) -> &T {
+        &self.threads[thread]
+    }
+
+    fn inherited(&self) -> &T {
+        self.inherited.get_or_init(Box::default)
+    }
+}
+
 /// Sums one counter of each thread.
-fn sum<T>(threads: &[T], counter: impl Fn(&T) -> &Counter) -> u64 {
+fn sum<T: Default>(threads: &PerThread<T>, counter: impl Fn(&T) -> &Counter) -> u64 {
     threads.iter().map(|thread| counter(thread).read()).sum()
 }
 
@@ -228,8 +258,10 @@ pub struct MemberState {
     /// What the last failed check saw.
     check: Mutex<Option<String>>,
     pub(crate) active: AtomicU64,
+    /// The same of the processes that this one took over from.
+    active_elsewhere: AtomicU64,
     checks: Mutex<Checks>,
-    threads: Box<[UpstreamCounters]>,
+    threads: PerThread<UpstreamCounters>,
 }
 
 /// What checks have made of a member; milliseconds.
@@ -244,6 +276,8 @@ struct Checks {
     downtime: u64,
     /// Checks that failed while it was up.
     failures: u64,
+    /// Its place on the monitor's scale in the process before this one, until it is checked here.
+    score: Option<u8>,
 }
 
 impl MemberState {
@@ -325,7 +359,7 @@ impl MemberState {
     /// Requests (HTTP) or connections (TCP) it is serving now.
     #[inline]
     pub fn active(&self) -> u64 {
-        self.active.load(Relaxed)
+        self.active.load(Relaxed) + self.active_elsewhere.load(Relaxed)
     }
 
     /// Connections made to it so far, health checks excluded.
@@ -345,7 +379,7 @@ impl MemberState {
 
     #[inline]
     pub(crate) fn on(&self, thread: usize) -> &UpstreamCounters {
-        &self.threads[thread]
+        self.threads.on(thread)
     }
 }
 
@@ -370,7 +404,7 @@ impl Counted for MemberState {
 /// What went on between one listener and one pool, whatever the configuration.
 #[derive(Debug)]
 pub struct RouteState {
-    threads: Box<[RouteCounters]>,
+    threads: PerThread<RouteCounters>,
 }
 
 impl RouteState {
@@ -388,7 +422,7 @@ impl RouteState {
 
     #[inline]
     pub(crate) fn on(&self, thread: usize) -> &RouteCounters {
-        &self.threads[thread]
+        self.threads.on(thread)
     }
 }
 
@@ -415,11 +449,13 @@ impl Counted for RouteState {
 pub struct ListenerState {
     id: ListenerId,
     pub(crate) open: AtomicU64,
+    /// The same of the processes that this one took over from: the connection limit is for all together.
+    pub(crate) open_elsewhere: AtomicU64,
     /// The connection limit was met, and some thread stopped accepting.
     pub(crate) full: AtomicBool,
     /// How TLS is terminated by the last configuration that was made: the next one may well be the same.
     tls: Mutex<Option<Arc<TlsConf>>>,
-    threads: Box<[ListenerCounters]>,
+    threads: PerThread<ListenerCounters>,
 }
 
 impl ListenerState {
@@ -443,7 +479,7 @@ impl ListenerState {
         ListenerStats {
             rx: self.total(|t| &t.rx),
             tx: self.total(|t| &t.tx),
-            conns: self.open.load(Relaxed),
+            conns: self.open.load(Relaxed) + self.open_elsewhere.load(Relaxed),
             totconns: self.total(|t| &t.connections),
             ereq: self.total(|t| &t.request_errors),
         }
@@ -469,7 +505,7 @@ impl ListenerState {
 
     #[inline]
     pub(crate) fn on(&self, thread: usize) -> &ListenerCounters {
-        &self.threads[thread]
+        self.threads.on(thread)
     }
 }
 
@@ -485,7 +521,7 @@ pub(crate) struct Totals {
 impl Totals {
     fn of(listener: &ListenerState) -> Self {
         Self {
-            open: listener.open.load(Relaxed),
+            open: listener.open.load(Relaxed) + listener.open_elsewhere.load(Relaxed),
             connections: listener.total(|t| &t.connections),
             requests: listener.total(|t| &t.requests),
         }
@@ -521,6 +557,8 @@ struct Entries {
     tables: HashMap<PoolId, (Subject, Arc<StickTable>)>,
     /// How TLS is spoken with a pool's members by the last configuration that was made.
     members_tls: HashMap<PoolId, Arc<MemberTls>>,
+    /// What the processes before this one have told last of what they count.
+    told: BTreeMap<Uuid, Reckoning>,
 }
 
 impl Registry {
@@ -546,8 +584,16 @@ impl Registry {
             health: AtomicU8::new(Health::NoCheck as u8),
             check: Mutex::default(),
             active: AtomicU64::new(0),
-            checks: Mutex::new(Checks { down: false, since: sys::now(), downs: 0, downtime: 0, failures: 0 }),
-            threads: (0..self.threads).map(|_| UpstreamCounters::default()).collect(),
+            active_elsewhere: AtomicU64::new(0),
+            checks: Mutex::new(Checks {
+                down: false,
+                since: sys::now(),
+                downs: 0,
+                downtime: 0,
+                failures: 0,
+                score: None,
+            }),
+            threads: PerThread::new(self.threads),
         });
         entries.members.insert(id, Arc::clone(&state));
         state
@@ -559,9 +605,10 @@ impl Registry {
             Arc::new(ListenerState {
                 id,
                 open: AtomicU64::new(0),
+                open_elsewhere: AtomicU64::new(0),
                 full: AtomicBool::new(false),
                 tls: Mutex::default(),
-                threads: (0..self.threads).map(|_| ListenerCounters::default()).collect(),
+                threads: PerThread::new(self.threads),
             })
         };
         Arc::clone(self.entries().listeners.entry(id).or_insert_with(state))
@@ -569,10 +616,7 @@ impl Registry {
 
     /// What goes on between a listener and a pool, made on first use.
     pub(crate) fn route(&self, listener: ListenerId, pool: PoolId) -> Arc<RouteState> {
-        let state = || {
-            let threads = (0..self.threads).map(|_| RouteCounters::default());
-            Arc::new(RouteState { threads: threads.collect() })
-        };
+        let state = || Arc::new(RouteState { threads: PerThread::new(self.threads) });
         Arc::clone(self.entries().routes.entry((listener, pool)).or_insert_with(state))
     }
 

@@ -5,7 +5,9 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hash};
+#[expect(deprecated, reason = "the one keyed hash of the standard library that can be given its key")]
+use std::hash::SipHasher;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use octavia_model::MemberId;
@@ -23,20 +25,55 @@ pub struct StickKey(u64);
 
 #[derive(Debug)]
 pub struct StickTable {
-    hasher: RandomState,
+    secret: Secret,
     shards: Box<[Mutex<Shard>]>,
+}
+
+/// Goes with the entries to the process that takes over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Secret(pub(crate) u64, pub(crate) u64);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("<secret>")
+    }
 }
 
 impl Default for StickTable {
     fn default() -> Self {
-        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(SHARD_MAX))).collect();
-        Self { hasher: RandomState::new(), shards }
+        let random = || RandomState::new().hash_one(());
+        Self::with(Secret(random(), random()))
     }
 }
 
 impl StickTable {
+    /// An empty one, in which clients have the keys that they have in others with the same secret.
+    pub(crate) fn with(secret: Secret) -> Self {
+        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(SHARD_MAX))).collect();
+        Self { secret, shards }
+    }
+
+    pub(crate) fn secret(&self) -> Secret {
+        self.secret
+    }
+
     pub fn key(&self, client: impl Hash) -> StickKey {
-        StickKey(self.hasher.hash_one(client))
+        #[expect(deprecated, reason = "as above")]
+        let mut hasher = SipHasher::new_with_keys(self.secret.0, self.secret.1);
+        client.hash(&mut hasher);
+        StickKey(hasher.finish())
+    }
+
+    /// Client, member, and for how long it has not been seen; of each shard the longest first.
+    pub(crate) fn entries(&self, now: u64) -> Vec<(u64, MemberId, u64)> {
+        self.shards.iter().flat_map(|shard| lock(shard).told(now)).collect()
+    }
+
+    /// Remembers what such a table told, except of clients that are known.
+    pub(crate) fn learn(&self, entries: &[(u64, MemberId, u64)], now: u64) {
+        for &(key, member, age) in entries {
+            self.shard(StickKey(key)).learn(key, member, now.saturating_sub(age));
+        }
     }
 
     /// The member this client was sent to. Times are in milliseconds; who was not seen for `timeout` is forgotten,
@@ -116,7 +153,36 @@ impl Shard {
         if self.places.len() >= self.max {
             self.remove(self.oldest);
         }
-        let entry = Entry { key, member, seen: now, newer: NONE, older: NONE };
+        let place = self.place_for(key, member, now);
+        self.link_newest(place);
+    }
+
+    /// An entry as old as it is, among the others.
+    fn learn(&mut self, key: u64, member: MemberId, seen: u64) {
+        if self.places.contains_key(&key) || self.places.len() >= self.max {
+            return;
+        }
+        let mut newer = NONE;
+        let mut older = self.newest;
+        while older != NONE && self.entry(older).seen > seen {
+            newer = older;
+            older = self.entry(older).older;
+        }
+        let place = self.place_for(key, member, seen);
+        if newer == NONE {
+            return self.link_newest(place);
+        }
+        (self.entry(place).newer, self.entry(place).older) = (newer, older);
+        self.entry(newer).older = place;
+        match older {
+            NONE => self.oldest = place,
+            older => self.entry(older).newer = place,
+        }
+    }
+
+    /// A new entry, not linked yet.
+    fn place_for(&mut self, key: u64, member: MemberId, seen: u64) -> u32 {
+        let entry = Entry { key, member, seen, newer: NONE, older: NONE };
         let place = if self.free == NONE {
             self.entries.push(entry);
             (self.entries.len() - 1) as u32
@@ -127,7 +193,18 @@ impl Shard {
             place
         };
         self.places.insert(key, place);
-        self.link_newest(place);
+        place
+    }
+
+    fn told(&mut self, now: u64) -> Vec<(u64, MemberId, u64)> {
+        let mut told = Vec::with_capacity(self.places.len());
+        let mut place = self.oldest;
+        while place != NONE {
+            let Entry { key, member, seen, newer, .. } = *self.entry(place);
+            told.push((key, member, now.saturating_sub(seen)));
+            place = newer;
+        }
+        told
     }
 
     /// Forgets whose time is up.
@@ -286,6 +363,41 @@ mod tests {
         assert_eq!(entries, STICK_MAX);
         assert_eq!(table.get(table.key(199_999u32), 0, None), Some(member(2)));
         assert_eq!(table.get(table.key(0u32), 0, None), None);
+    }
+
+    #[test]
+    fn a_table_goes_on_in_another_process() {
+        let table = StickTable::default();
+        for (n, seen) in [(1u8, 0), (2, 50), (3, 90)] {
+            table.put(table.key(n), member(n), seen, Some(100));
+        }
+        let next = StickTable::with(table.secret());
+        next.put(next.key(2u8), member(9), 95, Some(100));
+        for _ in 0..2 {
+            next.learn(&table.entries(95), 95);
+        }
+        assert_eq!(next.len(), 3);
+        for (n, now, expected) in [(1u8, 99, Some(1)), (2, 99, Some(9)), (3, 189, Some(3)), (1, 210, None)] {
+            let (key, expected) = (next.key(n), expected.map(member));
+            assert_eq!(key, table.key(n));
+            assert_eq!(next.get(key, now, Some(100)), expected, "{n}");
+        }
+        assert_ne!(StickTable::default().key(1u8), table.key(1u8), "another secret");
+    }
+
+    #[test]
+    fn what_is_learned_is_as_old_as_it_was() {
+        let mut shard = Shard::new(3);
+        shard.put(2, member(2), 95, None);
+        // One is known, and for the last there is no room.
+        for (key, seen) in [(3, 90), (1, 0), (2, 50), (4, 60)] {
+            shard.learn(key, member(9), seen);
+        }
+        let first = (1, member(9), 99);
+        let others = [(3, member(9), 9), (2, member(2), 4)];
+        assert_eq!(shard.told(99), [&[first][..], &others].concat());
+        shard.expire(100, Some(100));
+        assert_eq!(shard.told(99), others);
     }
 
     #[test]

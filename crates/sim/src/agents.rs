@@ -82,6 +82,8 @@ impl SimAgent {
             fence,
             generation,
             faults: self.faults(),
+            takeover: None,
+            predecessors: 0,
         }
     }
 

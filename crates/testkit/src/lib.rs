@@ -6,6 +6,7 @@
 
 pub mod body;
 pub mod histogram;
+pub mod lasting;
 pub mod load;
 pub mod net;
 pub mod origin;
@@ -17,8 +18,9 @@ pub mod tree;
 pub mod wait;
 
 pub use histogram::Histogram;
+pub use lasting::{Kind, Lasting};
 pub use load::{Expect, FailureKind, LoadHandle, LoadPlan, LoadReport, Mode, Pace, Script};
-pub use origin::{EchoOrigin, Origin};
+pub use origin::{EchoOrigin, Origin, UpgradeOrigin};
 pub use product::{AllInOne, AllInOneOptions};
 pub use rest::Rest;
 pub use tree::Populated;

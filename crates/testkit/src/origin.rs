@@ -47,6 +47,14 @@ pub struct EchoOrigin {
     running: Option<Running>,
 }
 
+/// An HTTP server that agrees to every upgrade, and is an [`EchoOrigin`] from there.
+#[derive(Debug)]
+pub struct UpgradeOrigin {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    running: Option<Running>,
+}
+
 #[derive(Debug)]
 struct Shared {
     id: String,
@@ -170,6 +178,16 @@ impl Origin {
 
 impl EchoOrigin {
     common!(serve_echo);
+}
+
+impl UpgradeOrigin {
+    common!(serve_upgrade);
+}
+
+impl Drop for UpgradeOrigin {
+    fn drop(&mut self) {
+        self.kill();
+    }
 }
 
 impl Drop for Origin {
@@ -334,6 +352,21 @@ async fn serve_echo(mut stream: TcpStream, shared: Arc<Shared>) {
         if stream.write_all(&buffer[..count]).await.is_err() {
             return;
         }
+    }
+}
+
+async fn serve_upgrade(mut stream: TcpStream, shared: Arc<Shared>) {
+    const AGREED: &[u8] =
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let mut head = vec![];
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) if head.len() < ECHO_MAX => head.push(byte),
+            _ => return,
+        }
+    }
+    if stream.write_all(AGREED).await.is_ok() {
+        serve_echo(stream, shared).await;
     }
 }
 

@@ -37,10 +37,31 @@ pub struct Session {
 
 impl Session {
     pub async fn open(target: SocketAddr, timeout: Duration) -> Result<Self, String> {
+        Self::open_with(target, b"", timeout).await
+    }
+
+    /// The same over HTTP: with a request to go on as WebSocket does, which has to be granted.
+    pub async fn upgrade(target: SocketAddr, timeout: Duration) -> Result<Self, String> {
+        let request =
+            format!("GET / HTTP/1.1\r\nHost: {target}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+        Self::open_with(target, request.as_bytes(), timeout).await
+    }
+
+    async fn open_with(target: SocketAddr, request: &[u8], timeout: Duration) -> Result<Self, String> {
         let open = async {
             let stream = TcpStream::connect(target).await.map_err(|error| format!("connecting: {error}"))?;
             let _ = stream.set_nodelay(true);
             let mut stream = BufReader::new(stream);
+            stream.write_all(request).await.map_err(|error| format!("asking: {error}"))?;
+            let mut line = String::new();
+            while !request.is_empty() && line != "\r\n" {
+                let first = line.is_empty();
+                line.clear();
+                stream.read_line(&mut line).await.map_err(|error| format!("answer: {error}"))?;
+                if first && !line.starts_with("HTTP/1.1 101 ") || !line.ends_with("\r\n") {
+                    return Err(format!("no upgrade: {line:?}"));
+                }
+            }
             let mut origin = String::new();
             stream.read_line(&mut origin).await.map_err(|error| format!("greeting: {error}"))?;
             match origin.strip_suffix('\n') {
@@ -84,5 +105,18 @@ mod tests {
         origin.kill();
         assert!(held.echo(5, limit).await.is_err());
         assert!(Session::open(origin.address(), limit).await.is_err());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_same_after_an_upgrade() {
+        let limit = Duration::from_secs(5);
+        let here = SocketAddr::from(([127, 0, 0, 1], 0));
+        let origin = crate::UpgradeOrigin::start(here, "upgraded").unwrap();
+        let mut session = Session::upgrade(origin.address(), limit).await.unwrap();
+        assert_eq!(session.origin(), "upgraded");
+        session.echo(100_000, limit).await.unwrap();
+        let plain = crate::Origin::start(here, "plain").unwrap();
+        let refused = Session::upgrade(plain.address(), limit).await.unwrap_err();
+        assert!(refused.starts_with("no upgrade"), "{refused}");
     }
 }

@@ -91,6 +91,19 @@ pub struct AgentInfo {
     pub fence: u64,
     pub generation: u64,
     pub faults: Vec<ListenerFault>,
+    /// How the last take-over by another proxy ended that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub takeover: Option<TakeoverReport>,
+    /// Proxies that were taken over from and still carry connections.
+    #[serde(default)]
+    pub predecessors: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakeoverReport {
+    pub done: bool,
+    /// Why not.
+    pub text: String,
 }
 
 /// Body of every refusal.

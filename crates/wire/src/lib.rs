@@ -7,6 +7,7 @@
 
 mod agent;
 pub mod channel;
+mod estate;
 #[cfg(test)]
 mod fixtures;
 #[cfg(any(test, fuzzing))]
@@ -20,7 +21,8 @@ mod proxy;
 mod spec;
 mod text;
 
-pub use agent::{AgentFault, AgentInfo, ApplyOutcome, BootConfig, ListenerFault, paths};
+pub use agent::{AgentFault, AgentInfo, ApplyOutcome, BootConfig, ListenerFault, TakeoverReport, paths};
+pub use estate::{Counts, Estate, MemberHealth, Reckoning, StickEntries, StickSubject};
 pub use heartbeat::{
     Heartbeat, HeartbeatError, ListenerReport, ListenerStats, ListenerWord, MAX_DATAGRAM, MemberWord,
     PoolReport, PoolWord, pool_of_key,

@@ -18,6 +18,9 @@ pub mod files {
     pub const AGENT_BEATS: &str = "agent.beats";
     /// Where the proxy listens for the agent.
     pub const PROXY_SOCKET: &str = "proxy.sock";
+    /// Added to the names of the proxy's lock, pid file and socket while it is to take over from another; the socket of
+    /// the one that was taken over from has its pid there.
+    pub const NEXT: &str = ".next";
     /// What the proxy writes to its standard output and error.
     pub const PROXY_LOG: &str = "proxy.log";
     /// The durable [`AmphoraSpec`](crate::AmphoraSpec).

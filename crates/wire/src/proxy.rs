@@ -11,7 +11,10 @@ use octavia_model::{ListenerId, MemberId, PoolId, Transport};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{AmphoraSpec, ListenerFault, ListenerReport, LogTarget, MemberWord, PoolWord};
+use crate::{
+    AmphoraSpec, Estate, ListenerFault, ListenerReport, LogTarget, MemberWord, PoolWord, Reckoning,
+    StickEntries,
+};
 
 /// Which listening socket a file descriptor is. One address has one socket for every traffic thread
 /// (`SO_REUSEPORT`); `index` tells them apart. Datagrams are one thread's: they have one socket an address.
@@ -69,6 +72,23 @@ pub enum ProxyCommand {
     Report,
     /// Stop accepting, finish what is open for at most this long, exit.
     Drain { seconds: u32 },
+    /// What it leaves to another; answered by [`ProxyEvent::Estate`].
+    Estate,
+    /// Go on from there; before the first configuration. Answered by `Inherited`.
+    Inherit(Box<Estate>),
+    /// The stick table of a pool; answered by [`ProxyEvent::Table`].
+    Table { pool: PoolId },
+    /// Remember these clients, too, unless they are known. Answered by `Inherited`.
+    InheritTable { pool: PoolId, table: Box<StickEntries> },
+    /// Another process has taken over, with the same listening sockets: stop accepting, end connections when their
+    /// clients cannot be surprised by it, take further configurations for what still comes on them. Exit when none is
+    /// left and that was told (`Reckoning`), or after so long. Answered by `SteppedAside`.
+    StepAside { seconds: u32 },
+    /// What it has counted by now; answered by [`ProxyEvent::Reckoning`].
+    Reckoning,
+    /// What a process before it has counted by now; `over` = it is gone. Of one that was not heard of, only what it counts
+    /// from now on is credited. Answered by `Inherited`.
+    Credit { process: Uuid, reckoning: Box<Reckoning>, over: bool },
 }
 
 /// Proxy → agent. `Changed` comes unasked, the rest in answer to a command.
@@ -85,6 +105,9 @@ pub enum ProxyEvent {
         /// It takes descriptors for access logs.
         #[serde(default)]
         logs: bool,
+        /// Which process it is: the boot is its predecessor's, if it has one. Nil = an older version, whose boot it is.
+        #[serde(default)]
+        process: Uuid,
     },
     Applied {
         generation: u64,
@@ -102,6 +125,17 @@ pub enum ProxyEvent {
     Report(Box<ProxyReport>),
     /// A member's or listener's status changed: a heartbeat is worth sending now.
     Changed,
+    Estate(Box<Estate>),
+    Inherited,
+    Table {
+        table: Option<Box<StickEntries>>,
+    },
+    SteppedAside,
+    Reckoning {
+        /// Connections that are open; with none left, it exits once this is said.
+        open: u64,
+        reckoning: Box<Reckoning>,
+    },
 }
 
 /// The state of the data plane, with totals since the proxy's start.

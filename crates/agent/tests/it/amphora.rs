@@ -114,7 +114,15 @@ impl Amphora {
     }
 
     pub(crate) fn start_agent_with(&mut self, low_ports: bool) {
-        self.agent = Some(role::start_agent(self.dir(), self.api(), low_ports));
+        self.started(role::start_agent(self.dir(), self.api(), low_ports, None));
+    }
+
+    pub(crate) fn start_agent_with_limit(&mut self, drain: Duration) {
+        self.started(role::start_agent(self.dir(), self.api(), true, Some(drain)));
+    }
+
+    fn started(&mut self, agent: Child) {
+        self.agent = Some(agent);
         eventually("the agent answers", || self.try_request("GET", paths::VERSION, b"").ok());
     }
 
@@ -232,6 +240,13 @@ impl Drop for Amphora {
             && proxy.is_alive().unwrap_or(false)
         {
             signal(proxy.pid, Signal::KILL);
+        }
+        // Predecessors are called by their pids.
+        let others = std::fs::read_dir(self.dir()).unwrap().filter_map(|entry| {
+            entry.unwrap().file_name().to_str()?.strip_prefix("proxy.sock.")?.parse().ok()
+        });
+        for pid in others.filter_map(|pid: i32| Pid::from_raw(pid)) {
+            let _ = kill_process(pid, Signal::KILL);
         }
     }
 }

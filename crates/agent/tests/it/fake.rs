@@ -33,9 +33,10 @@ struct Fake {
 }
 
 /// Until it is killed, or its script says so.
-pub(crate) fn run(dir: &Path) {
-    ProcessId::current().unwrap().write(&dir.join(files::PROXY_PID)).unwrap();
-    let path = dir.join(files::PROXY_SOCKET);
+pub(crate) fn run(dir: &Path, suffix: &str) {
+    let file = |name: &str| dir.join(format!("{name}{suffix}"));
+    ProcessId::current().unwrap().write(&file(files::PROXY_PID)).unwrap();
+    let path = file(files::PROXY_SOCKET);
     let _ = std::fs::remove_file(&path);
     let listener = UnixListener::bind(SocketPath::new(&path).unwrap().as_path()).unwrap();
     let mut fake =
@@ -62,6 +63,7 @@ impl Fake {
                 ProxyCommand::Configure { .. } => "configure",
                 ProxyCommand::Report => "report",
                 ProxyCommand::Drain { .. } => std::process::abort(),
+                _ => "succession",
             };
             let deed = deed(&self.script, name);
             let deed = deed.as_deref().unwrap_or("answer");
@@ -101,6 +103,7 @@ impl Fake {
                     (ProxyEvent::Applied { generation: spec.generation, fence: spec.fence }, vec![])
                 }
                 ProxyCommand::Hello => self.hello(),
+                ProxyCommand::Inherit(_) => (ProxyEvent::Inherited, vec![]),
                 _ => {
                     let report = ProxyReport { generation: self.running.1, ..ProxyReport::default() };
                     (ProxyEvent::Report(Box::new(report)), vec![])
@@ -120,7 +123,20 @@ impl Fake {
         let (sockets, fds) = self.held.iter().map(|(name, fd)| (*name, Arc::clone(fd))).unzip();
         let (fence, generation) = self.running;
         let pid = std::process::id();
-        (ProxyEvent::Hello { boot: self.boot, pid, threads: 2, generation, fence, sockets, logs: false }, fds)
+        let process = self.boot;
+        (
+            ProxyEvent::Hello {
+                boot: self.boot,
+                pid,
+                threads: 2,
+                generation,
+                fence,
+                sockets,
+                logs: false,
+                process,
+            },
+            fds,
+        )
     }
 
     fn say(&self, stream: &UnixStream, event: &ProxyEvent, fds: Vec<Arc<OwnedFd>>) -> Option<()> {

@@ -19,5 +19,6 @@ mod ports;
 mod push;
 mod relink;
 mod survival;
+mod takeover;
 mod tls;
 mod trust;

@@ -3,15 +3,22 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use octavia_agent::AgentOptions;
 use octavia_proxy::ProxyOptions;
+use octavia_wire::files;
 
 const DIR: &str = "OCTAVIA_IT_DIR";
 const BIND: &str = "OCTAVIA_IT_BIND";
 const NO_LOW_PORTS: &str = "OCTAVIA_IT_NO_LOW_PORTS";
 const PROXY_DIR: &str = "OCTAVIA_IT_PROXY_DIR";
 const THREADS: &str = "OCTAVIA_IT_THREADS";
+const NEXT: &str = "OCTAVIA_IT_NEXT";
+const CHECK: &str = "OCTAVIA_IT_CHECK";
+/// With a file of this name, no agent can start.
+pub(crate) const UNFIT: &str = "unfit";
+const DRAIN_LIMIT: &str = "OCTAVIA_IT_DRAIN_LIMIT";
 
 /// Not a test: an agent, if the environment says so.
 #[test]
@@ -24,9 +31,22 @@ fn agent() {
     }
     let bind = std::env::var(BIND).unwrap().parse().unwrap();
     // The test harness takes no arguments of ours, so a shell turns them into variables.
-    let script = format!("{PROXY_DIR}=\"$2\" {THREADS}=\"$4\" exec \"$0\" role::proxy --exact --nocapture");
+    let script = format!(
+        "{PROXY_DIR}=\"$2\" {THREADS}=\"$4\" {NEXT}=\"$5\" exec \"$0\" role::proxy --exact --nocapture"
+    );
     let proxy_command = vec!["/bin/sh".into(), "-c".into(), script.into(), this_program()];
-    octavia_agent::run(AgentOptions { dir: PathBuf::from(dir), bind, proxy_command }).unwrap();
+    let dir = PathBuf::from(dir);
+    let drain_limit = std::env::var(DRAIN_LIMIT).map_or(3_600, |limit| limit.parse().unwrap());
+    let drain_limit = Duration::from_secs(drain_limit);
+    // Whoever goes on as this program keeps the variables; one more says that it is to be checked.
+    let script = format!("{CHECK}=\"$1\" exec \"$0\" role::agent --exact --nocapture");
+    let agent_command = vec!["/bin/sh".into(), "-c".into(), script.into(), this_program()];
+    let options = AgentOptions { dir, bind, proxy_command, agent_command, drain_limit };
+    if std::env::var(CHECK).is_ok_and(|check| check == "--check") {
+        assert!(!options.dir.join(UNFIT).exists(), "as the test wants it");
+        return octavia_agent::check(&options).unwrap();
+    }
+    octavia_agent::run(options).unwrap();
 }
 
 /// Not a test: a proxy, if the environment says so.
@@ -34,19 +54,28 @@ fn agent() {
 fn proxy() {
     let Some(dir) = std::env::var_os(PROXY_DIR) else { return };
     let dir = PathBuf::from(dir);
+    let is_next = std::env::var(NEXT).is_ok_and(|next| next == "--next");
     if dir.join(crate::fake::SCRIPT).exists() {
-        return crate::fake::run(&dir);
+        return crate::fake::run(&dir, if is_next { files::NEXT } else { "" });
     }
     let threads = std::env::var(THREADS).unwrap().parse().unwrap();
-    octavia_proxy::run(ProxyOptions { dir, threads, sandbox: true }).unwrap();
+    octavia_proxy::run(ProxyOptions { dir, next: is_next, threads, sandbox: true }).unwrap();
 }
 
 /// With `low_ports` false it has no privilege to listen below 1024.
-pub(crate) fn start_agent(dir: &Path, bind: std::net::SocketAddr, low_ports: bool) -> Child {
+pub(crate) fn start_agent(
+    dir: &Path,
+    bind: std::net::SocketAddr,
+    low_ports: bool,
+    drain_limit: Option<Duration>,
+) -> Child {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("agent.log")).unwrap();
     let mut command = Command::new(this_program());
     if !low_ports {
         command.env(NO_LOW_PORTS, "1");
+    }
+    if let Some(limit) = drain_limit {
+        command.env(DRAIN_LIMIT, limit.as_secs().to_string());
     }
     command
         .args(["role::agent", "--exact", "--nocapture"])

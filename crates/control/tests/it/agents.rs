@@ -48,6 +48,8 @@ fn info(amphora: AmphoraId) -> Script {
         fence: 2,
         generation: 3,
         faults: vec![],
+        takeover: None,
+        predecessors: 0,
     };
     Script::new(200, serde_json::to_string(&info).unwrap())
 }

@@ -72,6 +72,8 @@ impl World {
             fence,
             generation,
             faults: if generation == 0 { vec![] } else { self.faults.get(&id).cloned().unwrap_or_default() },
+            takeover: None,
+            predecessors: 0,
         }
     }
 

@@ -21,10 +21,12 @@ pub(super) struct Directory {
 
 impl Directory {
     /// Takes the directory, leaves the pid file in it and listens there. Done while there still are privileges: later
-    /// the directory may be out of reach.
-    pub(super) fn take(path: &Path) -> Result<(Self, UnixListener), ProxyError> {
+    /// the directory may be out of reach. `next` = by the names of one that is to take over from another.
+    pub(super) fn take(path: &Path, next: bool) -> Result<(Self, UnixListener), ProxyError> {
+        let suffix = if next { files::NEXT } else { "" };
+        let file = |name: &str| path.join(format!("{name}{suffix}"));
         let file_error = |name: &str| {
-            let path = path.join(name);
+            let path = file(name);
             move |error| ProxyError::File { path, error }
         };
         let lock = OpenOptions::new()
@@ -32,7 +34,7 @@ impl Directory {
             .truncate(false)
             .write(true)
             .mode(0o600)
-            .open(path.join(files::PROXY_LOCK))
+            .open(file(files::PROXY_LOCK))
             .map_err(file_error(files::PROXY_LOCK))?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
@@ -40,9 +42,9 @@ impl Directory {
             Err(error) => return Err(file_error(files::PROXY_LOCK)(error.into())),
         }
         ProcessId::current()
-            .and_then(|id| id.write(&path.join(files::PROXY_PID)))
+            .and_then(|id| id.write(&file(files::PROXY_PID)))
             .map_err(file_error(files::PROXY_PID))?;
-        let listener = listen(&path.join(files::PROXY_SOCKET)).map_err(file_error(files::PROXY_SOCKET))?;
+        let listener = listen(&file(files::PROXY_SOCKET)).map_err(file_error(files::PROXY_SOCKET))?;
         Ok((Self { _lock: lock }, listener))
     }
 }
@@ -69,15 +71,20 @@ mod tests {
     #[test]
     fn a_stale_socket_gives_way_and_a_living_proxy_does_not() {
         let dir = tempfile::tempdir().unwrap();
-        let (first, listener) = Directory::take(dir.path()).unwrap();
+        let (first, listener) = Directory::take(dir.path(), false).unwrap();
         let path = dir.path().join(files::PROXY_SOCKET);
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         UnixStream::connect(&path).unwrap();
-        assert!(matches!(Directory::take(dir.path()), Err(ProxyError::Locked(_))));
+        assert!(matches!(Directory::take(dir.path(), false), Err(ProxyError::Locked(_))));
+        UnixStream::connect(&path).unwrap();
+        // One that is to take over has names of its own.
+        let (next, _) = Directory::take(dir.path(), true).unwrap();
+        assert!(matches!(Directory::take(dir.path(), true), Err(ProxyError::Locked(_))));
+        drop(next);
         UnixStream::connect(&path).unwrap();
         drop((first, listener));
         assert!(UnixStream::connect(&path).is_err(), "stale");
-        let (_second, _listener) = Directory::take(dir.path()).unwrap();
+        let (_second, _listener) = Directory::take(dir.path(), false).unwrap();
         UnixStream::connect(&path).unwrap();
     }
 }

@@ -5,6 +5,7 @@
 
 mod directory;
 mod peer;
+mod succession;
 
 use std::collections::HashSet;
 use std::io;
@@ -22,6 +23,7 @@ use uuid::Uuid;
 
 use self::directory::Directory;
 use self::peer::Peer;
+use self::succession::Departure;
 use crate::engine::{Engine, EngineError};
 use crate::health::{Ping, Prober};
 use crate::report::report;
@@ -43,6 +45,9 @@ const STOP: u64 = 3;
 pub struct ProxyOptions {
     /// The amphora's directory.
     pub dir: PathBuf,
+    /// Takes over from the proxy that runs there, which does not end for it: goes by other names until its agent gives it
+    /// those of the other.
+    pub next: bool,
     /// Threads that carry traffic; 0 = one a core.
     pub threads: u16,
     /// Give up privileges and system calls that are not needed. Off for debugging only.
@@ -77,7 +82,7 @@ pub fn run(options: ProxyOptions) -> Result<(), ProxyError> {
     sys::raise_file_limit();
     end_on_panic();
     let signals = sys::StopSignals::block()?.descriptor()?;
-    let (_directory, listener) = Directory::take(&options.dir)?;
+    let (_directory, listener) = Directory::take(&options.dir, options.next)?;
     let boot = Uuid::new_v4();
     let (cookie, _) = boot.as_u64_pair();
     let ping = Ping::open(cookie);
@@ -93,7 +98,7 @@ pub fn run(options: ProxyOptions) -> Result<(), ProxyError> {
         privilege::confine()?;
     }
     let mut control = Control::new(engine, boot, listener, signals, ping)?;
-    tracing::info!(%boot, threads = control.engine.threads(), sandbox = options.sandbox, "proxy started");
+    tracing::info!(%boot, next = options.next, threads = control.engine.threads(), sandbox = options.sandbox, "proxy started");
     let grace = control.serve()?;
     let open = control.engine.drain(grace);
     tracing::info!(open, "proxy ends");
@@ -114,6 +119,9 @@ fn end_on_panic() {
 struct Control {
     epoll: Arc<OwnedFd>,
     engine: Engine,
+    /// This very process.
+    process: Uuid,
+    /// What its totals count from: its start, or that of the first of those whose totals it goes on with.
     boot: Uuid,
     listener: UnixListener,
     _signals: OwnedFd,
@@ -121,6 +129,8 @@ struct Control {
     agent: Option<Peer>,
     /// The agent shall be told that something changed.
     news: bool,
+    /// Another process has taken over.
+    departure: Option<Departure>,
 }
 
 impl Control {
@@ -137,14 +147,26 @@ impl Control {
         let changed = engine.registry().changed();
         epoll::add(&epoll, changed, EventData::new_u64(CHANGED), EventFlags::IN)?;
         let prober = Prober::new(Arc::clone(&epoll), Arc::clone(engine.registry()), ping)?;
-        Ok(Self { epoll, engine, boot, listener, _signals: signals, prober, agent: None, news: false })
+        Ok(Self {
+            epoll,
+            engine,
+            process: boot,
+            boot,
+            listener,
+            _signals: signals,
+            prober,
+            agent: None,
+            news: false,
+            departure: None,
+        })
     }
 
     /// Until it is asked to end; returns how long open connections may go on then.
     fn serve(&mut self) -> Result<Duration, ProxyError> {
         let mut events = [Event { flags: EventFlags::empty(), data: EventData::new_u64(0) }; EVENTS];
         loop {
-            let timeout = self.prober.next_wake().map(|wake| wake.saturating_sub(sys::now()));
+            let wakes = [self.prober.next_wake(), self.departure.as_ref().map(Departure::next_look)];
+            let timeout = wakes.into_iter().flatten().min().map(|wake| wake.saturating_sub(sys::now()));
             let count = sys::epoll_wait(&self.epoll, &mut events, timeout)?;
             for event in &events[..count] {
                 let token = event.data.u64();
@@ -171,6 +193,9 @@ impl Control {
             }
             self.prober.tick(sys::now());
             self.tell_news();
+            if self.is_done() {
+                return Ok(Duration::ZERO);
+            }
         }
     }
 
@@ -224,6 +249,7 @@ impl Control {
                 }
                 ProxyCommand::Report => (self.report(), vec![]),
                 ProxyCommand::Drain { seconds } => return Ok(Some(Duration::from_secs(seconds.into()))),
+                other => (self.succession(other), vec![]),
             };
             self.send(&event, fds)?;
         }
@@ -242,6 +268,7 @@ impl Control {
             fence: snapshot.fence(),
             sockets,
             logs: true,
+            process: self.process,
         };
         (hello, fds)
     }
@@ -286,7 +313,8 @@ impl Control {
     }
 
     fn tell_news(&mut self) {
-        if !self.news {
+        // Of one that has stepped aside nobody waits for news.
+        if !self.news || self.departure.is_some() {
             return;
         }
         // One word is enough, however much changed while the agent did not listen.

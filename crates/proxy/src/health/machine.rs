@@ -19,6 +19,19 @@ impl Machine {
         Self { rise, fall, health: if up { rise } else { rise - 1 } }
     }
 
+    /// One that was checked before, under the same monitor, goes on from its place on the scale.
+    #[must_use]
+    pub fn at(self, score: u8) -> Self {
+        let health =
+            if self.is_up() { score.clamp(self.rise, self.best()) } else { score.min(self.rise - 1) };
+        Self { health, ..self }
+    }
+
+    /// Its place on the scale.
+    pub fn score(self) -> u8 {
+        self.health
+    }
+
     pub fn is_up(self) -> bool {
         self.health >= self.rise
     }
@@ -108,6 +121,20 @@ mod tests {
         assert!(machine.checked(true) && machine.is_well());
         assert!(machine.checked(false) && !machine.is_well());
         assert!(machine.checked(true) && machine.is_well());
+    }
+
+    #[test]
+    fn goes_on_from_where_it_was() {
+        for (rise, fall, checks) in [(3, 3, ""), (3, 3, "+"), (3, 3, "+--"), (3, 2, "-+"), (2, 1, "-+")] {
+            let mut before = Machine::new(rise, fall, true);
+            checks.chars().for_each(|c| _ = before.checked(c == '+'));
+            assert_eq!(Machine::new(rise, fall, before.is_up()).at(before.score()), before, "{checks}");
+        }
+        // Up stays up and down down, whatever is told.
+        for score in [0, 2, 3, 5, 255] {
+            assert!(Machine::new(3, 3, true).at(score).is_up());
+            assert!(!Machine::new(3, 3, false).at(score).is_up());
+        }
     }
 
     #[test]

@@ -170,12 +170,13 @@ impl Prober {
                 let up = member.state.health() != Health::Down;
                 let health = if up { Health::Up } else { Health::Down };
                 self.publish(&member.state, health, member.state.check(), now);
+                let machine = Machine::new(monitor.spec.rise, monitor.spec.fall, up);
                 Probe {
                     state: Arc::clone(&member.state),
                     address: member.monitor_address,
                     habits,
                     monitor: monitor.clone(),
-                    machine: Machine::new(monitor.spec.rise, monitor.spec.fall, up),
+                    machine: member.state.take_score().map_or(machine, |score| machine.at(score)),
                     wake: schedule::first(member.id, millis(monitor.delay), members, now),
                     flight: None,
                 }
@@ -194,6 +195,11 @@ impl Prober {
             HealthMonitorType::Sctp => Err(format!("{} monitors are not built yet", monitor.spec.kind)),
             _ => Ok(()),
         }
+    }
+
+    /// A member's place on its monitor's scale, if it has one.
+    pub(crate) fn score(&self, member: MemberId) -> Option<u8> {
+        self.probes.get(&member).map(|probe| probe.machine.score())
     }
 
     /// When [`Prober::tick`] has something to do, in milliseconds.

@@ -5,8 +5,8 @@ use super::frame::{self, Kind, setting};
 use super::link::{Aim, Frame, Heard, Link, Opening, Whole};
 use super::peer::FIRST_WINDOW;
 use super::{
-    CONNECTION_WINDOW, Code, Fault, Fields, Head, MAX_LIST, MAX_STREAMS, Malformed, PREFACE, STREAM_WINDOW,
-    Trailers,
+    CONNECTION_WINDOW, Code, FAREWELL, Fault, Fields, Head, MAX_LIST, MAX_STREAMS, Malformed, PREFACE,
+    STREAM_WINDOW, Trailers,
 };
 
 /// What a client wants.
@@ -39,6 +39,8 @@ pub struct Connection {
     link: Link,
     /// No new streams are taken up.
     going: bool,
+    /// The client was told that none are to come.
+    farewell: bool,
 }
 
 impl Default for Connection {
@@ -58,7 +60,7 @@ impl Connection {
         ];
         frame::write_settings(&settings, &mut link.out);
         frame::write_window_update(0, CONNECTION_WINDOW - FIRST_WINDOW as u32, &mut link.out);
-        Self { preface_awaited: true, link, going: false }
+        Self { preface_awaited: true, link, going: false, farewell: false }
     }
 
     /// Takes the next frame at the start of `bytes`. After a fault, which the client is told of, nothing more is taken.
@@ -246,6 +248,20 @@ impl Connection {
         if !std::mem::replace(&mut self.going, true) && !self.link.is_dead() {
             frame::write_goaway(self.link.last, Code::NoError, &mut self.link.out);
         }
+    }
+
+    /// Tells the client that it is to open no more streams (§6.8). Those that it opens before it knows are taken up: that it
+    /// knows, its answer to a PING says.
+    pub fn say_farewell(&mut self) {
+        if !self.going && !std::mem::replace(&mut self.farewell, true) && !self.link.is_dead() {
+            frame::write_goaway(i32::MAX as u32, Code::NoError, &mut self.link.out);
+            frame::write_frame(Kind::Ping, 0, 0, FAREWELL, &mut self.link.out);
+        }
+    }
+
+    /// The client knows that it is to open no more streams. One may still be on its way, overtaken by the word.
+    pub fn is_heard(&self) -> bool {
+        self.farewell && self.link.farewell_heard
     }
 
     /// No new streams are taken up.

@@ -9,7 +9,9 @@ use super::flood::{Budget, Cost};
 use super::frame::{self, FrameHead, Kind, flag};
 use super::inflow::Inflow;
 use super::peer::{FIRST_WINDOW, Settings, Window};
-use super::{ById, Code, Decoder, Fault, Fields, MAX_BLOCK, MAX_BLOCK_FRAMES, MAX_FRAME, MAX_STREAMS};
+use super::{
+    ById, Code, Decoder, FAREWELL, Fault, Fields, MAX_BLOCK, MAX_BLOCK_FRAMES, MAX_FRAME, MAX_STREAMS,
+};
 
 /// Streams that are over and still remembered: frames for them may be on their way.
 const REMEMBERED: usize = 2 * MAX_STREAMS;
@@ -41,6 +43,8 @@ pub(super) struct Link {
     widened: bool,
     /// Streams that were the other side's mistake, since this was asked last.
     pub(super) mistakes: u64,
+    /// A [`FAREWELL`] was answered.
+    pub(super) farewell_heard: bool,
     pub(super) out: Vec<u8>,
 }
 
@@ -144,6 +148,7 @@ impl Link {
             table_unsaid: false,
             widened: false,
             mistakes: 0,
+            farewell_heard: false,
             out: vec![],
         }
     }
@@ -429,6 +434,7 @@ impl Link {
             return Err(Fault::size("PING"));
         }
         if head.has(flag::ACK) {
+            self.farewell_heard |= payload == FAREWELL;
             return self.budget.spend(Cost::Idle, now);
         }
         self.budget.spend(Cost::Answered, now)?;

@@ -44,6 +44,8 @@ pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub const MAX_FRAME: usize = 16 * 1024;
 /// Streams a client may have open at the same time.
 pub const MAX_STREAMS: usize = 100;
+/// In the PING whose answer says that the client has read our farewell.
+const FAREWELL: &[u8; 8] = b"farewell";
 /// The longest list of header fields of a message, in bytes, with 32 for each field (§6.5.2); longer requests get 431.
 pub const MAX_LIST: usize = 32 * 1024;
 /// The most fields of it. Cookies may come in many.

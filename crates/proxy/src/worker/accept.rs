@@ -49,7 +49,7 @@ impl Listening {
     /// Accepts a connection and counts it as open. Another thread may have found the listener full only because of
     /// a place taken here for a connection that was not there: `wake` tells it.
     pub(super) fn accept(&self, wake: impl FnOnce()) -> Accepted {
-        let limit = self.listener.connection_limit.map_or(u64::MAX, u64::from);
+        let limit = self.limit().unwrap_or(u64::MAX);
         let one_more = |open| (open < limit).then_some(open + 1);
         if self.listener.state.open.fetch_update(SeqCst, SeqCst, one_more).is_err() {
             return Accepted::Full;
@@ -71,12 +71,16 @@ impl Listening {
         result
     }
 
+    /// How many connections there may be in this process.
+    fn limit(&self) -> Option<u64> {
+        let limit = u64::from(self.listener.connection_limit?);
+        Some(limit.saturating_sub(self.listener.state.open_elsewhere.load(SeqCst)))
+    }
+
     /// Whether no more may come in. Tells the threads that close connections to say when one may.
     pub(super) fn check_full(&self) -> bool {
         let state = &self.listener.state;
-        let is_full = || {
-            self.listener.connection_limit.is_some_and(|limit| state.open.load(SeqCst) >= u64::from(limit))
-        };
+        let is_full = || self.limit().is_some_and(|limit| state.open.load(SeqCst) >= limit);
         if !is_full() {
             return false;
         }

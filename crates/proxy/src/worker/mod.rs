@@ -41,6 +41,7 @@ use rustix::io::Errno;
 use self::accept::{Accepted, Listening};
 use self::mux::{Kick, StreamPlace};
 use self::session::{Session, Stage};
+pub(crate) use self::thread::Going;
 use self::thread::Thread;
 use self::token::Token;
 use self::upstream::Owner;
@@ -93,8 +94,11 @@ pub(crate) enum Command {
         log: Option<Arc<AccessLog>>,
         done: Sender<()>,
     },
-    /// Accept nothing more, end connections that are idle, and the others when their exchange ends.
-    Drain,
+    /// Accept nothing more, and end connections as `how` says; says when that is so.
+    Go {
+        how: Going,
+        done: Sender<()>,
+    },
     /// Tells how many connections are open.
     Count(Sender<usize>),
     Stop,
@@ -368,7 +372,10 @@ impl Worker {
                     // Nobody waits for the answer any more: fine, too.
                     let _ = done.send(());
                 }
-                Command::Drain => self.drain(),
+                Command::Go { how, done } => {
+                    self.go(how);
+                    let _ = done.send(());
+                }
                 Command::Count(answer) => drop(answer.send(self.sessions.len())),
                 Command::Stop => {
                     self.stop();
@@ -413,8 +420,8 @@ impl Worker {
         self.settle_idle();
     }
 
-    fn drain(&mut self) {
-        self.thread.draining = true;
+    fn go(&mut self, how: Going) {
+        self.thread.going = how;
         self.thread.upstreams.retain(|_| false);
         self.thread.upstreams.trunks_drain();
         for key in self.listening.keys() {
@@ -457,7 +464,7 @@ impl Worker {
                 session.multiplex_settle(&mut self.thread);
             } else if session.is_idle() {
                 session.refresh(&self.thread);
-                if session.must_end(&self.thread) {
+                if session.may_be_cut(&self.thread) {
                     self.close(key);
                 }
             }

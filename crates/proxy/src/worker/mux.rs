@@ -25,6 +25,9 @@ const FRAMES: usize = READ + MAX_FRAME + 16;
 const ROUNDS: usize = 8;
 /// Requests taken up before others get their turn.
 const REQUESTS: usize = 64;
+/// How long streams are still taken up after the client knows that there are to be no more, in milliseconds: clients answer a
+/// PING before they send what has waited.
+const OVERTAKEN_MS: u32 = 1_000;
 
 /// Which stream a key is of.
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +73,8 @@ pub(super) struct Mux {
     stuck: bool,
     /// The connection gets its turn at the end of this round of events.
     scheduled: bool,
+    /// When it was seen that the client knows of the end.
+    heard: Option<u64>,
 }
 
 /// A stream.
@@ -208,6 +213,7 @@ impl Mux {
             failed: false,
             stuck: false,
             scheduled: false,
+            heard: None,
         }
     }
 
@@ -228,8 +234,19 @@ impl Mux {
         if s.client.is_broken() {
             return Next::Close;
         }
-        if s.must_end(t) {
+        if s.may_be_cut(t) {
             self.core.go_away();
+        } else if s.must_end(t) {
+            self.core.say_farewell();
+        }
+        if self.core.is_heard() {
+            let heard = *self.heard.get_or_insert_with(|| {
+                s.head_timed = false;
+                t.now
+            });
+            if t.now.saturating_sub(heard) >= OVERTAKEN_MS.into() {
+                self.core.go_away();
+            }
         }
         let mut rounds = 0;
         loop {
@@ -483,6 +500,7 @@ impl Mux {
         } else if !s.head_timed {
             // Set once: dribbling does not put it off.
             s.head_timed = true;
+            let limit = if self.heard.is_some() { Some(OVERTAKEN_MS) } else { limit };
             s.arm(t, limit);
         }
         Next::Wait

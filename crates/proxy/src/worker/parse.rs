@@ -5,7 +5,7 @@ use super::client::Client;
 use super::note;
 use super::session::{Exchange, Next, Session, Stage, Traits};
 use super::sock::Io;
-use super::thread::Thread;
+use super::thread::{Going, Thread};
 use crate::http1::{self, Body, Forwarding, MAX_HEAD, Refusal, Request};
 use crate::http2::PREFACE;
 use crate::layer7::{self, Action};
@@ -199,7 +199,7 @@ impl Session {
 
     fn await_request(&mut self, t: &mut Thread) -> Next {
         if self.held.is_empty() {
-            if self.served && self.must_end(t) {
+            if self.served && self.may_be_cut(t) {
                 return Next::Close;
             }
             t.kit.buffer_put(std::mem::take(&mut self.held));
@@ -214,6 +214,15 @@ impl Session {
 
     /// No other request is wanted on this connection: its listener is gone, or the process is going.
     pub(super) fn must_end(&self, t: &Thread) -> bool {
-        t.draining || self.config != t.config && t.snapshot.listener(self.listener.id).is_none()
+        t.going != Going::No || self.is_gone(t)
+    }
+
+    /// And it ends although its client may be sending one just now.
+    pub(super) fn may_be_cut(&self, t: &Thread) -> bool {
+        t.going == Going::Soon || self.is_gone(t)
+    }
+
+    fn is_gone(&self, t: &Thread) -> bool {
+        self.config != t.config && t.snapshot.listener(self.listener.id).is_none()
     }
 }

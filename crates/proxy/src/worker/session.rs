@@ -17,7 +17,7 @@ use super::scrape::Scrape;
 use super::side::Side;
 use super::sock::Sock;
 use super::stream_end::StreamEnd;
-use super::thread::Thread;
+use super::thread::{Going, Thread};
 use super::token::Token;
 use super::upstream::{self, Upstream};
 use crate::http1::{Body, Framing};
@@ -419,7 +419,7 @@ impl Exchange {
         (self.awaits, self.upload_dead) = (false, false);
         if let Some(upstream) = self.upstream.take() {
             upstream::end(&upstream.member);
-            let stays = !t.draining && upstream.way.is_of(&t.snapshot);
+            let stays = t.going == Going::No && upstream.way.is_of(&t.snapshot);
             if let Side::Stream(mut end) = upstream.side {
                 t.upstreams.release(&mut end, stays, t.now);
                 end.recycle(&mut t.kit);

@@ -17,6 +17,17 @@ use crate::snapshot::Snapshot;
 use crate::sys;
 use crate::wheel::Wheel;
 
+/// Whether this process goes, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Going {
+    No,
+    /// Another process takes new connections. Here they end when their clients are told to, or end them: one that is kept
+    /// alive gets its next answer, and no client finds its connection closed when it has just sent a request.
+    InGoodTime,
+    /// Soon: connections end with the exchange they are in, and idle ones at once.
+    Soon,
+}
+
 pub(super) struct Thread {
     /// Number of this thread: the index of its counters.
     pub(super) index: usize,
@@ -30,8 +41,7 @@ pub(super) struct Thread {
     pub(super) config: u64,
     /// Milliseconds; read once for each round of events.
     pub(super) now: u64,
-    /// The process is going: connections end with the exchange they are in.
-    pub(super) draining: bool,
+    pub(super) going: Going,
     /// Where the streams of HTTP/2 connections are.
     pub(super) streams: Slab<StreamPlace>,
     /// Connections of clients there are.
@@ -72,7 +82,7 @@ impl Thread {
             snapshot: Arc::default(),
             config: 0,
             now,
-            draining: false,
+            going: Going::No,
             streams: Slab::default(),
             connections: 0,
             sessions_max: share.sessions,

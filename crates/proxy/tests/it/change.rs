@@ -177,3 +177,28 @@ fn sockets_move_to_another_engine() {
         assert_eq!(client.answer().text(), "hello");
     }
 }
+
+/// Another process takes new connections; those that are here end when their clients have been told.
+#[test]
+fn a_process_that_steps_aside_cuts_nobody() {
+    let origin = Origin::says("well");
+    let rig = Rig::http(&[&origin]);
+    let mut idle = rig.client();
+    let mut new = rig.client();
+    idle.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(idle.answer().text(), "well");
+    new.send("GET / HTT");
+    until("both are in", || rig.stats().conns == 2);
+    rig.engine.step_aside();
+    // Nobody else has a copy of this socket, and here it is closed.
+    std::net::TcpStream::connect(rig.address).unwrap_err();
+    idle.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    new.send("P/1.1\r\nHost: a\r\n\r\n");
+    for client in [&mut idle, &mut new] {
+        let answer = client.answer();
+        assert_eq!((answer.text(), answer.header("connection")), ("well", Some("close")));
+        client.expect_end();
+    }
+    drop((idle, new));
+    until("they are over", || rig.stats().conns == 0);
+}

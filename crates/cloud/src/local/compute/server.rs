@@ -50,7 +50,11 @@ pub(super) fn boot_files_check(boot_files: &[BootFile]) -> Result<(), CloudError
             && name.len() <= 100
             && !name.starts_with('.')
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-        if !plain || name.ends_with(UNFINISHED) || RESERVED.contains(&name.as_str()) {
+        // With something after a dot, too: what is being written, or of a proxy beside the one that serves.
+        let is_taken = RESERVED
+            .iter()
+            .any(|ours| name.strip_prefix(ours).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')));
+        if !plain || name.ends_with(UNFINISHED) || is_taken {
             return Err(CloudError::refused(format!("{name:?} cannot be the name of a boot file")));
         }
     }
@@ -257,6 +261,8 @@ mod tests {
             ("/etc/passwd", false),
             ("a\0b", false),
             ("agent.pid", false),
+            ("proxy.sock.next", false),
+            ("proxy.socket", true),
             ("address", false),
             ("boot.json.tmp", false),
             (&"x".repeat(101), false),

@@ -444,3 +444,40 @@ fn going_away() {
     );
     assert!(talk.core.is_going());
 }
+
+/// What the client sent before it knew is taken up, and what its word that it knows has overtaken.
+#[test]
+fn going_away_in_good_time() {
+    let mut talk = Talk::new();
+    talk.say(&headers(END_HEADERS, 1, &POST));
+    talk.core.say_farewell();
+    talk.core.say_farewell();
+    let others = frame(Kind::Ping, flag::ACK, 0, b"whatever");
+    talk.say(&[others, headers(BOTH, 3, &GET)].concat());
+    assert!(!talk.core.is_heard());
+    let known = frame(Kind::Ping, flag::ACK, 0, b"farewell");
+    talk.say(&[known, headers(BOTH, 5, &GET)].concat());
+    assert!(talk.core.is_heard() && !talk.core.is_going());
+    talk.core.go_away();
+    talk.say(&[headers(BOTH, 7, &GET), data(END_STREAM, 1, &TEN)].concat());
+    assert_eq!(
+        talk.lines(),
+        [
+            "> request 1 POST",
+            "> request 3 GET end",
+            "> request 5 GET end",
+            "> content 1 10 end",
+            "< GOAWAY 2147483647 NO_ERROR",
+            "< PING farewell",
+            "< GOAWAY 5 NO_ERROR",
+            "< RST_STREAM 7 REFUSED_STREAM"
+        ]
+    );
+    // Once it is going there is no more time; and nobody knows what he was not told.
+    let mut talk = Talk::new();
+    talk.core.go_away();
+    talk.core.say_farewell();
+    talk.say(&frame(Kind::Ping, flag::ACK, 0, b"farewell"));
+    assert!(!talk.core.is_heard());
+    assert_eq!(talk.lines(), ["< GOAWAY 0 NO_ERROR"]);
+}

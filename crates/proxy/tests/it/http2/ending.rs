@@ -191,6 +191,41 @@ fn a_process_that_goes_lets_streams_end() {
     assert_eq!(drained.join().unwrap(), 0);
 }
 
+/// One that another takes over from refuses no stream that its client began before it knew, nor one that its word that it
+/// knows has overtaken.
+#[test]
+fn a_process_that_steps_aside_takes_what_is_on_its_way() {
+    let origin = Origin::says("well");
+    let rig = Rig::http(&[&origin]);
+    let mut client = raw::connect(rig.address, &[]);
+    let mut deaf = raw::connect(rig.address, &[]);
+    for client in [&mut client, &mut deaf] {
+        client.send(raw::frame(HEADERS, BOTH, 1, GET));
+        assert_eq!(raw::content(client, 1), b"well");
+    }
+    rig.engine.step_aside();
+    for client in [&mut client, &mut deaf] {
+        let away = raw::find(client, GOAWAY);
+        assert_eq!((&away.payload[..4], away.code()), (&[0x7f, 0xff, 0xff, 0xff][..], 0));
+        client.send(raw::frame(HEADERS, BOTH, 3, GET));
+    }
+    let ping = raw::find(&mut client, raw::PING);
+    assert_eq!(raw::content(&mut client, 3), b"well");
+    let known = raw::frame(raw::PING, 1, 0, &ping.payload);
+    client.send([known, raw::frame(HEADERS, BOTH, 5, GET)].concat());
+    assert_eq!(raw::content(&mut client, 5), b"well");
+    let away = raw::find(&mut client, GOAWAY);
+    assert_eq!((&away.payload[..4], away.code()), (&[0, 0, 0, 5][..], 0));
+    client.expect_end();
+    drop(client);
+    // Who does not say that he knows is served as long as he likes.
+    assert_eq!(raw::content(&mut deaf, 3), b"well");
+    deaf.send(raw::frame(HEADERS, BOTH, 5, GET));
+    assert_eq!(raw::content(&mut deaf, 5), b"well");
+    until("the first is over", || rig.stats().conns == 1);
+    assert_eq!(rig.stats().ereq, 0);
+}
+
 #[test]
 fn a_listener_that_goes_lets_streams_end() {
     let (origin, go, _) = patient();
