@@ -28,7 +28,7 @@ pub(crate) fn inherited(number: RawFd) -> Option<OwnedFd> {
     }
 }
 
-/// SIGUSR2 waits until [`allow_renewal`], also past execve(2).
+/// SIGUSR2 and SIGHUP wait until [`allow_renewal`], also past execve(2).
 pub(crate) fn block_renewal() -> io::Result<()> {
     mask_renewal(libc::SIG_BLOCK)
 }
@@ -43,6 +43,7 @@ fn mask_renewal(how: libc::c_int) -> io::Result<()> {
         let mut set = std::mem::zeroed();
         libc::sigemptyset(&mut set);
         libc::sigaddset(&mut set, libc::SIGUSR2);
+        libc::sigaddset(&mut set, libc::SIGHUP);
         match libc::pthread_sigmask(how, &set, std::ptr::null_mut()) {
             0 => Ok(()),
             error => Err(io::Error::from_raw_os_error(error)),
