@@ -154,6 +154,8 @@ struct Agent {
     proxy: Option<Proxy>,
     /// The one that is to take over from it, while it starts.
     successor: Option<Successor>,
+    /// One that could not take over, on its way out.
+    leaving: Option<tokio::task::JoinHandle<()>>,
     /// Those that it took over from.
     predecessors: Predecessors,
     /// How the last take-over ended.
@@ -203,6 +205,7 @@ impl Agent {
             faults: vec![],
             proxy: None,
             successor: None,
+            leaving: None,
             predecessors: Predecessors::new(options.drain_limit),
             takeover: None,
             breaks: 0,

@@ -65,8 +65,14 @@ impl Agent {
         let (directory, command) = (self.directory.clone(), self.proxy_command.clone());
         // As many threads, since each has sockets of its own.
         let threads = proxy.threads;
-        self.successor =
-            Some(tokio::spawn(async move { Proxy::start_next(&directory, &command, threads).await }));
+        let leaving = self.leaving.take();
+        self.successor = Some(tokio::spawn(async move {
+            if let Some(leaving) = leaving {
+                // Its files have the names that those of the next one will have.
+                let _ = leaving.await;
+            }
+            Proxy::start_next(&directory, &command, threads).await
+        }));
         Ok(())
     }
 
@@ -143,7 +149,9 @@ impl Agent {
                     let _ = proxy.write_pid(&self.directory);
                 }
                 // It may have begun to serve.
-                tokio::spawn(next.stop(STOP_GRACE));
+                self.leaving = Some(tokio::spawn(async move {
+                    next.stop(STOP_GRACE).await;
+                }));
                 return Err(error);
             }
         };
