@@ -8,6 +8,7 @@
 mod access;
 mod cli;
 mod config;
+mod configured;
 mod db;
 mod disk;
 mod explain;

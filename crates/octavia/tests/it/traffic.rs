@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::world::{LIMIT, World, origins};
 
 /// Sends bytes, reads to the end of the connection.
-async fn exchange(vip: SocketAddr, request: &[u8]) -> Result<String> {
+pub(crate) async fn exchange(vip: SocketAddr, request: &[u8]) -> Result<String> {
     let work = async {
         let mut stream = tokio::net::TcpStream::connect(vip).await?;
         stream.write_all(request).await?;
