@@ -3,6 +3,7 @@
 
 mod ab;
 mod api;
+mod closed;
 mod comparison;
 mod create;
 mod dataplane;
@@ -12,6 +13,7 @@ mod http;
 mod idle;
 mod latency;
 mod load;
+mod members;
 mod memory;
 mod numbers;
 mod paced;

@@ -49,7 +49,8 @@ impl Workload {
         match self.front {
             Front::Http2 => Tool::H2load,
             Front::HttpsRsa2048 | Front::HttpsP256 if !self.keep_alive => Tool::Ab,
-            _ => Tool::Wrk,
+            Front::Tcp => Tool::Wrk,
+            Front::Http | Front::HttpsRsa2048 | Front::HttpsP256 => Tool::Closed,
         }
     }
 }

@@ -7,8 +7,9 @@ use anyhow::Result;
 use tempfile::TempDir;
 
 use super::comparison::pin;
+use super::members::Members;
 use super::peers::Certificates;
-use super::servers::{self, Cpus, Server};
+use super::servers::{self, Cpus};
 
 /// Connections of clients at once, where it does not matter.
 const CLIENTS: u32 = 5_000;
@@ -20,7 +21,7 @@ pub(super) struct Ground {
     pub(super) cpus: Cpus,
     /// Connections of clients at once, at most.
     pub(super) clients: u32,
-    _members: Server,
+    _members: Members,
     dir: TempDir,
 }
 
@@ -33,7 +34,7 @@ impl Ground {
         let dir = tempfile::Builder::new().prefix("octavia-bench-").tempdir()?;
         let port = octavia_testkit::net::free_port([127, 0, 0, 2].into())?;
         let members = servers::members(members, port);
-        let server = servers::nginx(dir.path(), &members, lengths, cpus)?;
+        let server = Members::start(&members, lengths)?;
         let certificates = Certificates::make(dir.path())?;
         Ok(Self { members, certificates, cpus, clients: CLIENTS, _members: server, dir })
     }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::comparison::{Series, pin};
 use super::load::{Load, Tool};
+use super::members::Members;
 use super::numbers::{median, spread, table};
 use super::servers::{self, Cpus};
 use super::{binary, write_json};
@@ -60,7 +61,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let members = servers::members(arguments.members, port);
     let workloads: Vec<_> = WORKLOADS.iter().filter(|load| load.name.contains(&arguments.only)).collect();
     let lengths: Vec<_> = workloads.iter().map(|load| load.length).collect();
-    let _nginx = servers::nginx(dir.path(), &members, &lengths, cpus)?;
+    let _members = Members::start(&members, &lengths)?;
     let sides =
         [servers::ours(dir.path(), &binary, &members, cpus)?, servers::haproxy(dir.path(), &members, cpus)?];
 
@@ -69,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         for (workload, series) in workloads.iter().zip(&mut results) {
             for ((server, target), series) in sides.iter().zip(series) {
                 let load = Load {
-                    tool: Tool::Wrk,
+                    tool: Tool::Closed,
                     scheme: "http",
                     target: *target,
                     length: workload.length,

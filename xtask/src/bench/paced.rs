@@ -211,7 +211,8 @@ impl Exchange {
     }
 }
 
-fn connect(target: SocketAddr) -> Result<OwnedFd> {
+/// Begins to connect; the socket does not block.
+pub(super) fn connect(target: SocketAddr) -> Result<OwnedFd> {
     let family = if target.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;

@@ -1,5 +1,5 @@
-//! The servers of the HTTP benchmark: nginx as the members, HAProxy as the measure, ours. Members serve every benchmark of
-//! the data plane; its tuned peers are in [`peers`](super::peers).
+//! The servers of the HTTP benchmark: HAProxy as the measure, ours. The tuned peers of the data plane's other benchmarks are in
+//! [`peers`](super::peers).
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -12,7 +12,7 @@ use octavia_model::{
     Algorithm, AmphoraId, ListenerId, ListenerProtocol, LoadBalancerId, MemberId, PoolId, PoolProtocol,
     Timeouts,
 };
-use octavia_testkit::{body, net, proc};
+use octavia_testkit::{net, proc};
 use octavia_wire::{AmphoraSpec, ListenerSpec, MemberSpec, PoolSpec, TimeoutsSpec, WIRE_VERSION};
 
 /// A server of ours; dropping it ends it with its children.
@@ -104,53 +104,6 @@ pub(super) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Members on `127.0.0.2`, `127.0.0.3`, … at one port.
 pub(super) fn members(count: u8, port: u16) -> Vec<SocketAddr> {
     (0..count).map(|index| SocketAddr::from(([127, 0, 0, 2 + index], port))).collect()
-}
-
-/// nginx with one worker, sending files of every length asked for.
-pub(super) fn nginx(dir: &Path, members: &[SocketAddr], lengths: &[usize], cpus: Cpus) -> Result<Server> {
-    let files = dir.join("files/bytes");
-    std::fs::create_dir_all(&files)?;
-    for length in lengths {
-        std::fs::write(files.join(length.to_string()), body::pattern(*length))?;
-    }
-    let mut listen = String::new();
-    for member in members {
-        writeln!(listen, "    listen {member};")?;
-    }
-    let here = dir.display();
-    // As root, nginx's worker becomes `nobody`, who cannot read a private directory.
-    let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
-    let config = format!(
-        "{user}
-daemon off;
-worker_processes 1;
-worker_rlimit_nofile 65536;
-pid {here}/nginx.pid;
-error_log {here}/nginx-error.log;
-events {{ worker_connections 16384; }}
-http {{
-  access_log off;
-  sendfile on;
-  tcp_nopush on;
-  keepalive_timeout 300s;
-  keepalive_requests 1000000000;
-  open_file_cache max=64 inactive=600s;
-  open_file_cache_valid 600s;
-  client_body_temp_path {here}/tmp; proxy_temp_path {here}/tmp; fastcgi_temp_path {here}/tmp;
-  uwsgi_temp_path {here}/tmp; scgi_temp_path {here}/tmp;
-  server {{
-{listen}    root {here}/files;
-    add_header x-origin $server_addr;
-  }}
-}}
-"
-    );
-    let path = dir.join("nginx.conf");
-    std::fs::write(&path, config)?;
-    let mut command = on_cpu(cpus.others, &program("nginx"));
-    command.arg("-e").arg(dir.join("nginx-error.log")).arg("-p").arg(dir).arg("-c").arg(path);
-    let first = members.first().context("no member")?;
-    Server::start(command, *first, &dir.join("nginx.log"))
 }
 
 /// HAProxy with the configuration Octavia renders for an HTTP listener and pool, on one thread
