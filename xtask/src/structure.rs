@@ -36,7 +36,7 @@ type Check = fn(&Graph) -> Result<Vec<String>>;
 
 const CHECKS: &[(&str, Check)] = &[
     ("A1 proxy and agent know no database, no OpenStack, no REST API", a1),
-    ("A2 plan, config, policy, tls and the cores of proxy do no I/O", a2),
+    ("A2 plan, config, policy, tls, vrrp and the cores of proxy do no I/O", a2),
     ("A3 api never calls an agent", a3),
     ("A4 types that derive Serialize live at the edges", a4),
     ("A5 control and plan name no vendor", a5),
@@ -109,10 +109,11 @@ fn a2(graph: &Graph) -> Result<Vec<String>> {
     let mut found = graph.reaches("octavia-plan", &["tokio", "reqwest", "socket2", "mio"])?;
     found.extend(graph.reaches("octavia-plan", DATABASE)?);
     let cores = PROXY_CORES.iter().map(|core| format!("crates/proxy/src/{core}"));
-    for place in ["crates/plan/src", "crates/config/src", "crates/policy/src", "crates/tls/src"]
-        .map(str::to_owned)
-        .into_iter()
-        .chain(cores)
+    for place in
+        ["crates/plan/src", "crates/config/src", "crates/policy/src", "crates/tls/src", "crates/vrrp/src"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(cores)
     {
         found.extend(source::mentions(&place, INPUT_OUTPUT, &[])?);
     }
