@@ -15,6 +15,7 @@ mod fixtures;
 pub mod fuzzing;
 mod heartbeat;
 mod log_place;
+mod mac;
 mod memory;
 mod process;
 mod proxy;
@@ -28,6 +29,7 @@ pub use heartbeat::{
     PoolReport, PoolWord, pool_of_key,
 };
 pub use log_place::LogPlace;
+pub use mac::{Mac, NotAMac};
 pub use memory::clean_mappings;
 pub use process::{NotAProcessId, ProcessId, files};
 pub use proxy::{MemberStats, ProxyCommand, ProxyEvent, ProxyPoolReport, ProxyReport, SocketName};
@@ -37,6 +39,7 @@ pub use spec::{
     L7RULES_MAX, L7RuleSpec, L7TEXT_MAX, ListenerSpec, LogField, LogFormat, LogFormatError, LogFormatSpec,
     LogPiece, LogTarget, MemberSpec, MonitorSpec, PROXIES_MAX, PersistenceSpec, PoolIdentitySpec, PoolSpec,
     PoolTlsSpec, SorryPageFault, SorryPageSpec, SpecError, TimeoutsSpec, TlsError, TlsFault, TlsSpec,
+    VrrpFault, VrrpPassword, VrrpSpec, VrrpVersion,
 };
 
 /// The newest version of everything in this crate.

@@ -6,6 +6,7 @@ mod persistence;
 mod pool_tls;
 mod sorry;
 mod tls;
+mod vrrp;
 
 use std::net::IpAddr;
 
@@ -24,6 +25,7 @@ pub use self::persistence::{COOKIE_NAME_MAX, PersistenceSpec};
 pub use self::pool_tls::{PoolIdentitySpec, PoolTlsSpec};
 pub use self::sorry::{SorryPageFault, SorryPageSpec};
 pub use self::tls::{CertificateSpec, Der, IdentitySpec, KeySpec, TlsError, TlsFault, TlsSpec};
+pub use self::vrrp::{VrrpFault, VrrpPassword, VrrpSpec, VrrpVersion};
 use crate::{WIRE_VERSION, WIRE_VERSION_MIN};
 
 /// What an amphora shall do, as of one generation of one load balancer.
