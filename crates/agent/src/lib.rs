@@ -2,8 +2,9 @@
 //!
 //! It takes whole specs over mutual TLS ([`rest`]), keeps the newest on disk ([`spec_file`]), opens listening sockets
 //! ([`socket`]), supervises the proxy that carries the traffic ([`proxy`]), and says in signed heartbeats how it goes
-//! ([`heartbeat`]). One task ([`core`]) owns all state, so everything happens in an order. `LIFECYCLE.md` tells the
-//! life of a spec, of a socket and of the two processes.
+//! ([`heartbeat`]). With another amphora it agrees which of them holds the VIPs ([`vrrp`]). One task ([`core`]) owns all
+//! other state, so everything happens in an order. `LIFECYCLE.md` tells the life of a spec, of a socket and of the two
+//! processes.
 
 mod accept;
 mod complaints;
@@ -23,6 +24,7 @@ mod socket;
 mod spec_file;
 mod sys;
 mod tls;
+pub mod vrrp;
 
 use std::ffi::OsString;
 use std::io;

@@ -1,12 +1,16 @@
 //! What of this crate the compiler takes our word for.
 #![allow(unsafe_code)]
 
+mod raw;
+
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+pub(crate) use raw::{Link, bind_to_link, links, receive_ipv6};
 
 /// A descriptor of a process that becomes readable when the process ends.
 pub(crate) fn watch_process(pid: u32) -> io::Result<AsyncFd<OwnedFd>> {
