@@ -16,6 +16,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("h2load", "nghttp2-client"),
     ("valgrind", "valgrind"),
     ("curl", "curl"),
+    ("ip", "iproute2"),
+    ("keepalived", "keepalived"),
     ("openssl", "openssl"),
     ("setpriv", "util-linux"),
     ("taskset", "util-linux"),

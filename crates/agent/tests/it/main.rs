@@ -22,3 +22,4 @@ mod survival;
 mod takeover;
 mod tls;
 mod trust;
+mod vrrp;
