@@ -117,7 +117,7 @@ impl Vrrp {
         Ok(Self { shared, status: status.map_err(VrrpError::Thread)?, identity: identity(spec) })
     }
 
-    /// The state, now and as it changes. It ends with the router.
+    /// The state, now and as it changes. It ends with the router: when it has left, or has panicked.
     pub fn status(&self) -> watch::Receiver<VrrpStatus> {
         self.status.clone()
     }

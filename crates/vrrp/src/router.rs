@@ -237,17 +237,17 @@ impl Router {
         now: Duration,
         actions: &mut Vec<Action>,
     ) {
-        if advertisement.priority == 0 {
-            return self.advertise(now, actions);
-        }
         let (theirs, own) = ((advertisement.priority, peer), (self.settings.priority, self.settings.source));
-        if theirs > own || self.was_stopped(now) {
+        if advertisement.priority > 0 && (theirs > own || self.was_stopped(now)) {
             actions.push(Action::Release);
             self.announcing = None;
             self.state = State::Backup;
             return self.follow(advertisement, now);
         }
-        self.advertise(now, actions);
+        // If one of two that both believe to be first answered every word of the other, there would be a storm.
+        if self.timer.is_none_or(|timer| timer <= now + self.settings.interval * 3 / 4) {
+            self.advertise(now, actions);
+        }
         // The other one may have announced itself.
         if let Some(announcing) = &mut self.announcing
             && now >= announcing.began + ANNOUNCE_PAUSE

@@ -203,6 +203,26 @@ fn ours_with_ours() {
     assert!(!hosts[1].has(V4) && !hosts[1].has(v6()));
 }
 
+#[test]
+fn a_master_stays_it_while_addresses_take_their_time_and_over_a_renewal() {
+    let Some(net) = Net::new() else { return };
+    let hosts = [net.host("one"), net.host("two")];
+    let specs = [spec(&hosts[0], &hosts[1], V4, 100), spec(&hosts[1], &hosts[0], V4, 90)];
+    let client = Client::start(&net, &[&hosts[0], &hosts[1]], V4);
+    let first = Ours::start_slow(&hosts[0], &specs[0], Duration::from_secs(8));
+    first.is(State::Master);
+    let second = Ours::start(&hosts[1], &specs[1]);
+    second.hears(100);
+    stays("a backup", &specs[1], || second.state() == Some(State::Backup));
+    assert!(!hosts[0].has(V4), "it was not slow");
+    client.is_answered_by(&hosts[0]);
+    first.kill();
+    let first = Ours::start_renewed(&hosts[0], &specs[0]);
+    first.is(State::Master);
+    stays("a backup", &specs[1], || second.state() == Some(State::Backup) && hosts[0].has(V4));
+    client.is_answered_by(&hosts[0]);
+}
+
 /// The times are printed; how long they may be is not for a test on a busy machine.
 fn kills(vip: IpAddr, count: usize) {
     let Some(net) = Net::new() else { return };

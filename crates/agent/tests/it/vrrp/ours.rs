@@ -13,6 +13,8 @@ use super::net::{Host, INTERFACE};
 use crate::amphora::eventually;
 
 const SPEC: &str = "OCTAVIA_IT_VRRP";
+const RENEWED: &str = "OCTAVIA_IT_VRRP_RENEWED";
+const SLOW_MS: &str = "OCTAVIA_IT_VRRP_SLOW_MS";
 const STATES: [State; 5] = [State::Initialize, State::Fault, State::Backup, State::Master, State::Leaving];
 
 /// Not a test: a router, if the environment says so.
@@ -21,7 +23,10 @@ fn router() {
     let Ok(spec) = std::env::var(SPEC) else { return };
     let spec: VrrpSpec = serde_json::from_str(&spec).unwrap();
     let sockets = VrrpSockets::open(&spec).unwrap();
-    let vrrp = Vrrp::start(&spec, sockets, Begin::Backup, IpCommand).unwrap();
+    let begin = if std::env::var_os(RENEWED).is_some() { Begin::Master } else { Begin::Backup };
+    let slow = std::env::var(SLOW_MS).map_or(0, |millis| millis.parse().unwrap());
+    let addresses = IpCommand { slow: Duration::from_millis(slow) };
+    let vrrp = Vrrp::start(&spec, sockets, begin, addresses).unwrap();
     let status = vrrp.status();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
@@ -62,7 +67,10 @@ fn router() {
     });
 }
 
-struct IpCommand;
+struct IpCommand {
+    /// How long it takes to put addresses on.
+    slow: Duration,
+}
 
 fn ip(arguments: &str) -> std::io::Result<()> {
     let output = Command::new("ip").args(arguments.split(' ')).output()?;
@@ -76,6 +84,7 @@ fn words(vip: IpAddr) -> (String, &'static str) {
 
 impl Addresses for IpCommand {
     fn hold(&mut self, vips: &[IpAddr]) -> std::io::Result<()> {
+        std::thread::sleep(self.slow);
         vips.iter().try_for_each(|vip| {
             let (address, nodad) = words(*vip);
             ip(&format!("addr replace {address} dev {INTERFACE}{nodad}"))
@@ -98,10 +107,25 @@ pub(crate) struct Ours {
 
 impl Ours {
     pub(crate) fn start(host: &Host, spec: &VrrpSpec) -> Self {
+        Self::start_with(host, spec, &[])
+    }
+
+    /// As the master that it was a moment ago.
+    pub(crate) fn start_renewed(host: &Host, spec: &VrrpSpec) -> Self {
+        Self::start_with(host, spec, &[(RENEWED, "1")])
+    }
+
+    /// It takes so long to put addresses on.
+    pub(crate) fn start_slow(host: &Host, spec: &VrrpSpec, slow: Duration) -> Self {
+        Self::start_with(host, spec, &[(SLOW_MS, &slow.as_millis().to_string())])
+    }
+
+    fn start_with(host: &Host, spec: &VrrpSpec, variables: &[(&str, &str)]) -> Self {
         let mut process = host
             .command(std::env::current_exe().unwrap())
             .args(["vrrp::ours::router", "--exact", "--nocapture"])
             .env(SPEC, serde_json::to_string(spec).unwrap())
+            .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
