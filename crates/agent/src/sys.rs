@@ -10,7 +10,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-pub(crate) use raw::{Link, bind_to_link, links, receive_ipv6};
+pub(crate) use raw::{Link, links, receive_ipv6, send_frame};
 
 /// A descriptor of a process that becomes readable when the process ends.
 pub(crate) fn watch_process(pid: u32) -> io::Result<AsyncFd<OwnedFd>> {

@@ -5,6 +5,7 @@
 //! agent's one task may wait for a disk, a proxy or a controller for seconds, and where an advertisement is
 //! three intervals late, another router becomes master. Who puts addresses on has another thread, for the same reason.
 
+mod announcer;
 mod carrier;
 mod keeper;
 mod sockets;
@@ -22,6 +23,7 @@ use octavia_wire::{Mac, VrrpFault, VrrpSpec, VrrpVersion};
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::watch;
 
+pub use self::announcer::Announcer;
 pub use self::sockets::VrrpSockets;
 
 /// Puts VIPs on an interface, and takes them off again. It may take its time, but then others do without the VIPs.

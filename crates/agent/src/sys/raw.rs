@@ -48,16 +48,20 @@ pub(crate) fn links() -> io::Result<Vec<Link>> {
     Ok(links)
 }
 
-/// Lets a packet socket send through this interface. It receives nothing: it is told of no protocol.
-pub(crate) fn bind_to_link(socket: BorrowedFd<'_>, index: u32) -> io::Result<()> {
+/// Sends an Ethernet frame through this interface, from a packet socket and without waiting.
+pub(crate) fn send_frame(socket: BorrowedFd<'_>, index: u32, frame: &[u8]) -> io::Result<()> {
     // SAFETY: all-zero is a valid value of it.
     let mut address: libc::sockaddr_ll = unsafe { zeroed() };
     address.sll_family = libc::AF_PACKET as u16;
     address.sll_ifindex = i32::try_from(index).map_err(io::Error::other)?;
     let length = size_of_val(&address) as libc::socklen_t;
-    // SAFETY: the address lives across the call, and is as long as is said.
-    let bound = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) };
-    if bound == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    let to = (&raw const address).cast();
+    // SAFETY: the frame and the address live across the call, and are as long as is said.
+    let sent = unsafe {
+        let frame = (frame.as_ptr().cast(), frame.len());
+        libc::sendto(socket.as_raw_fd(), frame.0, frame.1, libc::MSG_DONTWAIT, to, length)
+    };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Takes a packet from a raw socket of IPv6 without waiting: its length, whence it came, and its hop limit, if the socket

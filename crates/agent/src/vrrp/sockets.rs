@@ -4,14 +4,15 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd as _, BorrowedFd};
 
-use octavia_vrrp::{Datagram, PROTOCOL, TTL, announcement};
-use octavia_wire::VrrpSpec;
+use octavia_vrrp::{Datagram, PROTOCOL, TTL};
+use octavia_wire::{Mac, VrrpSpec};
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::VrrpError;
+use super::announcer::Announcer;
 use super::carrier::Carrier;
-use crate::sys::{Link, bind_to_link, links, receive_ipv6};
+use crate::sys::{Link, links, receive_ipv6};
 
 /// Network control (RFC 2474, RFC 4594 §3.1): class selector 6.
 const TRAFFIC_CLASS: u32 = 0xc0;
@@ -21,9 +22,10 @@ const TRAFFIC_CLASS: u32 = 0xc0;
 #[derive(Debug)]
 pub struct VrrpSockets {
     vrrp: Socket,
-    frames: Socket,
+    announcer: Announcer,
     carrier: Carrier,
     source: IpAddr,
+    mac: Mac,
     link: Link,
 }
 
@@ -38,10 +40,11 @@ impl VrrpSockets {
         let link = find(spec)?;
         let vrrp = vrrp(spec.source, &link)
             .map_err(|error| VrrpError::Socket { what: "a raw socket of VRRP", error })?;
-        let frames = frames(&link).map_err(|error| VrrpError::Socket { what: "a packet socket", error })?;
+        let announcer =
+            Announcer::open().map_err(|error| VrrpError::Socket { what: "a packet socket", error })?;
         let carrier = Carrier::open(link.index)
             .map_err(|error| VrrpError::Socket { what: "a socket of rtnetlink", error })?;
-        Ok(Self { vrrp, frames, carrier, source: spec.source, link })
+        Ok(Self { vrrp, announcer, carrier, source: spec.source, mac: spec.interface, link })
     }
 
     /// What becomes readable when something comes.
@@ -78,8 +81,7 @@ impl VrrpSockets {
 
     /// Tells the link that the address is here.
     pub(super) fn announce(&self, vip: IpAddr) -> io::Result<()> {
-        rustix::net::send(&self.frames, &announcement(vip, self.link.mac), SendFlags::DONTWAIT)?;
-        Ok(())
+        self.announcer.announce(self.link.index, self.mac, vip)
     }
 
     fn address(&self, ip: IpAddr) -> SocketAddr {
@@ -124,11 +126,5 @@ fn vrrp(source: IpAddr, link: &Link) -> io::Result<Socket> {
         }
     }
     socket.bind(&address(source, link).into())?;
-    Ok(socket)
-}
-
-fn frames(link: &Link) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
-    bind_to_link(socket.as_fd(), link.index)?;
     Ok(socket)
 }
