@@ -12,6 +12,8 @@ pub(crate) struct Present<'a> {
     pub(crate) spec: Option<&'a AmphoraSpec>,
     /// `(fence, generation)` that the proxy runs: it may know of a spec that was lost from the disk.
     pub(crate) running: (u64, u64),
+    /// It has a namespace of its own for traffic, in which interfaces can be.
+    pub(crate) plumbs: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub(crate) enum Refusal {
     OtherLoadBalancer(LoadBalancerId, LoadBalancerId),
     #[error(transparent)]
     Invalid(#[from] SpecError),
+    #[error("the spec has interfaces, and the agent was given no namespace for them")]
+    NoNamespace,
     #[error("the spec has fence {} and generation {}, here are {} and {}", .0.0, .0.1, .1.0, .1.1)]
     Superseded((u64, u64), (u64, u64)),
 }
@@ -54,6 +58,9 @@ pub(crate) fn judge(spec: &AmphoraSpec, present: Present<'_>) -> Result<Verdict,
         return Err(Refusal::OtherLoadBalancer(spec.load_balancer_id, serves));
     }
     spec.validate()?;
+    if spec.network.is_some() && !present.plumbs {
+        return Err(Refusal::NoNamespace);
+    }
     let here = present.spec.map_or((0, 0), AmphoraSpec::precedence).max(present.running);
     if spec.precedence() < here {
         return Err(Refusal::Superseded(spec.precedence(), here));
@@ -63,7 +70,7 @@ pub(crate) fn judge(spec: &AmphoraSpec, present: Present<'_>) -> Result<Verdict,
 
 #[cfg(test)]
 mod tests {
-    use octavia_wire::WIRE_VERSION;
+    use octavia_wire::{NetworkSpec, WIRE_VERSION};
 
     use super::*;
 
@@ -79,6 +86,7 @@ mod tests {
             pools: vec![],
             access_log: None,
             sorry_pages: vec![],
+            network: None,
         }
     }
 
@@ -105,6 +113,7 @@ mod tests {
                 load_balancer_id: None,
                 spec: spec_here.as_ref(),
                 running,
+                plumbs: false,
             };
             let verdict = judge(&spec(pushed.0, pushed.1), present);
             match expected {
@@ -126,6 +135,7 @@ mod tests {
             load_balancer_id: None,
             spec: Some(&here),
             running: (1, 1),
+            plumbs: false,
         };
         assert_eq!(judge(&other, present), Ok(Verdict::Take));
     }
@@ -134,19 +144,24 @@ mod tests {
     fn strangers_and_the_invalid_are_refused() {
         let lb = LoadBalancerId::new_v4();
         let mine = AmphoraSpec { load_balancer_id: lb, ..spec(1, 1) };
-        let check = |spec: &AmphoraSpec,
-                     boot: Option<LoadBalancerId>,
-                     here: Option<&AmphoraSpec>,
-                     text: &str| {
-            let present =
-                Present { amphora_id: AmphoraId::nil(), load_balancer_id: boot, spec: here, running: (0, 0) };
-            let fault = AgentFault::from(judge(spec, present).unwrap_err());
-            assert_eq!(fault.http_code, 400);
-            assert!(fault.error.contains(text), "{}", fault.error);
-        };
+        let check =
+            |spec: &AmphoraSpec, boot: Option<LoadBalancerId>, here: Option<&AmphoraSpec>, text: &str| {
+                let present = Present {
+                    amphora_id: AmphoraId::nil(),
+                    load_balancer_id: boot,
+                    spec: here,
+                    running: (0, 0),
+                    plumbs: false,
+                };
+                let fault = AgentFault::from(judge(spec, present).unwrap_err());
+                assert_eq!(fault.http_code, 400);
+                assert!(fault.error.contains(text), "{}", fault.error);
+            };
         check(&AmphoraSpec { amphora_id: AmphoraId::new_v4(), ..spec(1, 1) }, None, None, "for amphora");
         check(&spec(1, 1), Some(lb), None, "for load balancer");
         check(&spec(2, 1), None, Some(&mine), "for load balancer");
         check(&AmphoraSpec { version: 99, ..spec(1, 1) }, None, None, "wire version 99");
+        let network = Some(NetworkSpec::default());
+        check(&AmphoraSpec { network, ..spec(1, 1) }, None, None, "no namespace");
     }
 }

@@ -2,6 +2,7 @@
 //! end of the proxy, a timer) comes to it one after the other, so each sees a whole state.
 
 mod fault;
+mod plumbing;
 mod takeover;
 
 use std::collections::BTreeSet;
@@ -12,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use octavia_wire::{
-    AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, BootConfig, ListenerFault, ProxyReport, SocketName,
-    TakeoverReport, WIRE_VERSION,
+    AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, BootConfig, ListenerFault, NetworkSpec, ProxyReport,
+    SocketName, TakeoverReport, WIRE_VERSION,
 };
 use rustix::process::{Resource, getrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -23,14 +24,17 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use self::fault::ApplyError;
+use self::plumbing::Plumber;
 use self::takeover::Successor;
 use crate::accept::{Present, Verdict, judge};
 use crate::directory::Directory;
 use crate::heartbeat::{Pace, Sender, compose};
 use crate::link::LinkError;
 use crate::logs::{self, Logs, Opened};
+use crate::namespace::within;
+use crate::network::listener_faults;
 use crate::predecessors::Predecessors;
-use crate::proxy::{Configured, Proxy, ProxyError};
+use crate::proxy::{Configured, Launch, Proxy, ProxyError};
 use crate::renewal::{self, RenewalError};
 use crate::request_ids::RequestIds;
 use crate::respawn::Respawn;
@@ -136,7 +140,7 @@ enum Renewal {
 struct Agent {
     directory: Directory,
     boot: BootConfig,
-    proxy_command: Vec<OsString>,
+    launch: Launch,
     agent_command: Vec<OsString>,
     renewal: Renewal,
     file: SpecFile,
@@ -149,6 +153,7 @@ struct Agent {
     /// For which requests it waits to be taken.
     request_ids: RequestIds,
     sockets: Sockets,
+    plumber: Plumber,
     logs: Logs,
     faults: Vec<ListenerFault>,
     proxy: Option<Proxy>,
@@ -189,10 +194,12 @@ impl Agent {
         let pace = Pace::new(Duration::from_millis(boot.heartbeat_interval_ms.into()));
         let sender = Sender::new(boot.controllers.clone(), boot.heartbeat_key.clone());
         let seq = directory.first_beat();
+        let namespace = options.namespace()?;
+        let plumber = Plumber::new(namespace.as_ref())?;
         Ok(Self {
             directory,
             boot,
-            proxy_command: options.proxy_command.clone(),
+            launch: Launch { command: options.proxy_command.clone(), namespace },
             agent_command: options.agent_command.clone(),
             renewal: Renewal::None,
             file,
@@ -201,6 +208,7 @@ impl Agent {
             pending: false,
             request_ids: None,
             sockets: Sockets::default(),
+            plumber,
             logs: Logs::default(),
             faults: vec![],
             proxy: None,
@@ -237,6 +245,7 @@ impl Agent {
                 Some(()) = signals.renew.recv() => self.take_over(),
                 next = Self::successor(&mut self.successor) => self.hand_over(next).await,
                 checked = Self::checked(&mut self.renewal) => self.checked_renewal(checked),
+                () = self.plumber.news() => {}
                 () = self.predecessors.ended() => self.settle_predecessors().await,
                 () = tokio::time::sleep_until(timer) => self.tick(Instant::now()).await,
             }
@@ -281,6 +290,7 @@ impl Agent {
             fence,
             generation,
             faults: self.faults.clone(),
+            interfaces: self.plumber.faults().to_vec(),
             takeover: self.takeover.clone(),
             predecessors: u32::try_from(self.predecessors.len()).unwrap_or(u32::MAX),
         }
@@ -299,6 +309,7 @@ impl Agent {
             load_balancer_id: self.boot.load_balancer_id,
             spec: self.spec.as_ref(),
             running: self.running(),
+            plumbs: self.plumber.is_one(),
         };
         let verdict = judge(&spec, present)?;
         let (fence, generation) = spec.precedence();
@@ -332,8 +343,9 @@ impl Agent {
         Ok(ApplyOutcome { generation, fence, faults: self.faults.clone() })
     }
 
-    /// Makes the spec true: sockets, then the proxy. A proxy that fails on the way is helped, or replaced, once.
+    /// Makes the spec true: interfaces, sockets, then the proxy. A proxy that fails on the way is helped, or replaced, once.
     async fn apply(&mut self) -> Result<(), ApplyError> {
+        self.plumber.plumb(self.spec.as_ref());
         for again in [true, false] {
             if self.proxy.is_none() {
                 self.start().await.map_err(|error| ApplyError::NoProxy(error.to_string()))?;
@@ -421,9 +433,19 @@ impl Agent {
         if wanted.len() > most {
             return Err(ApplyError::TooManySockets(wanted.len(), most));
         }
-        let mut faults = self.sockets.open(&wanted);
+        let mut faults = vec![];
+        if self.sockets.lack(&wanted) {
+            let plumbed = spec.network.iter().flat_map(NetworkSpec::vips).collect();
+            let (sockets, namespace) = (&mut self.sockets, self.launch.namespace.as_ref());
+            let opened = within(namespace, || sockets.open(&wanted, &plumbed));
+            faults = opened.map_err(|error| {
+                self.retry_at = Some(Instant::now() + RETRY);
+                ApplyError::Namespace(error)
+            })?;
+        }
         // Of these nothing is known here that could be tried again: who pushed the spec does that.
         self.retry_at = (!faults.is_empty()).then(|| Instant::now() + RETRY);
+        faults.extend(listener_faults(spec, self.plumber.faults()));
         faults.extend(spec.tls_faults());
         for fault in faults.iter().filter(|fault| !self.faults.contains(fault)) {
             tracing::warn!(listener = %fault.listener, code = %fault.code, "{}", fault.text);
@@ -481,7 +503,7 @@ impl Agent {
 
     async fn start(&mut self) -> Result<(), ProxyError> {
         let threads = self.boot.proxy_threads;
-        match Proxy::start(&self.directory, &self.proxy_command, threads).await {
+        match Proxy::start(&self.directory, &self.launch, threads).await {
             Ok((proxy, sockets)) => {
                 tracing::info!(pid = proxy.pid(), boot = %proxy.boot, "proxy started");
                 self.sockets.adopt(sockets);
@@ -560,13 +582,19 @@ impl Agent {
 
     fn next_timer(&self, now: Instant) -> Instant {
         let due = if self.proxy.is_none() { Some(self.start_at) } else { self.retry_at };
-        [due, self.look_at, self.tidy_at].into_iter().flatten().fold(self.pace.due(now), Instant::min)
+        [due, self.look_at, self.tidy_at, self.plumber.due()]
+            .into_iter()
+            .flatten()
+            .fold(self.pace.due(now), Instant::min)
     }
 
     async fn tick(&mut self, now: Instant) {
         let due = if self.proxy.is_none() { Some(self.start_at) } else { self.retry_at };
         if due.is_some_and(|due| due <= now) {
             self.retry_at = None;
+            self.make_true().await;
+        }
+        if self.plumber.due().is_some_and(|due| due <= now) && self.plumber.look() {
             self.make_true().await;
         }
         if self.look_at.is_some_and(|look| look <= now) {
@@ -629,6 +657,8 @@ impl Agent {
             }
         }
         let _ = predecessors.await;
+        // Nobody serves there any more.
+        self.plumber.withdraw();
         self.directory.leave();
     }
 }

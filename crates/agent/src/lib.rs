@@ -2,9 +2,9 @@
 //!
 //! It takes whole specs over mutual TLS ([`rest`]), keeps the newest on disk ([`spec_file`]), opens listening sockets
 //! ([`socket`]), supervises the proxy that carries the traffic ([`proxy`]), and says in signed heartbeats how it goes
-//! ([`heartbeat`]). With another amphora it agrees which of them holds the VIPs ([`vrrp`]). One task ([`core`]) owns all
-//! other state, so everything happens in an order. `LIFECYCLE.md` tells the life of a spec, of a socket and of the two
-//! processes.
+//! ([`heartbeat`]). Where an amphora has interfaces of its own, it makes them as the spec wants them ([`network`]), and
+//! agrees with another amphora which of them holds the VIPs ([`vrrp`]). One task ([`core`]) owns all other state, so
+//! everything happens in an order. `LIFECYCLE.md` tells the life of a spec, of a socket and of the two processes.
 
 mod accept;
 mod complaints;
@@ -14,6 +14,8 @@ mod door;
 mod heartbeat;
 mod link;
 mod logs;
+mod namespace;
+mod network;
 mod predecessors;
 mod proxy;
 mod renewal;
@@ -34,6 +36,8 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use self::namespace::Namespace;
+
 /// What an agent is told at its start; the rest is in `boot.json`.
 #[derive(Debug, Clone)]
 pub struct AgentOptions {
@@ -47,6 +51,9 @@ pub struct AgentOptions {
     pub agent_command: Vec<OsString>,
     /// How long a proxy that another has taken over from may carry connections that do not end.
     pub drain_limit: Duration,
+    /// The network namespace in which listening sockets, proxy and the spec's interfaces are; `None` = the agent's own, and
+    /// specs with interfaces are refused.
+    pub traffic_namespace: Option<PathBuf>,
 }
 
 /// Why an agent could not start, or ended by itself.
@@ -60,6 +67,8 @@ pub enum AgentError {
     Locked(PathBuf),
     #[error("cannot listen on {address}: {error}")]
     Bind { address: SocketAddr, error: io::Error },
+    #[error("{path} is no network namespace to be entered: {error}")]
+    Namespace { path: PathBuf, error: io::Error },
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] tls::TlsError),
     #[error("no command to start a proxy with")]
@@ -79,7 +88,17 @@ pub fn check(options: &AgentOptions) -> Result<(), AgentError> {
         boot.controller_name.clone(),
     )
     .config()?;
+    options.namespace()?;
     Ok(())
+}
+
+impl AgentOptions {
+    fn namespace(&self) -> Result<Option<Namespace>, AgentError> {
+        let open = |path: &PathBuf| {
+            Namespace::open(path).map_err(|error| AgentError::Namespace { path: path.clone(), error })
+        };
+        self.traffic_namespace.as_ref().map(open).transpose()
+    }
 }
 
 /// Runs until SIGTERM or SIGINT, and then ends the proxy as well. On one thread: an amphora is to be small.

@@ -24,6 +24,7 @@ use uuid::Uuid;
 use crate::directory::Directory;
 use crate::link::{Hello, Link, LinkError};
 use crate::logs::Opened;
+use crate::namespace::{Namespace, within};
 use crate::sys::watch_process;
 
 /// How long a new proxy may take until it answers: generous, for killing slow starters makes a busy machine busier.
@@ -47,6 +48,15 @@ pub(crate) enum ProxyError {
     Link(#[from] LinkError),
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+/// How proxies are started.
+#[derive(Debug, Clone)]
+pub(crate) struct Launch {
+    /// A program and its first arguments.
+    pub(crate) command: Vec<OsString>,
+    /// Where they live; `None` = where the agent does.
+    pub(crate) namespace: Option<Namespace>,
 }
 
 /// A living proxy that answers.
@@ -112,19 +122,19 @@ impl Proxy {
     /// Starts a proxy and waits until it answers.
     pub(crate) async fn start(
         directory: &Directory,
-        command: &[OsString],
+        launch: &Launch,
         threads: u16,
     ) -> Result<(Self, Vec<(SocketName, OwnedFd)>), ProxyError> {
-        Self::start_at(directory, command, threads, "").await
+        Self::start_at(directory, launch, threads, "").await
     }
 
     /// The same of one that is to take over: it goes by other names.
     pub(crate) async fn start_next(
         directory: &Directory,
-        command: &[OsString],
+        launch: &Launch,
         threads: u16,
     ) -> Result<Self, ProxyError> {
-        let (proxy, _) = Self::start_at(directory, command, threads, files::NEXT).await?;
+        let (proxy, _) = Self::start_at(directory, launch, threads, files::NEXT).await?;
         if proxy.process.child.is_none() {
             return Err(ProxyError::InTheWay);
         }
@@ -133,13 +143,13 @@ impl Proxy {
 
     async fn start_at(
         directory: &Directory,
-        command: &[OsString],
+        launch: &Launch,
         threads: u16,
         suffix: &str,
     ) -> Result<(Self, Vec<(SocketName, OwnedFd)>), ProxyError> {
         let socket = format!("{}{suffix}", files::PROXY_SOCKET);
         let next = suffix == files::NEXT;
-        let mut process = Process::spawn(directory, command, threads, next).map_err(ProxyError::Spawn)?;
+        let mut process = Process::spawn(directory, launch, threads, next).map_err(ProxyError::Spawn)?;
         let deadline = Instant::now() + START_TIMEOUT;
         let mut pause = Pause::default();
         loop {
@@ -431,12 +441,13 @@ impl Drop for Process {
 }
 
 impl Process {
-    fn spawn(directory: &Directory, command: &[OsString], threads: u16, next: bool) -> io::Result<Self> {
-        let [program, arguments @ ..] = command else {
+    fn spawn(directory: &Directory, launch: &Launch, threads: u16, next: bool) -> io::Result<Self> {
+        let [program, arguments @ ..] = &launch.command[..] else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
         let log = log(&directory.file(files::PROXY_LOG))?;
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(arguments)
             .arg("--dir")
             .arg(directory.path())
@@ -446,8 +457,9 @@ impl Process {
             .current_dir(directory.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
+            .stderr(log);
+        // It lives where the thread does that starts it.
+        let mut child = within(launch.namespace.as_ref(), || command.spawn())??;
         // Not yet waited for, so the pid is still the child's, even if it has ended.
         let watch = || -> io::Result<_> {
             let pidfd = watch_process(child.id())?;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -38,8 +38,19 @@ pub(crate) fn most(files: Option<u64>) -> usize {
 }
 
 impl Sockets {
-    /// Opens what is wanted and not there; what cannot be opened is told, one fault for each listener and address.
-    pub(crate) fn open(&mut self, wanted: &BTreeSet<SocketName>) -> Vec<ListenerFault> {
+    /// Whether something is wanted and not there.
+    pub(crate) fn lack(&self, wanted: &BTreeSet<SocketName>) -> bool {
+        wanted.iter().any(|name| !self.held.contains_key(name))
+    }
+
+    /// Opens what is wanted and not there, in the calling thread's namespace; what cannot be opened is told, one fault for each
+    /// listener and address. On addresses that are `plumbed` by the agent sockets are open before these are there: whoever
+    /// stands by for another has none of them.
+    pub(crate) fn open(
+        &mut self,
+        wanted: &BTreeSet<SocketName>,
+        plumbed: &BTreeSet<IpAddr>,
+    ) -> Vec<ListenerFault> {
         let mut faults: Vec<ListenerFault> = vec![];
         for name in wanted {
             let failed = faults
@@ -52,7 +63,9 @@ impl Sockets {
             // socket on it, even one that would share, means that it is taken.
             let ours = |held: &SocketName| held.address == name.address && held.transport == name.transport;
             let ours = self.held.keys().any(ours);
-            let opened = if ours { Ok(()) } else { probe(name) }.and_then(|()| listen(name));
+            let plumbed = plumbed.contains(&name.address.ip());
+            let opened = if ours { Ok(()) } else { probe(name, plumbed) };
+            let opened = opened.and_then(|()| listen(name, plumbed));
             match opened {
                 Ok(fd) => {
                     self.held.insert(*name, Arc::new(fd));
@@ -80,7 +93,8 @@ impl Sockets {
     }
 }
 
-fn socket(SocketName { address, transport, .. }: &SocketName) -> io::Result<Socket> {
+/// `plumbed` = it may be bound to an address that is not there.
+fn socket(SocketName { address, transport, .. }: &SocketName, plumbed: bool) -> io::Result<Socket> {
     let datagrams = *transport == Transport::Udp;
     let (kind, protocol) =
         if datagrams { (Type::DGRAM, Protocol::UDP) } else { (Type::STREAM, Protocol::TCP) };
@@ -90,17 +104,20 @@ fn socket(SocketName { address, transport, .. }: &SocketName) -> io::Result<Sock
     socket.set_reuse_address(!datagrams)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
+        socket.set_freebind_v6(plumbed)?;
+    } else {
+        socket.set_freebind_v4(plumbed)?;
     }
     Ok(socket)
 }
 
 /// Whether anybody listens there: a socket that shares its port conflicts with one that does not.
-fn probe(name: &SocketName) -> io::Result<()> {
-    socket(name)?.bind(&name.address.into())
+fn probe(name: &SocketName, plumbed: bool) -> io::Result<()> {
+    socket(name, plumbed)?.bind(&name.address.into())
 }
 
-fn listen(name: &SocketName) -> io::Result<OwnedFd> {
-    let socket = socket(name)?;
+fn listen(name: &SocketName, plumbed: bool) -> io::Result<OwnedFd> {
+    let socket = socket(name, plumbed)?;
     socket.set_reuse_port(true)?;
     socket.bind(&name.address.into())?;
     if name.transport == Transport::Tcp {
@@ -173,6 +190,34 @@ mod tests {
         }
     }
 
+    fn open(sockets: &mut Sockets, wanted: &BTreeSet<SocketName>) -> Vec<ListenerFault> {
+        let lacked = sockets.lack(wanted);
+        let faults = sockets.open(wanted, &BTreeSet::new());
+        assert!(lacked || faults.is_empty());
+        assert_eq!(sockets.lack(wanted), !faults.is_empty());
+        faults
+    }
+
+    #[test]
+    fn what_is_plumbed_here_may_be_elsewhere_yet() {
+        for address in ["192.0.2.1:80", "[2001:db8::1]:80"] {
+            for transport in [Transport::Tcp, Transport::Udp] {
+                let address: SocketAddr = address.parse().unwrap();
+                let name = SocketName {
+                    transport,
+                    address: SocketAddr::new(address.ip(), 8080),
+                    ..name(address, 0)
+                };
+                let wanted = BTreeSet::from([name]);
+                let mut sockets = Sockets::default();
+                let [fault] = &sockets.open(&wanted, &BTreeSet::new())[..] else { panic!("{name:?}") };
+                assert!(fault.text.ends_with("is not an address of the amphora"), "{}", fault.text);
+                assert_eq!(sockets.open(&wanted, &BTreeSet::from([address.ip()])), []);
+                assert!(!sockets.lack(&wanted));
+            }
+        }
+    }
+
     fn name(address: SocketAddr, index: u16) -> SocketName {
         SocketName { listener: ListenerId::nil(), address, index, transport: Transport::Tcp }
     }
@@ -191,9 +236,9 @@ mod tests {
     fn opens_once_and_for_every_thread() {
         let mut sockets = Sockets::default();
         let wanted = names(free_port(), 3);
-        assert_eq!(sockets.open(&wanted), []);
+        assert_eq!(open(&mut sockets, &wanted), []);
         let before: Vec<_> = wanted.iter().map(|name| Arc::clone(sockets.get(name).unwrap())).collect();
-        assert_eq!(sockets.open(&wanted), []);
+        assert_eq!(open(&mut sockets, &wanted), []);
         for (name, before) in wanted.iter().zip(&before) {
             assert!(Arc::ptr_eq(sockets.get(name).unwrap(), before));
         }
@@ -207,18 +252,18 @@ mod tests {
             [Transport::Tcp, Transport::Udp].into_iter().flat_map(|t| [(t, false), (t, true)])
         {
             let name = SocketName { transport, ..name(free_port(), 0) };
-            let stranger = socket(&name).unwrap();
+            let stranger = socket(&name, false).unwrap();
             stranger.set_reuse_port(shares).unwrap();
             stranger.bind(&name.address.into()).unwrap();
             if transport == Transport::Tcp {
                 stranger.listen(1).unwrap();
             }
             let mut sockets = Sockets::default();
-            let faults = sockets.open(&BTreeSet::from([name]));
+            let faults = open(&mut sockets, &BTreeSet::from([name]));
             assert_eq!(faults.len(), 1, "{faults:?}");
             assert_eq!(faults[0].code, ReasonCode::PortInUse);
             drop(stranger);
-            assert_eq!(sockets.open(&BTreeSet::from([name])), []);
+            assert_eq!(open(&mut sockets, &BTreeSet::from([name])), []);
         }
     }
 
@@ -227,11 +272,11 @@ mod tests {
         let tcp = name(free_port(), 0);
         let udp = SocketName { transport: Transport::Udp, ..tcp };
         let mut sockets = Sockets::default();
-        assert_eq!(sockets.open(&BTreeSet::from([tcp, udp])), []);
+        assert_eq!(open(&mut sockets, &BTreeSet::from([tcp, udp])), []);
         // Neither is ours for the other's sake.
         sockets.retain(&BTreeSet::from([tcp]));
         let _stranger = std::net::UdpSocket::bind(udp.address).unwrap();
-        assert_eq!(sockets.open(&BTreeSet::from([udp])).len(), 1);
+        assert_eq!(open(&mut sockets, &BTreeSet::from([udp])).len(), 1);
     }
 
     #[test]
@@ -240,7 +285,7 @@ mod tests {
         let (taken, free) = (stranger.local_addr().unwrap(), free_port());
         let mut sockets = Sockets::default();
         let wanted = names(taken, 2).into_iter().chain(names(free, 2)).collect();
-        assert_eq!(sockets.open(&wanted).len(), 1);
+        assert_eq!(open(&mut sockets, &wanted).len(), 1);
         assert!(names(free, 2).iter().all(|name| sockets.get(name).is_some()));
     }
 
@@ -257,8 +302,8 @@ mod tests {
     fn another_listener_may_follow_on_the_same_port() {
         let address = free_port();
         let mut sockets = Sockets::default();
-        assert_eq!(sockets.open(&names(address, 2)), []);
+        assert_eq!(open(&mut sockets, &names(address, 2)), []);
         let next = SocketName { listener: ListenerId::new_v4(), ..name(address, 0) };
-        assert_eq!(sockets.open(&BTreeSet::from([next])), []);
+        assert_eq!(open(&mut sockets, &BTreeSet::from([next])), []);
     }
 }

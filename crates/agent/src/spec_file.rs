@@ -140,6 +140,7 @@ mod tests {
             pools: vec![],
             access_log: None,
             sorry_pages: vec![],
+            network: None,
         }
     }
 

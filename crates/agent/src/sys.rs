@@ -15,10 +15,14 @@ pub(crate) use raw::{Link, links, receive_ipv6, send_frame};
 /// A descriptor of a process that becomes readable when the process ends.
 pub(crate) fn watch_process(pid: u32) -> io::Result<AsyncFd<OwnedFd>> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
-    let pidfd = pidfd_open(pid, PidfdFlags::NONBLOCK)?;
+    watch(pidfd_open(pid, PidfdFlags::NONBLOCK)?)
+}
+
+/// Waits for a descriptor, which does not block, to become readable.
+pub(crate) fn watch(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` stays open and the same until it is dropped, and the `AsyncFd` owns it; nobody here takes it
     // out or replaces it.
-    let watched = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) };
+    let watched = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
     Ok(watched?)
 }
 

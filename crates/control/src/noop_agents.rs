@@ -58,6 +58,7 @@ impl Agents for NoopAgents {
             fence,
             generation,
             faults,
+            interfaces: vec![],
             takeover: None,
             predecessors: 0,
         })

@@ -7,6 +7,7 @@ text_enum! {
     ReasonCode {
         PortNotPermitted = "PORT_NOT_PERMITTED",
         PortInUse = "PORT_IN_USE",
+        InterfaceMissing = "INTERFACE_MISSING",
         ConfigurationRefused = "CONFIGURATION_REFUSED",
         CloudUnavailable = "CLOUD_UNAVAILABLE",
         CloudRefused = "CLOUD_REFUSED",

@@ -205,6 +205,10 @@ pub(crate) struct AmphoraOptions {
     /// old one
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
     pub(crate) drain_limit: u32,
+    /// The network namespace of the traffic, such as /run/netns/NAME: listening sockets, the proxy and the interfaces that
+    /// specs describe are there, and the REST API and heartbeats are here
+    #[arg(long, value_name = "PATH")]
+    pub(crate) traffic_namespace: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) log: LogOptions,
 }

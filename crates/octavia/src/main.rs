@@ -83,6 +83,7 @@ fn amphora(options: AmphoraOptions) -> anyhow::Result<ExitCode> {
         proxy_command: vec![executable.clone(), OsString::from("proxy")],
         agent_command: std::iter::once(executable).chain(again).collect(),
         drain_limit: std::time::Duration::from_secs(options.drain_limit.into()),
+        traffic_namespace: options.traffic_namespace,
     };
     if check {
         octavia_agent::check(&options)?;

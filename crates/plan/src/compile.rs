@@ -78,7 +78,7 @@ pub fn compile(
     let pools = graph.pools.iter().filter(|p| reachable.contains(&p.id));
     let pools: Vec<_> = pools.map(|p| pool(graph, p, identities.pools.get(&p.id))).collect();
     AmphoraSpec {
-        version: AmphoraSpec::version_of(&pools),
+        version: AmphoraSpec::version_of(&pools, None),
         amphora_id: amphora,
         load_balancer_id: lb.id,
         generation: lb.generation,
@@ -92,6 +92,7 @@ pub fn compile(
             targets: log.targets.clone(),
         }),
         sorry_pages: options.sorry_pages.used(running(graph)),
+        network: None,
     }
 }
 

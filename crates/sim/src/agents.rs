@@ -82,6 +82,7 @@ impl SimAgent {
             fence,
             generation,
             faults: self.faults(),
+            interfaces: vec![],
             takeover: None,
             predecessors: 0,
         }

@@ -7,6 +7,8 @@ use octavia_model::{AmphoraId, ListenerId, LoadBalancerId, Reason, ReasonCode};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::Mac;
+
 /// Paths of the agent's API.
 pub mod paths {
     /// `GET`, answers `{"api_version": "2.0"}`.
@@ -79,6 +81,17 @@ impl From<ListenerFault> for Reason {
     }
 }
 
+/// An interface that is not as the spec wants it, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceFault {
+    /// `None` = of no interface in particular.
+    pub mac: Option<Mac>,
+    #[serde(with = "crate::text")]
+    pub code: ReasonCode,
+    pub text: String,
+    pub advice: String,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentInfo {
     pub amphora_id: AmphoraId,
@@ -91,6 +104,9 @@ pub struct AgentInfo {
     pub fence: u64,
     pub generation: u64,
     pub faults: Vec<ListenerFault>,
+    /// Of those whose interface has a VIP, `faults` tell too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interfaces: Vec<InterfaceFault>,
     /// How the last take-over by another proxy ended that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub takeover: Option<TakeoverReport>,

@@ -22,7 +22,9 @@ mod proxy;
 mod spec;
 mod text;
 
-pub use agent::{AgentFault, AgentInfo, ApplyOutcome, BootConfig, ListenerFault, TakeoverReport, paths};
+pub use agent::{
+    AgentFault, AgentInfo, ApplyOutcome, BootConfig, InterfaceFault, ListenerFault, TakeoverReport, paths,
+};
 pub use estate::{Counts, Estate, MemberHealth, Reckoning, StickEntries, StickSubject};
 pub use heartbeat::{
     Heartbeat, HeartbeatError, ListenerReport, ListenerStats, ListenerWord, MAX_DATAGRAM, MemberWord,
@@ -35,14 +37,15 @@ pub use process::{NotAProcessId, ProcessId, files};
 pub use proxy::{MemberStats, ProxyCommand, ProxyEvent, ProxyPoolReport, ProxyReport, SocketName};
 pub use spec::{
     AccessLogFault, AccessLogSpec, AmphoraSpec, COOKIE_NAME_MAX, CertificateSpec, Der, HttpCheck,
-    IdentitySpec, InsertHeader, KeySpec, L7ActionSpec, L7Fault, L7PATTERNS_MAX, L7POLICIES_MAX, L7PolicySpec,
-    L7RULES_MAX, L7RuleSpec, L7TEXT_MAX, ListenerSpec, LogField, LogFormat, LogFormatError, LogFormatSpec,
-    LogPiece, LogTarget, MemberSpec, MonitorSpec, PROXIES_MAX, PersistenceSpec, PoolIdentitySpec, PoolSpec,
-    PoolTlsSpec, SorryPageFault, SorryPageSpec, SpecError, TimeoutsSpec, TlsError, TlsFault, TlsSpec,
-    VrrpFault, VrrpPassword, VrrpSpec, VrrpVersion,
+    IdentitySpec, InsertHeader, InterfaceSpec, KeySpec, L7ActionSpec, L7Fault, L7PATTERNS_MAX,
+    L7POLICIES_MAX, L7PolicySpec, L7RULES_MAX, L7RuleSpec, L7TEXT_MAX, ListenerSpec, LogField, LogFormat,
+    LogFormatError, LogFormatSpec, LogPiece, LogTarget, MemberSpec, MonitorSpec, NetworkFault, NetworkSpec,
+    PLUMBED_VIPS_MAX, PROXIES_MAX, PersistenceSpec, PoolIdentitySpec, PoolSpec, PoolTlsSpec, RouteSpec,
+    SorryPageFault, SorryPageSpec, SpecError, TimeoutsSpec, TlsError, TlsFault, TlsSpec, VrrpFault,
+    VrrpPassword, VrrpSpec, VrrpVersion,
 };
 
 /// The newest version of everything in this crate.
-pub const WIRE_VERSION: u32 = 3;
+pub const WIRE_VERSION: u32 = 4;
 /// The oldest that is spoken.
 pub const WIRE_VERSION_MIN: u32 = 1;

@@ -2,6 +2,7 @@
 
 mod access_log;
 mod layer7;
+mod network;
 mod persistence;
 mod pool_tls;
 mod sorry;
@@ -21,6 +22,7 @@ pub use self::access_log::{
     AccessLogFault, AccessLogSpec, LogField, LogFormat, LogFormatError, LogFormatSpec, LogPiece, LogTarget,
 };
 pub use self::layer7::{L7Fault, L7PATTERNS_MAX, L7POLICIES_MAX, L7RULES_MAX, L7TEXT_MAX};
+pub use self::network::{InterfaceSpec, NetworkFault, NetworkSpec, PLUMBED_VIPS_MAX, RouteSpec};
 pub use self::persistence::{COOKIE_NAME_MAX, PersistenceSpec};
 pub use self::pool_tls::{PoolIdentitySpec, PoolTlsSpec};
 pub use self::sorry::{SorryPageFault, SorryPageSpec};
@@ -53,6 +55,9 @@ pub struct AmphoraSpec {
     /// Of listeners without one, the plain answer is given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sorry_pages: Vec<SorryPageSpec>,
+    /// `None` = the VIPs are addresses of the machine, and it has no interfaces of its own. Since version 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkSpec>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -303,6 +308,8 @@ pub enum SpecError {
     AccessLog(AccessLogFault),
     #[error("the sorry pages {0}")]
     SorryPage(SorryPageFault),
+    #[error("the network {0}")]
+    Network(NetworkFault),
 }
 
 impl AmphoraSpec {
@@ -405,14 +412,17 @@ impl AmphoraSpec {
             log.check().map_err(SpecError::AccessLog)?;
         }
         sorry::check(self)?;
+        network::check(self)?;
         layer7::check(self, &pools)
     }
 
-    /// The version of a spec with these pools: an agent that would pass over what they say must refuse them, or it
-    /// would speak in clear where TLS is asked for, or in HTTP/1.1 where a member has chosen HTTP/2.
-    pub fn version_of(pools: &[PoolSpec]) -> u32 {
+    /// The version of a spec with these pools and interfaces: an agent that would pass over what they say must refuse
+    /// them, or it would speak in clear where TLS is asked for, or in HTTP/1.1 where a member has chosen HTTP/2, or leave
+    /// its interfaces as they are.
+    pub fn version_of(pools: &[PoolSpec], network: Option<&NetworkSpec>) -> u32 {
         let of = |tls: &PoolTlsSpec| if tls.alpn.iter().any(|protocol| protocol == "h2") { 3 } else { 2 };
-        pools.iter().filter_map(|pool| pool.tls.as_ref()).map(of).max().unwrap_or(WIRE_VERSION_MIN)
+        let pools = pools.iter().filter_map(|pool| pool.tls.as_ref()).map(of);
+        pools.chain(network.map(|_| 4)).max().unwrap_or(WIRE_VERSION_MIN)
     }
 
     /// The order in which specs supersede each other: first the lease's epoch, then the generation.
@@ -486,6 +496,7 @@ mod tests {
             pools: vec![pool],
             access_log: None,
             sorry_pages: vec![],
+            network: None,
         };
         assert_eq!(spec.validate(), Ok(()));
         spec.pools[0].members.push(member());

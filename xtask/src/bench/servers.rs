@@ -204,6 +204,7 @@ fn spec(address: SocketAddr, members: &[SocketAddr]) -> AmphoraSpec {
         }],
         access_log: None,
         sorry_pages: vec![],
+        network: None,
     }
 }
 

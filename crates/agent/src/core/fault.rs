@@ -1,5 +1,7 @@
 //! What becomes of a spec that does not come into force.
 
+use std::io;
+
 use octavia_wire::AgentFault;
 
 use crate::link::LinkError;
@@ -13,6 +15,8 @@ pub(super) enum ApplyError {
     TooManySockets(usize, usize),
     #[error("the spec is stored, but not in force: the proxy does not run: {0}")]
     NoProxy(String),
+    #[error("the spec is stored, but not in force: the traffic namespace cannot be entered: {0}")]
+    Namespace(io::Error),
     #[error("the spec is stored, but not in force: {0}")]
     Link(#[from] LinkError),
 }

@@ -62,7 +62,7 @@ impl Agent {
         let proxy = self.proxy.as_ref().ok_or(TakeoverError::NoProxy)?;
         self.takeover = None;
         tracing::info!(pid = proxy.pid(), "another proxy is to take over");
-        let (directory, command) = (self.directory.clone(), self.proxy_command.clone());
+        let (directory, launch) = (self.directory.clone(), self.launch.clone());
         // As many threads, since each has sockets of its own.
         let threads = proxy.threads;
         let leaving = self.leaving.take();
@@ -71,7 +71,7 @@ impl Agent {
                 // Its files have the names that those of the next one will have.
                 let _ = leaving.await;
             }
-            Proxy::start_next(&directory, &command, threads).await
+            Proxy::start_next(&directory, &launch, threads).await
         }));
         Ok(())
     }

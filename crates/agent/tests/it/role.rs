@@ -19,6 +19,7 @@ const CHECK: &str = "OCTAVIA_IT_CHECK";
 /// With a file of this name, no agent can start.
 pub(crate) const UNFIT: &str = "unfit";
 const DRAIN_LIMIT: &str = "OCTAVIA_IT_DRAIN_LIMIT";
+const TRAFFIC: &str = "OCTAVIA_IT_TRAFFIC_NAMESPACE";
 
 /// Not a test: an agent, if the environment says so.
 #[test]
@@ -41,7 +42,8 @@ fn agent() {
     // Whoever goes on as this program keeps the variables; one more says that it is to be checked.
     let script = format!("{CHECK}=\"$1\" exec \"$0\" role::agent --exact --nocapture");
     let agent_command = vec!["/bin/sh".into(), "-c".into(), script.into(), this_program()];
-    let options = AgentOptions { dir, bind, proxy_command, agent_command, drain_limit };
+    let traffic_namespace = std::env::var_os(TRAFFIC).map(PathBuf::from);
+    let options = AgentOptions { dir, bind, proxy_command, agent_command, drain_limit, traffic_namespace };
     if std::env::var(CHECK).is_ok_and(|check| check == "--check") {
         assert!(!options.dir.join(UNFIT).exists(), "as the test wants it");
         return octavia_agent::check(&options).unwrap();

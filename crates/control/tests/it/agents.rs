@@ -48,6 +48,7 @@ fn info(amphora: AmphoraId) -> Script {
         fence: 2,
         generation: 3,
         faults: vec![],
+        interfaces: vec![],
         takeover: None,
         predecessors: 0,
     };
@@ -132,6 +133,7 @@ fn spec(amphora: AmphoraId) -> AmphoraSpec {
         pools: vec![],
         access_log: None,
         sorry_pages: vec![],
+        network: None,
     }
 }
 

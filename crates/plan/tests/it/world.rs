@@ -72,6 +72,7 @@ impl World {
             fence,
             generation,
             faults: if generation == 0 { vec![] } else { self.faults.get(&id).cloned().unwrap_or_default() },
+            interfaces: vec![],
             takeover: None,
             predecessors: 0,
         }

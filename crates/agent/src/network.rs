@@ -1,0 +1,226 @@
+//! The interfaces of an amphora that has some of its own: somebody puts them into its traffic namespace, and here they are
+//! made as the spec describes them.
+//!
+//! What is there is looked at with each spec, when the kernel tells of a change, and now and then; what differs from what is
+//! wanted is changed ([`wanted`], [`diff`]: pure). So what somebody takes away comes back, and what nobody wants any more goes,
+//! if it is of the agent's making.
+
+mod diff;
+mod faults;
+mod message;
+mod netlink;
+mod state;
+#[cfg(test)]
+mod tests;
+mod wanted;
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use octavia_wire::{InterfaceFault, Mac, NetworkSpec};
+use tokio::io::unix::AsyncFd;
+
+use self::diff::{Change, diff};
+pub(crate) use self::faults::listener_faults;
+use self::netlink::{Netlink, discard_news, open_news};
+use self::state::{Found, Index, Link};
+pub(crate) use self::wanted::Vips;
+use self::wanted::wanted;
+use crate::namespace::Namespace;
+use crate::sys::watch;
+
+/// How often it is looked at though nothing was heard of.
+pub(crate) const LOOK: Duration = Duration::from_secs(5);
+/// After news: more of them may be on their way, and nobody can make the agent do nothing but look.
+pub(crate) const SETTLE: Duration = Duration::from_millis(50);
+/// A change may bring others with it, such as addresses that go with the one they came after.
+const ROUNDS: u32 = 4;
+
+/// Tells the neighbours of an interface that addresses are there now, so that none of them sends to where they were: by
+/// gratuitous ARP and unsolicited neighbour advertisements.
+pub(crate) trait Announce: Debug + Send {
+    /// May not take long. What fails is its own to tell of: neighbours find out by themselves, later.
+    fn announce(&mut self, interface: Index, mac: Mac, addresses: &[IpAddr]);
+}
+
+/// Leaves it to the neighbours to ask again.
+#[derive(Debug)]
+pub(crate) struct Unannounced;
+
+impl Announce for Unannounced {
+    fn announce(&mut self, _: Index, _: Mac, _: &[IpAddr]) {}
+}
+
+/// For whoever may say where the VIPs are, from whatever thread: it takes effect at once, and does not wait for the
+/// agent, which may be waiting for its proxy.
+#[derive(Debug, Clone)]
+pub(crate) struct Network(Arc<Mutex<Plumbing>>);
+
+#[derive(Debug)]
+struct Plumbing {
+    namespace: Namespace,
+    netlink: Netlink,
+    announce: Box<dyn Announce>,
+    /// `None` = the spec is not known, and everything stays as it is.
+    spec: Option<NetworkSpec>,
+    vips: Vips,
+    faults: Vec<InterfaceFault>,
+    /// Nothing can be done about it: the settings of the system cannot be written.
+    believes_routers: bool,
+}
+
+impl Network {
+    pub(crate) fn open(namespace: &Namespace, announce: Box<dyn Announce>) -> io::Result<Self> {
+        Ok(Self(Arc::new(Mutex::new(Plumbing {
+            namespace: namespace.clone(),
+            netlink: namespace.within(Netlink::open)??,
+            announce,
+            spec: None,
+            vips: Vips::AsTheyAre,
+            faults: vec![],
+            believes_routers: false,
+        }))))
+    }
+
+    fn plumbing(&self) -> MutexGuard<'_, Plumbing> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes it as this spec describes it.
+    pub(crate) fn want(&self, spec: NetworkSpec) {
+        let mut plumbing = self.plumbing();
+        plumbing.spec = Some(spec);
+        plumbing.make_true();
+    }
+
+    /// The spec is not known any more: all stays as it is.
+    pub(crate) fn leave(&self) {
+        self.plumbing().spec = None;
+    }
+
+    /// Says where the VIPs are; their addresses come or go before this returns.
+    pub(crate) fn place_vips(&self, vips: Vips) {
+        let mut plumbing = self.plumbing();
+        if plumbing.vips != vips {
+            tracing::info!(?vips, "VIPs");
+            plumbing.vips = vips;
+            plumbing.make_true();
+        }
+    }
+
+    /// Whether something was changed by others is looked at, and made undone.
+    pub(crate) fn look(&self) {
+        self.plumbing().make_true();
+    }
+
+    pub(crate) fn faults(&self) -> Vec<InterfaceFault> {
+        self.plumbing().faults.clone()
+    }
+}
+
+impl Plumbing {
+    fn make_true(&mut self) {
+        let Some(spec) = self.spec.take() else { return };
+        let faults = self.work(&spec);
+        for fault in faults.iter().filter(|fault| !self.faults.contains(fault)) {
+            tracing::warn!(mac = ?fault.mac, code = %fault.code, "{}", fault.text);
+        }
+        for fault in self.faults.iter().filter(|fault| !faults.contains(fault)) {
+            tracing::info!(mac = ?fault.mac, "no more: {}", fault.text);
+        }
+        self.faults = faults;
+        self.spec = Some(spec);
+    }
+
+    /// Looks and changes until nothing differs; answers what cannot be done.
+    fn work(&mut self, spec: &NetworkSpec) -> Vec<InterfaceFault> {
+        let mut come: BTreeMap<Index, Vec<IpAddr>> = BTreeMap::new();
+        let mut faults = vec![];
+        for _ in 0..ROUNDS {
+            let found = match self.netlink.look() {
+                Ok(found) => found,
+                Err(error) => return vec![faults::unseen(&error)],
+            };
+            let wanted = wanted(spec, self.vips, &found);
+            faults = wanted.missing.iter().map(|mac| faults::missing(*mac)).collect();
+            let mut changes = diff(&wanted, &found);
+            changes.retain(|change| !matches!(change, Change::StopBelieving(_)) || !self.believes_routers);
+            let mut changed = false;
+            for change in changes {
+                let link =
+                    change.link().and_then(|index| found.links.iter().find(|link| link.index == index));
+                match self.change(&change, link) {
+                    Ok(()) => {
+                        changed = true;
+                        tracing::info!(interface = link.map(|link| &link.name), "{change}");
+                        if let Change::AddAddress(address) = change {
+                            come.entry(address.link).or_default().push(address.address.addr());
+                        }
+                    }
+                    // What the spec wants goes before what strangers say; so it is no fault.
+                    Err(error) if matches!(change, Change::StopBelieving(_)) => {
+                        tracing::warn!(%error, "whoever says that he is a router is believed");
+                        self.believes_routers = true;
+                    }
+                    Err(error) => faults.push(faults::failed(&change, link, &error)),
+                }
+            }
+            self.tell(&mut come, &found);
+            if !changed {
+                break;
+            }
+        }
+        faults
+    }
+
+    fn change(&mut self, change: &Change, link: Option<&Link>) -> io::Result<()> {
+        match (change, link) {
+            (Change::StopBelieving(_), Some(link)) => {
+                // These settings have no other door, and which namespace's they are depends on who opens it.
+                let setting = format!("/proc/sys/net/ipv6/conf/{}/accept_ra", link.name);
+                self.namespace.within(|| std::fs::write(setting, "0"))?
+            }
+            _ => self.netlink.change(change),
+        }
+    }
+
+    /// Of addresses that have come.
+    fn tell(&mut self, come: &mut BTreeMap<Index, Vec<IpAddr>>, found: &Found) {
+        while let Some((index, addresses)) = come.pop_first() {
+            let link = found.links.iter().find(|link| link.index == index);
+            if let Some(mac) = link.and_then(|link| link.mac) {
+                self.announce.announce(index, mac, &addresses);
+            }
+        }
+    }
+}
+
+/// Hears that something has changed in a namespace.
+#[derive(Debug)]
+pub(crate) struct News(AsyncFd<OwnedFd>);
+
+impl News {
+    pub(crate) fn of(namespace: &Namespace) -> io::Result<Self> {
+        Ok(Self(watch(namespace.within(open_news)??)?))
+    }
+
+    /// Waits for the next ones; for ever without a namespace. May be dropped and called again at any time.
+    pub(crate) async fn come(news: Option<&Self>) {
+        let Some(Self(socket)) = news else { return std::future::pending().await };
+        match socket.readable().await {
+            Ok(mut ready) => {
+                discard_news(socket.get_ref());
+                ready.clear_ready();
+            }
+            Err(error) => {
+                tracing::error!(%error, "changes of the network are noticed late");
+                std::future::pending().await
+            }
+        }
+    }
+}
