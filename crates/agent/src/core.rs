@@ -290,7 +290,7 @@ impl Agent {
             fence,
             generation,
             faults: self.faults.clone(),
-            interfaces: self.plumber.faults().to_vec(),
+            interfaces: self.plumber.faults().iter().map(|fault| fault.told.clone()).collect(),
             takeover: self.takeover.clone(),
             predecessors: u32::try_from(self.predecessors.len()).unwrap_or(u32::MAX),
         }
@@ -445,7 +445,7 @@ impl Agent {
         }
         // Of these nothing is known here that could be tried again: who pushed the spec does that.
         self.retry_at = (!faults.is_empty()).then(|| Instant::now() + RETRY);
-        faults.extend(listener_faults(spec, self.plumber.faults()));
+        faults.extend(listener_faults(&spec.listeners, self.plumber.faults()));
         faults.extend(spec.tls_faults());
         for fault in faults.iter().filter(|fault| !self.faults.contains(fault)) {
             tracing::warn!(listener = %fault.listener, code = %fault.code, "{}", fault.text);

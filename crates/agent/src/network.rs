@@ -22,11 +22,11 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use octavia_wire::{InterfaceFault, Mac, NetworkSpec};
+use octavia_wire::{Mac, NetworkSpec};
 use tokio::io::unix::AsyncFd;
 
 use self::diff::{Change, diff};
-pub(crate) use self::faults::listener_faults;
+pub(crate) use self::faults::{Fault, listener_faults};
 use self::netlink::{Netlink, discard_news, open_news};
 use self::state::{Found, Index, Link};
 pub(crate) use self::wanted::Vips;
@@ -69,7 +69,7 @@ struct Plumbing {
     /// `None` = the spec is not known, and everything stays as it is.
     spec: Option<NetworkSpec>,
     vips: Vips,
-    faults: Vec<InterfaceFault>,
+    faults: Vec<Fault>,
     /// Nothing can be done about it: the settings of the system cannot be written.
     believes_routers: bool,
 }
@@ -118,7 +118,7 @@ impl Network {
         self.plumbing().make_true();
     }
 
-    pub(crate) fn faults(&self) -> Vec<InterfaceFault> {
+    pub(crate) fn faults(&self) -> Vec<Fault> {
         self.plumbing().faults.clone()
     }
 }
@@ -127,27 +127,27 @@ impl Plumbing {
     fn make_true(&mut self) {
         let Some(spec) = self.spec.take() else { return };
         let faults = self.work(&spec);
-        for fault in faults.iter().filter(|fault| !self.faults.contains(fault)) {
-            tracing::warn!(mac = ?fault.mac, code = %fault.code, "{}", fault.text);
+        for Fault { told, .. } in faults.iter().filter(|fault| !self.faults.contains(fault)) {
+            tracing::warn!(mac = ?told.mac, code = %told.code, "{}", told.text);
         }
-        for fault in self.faults.iter().filter(|fault| !faults.contains(fault)) {
-            tracing::info!(mac = ?fault.mac, "no more: {}", fault.text);
+        for Fault { told, .. } in self.faults.iter().filter(|fault| !faults.contains(fault)) {
+            tracing::info!(mac = ?told.mac, "no more: {}", told.text);
         }
         self.faults = faults;
         self.spec = Some(spec);
     }
 
     /// Looks and changes until nothing differs; answers what cannot be done.
-    fn work(&mut self, spec: &NetworkSpec) -> Vec<InterfaceFault> {
+    fn work(&mut self, spec: &NetworkSpec) -> Vec<Fault> {
         let mut come: BTreeMap<Index, Vec<IpAddr>> = BTreeMap::new();
         let mut faults = vec![];
         for _ in 0..ROUNDS {
             let found = match self.netlink.look() {
                 Ok(found) => found,
-                Err(error) => return vec![faults::unseen(&error)],
+                Err(error) => return vec![faults::unseen(spec, &error)],
             };
             let wanted = wanted(spec, self.vips, &found);
-            faults = wanted.missing.iter().map(|mac| faults::missing(*mac)).collect();
+            faults = wanted.missing.iter().map(|mac| faults::missing(spec, *mac)).collect();
             let mut changes = diff(&wanted, &found);
             changes.retain(|change| !matches!(change, Change::StopBelieving(_)) || !self.believes_routers);
             let mut changed = false;
@@ -167,7 +167,7 @@ impl Plumbing {
                         tracing::warn!(%error, "whoever says that he is a router is believed");
                         self.believes_routers = true;
                     }
-                    Err(error) => faults.push(faults::failed(&change, link, &error)),
+                    Err(error) => faults.push(faults::failed(spec, &change, link, &error)),
                 }
             }
             self.tell(&mut come, &found);

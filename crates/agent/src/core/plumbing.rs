@@ -2,11 +2,11 @@
 
 use std::io;
 
-use octavia_wire::{AmphoraSpec, InterfaceFault};
+use octavia_wire::AmphoraSpec;
 use tokio::time::Instant;
 
 use crate::namespace::Namespace;
-use crate::network::{LOOK, Network, News, SETTLE, Unannounced, Vips};
+use crate::network::{Fault, LOOK, Network, News, SETTLE, Unannounced, Vips};
 
 /// Of an amphora without a namespace for its traffic it has nothing to do.
 #[derive(Debug, Default)]
@@ -15,7 +15,7 @@ pub(super) struct Plumber {
     news: Option<News>,
     /// When to look what is there.
     look_at: Option<Instant>,
-    faults: Vec<InterfaceFault>,
+    faults: Vec<Fault>,
 }
 
 impl Plumber {
@@ -35,7 +35,7 @@ impl Plumber {
     }
 
     /// Of interfaces that are not as they should be, as far as is known.
-    pub(super) fn faults(&self) -> &[InterfaceFault] {
+    pub(super) fn faults(&self) -> &[Fault] {
         &self.faults
     }
 

@@ -1,6 +1,7 @@
 //! The changes that lead from what is there to what is wanted; pure.
 
 use std::fmt::{Display, Formatter};
+use std::net::IpAddr;
 
 use super::state::{Address, Found, Index, Route, Rule};
 use super::wanted::Wanted;
@@ -30,6 +31,16 @@ impl Change {
             Self::AddAddress(address) | Self::RemoveAddress(address) => Some(address.link),
             Self::PutRoute(route) | Self::RemoveRoute(route) => Some(route.link),
             Self::AddRule(_) | Self::RemoveRule(_) => None,
+        }
+    }
+
+    /// One of the family it is about; interfaces are of both.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::SetMtu(..) | Self::StopBelieving(_) | Self::LinkUp(_) => None,
+            Self::AddAddress(address) | Self::RemoveAddress(address) => Some(address.address.addr()),
+            Self::PutRoute(route) | Self::RemoveRoute(route) => Some(route.destination.addr()),
+            Self::AddRule(rule) | Self::RemoveRule(rule) => Some(rule.source),
         }
     }
 }

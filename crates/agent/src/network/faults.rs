@@ -1,61 +1,76 @@
 //! What is said of interfaces that are not as they should be; pure.
 
 use std::io;
+use std::net::IpAddr;
 
 use octavia_model::ReasonCode;
-use octavia_wire::{AmphoraSpec, InterfaceFault, ListenerFault, Mac};
+use octavia_wire::{InterfaceFault, ListenerFault, ListenerSpec, Mac, NetworkSpec};
 
 use super::diff::Change;
 use super::state::Link;
 
 const BY_ITSELF: &str = "It is tried again by itself.";
 
-pub(super) fn missing(mac: Mac) -> InterfaceFault {
-    InterfaceFault {
+/// With the VIPs that are out of reach for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) told: InterfaceFault,
+    vips: Vec<IpAddr>,
+}
+
+pub(super) fn missing(spec: &NetworkSpec, mac: Mac) -> Fault {
+    let told = InterfaceFault {
         mac: Some(mac),
         code: ReasonCode::InterfaceMissing,
         text: format!("the amphora has no interface {mac}"),
         advice: "It is still to be plugged, or was taken away; it is used as soon as it is there.".to_owned(),
-    }
+    };
+    Fault { told, vips: vips(spec, Some(mac)).collect() }
 }
 
-pub(super) fn failed(change: &Change, link: Option<&Link>, error: &io::Error) -> InterfaceFault {
+pub(super) fn failed(spec: &NetworkSpec, change: &Change, link: Option<&Link>, error: &io::Error) -> Fault {
     let of = link.map(|link| format!("interface {}: ", link.name)).unwrap_or_default();
-    InterfaceFault {
-        mac: link.and_then(|link| link.mac),
+    let mac = link.and_then(|link| link.mac);
+    let told = InterfaceFault {
+        mac,
         code: ReasonCode::Internal,
         text: format!("{of}cannot {change}: {error}"),
         advice: BY_ITSELF.to_owned(),
-    }
+    };
+    // The other family may be well.
+    let concerned = |vip: &IpAddr| change.address().is_none_or(|address| address.is_ipv4() == vip.is_ipv4());
+    Fault { told, vips: vips(spec, mac).filter(concerned).collect() }
 }
 
-pub(super) fn unseen(error: &io::Error) -> InterfaceFault {
-    InterfaceFault {
+pub(super) fn unseen(spec: &NetworkSpec, error: &io::Error) -> Fault {
+    let told = InterfaceFault {
         mac: None,
         code: ReasonCode::Internal,
         text: format!("what interfaces there are cannot be seen: {error}"),
         advice: BY_ITSELF.to_owned(),
-    }
+    };
+    Fault { told, vips: spec.vips().collect() }
 }
 
-/// The listeners that are out of reach for them: on each VIP of such an interface, all.
-pub(crate) fn listener_faults(spec: &AmphoraSpec, faults: &[InterfaceFault]) -> Vec<ListenerFault> {
-    let interfaces = || spec.network.iter().flat_map(|network| &network.interfaces);
-    let of_interface = |fault: &InterfaceFault| {
-        let here = interfaces().filter(|interface| fault.mac.is_none_or(|mac| mac == interface.mac));
-        here.flat_map(|interface| interface.vips.clone()).collect::<Vec<_>>()
-    };
-    let mut told: Vec<ListenerFault> = vec![];
-    for fault in faults {
-        for address in of_interface(fault) {
-            for listener in spec.listeners.iter().map(|listener| listener.id) {
+/// Of this interface, or of all.
+fn vips(spec: &NetworkSpec, mac: Option<Mac>) -> impl Iterator<Item = IpAddr> {
+    let here = spec.interfaces.iter().filter(move |interface| mac.is_none_or(|mac| mac == interface.mac));
+    here.flat_map(|interface| &interface.vips).copied()
+}
+
+/// One for each listener and VIP that is out of reach.
+pub(crate) fn listener_faults(listeners: &[ListenerSpec], faults: &[Fault]) -> Vec<ListenerFault> {
+    let mut all: Vec<ListenerFault> = vec![];
+    for Fault { told, vips } in faults {
+        for &address in vips {
+            for listener in listeners.iter().map(|listener| listener.id) {
                 // The first says what the others follow from.
-                if !told.iter().any(|told| told.listener == listener && told.address == address) {
-                    let InterfaceFault { code, text, advice, .. } = fault.clone();
-                    told.push(ListenerFault { listener, address, code, text, advice });
+                if !all.iter().any(|fault| fault.listener == listener && fault.address == address) {
+                    let InterfaceFault { code, text, advice, .. } = told.clone();
+                    all.push(ListenerFault { listener, address, code, text, advice });
                 }
             }
         }
     }
-    told
+    all
 }

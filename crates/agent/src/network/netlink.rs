@@ -21,6 +21,8 @@ const DATAGRAM_MAX: usize = 64 << 10;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Answers that were made while something changed may be of neither state.
 const ATTEMPTS: u32 = 5;
+/// Thrown away at once: whoever changes things all the time is not waited for.
+const NEWS_MAX: u32 = 10_000;
 const KERNEL: SocketAddrNetlink = SocketAddrNetlink::new(0, 0);
 
 /// Interfaces, and addresses, routes and rules of both families.
@@ -56,8 +58,13 @@ pub(super) fn open_news() -> io::Result<OwnedFd> {
 /// Throws away what has come: what is so now is asked for.
 pub(super) fn discard_news(socket: &OwnedFd) {
     let mut datagram = [0; 64];
-    // An overflow is an error that is told once; other news come after it.
-    while !matches!(recv(socket, &mut datagram, RecvFlags::empty()), Err(Errno::WOULDBLOCK)) {}
+    for _ in 0..NEWS_MAX {
+        match recv(socket, &mut datagram, RecvFlags::empty()) {
+            // An overflow is told once; other news come after it.
+            Ok(_) | Err(Errno::NOBUFS | Errno::INTR) => {}
+            Err(_) => return,
+        }
+    }
 }
 
 impl Netlink {

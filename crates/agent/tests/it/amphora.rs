@@ -30,6 +30,8 @@ pub(crate) struct Amphora {
     pub(crate) authority: Authority,
     tls: Arc<rustls::ClientConfig>,
     controller: UdpSocket,
+    /// The namespace of its traffic.
+    pub(crate) traffic: Option<PathBuf>,
     agent: Option<Child>,
 }
 
@@ -72,6 +74,7 @@ impl Amphora {
             authority,
             tls,
             controller,
+            traffic: None,
             agent: None,
         };
         let boot = BootConfig {
@@ -114,11 +117,12 @@ impl Amphora {
     }
 
     pub(crate) fn start_agent_with(&mut self, low_ports: bool) {
-        self.started(role::start_agent(self.dir(), self.api(), low_ports, None));
+        let traffic = self.traffic.as_deref();
+        self.started(role::start_agent(self.dir(), self.api(), low_ports, None, traffic));
     }
 
     pub(crate) fn start_agent_with_limit(&mut self, drain: Duration) {
-        self.started(role::start_agent(self.dir(), self.api(), true, Some(drain)));
+        self.started(role::start_agent(self.dir(), self.api(), true, Some(drain), None));
     }
 
     fn started(&mut self, agent: Child) {

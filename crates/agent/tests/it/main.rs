@@ -15,6 +15,7 @@ mod health;
 mod line;
 mod logs;
 mod misbehaving;
+mod network;
 mod ports;
 mod push;
 mod relink;

@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+/// In a name, stands for the address of whoever asks.
+pub(crate) const PEER: &str = "{peer}";
+
 /// Lives until dropped; then connections are refused, and open ones are cut.
 pub(crate) struct Member {
     pub(crate) address: SocketAddr,
@@ -44,13 +47,14 @@ impl Member {
                 (Arc::clone(&stop), Arc::clone(&streams), Arc::clone(&status), name.to_owned());
             move || {
                 while !stop.load(SeqCst) {
-                    let Ok((stream, _)) = listener.accept() else {
+                    let Ok((stream, peer)) = listener.accept() else {
                         std::thread::sleep(Duration::from_millis(1));
                         continue;
                     };
                     stream.set_nonblocking(false).unwrap();
                     streams.lock().unwrap().push(stream.try_clone().unwrap());
-                    let (status, name, tls) = (Arc::clone(&status), name.clone(), tls.clone());
+                    let name = name.replace(PEER, &peer.ip().to_string());
+                    let (status, tls) = (Arc::clone(&status), tls.clone());
                     std::thread::spawn(move || match tls {
                         None => answer(stream, &status, &name),
                         Some(tls) => {

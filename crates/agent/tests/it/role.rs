@@ -70,11 +70,15 @@ pub(crate) fn start_agent(
     bind: std::net::SocketAddr,
     low_ports: bool,
     drain_limit: Option<Duration>,
+    traffic: Option<&Path>,
 ) -> Child {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("agent.log")).unwrap();
     let mut command = Command::new(this_program());
     if !low_ports {
         command.env(NO_LOW_PORTS, "1");
+    }
+    if let Some(traffic) = traffic {
+        command.env(TRAFFIC, traffic);
     }
     if let Some(limit) = drain_limit {
         command.env(DRAIN_LIMIT, limit.as_secs().to_string());

@@ -232,7 +232,7 @@ fn sigterm_ends_both_and_leaves_nothing() {
 #[test]
 fn a_second_agent_gives_up() {
     let amphora = Amphora::start();
-    let mut second = crate::role::start_agent(amphora.dir(), (amphora.ip, 9444).into(), true, None);
+    let mut second = crate::role::start_agent(amphora.dir(), (amphora.ip, 9444).into(), true, None, None);
     assert!(!second.wait().unwrap().success());
     assert_eq!(amphora.info().amphora_id, amphora.id);
     let log = std::fs::read_to_string(amphora.file("agent.log")).unwrap();
