@@ -358,7 +358,13 @@ impl Agent {
                         return Err(error.into());
                     }
                 }
-                result => return result,
+                Ok(()) => {
+                    if self.plumber.serve() {
+                        self.open_sockets()?;
+                    }
+                    return Ok(());
+                }
+                error => return error,
             }
         }
         Ok(())

@@ -106,7 +106,7 @@ impl Network {
     /// Says where the VIPs are; their addresses come or go before this returns.
     pub(crate) fn place_vips(&self, vips: Vips) {
         let mut plumbing = self.plumbing();
-        if plumbing.vips != vips {
+        if plumbing.vips != vips && plumbing.spec.is_some() {
             tracing::info!(?vips, "VIPs");
             plumbing.vips = vips;
             plumbing.make_true();

@@ -39,17 +39,22 @@ impl Plumber {
         &self.faults
     }
 
-    /// Makes the interfaces as the spec wants them. An amphora that is alone has the VIPs.
+    /// Makes the interfaces as the spec wants them, and leaves the VIPs where they are.
     pub(super) fn plumb(&mut self, spec: Option<&AmphoraSpec>) {
         let Some(network) = &self.network else { return };
         match spec {
-            Some(spec) => {
-                network.place_vips(Vips::Here);
-                network.want(spec.network.clone().unwrap_or_default());
-            }
+            Some(spec) => network.want(spec.network.clone().unwrap_or_default()),
             None => network.leave(),
         }
         self.looked();
+    }
+
+    /// The proxy has a spec: an amphora that is alone takes the VIPs, where nobody would have answered before. Whether the
+    /// faults are others now.
+    pub(super) fn serve(&mut self) -> bool {
+        let Some(network) = &self.network else { return false };
+        network.place_vips(Vips::Here);
+        self.looked()
     }
 
     /// Waits for news, and has them looked at. May be dropped and called again at any time.

@@ -1,19 +1,15 @@
-//! A kernel that does what it is told, as far as the agent can see, and tables of what it is told; then the real one.
+//! A kernel that does what it is told, as far as the agent can see, and tables of what it is told.
 
-use std::collections::BTreeSet;
+mod kernel;
+
 use std::net::IpAddr;
-use std::path::PathBuf;
-use std::process::Command;
 
 use ipnet::IpNet;
 use octavia_wire::{InterfaceSpec, Mac, NetworkSpec, RouteSpec};
 
 use super::diff::{Change, diff};
-use super::netlink::Netlink;
 use super::state::{Address, Found, Link, Route, Rule};
 use super::wanted::{Vips, wanted};
-use super::{Announce, Index, Network};
-use crate::namespace::Namespace;
 
 fn mac(n: u8) -> Mac {
     Mac::new([0x52, 0x54, 0, 0, 0, n]).unwrap()
@@ -463,173 +459,82 @@ fn any_spec_follows_on_any_other() {
     }
 }
 
-/// A namespace with two interfaces, gone when dropped.
-struct Plugged(String);
-
-impl Plugged {
-    /// `None` = it cannot be made here, which is said.
-    fn new(test: &str) -> Option<Self> {
-        let plugged = Self(format!("oan{}-{test}", std::process::id()));
-        if let Err(error) = ip(&format!("netns add {plugged}")) {
-            eprintln!("skipped: no network namespace can be made: {error}");
-            return None;
-        }
-        let (first, second) = (mac(1), mac(2));
-        plugged.ip(&format!("link add eth1 address {first} type veth peer name eth2 address {second}"));
-        Some(plugged)
-    }
-
-    fn ip(&self, words: &str) -> String {
-        ip(&format!("-n {self} {words}")).unwrap()
-    }
-
-    fn namespace(&self) -> Namespace {
-        Namespace::open(&PathBuf::from("/run/netns").join(&self.0)).unwrap()
-    }
-}
-
-impl std::fmt::Display for Plugged {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Drop for Plugged {
-    fn drop(&mut self) {
-        let _ = ip(&format!("netns del {self}"));
-    }
-}
-
-fn ip(words: &str) -> Result<String, String> {
-    let output =
-        Command::new("ip").args(words.split_whitespace()).output().map_err(|error| error.to_string())?;
-    if !output.status.success() {
-        return Err(format!("ip {words}: {}", String::from_utf8_lossy(&output.stderr)));
-    }
-    Ok(String::from_utf8(output.stdout).unwrap())
-}
-
-fn as_found(found: &Found) -> BTreeSet<String> {
-    let ours = found.addresses.iter().filter(|(_, ours)| *ours).map(|(address, _)| format!("{address:?}"));
-    let routes = found.routes.iter().map(|route| format!("{route:?}"));
-    ours.chain(routes).chain(found.rules.iter().map(|rule| format!("{rule:?}"))).collect()
-}
-
-/// What the agent takes for done is what the kernel has done: nothing differs afterwards.
-#[test]
-fn the_kernel_is_as_it_is_taken_for() {
-    let Some(plugged) = Plugged::new("kernel") else { return };
-    let mut netlink = plugged.namespace().within(Netlink::open).unwrap().unwrap();
-    let mut become_it = |spec: &NetworkSpec, vips: Vips| {
-        for _ in 0..3 {
-            let found = netlink.look().unwrap();
-            let wanted = wanted(spec, vips, &found);
-            assert_eq!(wanted.missing, []);
-            let mut changes = diff(&wanted, &found);
-            // That is done by other means.
-            changes.retain(|change| !matches!(change, Change::StopBelieving(_)));
-            if changes.is_empty() {
-                let placed = wanted.own.len() + wanted.vips.len();
-                assert_eq!(as_found(&found).len(), placed + wanted.routes.len() + wanted.rules.len());
-                return as_found(&found);
+/// Addresses, routes and rules out of a few, so that they meet with those that are wanted.
+fn junk(seeds: &[(u8, bool)]) -> Found {
+    let mut found = plugged();
+    let addresses = [
+        "192.0.2.5/24",
+        "192.0.2.5/32",
+        "192.0.2.10/32",
+        "192.0.2.10/24",
+        "2001:db8::10/128",
+        "2001:db8::5/48",
+        "10.0.0.5/24",
+        "203.0.113.1/24",
+        "fe80::5/64",
+    ];
+    let destinations = ["0.0.0.0/0", "192.0.2.0/24", "::/0", "2001:db8::/64", "203.0.113.0/24"];
+    let gateways = ["192.0.2.1", "192.0.2.66", "fe80::1", "2001:db8::66"];
+    for &(seed, flag) in seeds {
+        let pick = |words: &[&'static str]| words[usize::from(seed / 3) % words.len()];
+        let link = 2 + u32::from(seed / 5 % 2);
+        match seed % 3 {
+            0 => {
+                let address: IpNet = pick(&addresses).parse().unwrap();
+                let same = |(there, _): &(Address, bool)| {
+                    there.link == link && there.address.addr() == address.addr()
+                };
+                if !found.addresses.iter().any(same) {
+                    let deprecated = address.addr().is_ipv6() && seed % 2 == 1;
+                    found.addresses.push((Address { link, address, deprecated }, flag));
+                }
             }
-            for change in changes {
-                netlink.change(&change).unwrap_or_else(|error| panic!("{change}: {error}"));
+            1 => {
+                let destination: IpNet = pick(&destinations).parse().unwrap();
+                let table = if flag { 254 } else { 100 + u32::from(seed % 4) };
+                let via = flag.then(|| pick(&gateways).parse().unwrap());
+                let metric = Route::metric(&destination);
+                let route = Route { table, destination, via, link, source: None, metric };
+                if !found.routes.contains(&route) {
+                    found.routes.push(route);
+                }
             }
-        }
-        panic!("it is never done: {spec:?}");
-    };
-    let specs = several();
-    for from in &specs {
-        for to in &specs {
-            for vips in [Vips::Here, Vips::Elsewhere] {
-                become_it(from, Vips::Here);
-                let after = become_it(to, vips);
-                become_it(&NetworkSpec::default(), Vips::Here);
-                assert_eq!(after, become_it(to, vips), "{from:?} {to:?}");
+            _ => {
+                let source = pick(&["192.0.2.10", "2001:db8::10", "203.0.113.1"]).parse().unwrap();
+                let rule = Rule { source, table: 100 + u32::from(flag) };
+                if !found.rules.contains(&rule) {
+                    found.rules.push(rule);
+                }
             }
         }
     }
-    // As others see it.
-    become_it(&two(), Vips::Here);
-    let told = plugged.ip("addr show dev eth1");
-    assert!(told.contains("inet6 2001:db8::10/128 scope global deprecated nodad noprefixroute"), "{told}");
-    assert!(!told.contains("tentative global"), "{told}");
-    let way = |from: &str, to: &str| plugged.ip(&format!("route get {to} from {from}"));
-    assert!(way("192.0.2.10", "203.0.113.9").contains("via 192.0.2.1 dev eth1 table 100"));
-    assert!(way("2001:db8::10", "2001:db8:f::9").contains("via fe80::1 dev eth1 table 101"));
-    for (to, expected) in [
-        ("203.0.113.9", "src 192.0.2.5"),
-        ("192.0.2.9", "src 192.0.2.5"),
-        ("10.1.2.3", "via 10.0.0.1 dev eth2 src 10.0.0.5"),
-        ("2001:db8::99", "src 2001:db8::5"),
-        ("2001:db8:f::9", "src 2001:db8::5"),
-        // That is nearer to the VIP than to any other address.
-        ("2001:db8::11", "src 2001:db8::5"),
-    ] {
-        let told = plugged.ip(&format!("route get {to}"));
-        assert!(told.contains(expected), "{to}: {told}");
-    }
+    found
 }
 
-/// Remembers what it was to tell.
-#[derive(Debug, Default, Clone)]
-struct Told(std::sync::Arc<std::sync::Mutex<Vec<(Mac, Vec<IpAddr>)>>>);
-
-impl Announce for Told {
-    fn announce(&mut self, _: Index, mac: Mac, addresses: &[IpAddr]) {
-        self.0.lock().unwrap().push((mac, addresses.to_vec()));
+proptest::proptest! {
+    #[test]
+    fn whatever_is_there_it_becomes_what_is_wanted(
+        seeds in proptest::collection::vec((proptest::num::u8::ANY, proptest::bool::ANY), 0..12),
+        which in 0..6_usize,
+        here in proptest::bool::ANY,
+    ) {
+        let spec = &several()[which];
+        let vips = if here { Vips::Here } else { Vips::Elsewhere };
+        let mut found = junk(&seeds);
+        let strangers = found.addresses.clone();
+        found.become_it(spec, vips);
+        let wanted = wanted(spec, vips, &found);
+        for (address, ours) in strangers {
+            let placed = wanted.placed.contains(&address.address.addr());
+            let stays = found.addresses.contains(&(address, ours));
+            proptest::prop_assert!(stays || ours || placed, "{:?} was a stranger's", address);
+        }
+        for (address, ours) in &found.addresses {
+            let is_wanted = wanted.own.iter().chain(&wanted.vips).any(|wanted| wanted == address);
+            proptest::prop_assert!(is_wanted || (!ours && !wanted.placed.contains(&address.address.addr())));
+        }
+        proptest::prop_assert!(wanted.routes.iter().all(|route| found.routes.contains(route)));
+        proptest::prop_assert_eq!(wanted.routes.len(), found.routes.len());
+        proptest::prop_assert_eq!(wanted.rules.len(), found.rules.len());
     }
-}
-
-impl Told {
-    fn take(&self) -> Vec<(Mac, Vec<IpAddr>)> {
-        std::mem::take(&mut *self.0.lock().unwrap())
-    }
-}
-
-/// Of the pair, whoever says who has them puts the VIPs on and takes them off.
-#[test]
-fn what_comes_is_announced() {
-    let Some(plugged) = Plugged::new("told") else { return };
-    let told = Told::default();
-    let network = Network::open(&plugged.namespace(), Box::new(told.clone())).unwrap();
-    let own = [(mac(1), words("192.0.2.5 2001:db8::5")), (mac(2), words("10.0.0.5"))];
-    let vips = [(mac(1), words("192.0.2.10 2001:db8::10"))];
-    let all = [(mac(1), words("192.0.2.5 2001:db8::5 192.0.2.10 2001:db8::10")), own[1].clone()];
-    // Nothing is known of what shall be: nothing is done.
-    network.place_vips(Vips::Here);
-    network.look();
-    assert_eq!(told.take(), []);
-    network.place_vips(Vips::Elsewhere);
-    network.want(two());
-    assert_eq!(told.take(), own);
-    for _ in 0..3 {
-        network.place_vips(Vips::Here);
-        assert_eq!(told.take(), vips);
-        network.place_vips(Vips::Here);
-        network.look();
-        assert_eq!(told.take(), []);
-        network.place_vips(Vips::Elsewhere);
-        assert!(!plugged.ip("addr show").contains("192.0.2.10"));
-        assert_eq!(told.take(), []);
-    }
-    network.place_vips(Vips::Here);
-    told.take();
-    // By hand; also what an agent before this one has made.
-    plugged.ip("addr flush dev eth1 scope global");
-    plugged.ip("addr flush dev eth2 scope global");
-    network.look();
-    assert_eq!(told.take(), all);
-    let other = Network::open(&plugged.namespace(), Box::new(told.clone())).unwrap();
-    other.want(two());
-    assert!(plugged.ip("addr show").contains("192.0.2.10/32"));
-    assert_eq!((told.take(), other.faults()), (vec![], vec![]));
-    other.want(NetworkSpec::default());
-    assert!(!plugged.ip("addr show").contains("192.0.2."));
-    // It is not known any more what shall be.
-    other.leave();
-    plugged.ip("addr add 192.0.2.10/32 dev eth1");
-    other.place_vips(Vips::Elsewhere);
-    assert!(plugged.ip("addr show").contains("192.0.2.10"));
 }

@@ -12,6 +12,7 @@ use rustix::process::Signal;
 
 use self::stage::{CLIENTS, MEMBERS, Place, Stage};
 use crate::amphora::{Amphora, eventually, signal};
+use crate::fake::SCRIPT;
 use crate::member::{Member, PEER, get};
 use crate::spec::monitor;
 
@@ -104,7 +105,10 @@ fn interfaces_are_used_as_soon_as_they_are_there() {
     let members = members_on(&stage);
     let amphora = amphora_on(&stage);
     let addresses = members.each_ref().map(|member| member.address);
-    let outcome = amphora.push(&spec(&amphora, &addresses, &[to_clients(), to_members()])).unwrap();
+    let mut spec = spec(&amphora, &addresses, &[to_clients(), to_members()]);
+    // Needs a socket of the proxy's own, and so its privileges there.
+    spec.pools[0].monitor = Some(monitor(HealthMonitorType::Ping));
+    let outcome = amphora.push(&spec).unwrap();
     let faults: Vec<_> = outcome.faults.iter().map(|fault| (fault.code, fault.address.to_string())).collect();
     assert_eq!(faults, VIPS.map(|vip| (ReasonCode::InterfaceMissing, vip.to_owned())));
     let missing: Vec<_> = amphora.info().interfaces.into_iter().map(|fault| fault.mac.unwrap()).collect();
@@ -211,6 +215,25 @@ fn what_is_done_by_hand_is_undone() {
         assert!(!has(&stage.traffic, "addr show", vip), "{vip}");
     }
     assert!(has(&stage.traffic, "addr show", "192.0.2.5/24"));
+}
+
+/// Where nobody serves yet, nobody is sent.
+#[test]
+fn vips_come_when_the_proxy_has_a_spec() {
+    let Some(stage) = Stage::build() else { return };
+    stage.plug("eth1", CLIENTS_MAC, CLIENTS);
+    let mut amphora = Amphora::prepare();
+    amphora.traffic = Some(stage.traffic.path());
+    let dies = "configure die\n".repeat(5);
+    std::fs::write(amphora.file(SCRIPT), dies).unwrap();
+    amphora.start_agent();
+    let fault = amphora.push(&spec(&amphora, &[], &[to_clients()])).unwrap_err();
+    assert_eq!(fault.http_code, 503, "{fault}");
+    let addresses = stage.traffic.ip("-o addr show dev eth1");
+    assert_ne!(std::fs::read(amphora.file(SCRIPT)).unwrap(), b"", "it has come into force meanwhile");
+    assert!(addresses.contains("192.0.2.5/24") && !addresses.contains(VIPS[0]), "{addresses}");
+    comes(&stage, "addr show dev eth1", VIPS[0]);
+    assert_eq!(std::fs::read(amphora.file(SCRIPT)).unwrap(), b"");
 }
 
 #[test]
