@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use async_trait::async_trait;
 use octavia_model::{AmphoraId, LoadBalancerId, PortId};
 
-use crate::CloudError;
+use crate::{CloudError, Port};
 
 /// The service that makes servers (Nova; process pairs on the local machine).
 #[async_trait]
@@ -22,6 +22,24 @@ pub trait Compute: Send + Sync + std::fmt::Debug {
 
     /// Every server that carries our mark, for finding orphans.
     async fn server_list(&self) -> Result<Vec<Server>, CloudError>;
+
+    /// Whether servers have interfaces that ports are attached to. If not, VIPs and members are reached some other way,
+    /// and nobody asks for ports.
+    fn has_ports(&self) -> bool {
+        false
+    }
+
+    /// Puts the port's interface, with its MAC, still down and without addresses, where the amphora's traffic is.
+    /// Returns when it is there; twice is once. A port that was attached before its addresses or rules changed needs
+    /// no second call.
+    async fn port_attach(&self, _amphora: AmphoraId, _port: &Port) -> Result<(), CloudError> {
+        Err(CloudError::internal("these servers have no ports"))
+    }
+
+    /// Takes the interface away. `Ok` when it is gone, also if it never was, or there is no such server.
+    async fn port_detach(&self, _amphora: AmphoraId, _port: PortId) -> Result<(), CloudError> {
+        Ok(())
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -30,6 +48,19 @@ pub struct ServerRequest {
     pub load_balancer_id: LoadBalancerId,
     /// Laid into the server before it starts.
     pub files: Vec<BootFile>,
+    /// Of a server that is there already it changes nothing.
+    pub placement: Placement,
+}
+
+/// Where a new server is wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// Amphorae on whose hosts it should not be.
+    pub apart_from: Vec<AmphoraId>,
+    /// Rather no server than one on such a host.
+    pub strictly: bool,
+    /// The availability zone, as the compute service calls it. `None` = any.
+    pub zone: Option<String>,
 }
 
 /// A file for a new server, written with mode 0600.
@@ -56,6 +87,12 @@ pub struct Server {
     pub agent: Option<SocketAddr>,
     /// The port of its own address on the VIP's subnet, where it has one.
     pub vip_subnet_port: Option<PortId>,
+    /// The ports whose interfaces it has, in no order.
+    pub ports: Vec<PortId>,
+    /// The machine it is on, where the compute service tells.
+    pub host: Option<String>,
+    /// The availability zone it is in.
+    pub zone: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

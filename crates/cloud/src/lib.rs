@@ -21,10 +21,13 @@ pub mod suite;
 
 pub use barbican::{Barbican, HttpOptions, ServiceIdentity, ServiceTokens};
 pub use cert::{CertIssuer, IssuedCert};
-pub use compute::{BootFile, Compute, Server, ServerRequest, ServerState};
+pub use compute::{BootFile, Compute, Placement, Server, ServerRequest, ServerState};
 pub use error::CloudError;
 pub use identity::{AUDIT_IDS_MAX, Identity, IdentityError, RequestContext, ServiceContext};
-pub use network::{Network, NetworkInfo, PortInfo, SubnetInfo, VipPort, VipRequest};
+pub use network::{
+    BandwidthLimit, FixedIp, HostRoute, IpFamily, Network, NetworkInfo, Port, PortInfo, PortRequest,
+    PortRole, PortSubnet, RuleProtocol, SecurityRule, SubnetInfo, VipPort, VipRequest,
+};
 pub use noauth::Noauth;
 pub use noop::{NoopCompute, NoopNetwork, NoopSecrets};
 pub use secrets::{

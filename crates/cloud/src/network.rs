@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use async_trait::async_trait;
 use ipnet::IpNet;
-use octavia_model::{LoadBalancerId, NetworkId, PortId, ProjectId, SecurityGroupId, SubnetId};
+use octavia_model::{AmphoraId, LoadBalancerId, NetworkId, PortId, ProjectId, SecurityGroupId, SubnetId};
 
 use crate::CloudError;
 
@@ -49,6 +49,168 @@ pub trait Network: Send + Sync + std::fmt::Debug {
 
     /// Load balancers that hold a VIP port, for finding orphans.
     async fn vip_list(&self) -> Result<Vec<LoadBalancerId>, CloudError>;
+
+    /// Makes the amphora's port on the network, or changes the one that is there until it is as requested: the
+    /// addresses it has on subnets that stay, stay. What is attached already follows at once.
+    async fn port_ensure(&self, _request: &PortRequest) -> Result<Port, CloudError> {
+        Err(without_ports())
+    }
+
+    /// `Ok(None)` = surely not there.
+    async fn port_find(&self, _amphora: AmphoraId, _network: NetworkId) -> Result<Option<Port>, CloudError> {
+        Ok(None)
+    }
+
+    /// The ports of one amphora, or of all, for finding orphans.
+    async fn port_list(&self, _of: Option<AmphoraId>) -> Result<Vec<Port>, CloudError> {
+        Ok(vec![])
+    }
+
+    /// Gives the port and its addresses back, detached if it was not. Absent = fine. Only of ports of amphorae: any other
+    /// is [`octavia_model::Blame::Caller`].
+    async fn port_delete(&self, _port: PortId) -> Result<(), CloudError> {
+        Ok(())
+    }
+
+    /// Makes the load balancer's own security group have exactly these rules. It holds on every port that was ensured with
+    /// the load balancer's id, before and after. There, nothing comes in that neither is an answer nor has a rule.
+    async fn security_group_ensure(
+        &self,
+        _load_balancer: LoadBalancerId,
+        _rules: &[SecurityRule],
+    ) -> Result<SecurityGroupId, CloudError> {
+        Err(without_ports())
+    }
+
+    /// Absent = fine. Ports that it held on let nothing in any more.
+    async fn security_group_delete(&self, _load_balancer: LoadBalancerId) -> Result<(), CloudError> {
+        Ok(())
+    }
+
+    /// Load balancers that have a security group of their own, for finding orphans.
+    async fn security_group_list(&self) -> Result<Vec<LoadBalancerId>, CloudError> {
+        Ok(vec![])
+    }
+}
+
+fn without_ports() -> CloudError {
+    CloudError::internal("this network has no ports for amphorae")
+}
+
+/// What an amphora's port on one network shall be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortRequest {
+    pub amphora_id: AmphoraId,
+    /// Whose security group holds on a [`PortRole::Vip`] port.
+    pub load_balancer_id: LoadBalancerId,
+    pub network_id: NetworkId,
+    pub role: PortRole,
+    /// One address each, and no two on one subnet; not empty.
+    pub subnets: Vec<PortSubnet>,
+    /// Addresses that it may use besides its own: the load balancer's VIPs.
+    pub allowed: Vec<IpAddr>,
+    /// How fast it may be.
+    pub qos_policy_id: Option<uuid::Uuid>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortSubnet {
+    pub subnet_id: SubnetId,
+    /// A free one of the subnet if `None`.
+    pub address: Option<IpAddr>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PortRole {
+    /// On the VIP's network: takes the load balancer's traffic (the original's *base* or *vrrp* port).
+    Vip,
+    /// On a network of members only: nothing comes in but answers.
+    Member,
+}
+
+/// A port of an amphora.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    pub id: PortId,
+    pub amphora_id: AmphoraId,
+    pub load_balancer_id: LoadBalancerId,
+    pub network_id: NetworkId,
+    pub role: PortRole,
+    /// Six bytes in hexadecimal, with colons, in lower case.
+    pub mac: String,
+    /// In bytes, without the link's own header.
+    pub mtu: u16,
+    /// In the order of the request.
+    pub fixed_ips: Vec<FixedIp>,
+    pub allowed: Vec<IpAddr>,
+    pub qos_policy_id: Option<uuid::Uuid>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FixedIp {
+    pub subnet_id: SubnetId,
+    pub address: IpAddr,
+    /// Of the subnet.
+    pub prefix_len: u8,
+    pub gateway: Option<IpAddr>,
+    pub host_routes: Vec<HostRoute>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostRoute {
+    pub destination: IpNet,
+    pub nexthop: IpAddr,
+}
+
+/// What may come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SecurityRule {
+    pub family: IpFamily,
+    pub protocol: RuleProtocol,
+    /// First and last. `None` = all; of VRRP, which has none, always.
+    pub ports: Option<(u16, u16)>,
+    /// Who sends, of the same family. `None` = anybody.
+    pub remote: Option<IpNet>,
+}
+
+impl SecurityRule {
+    /// One port for everybody.
+    pub fn any(family: IpFamily, protocol: RuleProtocol, port: u16) -> Self {
+        Self { family, protocol, ports: Some((port, port)), remote: None }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IpFamily {
+    V4,
+    V6,
+}
+
+impl IpFamily {
+    pub fn of(address: IpAddr) -> Self {
+        if address.is_ipv6() { Self::V6 } else { Self::V4 }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RuleProtocol {
+    Tcp,
+    Udp,
+    Sctp,
+    /// Between the amphorae of a load balancer.
+    Vrrp,
+}
+
+/// How fast one direction may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct BandwidthLimit {
+    /// Kilobits (1000 bits) a second; 0 is taken as 1.
+    pub kbps: u32,
+    /// How much may be sent at once, in kilobits. `None` = what suits the rate.
+    pub burst_kbit: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

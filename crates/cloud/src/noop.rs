@@ -127,6 +127,9 @@ impl Compute for NoopCompute {
             state: ServerState::Running,
             agent: Some(SocketAddr::new(address(id.into_untyped_uuid()), 9443)),
             vip_subnet_port: Some(PortId::from_untyped_uuid(partner(id.into_untyped_uuid()))),
+            ports: vec![],
+            host: None,
+            zone: None,
         };
         Ok(self.servers().entry(id).or_insert_with(made).clone())
     }

@@ -12,8 +12,9 @@ use octavia_model::{
 
 pub use crate::material::TlsMaterial;
 use crate::{
-    BootFile, CertIssuer, CloudError, Compute, Consumer, Identity, IdentityError, Network, Reader,
-    RequestContext, Right, SecretError, SecretRef, Secrets, Server, ServerRequest, ServerState, VipRequest,
+    BootFile, CertIssuer, CloudError, Compute, Consumer, Identity, IdentityError, IpFamily, Network,
+    Placement, PortRequest, PortRole, PortSubnet, Reader, RequestContext, Right, RuleProtocol, SecretError,
+    SecretRef, Secrets, SecurityRule, Server, ServerRequest, ServerState, VipRequest,
 };
 
 /// How long a server may take to be up.
@@ -66,6 +67,7 @@ pub fn server_request() -> ServerRequest {
         amphora_id: AmphoraId::new_v4(),
         load_balancer_id: LoadBalancerId::new_v4(),
         files: vec![BootFile { name: "boot.json".into(), content: b"{}".to_vec() }],
+        placement: Placement::default(),
     }
 }
 
@@ -157,6 +159,112 @@ pub async fn network_suite(network: &dyn Network, network_id: NetworkId, subnet_
 async fn vips(network: &dyn Network, load_balancer: LoadBalancerId) -> usize {
     let held = network.vip_list().await.expect("VIPs can be listed");
     held.iter().filter(|held| **held == load_balancer).count()
+}
+
+/// Ports of servers: ensured twice are made once and changed in place, attached and detached as often as one likes, and
+/// gone with their addresses. `subnets` = two of the network, with free addresses.
+pub async fn ports_suite(
+    compute: &dyn Compute,
+    network: &dyn Network,
+    network_id: NetworkId,
+    subnets: [SubnetId; 2],
+) {
+    assert!(compute.has_ports());
+    let free = async || {
+        let mut free = vec![];
+        for subnet in subnets {
+            free.push(network.subnet_get(subnet).await.expect("it can be asked").expect("it is there").free);
+        }
+        free
+    };
+    let before = free().await;
+    let server = server_request();
+    let amphora = server.amphora_id;
+    compute.server_ensure(&server).await.expect("a server is made");
+    assert_eq!(server_up(compute, amphora).await.ports, []);
+    let of = |subnets: &[SubnetId]| PortRequest {
+        amphora_id: amphora,
+        load_balancer_id: server.load_balancer_id,
+        network_id,
+        role: PortRole::Vip,
+        subnets: subnets.iter().map(|subnet| PortSubnet { subnet_id: *subnet, address: None }).collect(),
+        allowed: vec![],
+        qos_policy_id: None,
+    };
+    assert_eq!(network.port_find(amphora, network_id).await, Ok(None));
+    let request = of(&subnets[..1]);
+    let (port, at_once) = tokio::join!(network.port_ensure(&request), network.port_ensure(&request));
+    let port = port.expect("a port is made");
+    assert_eq!(at_once.as_ref(), Ok(&port), "ensured at the same time is made once");
+    assert_eq!(network.port_ensure(&request).await.as_ref(), Ok(&port), "ensured twice is made once");
+    assert_eq!(network.port_find(amphora, network_id).await, Ok(Some(port.clone())), "found by our ids");
+    assert_eq!(network.port_list(Some(amphora)).await, Ok(vec![port.clone()]));
+    assert!(network.port_list(None).await.expect("it can be asked").contains(&port));
+    assert_eq!((port.fixed_ips.len(), port.fixed_ips[0].subnet_id), (1, subnets[0]));
+    let bound = network.port_get(port.id).await.expect("it can be asked").expect("it is a port as others");
+    assert!(!bound.device_id.is_empty());
+
+    assert_eq!(compute.port_detach(amphora, port.id).await, Ok(()), "detaching what is not attached is fine");
+    for _ in 0..2 {
+        assert_eq!(compute.port_attach(amphora, &port).await, Ok(()), "twice is once");
+        assert_eq!(server_up(compute, amphora).await.ports, [port.id]);
+    }
+    assert_eq!(compute.server_ensure(&server).await.expect("it is there").ports, [port.id]);
+
+    let wider = PortRequest { allowed: vec!["192.0.2.1".parse().expect("an address")], ..of(&subnets) };
+    let wider = network.port_ensure(&wider).await.expect("a port is changed");
+    assert_eq!((wider.id, &wider.mac), (port.id, &port.mac), "changed in place");
+    assert_eq!(wider.fixed_ips[0], port.fixed_ips[0], "what stays, stays as it is");
+    assert_eq!((wider.fixed_ips.len(), wider.allowed.len()), (2, 1));
+    assert_eq!(network.port_ensure(&request).await.as_ref(), Ok(&port), "and back");
+
+    let taken = PortRequest {
+        amphora_id: AmphoraId::new_v4(),
+        subnets: vec![PortSubnet { subnet_id: subnets[0], address: Some(port.fixed_ips[0].address) }],
+        ..request.clone()
+    };
+    let refused = [
+        ("a taken address", taken),
+        ("no address", PortRequest { amphora_id: AmphoraId::new_v4(), subnets: vec![], ..request.clone() }),
+        ("no subnet at all", PortRequest { amphora_id: AmphoraId::new_v4(), ..of(&[SubnetId::new_v4()]) }),
+    ];
+    for (what, request) in refused {
+        assert_caller(&network.port_ensure(&request).await.expect_err(what), what);
+        assert_eq!(network.port_list(Some(request.amphora_id)).await, Ok(vec![]), "{what} leaves nothing");
+    }
+
+    let load_balancer = server.load_balancer_id;
+    let rules = [SecurityRule::any(IpFamily::V4, RuleProtocol::Tcp, 80)];
+    let group = network.security_group_ensure(load_balancer, &rules).await.expect("a group is made");
+    for rules in [&rules[..], &[]] {
+        assert_eq!(network.security_group_ensure(load_balancer, rules).await, Ok(group), "twice is once");
+    }
+    assert!(network.security_group_list().await.expect("it can be asked").contains(&load_balancer));
+    for _ in 0..2 {
+        assert_eq!(network.security_group_delete(load_balancer).await, Ok(()), "absent is fine");
+    }
+    assert!(!network.security_group_list().await.expect("it can be asked").contains(&load_balancer));
+
+    for _ in 0..2 {
+        assert_eq!(compute.port_detach(amphora, port.id).await, Ok(()));
+        assert_eq!(server_up(compute, amphora).await.ports, []);
+    }
+    assert_eq!(compute.port_attach(amphora, &port).await, Ok(()), "what was detached can be attached again");
+    for _ in 0..2 {
+        assert_eq!(network.port_delete(port.id).await, Ok(()), "deleted though attached, and twice");
+    }
+    assert_eq!(server_up(compute, amphora).await.ports, []);
+    assert_eq!(network.port_list(Some(amphora)).await, Ok(vec![]));
+
+    let port = network.port_ensure(&request).await.expect("a port is made");
+    assert_eq!(compute.port_attach(amphora, &port).await, Ok(()));
+    assert_eq!(compute.server_delete(amphora).await, Ok(()));
+    assert_eq!(network.port_find(amphora, network_id).await, Ok(Some(port.clone())), "ports outlive servers");
+    assert_eq!(compute.port_detach(amphora, port.id).await, Ok(()), "no such server is fine");
+    let attached = compute.port_attach(amphora, &port).await;
+    assert!(attached.is_err(), "there is no server");
+    assert_eq!(network.port_delete(port.id).await, Ok(()));
+    assert_eq!(free().await, before, "every address is free again");
 }
 
 /// Tokens: `token` is `holder`'s; anything like it is nobody's.

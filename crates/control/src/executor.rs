@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use newtype_uuid::GenericUuid;
-use octavia_cloud::{CloudError, ServerRequest, VipRequest};
+use octavia_cloud::{CloudError, Placement, ServerRequest, VipRequest};
 use octavia_model::{
     Amphora, AmphoraId, AmphoraRole, AmphoraStatus, Blame, Known, Reason, ReasonCode, Retry,
 };
@@ -144,7 +144,8 @@ impl Executor<'_> {
         let cert = self.parts.certs.issue(&row.id.to_string(), boot.cert_lifetime).await?;
         let load_balancer_id = self.desired.graph.load_balancer.id;
         let files = boot_files(row.id, load_balancer_id, &cert, self.parts.certs.authority(), boot)?;
-        let request = ServerRequest { amphora_id: row.id, load_balancer_id, files };
+        let request =
+            ServerRequest { amphora_id: row.id, load_balancer_id, files, placement: Placement::default() };
         let server = self.parts.compute.server_ensure(&request).await?;
         let row = Amphora {
             status: AmphoraStatus::Booting,

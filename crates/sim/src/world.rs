@@ -216,7 +216,16 @@ impl SimServer {
     pub fn show(&self, id: AmphoraId) -> Server {
         let agent = matches!(self.state, ServerState::Running).then_some(self.address);
         let compute_id = self.compute_id.clone();
-        Server { amphora_id: id, compute_id, state: self.state, agent, vip_subnet_port: None }
+        Server {
+            amphora_id: id,
+            compute_id,
+            state: self.state,
+            agent,
+            vip_subnet_port: None,
+            ports: vec![],
+            host: None,
+            zone: None,
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Which 127.N.0.0/16 is ours: several local clouds live side by side on one machine.
+//! Which 127.N.0.0/16 is ours, and of namespaces 10.N.0.0/16 with it: several local clouds live side by side on one
+//! machine.
 //!
 //! A listening socket on an address of the network that nothing else uses is the claim: the kernel gives it to one
 //! process and takes it back when that process dies. Amphorae outlive their controller, so a network in which
@@ -9,7 +10,8 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 
-use super::OpenError;
+use super::netns::{overlap, reserved};
+use super::{LocalKind, OpenError};
 
 /// In the order in which they are tried. Below 100 live other loopback conventions (127.0.0.53, 127.0.1.1).
 const CANDIDATES: std::ops::RangeInclusive<u8> = 100..=250;
@@ -24,7 +26,14 @@ pub(super) struct Claim {
 }
 
 /// Takes a network back.
-pub(super) fn claim_again(number: u8) -> Result<Claim, OpenError> {
+pub(super) fn claim_again(number: u8, kind: &LocalKind) -> Result<Claim, OpenError> {
+    match (kind, overlap(number)) {
+        (LocalKind::Netns(_), Some(route)) => Err(OpenError::NetworkOverlaps(number, route)),
+        _ => claim(number),
+    }
+}
+
+fn claim(number: u8) -> Result<Claim, OpenError> {
     let socket = TcpListener::bind(address(number)).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => OpenError::NetworkTaken(number),
         _ => OpenError::NetworkUnusable(error),
@@ -33,11 +42,13 @@ pub(super) fn claim_again(number: u8) -> Result<Claim, OpenError> {
 }
 
 /// Takes the first network that is free.
-pub(super) fn claim_first() -> Result<Claim, OpenError> {
-    let busy = listening_networks();
+pub(super) fn claim_first(kind: &LocalKind) -> Result<Claim, OpenError> {
+    let mut busy = listening_networks();
+    // Of a cloud whose process has ended; it wants its number back.
+    busy.extend(reserved());
     for number in CANDIDATES.filter(|number| !busy.contains(number)) {
-        match claim_again(number) {
-            Err(OpenError::NetworkTaken(_)) => {}
+        match claim_again(number, kind) {
+            Err(OpenError::NetworkTaken(_) | OpenError::NetworkOverlaps(..)) => {}
             outcome => return outcome,
         }
     }
@@ -95,12 +106,13 @@ mod tests {
 
     #[test]
     fn two_clouds_never_share() {
-        let first = claim_first().unwrap();
-        let second = claim_first().unwrap();
+        let kind = LocalKind::Loopback;
+        let first = claim_first(&kind).unwrap();
+        let second = claim_first(&kind).unwrap();
         assert_ne!(first.number, second.number);
-        assert!(matches!(claim_again(first.number), Err(OpenError::NetworkTaken(_))));
+        assert!(matches!(claim_again(first.number, &kind), Err(OpenError::NetworkTaken(_))));
         let number = first.number;
         drop(first);
-        assert_eq!(claim_again(number).unwrap().number, number);
+        assert_eq!(claim_again(number, &kind).unwrap().number, number);
     }
 }

@@ -1,5 +1,5 @@
 //! A cloud on one machine with nothing else installed: users and tokens, addresses of 127.0.0.0/8, amphorae as pairs
-//! of processes, an authority for certificates, a vault for secrets; and enough of the Keystone v3, Neutron v2.0 and Barbican v1 HTTP
+//! of processes (or, as root, networks and hosts made of namespaces), an authority for certificates, a vault for secrets; and enough of the Keystone v3, Neutron v2.0 and Barbican v1 HTTP
 //! APIs in front of them that unmodified OpenStack clients work.
 //!
 //! All state is below one directory: `cloud/` (settings, keys, users and roles that were made, ports, sealed secrets,
@@ -15,7 +15,9 @@ mod files;
 mod http;
 mod identity;
 mod list;
+mod netns;
 mod network;
+mod outside;
 mod secrets;
 mod seed;
 mod settings;
@@ -32,9 +34,13 @@ use jiff::{SignedDuration, Timestamp};
 
 use self::cert::LocalAuthority;
 use self::claim::Claim;
-pub use self::compute::LoopbackCompute;
+pub use self::compute::LocalCompute;
+use self::compute::{Hosts, Site};
 use self::identity::LocalIdentity;
+use self::netns::Netns;
+pub use self::netns::{HOSTS_MAX, HostView, NetnsOptions};
 pub use self::network::LocalNetwork;
+pub use self::outside::{host_set, hosts, remove};
 pub use self::secrets::LocalSecrets;
 use self::seed::Seed;
 use self::settings::Settings;
@@ -57,6 +63,27 @@ pub struct LocalOptions {
     pub token_lifetime: SignedDuration,
     /// How long the answer to a wrong password takes at least.
     pub login_penalty: Duration,
+    /// The same for ever in one state directory.
+    pub kind: LocalKind,
+}
+
+/// What amphorae and networks are made of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LocalKind {
+    /// Processes, and addresses of 127.0.0.0/8. Needs no privilege.
+    #[default]
+    Loopback,
+    /// Network namespaces on simulated hosts, bridges between them. Needs root.
+    Netns(NetnsOptions),
+}
+
+impl LocalKind {
+    fn netns(self) -> Option<NetnsOptions> {
+        match self {
+            Self::Loopback => None,
+            Self::Netns(options) => Some(options),
+        }
+    }
 }
 
 impl Default for LocalOptions {
@@ -65,6 +92,7 @@ impl Default for LocalOptions {
             url: "http://127.0.0.1:9876".into(),
             token_lifetime: SignedDuration::from_hours(1),
             login_penalty: Duration::from_secs(1),
+            kind: LocalKind::Loopback,
         }
     }
 }
@@ -81,10 +109,25 @@ pub enum OpenError {
          another state directory"
     )]
     NetworkTaken(u8),
-    #[error("every network from 127.100.0.0/16 to 127.250.0.0/16 is in use")]
+    #[error(
+        "every network from 127.100.0.0/16 to 127.250.0.0/16 (of namespaces, 10.100.0.0/16 to 10.250.0.0/16) is in use"
+    )]
     NoNetworkFree,
     #[error("cannot listen on addresses of 127.0.0.0/8: {0}")]
     NetworkUnusable(io::Error),
+    #[error(
+        "10.{0}.0.0/16 belongs to this state directory, but a route of this machine leads to {1}: remove it, or start \
+         with another state directory"
+    )]
+    NetworkOverlaps(u8, ipnet::Ipv4Net),
+    #[error("this state directory was made {0}: start it so, or start with another state directory")]
+    KindDiffers(&'static str),
+    #[error("there is no host {0}")]
+    HostUnknown(String),
+    #[error("the netns network cannot be used here: {0}")]
+    NetnsUnusable(String),
+    #[error("the namespaces cannot be made: {0}")]
+    NetnsTrouble(io::Error),
 }
 
 impl OpenError {
@@ -104,6 +147,7 @@ pub struct LocalCloud {
     network: Arc<LocalNetwork>,
     authority: Arc<LocalAuthority>,
     secrets: Arc<LocalSecrets>,
+    netns: Option<Netns>,
 }
 
 impl LocalCloud {
@@ -120,10 +164,14 @@ impl LocalCloud {
         private(&cloud_dir)?;
         let stored = Settings::load(&cloud_dir)?;
         let (claim, mut settings) = match stored {
-            Some(settings) => (claim::claim_again(settings.network)?, settings),
+            Some(mut settings) => {
+                kind_check(&settings, &options.kind)?;
+                settings.netns = options.kind.netns();
+                (claim::claim_again(settings.network, &options.kind)?, settings)
+            }
             None => {
-                let claim = claim::claim_first()?;
-                let settings = Settings::first(claim.number);
+                let claim = claim::claim_first(&options.kind)?;
+                let settings = Settings::first(claim.number, options.kind.netns());
                 settings.save(&cloud_dir)?;
                 (claim, settings)
             }
@@ -134,8 +182,14 @@ impl LocalCloud {
 
         let seed = Seed::new(settings.seed.clone());
         let authority = LocalAuthority::open(&cloud_dir, now)?;
-        let network = LocalNetwork::open(&cloud_dir, settings.network, &seed)?;
         let identity = LocalIdentity::open(&cloud_dir, &seed, &settings, &options, now)?;
+        let netns = options.kind.netns().map(|netns| Netns::open(claim.number, netns)).transpose()?;
+        let owner = identity.owner().to_owned();
+        let network = LocalNetwork::open(&cloud_dir, settings.network, &seed, netns, owner)?;
+        if let Some(netns) = &netns {
+            let servers = compute::addresses_all(&dir).map_err(|error| OpenError::file(&dir, error))?;
+            netns.rules_restore(&servers, &network.wirings()).map_err(OpenError::NetnsTrouble)?;
+        }
         let secrets = LocalSecrets::open(&cloud_dir)?;
         Ok(Self {
             dir,
@@ -146,6 +200,7 @@ impl LocalCloud {
             network: Arc::new(network),
             authority: Arc::new(authority),
             secrets: Arc::new(secrets),
+            netns,
         })
     }
 
@@ -168,7 +223,11 @@ impl LocalCloud {
     /// Amphorae as processes `exe amphora --dir … --bind …`. Takes over those that run already. One such value at a
     /// time: it keeps the book of management addresses.
     pub fn compute(&self, exe: &Path) -> Result<Arc<dyn Compute>, OpenError> {
-        Ok(Arc::new(LoopbackCompute::open(&self.dir, self.claim.number, exe)?))
+        let site = match self.netns {
+            None => Site::Loopback,
+            Some(netns) => Site::Hosts(Arc::new(Hosts::new(netns, self.network.clone()))),
+        };
+        Ok(Arc::new(LocalCompute::open(&self.dir, self.claim.number, exe, site)?))
     }
 
     /// Keystone v3; mount it with `nest_service` at [`IDENTITY_PATH`].
@@ -192,13 +251,28 @@ impl LocalCloud {
         clouds_yaml::write(&self.dir, auth_url, &self.passwords)
     }
 
-    /// 127.N.0.1, which is no amphora's: where the controller listens for heartbeats.
+    /// 127.N.0.1 or 10.N.0.1, which is no amphora's: where the controller listens for heartbeats.
     pub fn management_address(&self) -> IpAddr {
-        Ipv4Addr::new(127, self.claim.number, 0, 1).into()
+        match &self.netns {
+            None => Ipv4Addr::new(127, self.claim.number, 0, 1).into(),
+            Some(netns) => netns.controller(),
+        }
     }
 
     /// Random, made at the first start.
     pub fn heartbeat_key(&self) -> &str {
         &self.settings.heartbeat_key
+    }
+}
+
+fn kind_check(settings: &Settings, kind: &LocalKind) -> Result<(), OpenError> {
+    match (settings.netns, kind) {
+        (Some(_), LocalKind::Loopback) => {
+            Err(OpenError::KindDiffers("with network namespaces (--network netns)"))
+        }
+        (None, LocalKind::Netns(_)) => {
+            Err(OpenError::KindDiffers("without network namespaces (--network loopback)"))
+        }
+        _ => Ok(()),
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::OpenError;
 use super::files::{file_read, file_replace};
+use super::netns::NetnsOptions;
 use super::seed::random_text;
 
 const FILE: &str = "cloud.json";
@@ -17,6 +18,9 @@ pub(super) struct Settings {
     version: u32,
     /// N of 127.N.0.0/16.
     pub(super) network: u8,
+    /// The data centre of namespaces, as it was at the last start. `None` = amphorae are on loopback.
+    #[serde(default)]
+    pub(super) netns: Option<NetnsOptions>,
     /// Of the ids of all that is always there.
     pub(super) seed: String,
     pub(super) token_key: String,
@@ -26,10 +30,11 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub(super) fn first(network: u8) -> Self {
+    pub(super) fn first(network: u8, netns: Option<NetnsOptions>) -> Self {
         Self {
             version: VERSION,
             network,
+            netns,
             seed: random_text::<32>(),
             token_key: random_text::<32>(),
             heartbeat_key: random_text::<32>(),

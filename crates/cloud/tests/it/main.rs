@@ -9,5 +9,6 @@ mod compute;
 mod directory;
 mod keystone;
 mod kit;
+mod netns;
 mod neutron;
 mod state;

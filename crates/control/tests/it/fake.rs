@@ -72,6 +72,9 @@ impl Facts {
             state: server.state,
             agent: Some(address),
             vip_subnet_port: None,
+            ports: vec![],
+            host: None,
+            zone: None,
         })
     }
 

@@ -1,6 +1,6 @@
 //! What is removed, and what is not.
 
-use octavia_cloud::{Compute, ServerRequest};
+use octavia_cloud::{Compute, Placement, ServerRequest};
 use octavia_model::{AmphoraId, LoadBalancerId, ProvisioningStatus as P};
 
 use crate::rig::Rig;
@@ -11,7 +11,12 @@ async fn orphans_are_removed_after_a_while_and_nothing_else() {
     let lb = rig.active().await;
     let orphan = AmphoraId::new_v4();
     let nobody = LoadBalancerId::new_v4();
-    let request = ServerRequest { amphora_id: orphan, load_balancer_id: nobody, files: vec![] };
+    let request = ServerRequest {
+        amphora_id: orphan,
+        load_balancer_id: nobody,
+        files: vec![],
+        placement: Placement::default(),
+    };
     rig.cloud.server_ensure(&request).await.unwrap();
     rig.cloud.facts().vips.insert(nobody);
     let housekeeping = rig.housekeeping();

@@ -1,4 +1,4 @@
-//! Management addresses: 127.N.0.2 to 127.N.63.254, one for every amphora.
+//! Management addresses, one for every amphora: 127.N.0.2 to 127.N.63.254, or 10.N.0.2 to 10.N.63.254.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -6,7 +6,8 @@ use std::net::Ipv4Addr;
 /// Which are taken, by the two last octets as a number.
 #[derive(Debug)]
 pub(super) struct Addresses {
-    network: u8,
+    /// The two first octets.
+    network: [u8; 2],
     taken: BTreeSet<u16>,
     /// The search goes on behind the last one handed out, so that an address rests as long as possible.
     last: u16,
@@ -16,14 +17,14 @@ const FIRST: u16 = 2;
 const LAST: u16 = (63 << 8) + 254;
 
 impl Addresses {
-    pub(super) fn new(network: u8) -> Self {
+    pub(super) fn new(network: [u8; 2]) -> Self {
         Self { network, taken: BTreeSet::new(), last: FIRST - 1 }
     }
 
     /// Notes an address found in use.
     pub(super) fn take(&mut self, address: Ipv4Addr) {
-        let [_, network, high, low] = address.octets();
-        if network == self.network {
+        let [first, second, high, low] = address.octets();
+        if [first, second] == self.network {
             let number = u16::from_be_bytes([high, low]);
             self.taken.insert(number);
             self.last = self.last.max(number);
@@ -36,12 +37,13 @@ impl Addresses {
         self.taken.insert(number);
         self.last = number;
         let [high, low] = number.to_be_bytes();
-        Some(Ipv4Addr::new(127, self.network, high, low))
+        let [first, second] = self.network;
+        Some(Ipv4Addr::new(first, second, high, low))
     }
 
     pub(super) fn give_back(&mut self, address: Ipv4Addr) {
-        let [_, network, high, low] = address.octets();
-        if network == self.network {
+        let [first, second, high, low] = address.octets();
+        if [first, second] == self.network {
             self.taken.remove(&u16::from_be_bytes([high, low]));
         }
     }
@@ -53,7 +55,7 @@ mod tests {
 
     #[test]
     fn rotates_through_all_and_ends() {
-        let mut addresses = Addresses::new(100);
+        let mut addresses = Addresses::new([127, 100]);
         assert_eq!(addresses.next(), Some(Ipv4Addr::new(127, 100, 0, 2)));
         addresses.give_back(Ipv4Addr::new(127, 100, 0, 2));
         assert_eq!(addresses.next(), Some(Ipv4Addr::new(127, 100, 0, 3)));

@@ -3,11 +3,12 @@
 //!
 //! The directory is the only record, so a restarted controller finds every server. The agent writes `agent.pid` once
 //! it holds the directory's lock; we write `start.pid` as soon as it is spawned, so that a server that is coming up
-//! is not started twice.
+//! is not started twice. On simulated hosts the pair runs in namespaces of its own, and has cables for its ports.
 
 mod address;
 mod process;
 mod server;
+mod site;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -15,15 +16,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use octavia_model::AmphoraId;
+use octavia_model::{AmphoraId, PortId};
 use tokio::sync::OwnedMutexGuard;
 
 use self::address::Addresses;
 use self::server::{ServerDir, boot_files_check};
+pub(super) use self::site::{Hosts, Site};
 use super::OpenError;
 use super::blocking::Blocking;
 use super::files::remains_remove;
-use crate::{CloudError, Compute, Server, ServerRequest, ServerState};
+use super::netns::HostNumber;
+use crate::{CloudError, Compute, Port, Server, ServerRequest, ServerState};
 
 /// Below the state directory.
 pub(super) const DIR: &str = "amphorae";
@@ -31,22 +34,26 @@ pub(super) const DIR: &str = "amphorae";
 /// How long an agent may take to end itself and its proxy before it is killed.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// [`Compute`] by process pairs on loopback addresses.
+/// [`Compute`] by process pairs on loopback addresses, or in namespaces.
 #[derive(Debug)]
-pub struct LoopbackCompute {
+pub struct LocalCompute {
     dir: PathBuf,
     exe: PathBuf,
     addresses: Arc<Mutex<Addresses>>,
     /// One change of a server at a time.
     busy: Mutex<HashMap<AmphoraId, Arc<tokio::sync::Mutex<()>>>>,
     blocking: Blocking,
+    site: Arc<Site>,
 }
 
-impl LoopbackCompute {
-    pub(super) fn open(state_dir: &Path, network: u8, exe: &Path) -> Result<Self, OpenError> {
+impl LocalCompute {
+    pub(super) fn open(state_dir: &Path, number: u8, exe: &Path, site: Site) -> Result<Self, OpenError> {
         let dir = state_dir.join(DIR);
         super::files::dir_private(&dir).map_err(|error| OpenError::file(&dir, error))?;
-        let mut addresses = Addresses::new(network);
+        let mut addresses = Addresses::new(match site {
+            Site::Loopback => [127, number],
+            Site::Hosts(_) => [10, number],
+        });
         remains_remove(&dir).map_err(|error| OpenError::file(&dir, error))?;
         for server in ServerDir::list(&dir).map_err(|error| OpenError::file(&dir, error))? {
             if let Ok(Some(address)) = server.address() {
@@ -62,6 +69,7 @@ impl LoopbackCompute {
             addresses: Arc::new(Mutex::new(addresses)),
             busy: Mutex::default(),
             blocking: Blocking::new(4),
+            site: Arc::new(site),
         })
     }
 
@@ -80,37 +88,37 @@ impl LoopbackCompute {
 }
 
 #[async_trait]
-impl Compute for LoopbackCompute {
+impl Compute for LocalCompute {
     async fn server_ensure(&self, request: &ServerRequest) -> Result<Server, CloudError> {
         boot_files_check(&request.files)?;
         let guard = self.lock(request.amphora_id).await;
         let dir = self.server_dir(request.amphora_id);
-        let (exe, addresses, files) = (self.exe.clone(), Arc::clone(&self.addresses), request.files.clone());
+        let (exe, addresses, site) = (self.exe.clone(), Arc::clone(&self.addresses), Arc::clone(&self.site));
+        let (root, files, placement) = (self.dir.clone(), request.files.clone(), request.placement.clone());
         let runtime = tokio::runtime::Handle::current();
         self.blocking
             .run(move || {
                 let _guard = guard;
-                let server = dir.look().map_err(|error| trouble("look at", &dir, &error))?;
+                let server = site.look(&dir).map_err(|error| trouble("look at", &dir, &error))?;
                 if let Some(server) = server
                     && server.state != ServerState::Stopped
                 {
                     return Ok(server);
                 }
-                dir.make(&files, &addresses)?;
-                let _entered = runtime.enter();
-                dir.start(&exe).map_err(|error| trouble("start", &dir, &error))?;
-                let server = dir.look().map_err(|error| trouble("look at", &dir, &error))?;
+                site.prepare(&root, &dir, &placement, || dir.make(&files, &addresses))?;
+                site.start(&dir, &exe, &runtime).map_err(|error| trouble("start", &dir, &error))?;
+                let server = site.look(&dir).map_err(|error| trouble("look at", &dir, &error))?;
                 server.ok_or_else(|| CloudError::internal("the server's directory vanished"))
             })
             .await?
     }
 
     async fn server_find(&self, amphora: AmphoraId) -> Result<Option<Server>, CloudError> {
-        let dir = self.server_dir(amphora);
+        let (dir, site) = (self.server_dir(amphora), Arc::clone(&self.site));
         self.blocking
             .run(move || {
                 dir.log_trim();
-                dir.look().map_err(|error| trouble("look at", &dir, &error))
+                site.look(&dir).map_err(|error| trouble("look at", &dir, &error))
             })
             .await?
     }
@@ -122,11 +130,12 @@ impl Compute for LoopbackCompute {
             return Ok(());
         }
         process::end(&dir, GRACE).await.map_err(|error| trouble("end", &dir, &error))?;
-        let addresses = Arc::clone(&self.addresses);
+        let (addresses, site) = (Arc::clone(&self.addresses), Arc::clone(&self.site));
         self.blocking
             .run(move || {
                 let _guard = guard;
                 let address = dir.address().ok().flatten();
+                site.remove(&dir).map_err(|error| trouble("disconnect", &dir, &error))?;
                 dir.remove().map_err(|error| trouble("remove", &dir, &error))?;
                 if let Some(address) = address {
                     addresses.lock().unwrap_or_else(PoisonError::into_inner).give_back(address);
@@ -137,7 +146,7 @@ impl Compute for LoopbackCompute {
     }
 
     async fn server_list(&self) -> Result<Vec<Server>, CloudError> {
-        let root = self.dir.clone();
+        let (root, site) = (self.dir.clone(), Arc::clone(&self.site));
         self.blocking
             .run(move || {
                 let dirs = ServerDir::list(&root)
@@ -145,12 +154,72 @@ impl Compute for LoopbackCompute {
                 let mut servers = Vec::with_capacity(dirs.len());
                 for dir in dirs {
                     // One that was deleted meanwhile is no error.
-                    servers.extend(dir.look().map_err(|error| trouble("look at", &dir, &error))?);
+                    servers.extend(site.look(&dir).map_err(|error| trouble("look at", &dir, &error))?);
                 }
                 Ok(servers)
             })
             .await?
     }
+
+    fn has_ports(&self) -> bool {
+        matches!(*self.site, Site::Hosts(_))
+    }
+
+    async fn port_attach(&self, amphora: AmphoraId, port: &Port) -> Result<(), CloudError> {
+        let _guard = self.lock(amphora).await;
+        let dir = self.server_dir(amphora);
+        let Site::Hosts(hosts) = &*self.site else {
+            return Err(CloudError::internal("servers on loopback have no ports"));
+        };
+        let host = dir.host().map_err(|error| trouble("look at", &dir, &error))?;
+        let host = host.ok_or_else(|| CloudError::unavailable(format!("amphora {amphora} has no server")))?;
+        hosts.network.attach(port.id, amphora, host).await
+    }
+
+    async fn port_detach(&self, amphora: AmphoraId, port: PortId) -> Result<(), CloudError> {
+        let _guard = self.lock(amphora).await;
+        match &*self.site {
+            Site::Hosts(hosts) => hosts.network.detach(port).await,
+            Site::Loopback => Ok(()),
+        }
+    }
+}
+
+/// Ends every process of the servers below the state directory.
+pub(super) async fn end_all(state_dir: &Path) -> std::io::Result<()> {
+    let root = state_dir.join(DIR);
+    if root.try_exists()? {
+        for dir in ServerDir::list(&root)? {
+            process::end(&dir, GRACE).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Servers and the addresses of their agents, as far as they are known.
+pub(super) fn addresses_all(state_dir: &Path) -> std::io::Result<Vec<(AmphoraId, std::net::Ipv4Addr)>> {
+    let root = state_dir.join(DIR);
+    if !root.try_exists()? {
+        return Ok(vec![]);
+    }
+    let mut found = vec![];
+    for dir in ServerDir::list(&root)? {
+        found.extend(dir.address()?.map(|address| (dir.amphora(), address)));
+    }
+    Ok(found)
+}
+
+/// Servers and the hosts they are on, as far as there are hosts.
+pub(super) fn hosts_all(state_dir: &Path) -> std::io::Result<Vec<(AmphoraId, HostNumber)>> {
+    let root = state_dir.join(DIR);
+    if !root.try_exists()? {
+        return Ok(vec![]);
+    }
+    let mut found = vec![];
+    for dir in ServerDir::list(&root)? {
+        found.extend(dir.host()?.map(|host| (dir.amphora(), host)));
+    }
+    Ok(found)
 }
 
 fn trouble(what: &str, dir: &ServerDir, error: &std::io::Error) -> CloudError {

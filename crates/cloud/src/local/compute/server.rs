@@ -1,5 +1,6 @@
 //! One server's directory: what it holds, and what can be told of the server by looking.
 
+use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,10 +15,13 @@ use octavia_wire::{ProcessId, files};
 use super::address::Addresses;
 use super::process::runs;
 use crate::local::files::{UNFINISHED, dir_private, file_read, file_swap, path_remove};
+use crate::local::netns::HostNumber;
 use crate::{BootFile, CloudError, Server, ServerState};
 
 /// The agent's management address, a line of text.
 const ADDRESS: &str = "address";
+/// The name of the host it is on, where there are hosts, a line of text.
+const HOST: &str = "host";
 /// The [`ProcessId`] we spawned, until the agent says its own.
 const START_PID: &str = "start.pid";
 /// What the agent writes to its standard output and error.
@@ -31,6 +35,7 @@ const AGENT_PORT: u16 = 9443;
 /// Names that are ours or the agent's, whatever a request says.
 const RESERVED: &[&str] = &[
     ADDRESS,
+    HOST,
     START_PID,
     LOG,
     LOG_OLD,
@@ -101,7 +106,16 @@ impl ServerDir {
         Ok(file_read(&self.path.join(ADDRESS), 64)?.and_then(|text| text.trim_end().parse().ok()))
     }
 
-    /// `None` = there is no such server.
+    pub(super) fn host(&self) -> io::Result<Option<HostNumber>> {
+        Ok(file_read(&self.path.join(HOST), 64)?.and_then(|text| text.trim_end().parse().ok()))
+    }
+
+    /// Of a server whose directory is there.
+    pub(super) fn host_set(&self, host: HostNumber) -> io::Result<()> {
+        file_swap(&self.path.join(HOST), format!("{host}\n").as_bytes())
+    }
+
+    /// `None` = there is no such server. Of its host nothing is said.
     pub(super) fn look(&self) -> io::Result<Option<Server>> {
         if !self.path.try_exists()? {
             return Ok(None);
@@ -119,6 +133,9 @@ impl ServerDir {
             state,
             agent: self.address()?.map(|address| SocketAddr::from((address, AGENT_PORT))),
             vip_subnet_port: None,
+            ports: vec![],
+            host: None,
+            zone: None,
         }))
     }
 
@@ -174,8 +191,9 @@ impl ServerDir {
         Ok(())
     }
 
-    /// Spawns the agent. Must be called within the runtime, which reaps it.
-    pub(super) fn start(&self, exe: &Path) -> io::Result<()> {
+    /// Spawns the agent, in the network namespace of the current thread. Must be called within the
+    /// runtime, which reaps it. `traffic` = the namespace in which it carries traffic, if that is another.
+    pub(super) fn start(&self, exe: &Path, traffic: Option<&Path>) -> io::Result<()> {
         let address = self.address()?.ok_or_else(|| io::Error::other("it has no address"))?;
         self.log_trim();
         let log = OpenOptions::new().create(true).append(true).mode(0o600).open(self.path.join(LOG))?;
@@ -186,6 +204,7 @@ impl ServerDir {
             .arg(&self.path)
             .arg("--bind")
             .arg(SocketAddr::from((address, AGENT_PORT)).to_string())
+            .args(traffic.into_iter().flat_map(|path| [OsStr::new("--traffic-namespace"), path.as_os_str()]))
             .current_dir(&self.path)
             // Credentials that the user's shell holds are none of an amphora's business.
             .env_clear()

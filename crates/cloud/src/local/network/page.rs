@@ -62,10 +62,14 @@ fn matches(document: &Value, query: &Query) -> Result<bool, String> {
             ("ip_address" | "subnet_id", None) => document.get("fixed_ips").is_some_and(|fixed_ips| {
                 query.all(name).any(|wanted| has_address(fixed_ips, &format!("{name}={wanted}")))
             }),
-            ("security_groups", Some(_)) => false,
+            ("security_groups", Some(groups)) => groups.as_array().is_some_and(|groups| {
+                query.all(name).any(|wanted| groups.iter().any(|group| group == wanted))
+            }),
             // Of a network's availability: its subnets are what has a version.
             ("ip_version", None) if document.get("subnet_ip_availability").is_some() => {
-                query.all(name).any(|wanted| wanted == "4")
+                let subnets = document["subnet_ip_availability"].as_array();
+                let mut versions = subnets.into_iter().flatten().map(|subnet| &subnet["ip_version"]);
+                versions.any(|version| is_one_of(version, query.all(name)))
             }
             (_, Some(attribute)) if !attribute.is_array() && !attribute.is_object() => {
                 is_one_of(attribute, query.all(name))

@@ -1,5 +1,7 @@
 //! Neutron v2.0 over HTTP: the networks and subnets there are, and ports for who brings a port for a VIP.
 
+mod qos;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -24,8 +26,6 @@ const EMPTY: &[(&str, &str)] = &[
     ("address-groups", "address_group"),
     ("floatingips", "floatingip"),
     ("routers", "router"),
-    ("security-group-rules", "security_group_rule"),
-    ("security-groups", "security_group"),
     ("subnetpools", "subnetpool"),
     ("trunks", "trunk"),
 ];
@@ -114,8 +114,14 @@ impl From<BookError> for Refusal {
         let (status, kind) = match &error {
             BookError::NetworkUnknown(_) => (StatusCode::NOT_FOUND, "NetworkNotFound"),
             BookError::PortUnknown(_) => (StatusCode::NOT_FOUND, "PortNotFound"),
-            BookError::SubnetUnknown(..) | BookError::AddressOutside { .. } => {
-                (StatusCode::BAD_REQUEST, "InvalidIpForNetwork")
+            BookError::SubnetUnknown(..)
+            | BookError::AddressOutside { .. }
+            | BookError::AddressElsewhere(..)
+            | BookError::AddressesUnfit => (StatusCode::BAD_REQUEST, "InvalidIpForNetwork"),
+            BookError::PolicyUnknown(_) => (StatusCode::NOT_FOUND, "QosPolicyNotFound"),
+            BookError::PolicyInUse(..) => (StatusCode::CONFLICT, "QosPolicyInUse"),
+            BookError::NetworkWithoutPorts(_) | BookError::RuleUnfit(_) => {
+                (StatusCode::BAD_REQUEST, "HTTPBadRequest")
             }
             BookError::AddressInUse(_) => (StatusCode::CONFLICT, "IpAddressAlreadyAllocated"),
             BookError::Exhausted(_) => (StatusCode::CONFLICT, "IpAddressGenerationFailure"),
@@ -146,7 +152,12 @@ struct Caller {
 
 impl Caller {
     fn sees(&self, port: &Port) -> bool {
-        self.admin || port.project_id == self.project.as_str()
+        self.owns(&port.project_id)
+    }
+
+    /// Whether what belongs to the project is this caller's business.
+    fn owns(&self, project: &str) -> bool {
+        self.admin || project == self.project.as_str()
     }
 }
 
@@ -173,10 +184,12 @@ impl Neutron<'_> {
             (&Method::POST, ["ports"]) => self.port_create(caller).await,
             (&Method::PUT, ["ports", id]) => self.port_update(id, caller).await,
             (&Method::DELETE, ["ports", id]) => self.port_delete(id, caller).await,
+            (_, ["qos", rest @ ..]) if self.network.has_ports() => self.qos_change(rest, caller).await,
             _ => Err(Refusal::new(
                 StatusCode::NOT_IMPLEMENTED,
                 "HTTPNotImplemented",
-                "The embedded network service has two networks for ever; only ports can be made and deleted.",
+                "The embedded network service has two networks for ever; only ports (and QoS policies, where ports have \
+                 interfaces) can be made and deleted. Security groups are made by load balancers alone.",
             )),
         }
     }
@@ -212,17 +225,22 @@ impl Neutron<'_> {
         let owner = self.identity.owner();
         let networks =
             || self.network.look(|book| book.nets().iter().map(|net| view::network(net, owner)).collect());
-        let subnets =
-            || self.network.look(|book| book.nets().iter().map(|net| view::subnet(net, owner)).collect());
+        let subnets = || {
+            self.network.look(|book| {
+                book.nets()
+                    .iter()
+                    .flat_map(|net| net.subnets.iter().map(|subnet| view::subnet(net, subnet, owner)))
+                    .collect()
+            })
+        };
         match path {
             [] => Ok(self.resources()),
-            ["extensions"] => {
-                Ok(json!({"extensions": view::EXTENSIONS.iter().map(view::extension).collect::<Vec<_>>()}))
-            }
+            ["extensions"] => Ok(json!({"extensions": view::extensions(self.network.has_ports())})),
             ["extensions", alias] => {
-                let found = view::EXTENSIONS.iter().find(|(known, _)| known == alias);
+                let mut all = view::extensions(self.network.has_ports()).into_iter();
+                let found = all.find(|extension| extension["alias"] == *alias);
                 found
-                    .map(|found| json!({"extension": view::extension(found)}))
+                    .map(|found| json!({"extension": found}))
                     .ok_or_else(|| Refusal::not_found("ExtensionNotFound", "Extension", alias))
             }
             ["networks"] => self.list("networks", networks()),
@@ -233,8 +251,19 @@ impl Neutron<'_> {
             ["ports", id] => self.one("port", ("PortNotFound", "Port"), id, self.ports(caller)),
             ["network-ip-availabilities", rest @ ..] => self.availability(rest, caller),
             ["quotas", rest @ ..] => self.quota(rest, caller),
-            ["qos", "policies"] => self.list("policies", vec![]),
-            ["qos", "policies", id] => Err(Refusal::not_found("QosPolicyNotFound", "QoS policy", id)),
+            ["security-groups"] => self.list("security_groups", self.groups(caller)),
+            ["security-groups", id] => self.one(
+                "security_group",
+                ("SecurityGroupNotFound", "Security group"),
+                id,
+                self.groups(caller),
+            ),
+            ["security-group-rules"] => self.list("security_group_rules", self.group_rules(caller)),
+            ["security-group-rules", id] => {
+                let what = ("SecurityGroupRuleNotFound", "Security group rule");
+                self.one("security_group_rule", what, id, self.group_rules(caller))
+            }
+            ["qos", rest @ ..] => self.qos_show(rest, caller),
             [collection, rest @ ..] => match (EMPTY.iter().find(|(known, _)| known == collection), rest) {
                 (Some((name, _)), []) => self.list(&name.replace('-', "_"), vec![]),
                 (Some((_, entry)), [id]) => Err(Refusal::not_found("HTTPNotFound", entry, id)),
@@ -258,8 +287,24 @@ impl Neutron<'_> {
         json!({"resources": collections.map(resource)})
     }
 
+    /// Load balancers' own, which are the service's.
+    fn groups(&self, caller: &Caller) -> Vec<Value> {
+        let owner = self.identity.owner();
+        let all = |book: &super::Book| book.groups().map(|group| view::group(group, owner)).collect();
+        if caller.owns(owner) { self.network.look(all) } else { vec![] }
+    }
+
+    fn group_rules(&self, caller: &Caller) -> Vec<Value> {
+        let owner = self.identity.owner();
+        let all =
+            |book: &super::Book| book.groups().flat_map(|group| view::group_rules(group, owner)).collect();
+        if caller.owns(owner) { self.network.look(all) } else { vec![] }
+    }
+
     fn ports(&self, caller: &Caller) -> Vec<Value> {
-        self.network.look(|book| book.ports().filter(|port| caller.sees(port)).map(view::port).collect())
+        self.network.look(|book| {
+            book.ports().filter(|port| caller.sees(port)).map(|port| view::port(book, port)).collect()
+        })
     }
 
     fn list(&self, key: &str, documents: Vec<Value>) -> Result<Value, Refusal> {
@@ -340,13 +385,15 @@ impl Neutron<'_> {
         if !caller.member {
             return Err(Refusal::forbidden());
         }
-        let request = request::port_create(&self.call.body, caller.project.as_str()).map_err(Refusal::bad)?;
+        let request =
+            request::port_create(&self.call.body, caller.project.as_str(), self.network.has_ports())
+                .map_err(Refusal::bad)?;
         if request.project_id != caller.project.as_str() && !caller.admin {
             return Err(Refusal::forbidden());
         }
         let decide = move |book: &super::Book, now| {
-            let port = book.port_new(&request, PortId::new_v4(), now)?;
-            Ok::<_, Refusal>((view::port(&port), Change::Put(Box::new(port))))
+            let port = book.port_new(&request, super::fresh(book), now)?;
+            Ok::<_, Refusal>((view::port(book, &port), Change::Put(Box::new(port))))
         };
         let port = self.network.change(decide).await?;
         Ok(answer(StatusCode::CREATED, &json!({"port": port})))
@@ -354,12 +401,12 @@ impl Neutron<'_> {
 
     async fn port_update(&self, id: &str, caller: Caller) -> Result<Response, Refusal> {
         let id = own_port_id(id)?;
-        let body = self.call.body.clone();
+        let (body, interfaces) = (self.call.body.clone(), self.network.has_ports());
         let decide = move |book: &super::Book, now| {
             let port = own_port(book, id, &caller)?;
-            let update = request::port_update(&body, port).map_err(Refusal::bad)?;
+            let update = request::port_update(&body, port, interfaces).map_err(Refusal::bad)?;
             let port = book.port_update(id, &update, now)?;
-            Ok::<_, Refusal>((view::port(&port), Change::Put(Box::new(port))))
+            Ok::<_, Refusal>((view::port(book, &port), Change::Put(Box::new(port))))
         };
         let port = self.network.change(decide).await?;
         Ok(answer(StatusCode::OK, &json!({"port": port})))
