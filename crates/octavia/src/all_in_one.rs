@@ -15,7 +15,7 @@ use axum::Router;
 use jiff::SignedDuration;
 use octavia_api::{ApiMetrics, ApiState, Audit, Authentication};
 use octavia_cloud::local::{
-    IDENTITY_PATH, LOAD_BALANCER_PATH, LocalCloud, LocalOptions, NETWORK_PATH, SECRETS_PATH,
+    IDENTITY_PATH, LOAD_BALANCER_PATH, LocalCloud, LocalKind, LocalOptions, NETWORK_PATH, SECRETS_PATH,
 };
 use octavia_cloud::{Compute, Identity, Network, NoopCompute, NoopNetwork, Secrets};
 use octavia_control::{
@@ -81,13 +81,16 @@ impl AllInOne {
         let listener = listen(settings.bind).await?;
         let url = format!("http://{}", reachable(listener.local_addr()?));
 
-        let cloud =
-            LocalCloud::open(state.path(), LocalOptions { url: url.clone(), ..LocalOptions::default() })
-                .context("the embedded cloud does not open")?;
+        let kind = match settings.network {
+            NetworkKind::Netns => LocalKind::Netns(settings.netns),
+            NetworkKind::Loopback | NetworkKind::Noop => LocalKind::Loopback,
+        };
+        let options = LocalOptions { url: url.clone(), kind, ..LocalOptions::default() };
+        let cloud = LocalCloud::open(state.path(), options).context("the embedded cloud does not open")?;
         let cloud = Arc::new(cloud);
         let store = open_store(&state, settings).await?;
         let network: Arc<dyn Network> = match settings.network {
-            NetworkKind::Loopback => cloud.network(),
+            NetworkKind::Loopback | NetworkKind::Netns => cloud.network(),
             NetworkKind::Noop => Arc::new(NoopNetwork),
         };
         let secrets = settings.secrets.open(&cloud)?;
@@ -271,7 +274,7 @@ async fn start_controller(
         proxy_threads: 1,
     };
     let (compute, agents): (Arc<dyn Compute>, Arc<dyn Agents>) = match settings.network {
-        NetworkKind::Loopback => {
+        NetworkKind::Loopback | NetworkKind::Netns => {
             let executable = std::env::current_exe().context("this program's own path is not known")?;
             let compute = cloud.compute(&executable).context("the compute driver does not start")?;
             (compute, Arc::new(MutualTlsAgents::new(cloud.cert_issuer(), tls)))
@@ -299,7 +302,7 @@ async fn start_controller(
     worker.resync = SignedDuration::from_secs(10);
     worker.metrics = counters.worker.clone();
     let health = match settings.network {
-        NetworkKind::Loopback => {
+        NetworkKind::Loopback | NetworkKind::Netns => {
             let socket = UdpSocket::bind(heartbeats)
                 .await
                 .with_context(|| format!("heartbeats cannot be received at {heartbeats}"))?;

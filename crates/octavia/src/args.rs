@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Parser, Subcommand};
+use octavia_cloud::local::HOSTS_MAX;
 use octavia_model::{ListenerId, MemberId};
 use reqwest::Url;
 
@@ -31,6 +32,9 @@ pub(crate) enum Command {
     /// Who may do what: get a sample of the rules, ask them
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// The embedded local cloud of a state directory: look at its hosts, break them, remove everything
+    #[command(subcommand)]
+    Local(LocalCommand),
     /// The database, while no service uses it
     #[command(subcommand)]
     Db(DbCommand),
@@ -69,6 +73,12 @@ pub(crate) struct AllInOneOptions {
     /// How amphorae reach clients and members
     #[arg(long, value_enum, default_value_t = NetworkKind::Loopback)]
     pub(crate) network: NetworkKind,
+    /// With --network netns: how many simulated hosts amphorae are spread over
+    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=i64::from(HOSTS_MAX)))]
+    pub(crate) hosts: u8,
+    /// With --network netns: over how many availability zones (zone-1, zone-2, …) the hosts are spread [default: one each]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=i64::from(HOSTS_MAX)))]
+    pub(crate) zones: Option<u8>,
     /// Another database than SQLite in DIR: postgres://… or mysql://…
     #[arg(long, value_name = "URL", env = "OCTAVIA_DATABASE_URL", hide_env_values = true)]
     pub(crate) database: Option<String>,
@@ -124,6 +134,32 @@ pub(crate) enum PolicyCommand {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum LocalCommand {
+    /// List the simulated hosts (of --network netns) with their amphorae
+    Hosts(LocalOptions),
+    /// Cut a host off from all others and from this machine
+    HostCut(LocalHost),
+    /// Join a host again that was cut off
+    HostJoin(LocalHost),
+    /// End all amphorae and remove their namespaces and the state directory; refused while a service uses it
+    Remove(LocalOptions),
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct LocalOptions {
+    #[arg(long, value_name = "DIR", env = "OCTAVIA_STATE_DIR")]
+    pub(crate) state_dir: PathBuf,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct LocalHost {
+    /// Such as h1
+    pub(crate) host: String,
+    #[command(flatten)]
+    pub(crate) local: LocalOptions,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum DbCommand {
     /// Copy everything into an empty database, of the same kind or another, and compare it row by row
     Copy(DbCopy),
@@ -172,6 +208,8 @@ pub(crate) struct PolicyCheck {
 pub(crate) enum NetworkKind {
     /// Addresses of 127.0.0.0/8 and process pairs: needs no privilege
     Loopback,
+    /// Network namespaces on simulated hosts, bridges between them: needs root
+    Netns,
     /// Every network and address there is, and nothing behind it: for tests of clients of the API
     Noop,
 }

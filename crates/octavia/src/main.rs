@@ -9,6 +9,7 @@ mod config;
 mod db;
 mod demo;
 mod explain;
+mod local;
 mod logging;
 mod metrics;
 mod policy;
@@ -56,6 +57,7 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         Command::Config(command) => config::run(command),
         Command::Policy(command) => policy::run(command),
+        Command::Local(command) => multi_threaded(local::run(command)),
         Command::Db(command) => multi_threaded(db::run(command)),
         Command::Amphora(options) => amphora(options),
         Command::Proxy(options) => proxy(options),

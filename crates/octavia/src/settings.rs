@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use octavia_api::{ApiOptions, DataPlane};
+use octavia_cloud::local::NetnsOptions;
 use octavia_config::option::{
     DEFAULT, api_settings, certificates, database, haproxy_amphora, health_manager, house_keeping,
     networking, oslo_middleware, oslo_policy, quotas,
@@ -44,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) store: StoreOptions,
     pub(crate) auth_strategy: AuthStrategy,
     pub(crate) network: NetworkKind,
+    /// With [`NetworkKind::Netns`].
+    pub(crate) netns: NetnsOptions,
     /// Whether worker, health manager and housekeeping run.
     pub(crate) controller: bool,
     /// `None` = the embedded one.
@@ -97,9 +100,10 @@ impl Settings {
         self.bind = options.bind.unwrap_or(self.bind);
         self.database = options.database.clone().or(self.database);
         self.network = options.network;
+        self.netns = NetnsOptions { hosts: options.hosts, zones: options.zones.unwrap_or(options.hosts) };
         self.controller = !options.no_controller;
         self.api.data_plane = match options.network {
-            NetworkKind::Loopback => DataPlane::Built,
+            NetworkKind::Loopback | NetworkKind::Netns => DataPlane::Built,
             NetworkKind::Noop => DataPlane::Anything,
         };
         if let (NetworkKind::Noop, SecretsSettings::Vault) = (options.network, &self.secrets) {
@@ -135,6 +139,7 @@ impl Reader<'_> {
             },
             auth_strategy: self.auth_strategy(),
             network: NetworkKind::Loopback,
+            netns: NetnsOptions::default(),
             controller: true,
             keystone: keystone::read(self.config, &mut self.problems),
             secrets: self.secrets(),
