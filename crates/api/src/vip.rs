@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use octavia_cloud::{Network, NetworkInfo, PortInfo, SubnetInfo, VipPort};
+use octavia_cloud::{Network, NetworkInfo, PortInfo, PortSubnet, SubnetInfo, VipPort};
 use octavia_model::{AdditionalVip, NetworkId, PortId, ProjectId, SecurityGroupId, SubnetId, Vip, VnicType};
 
 use crate::fault::Fault;
@@ -18,6 +18,8 @@ pub(crate) struct VipPlace {
     pub(crate) address: Option<IpAddr>,
     pub(crate) port_id: Option<PortId>,
     pub(crate) qos_policy_id: Option<uuid::Uuid>,
+    /// More addresses on the same port.
+    pub(crate) additional: Vec<PortSubnet>,
 }
 
 impl VipPlace {
@@ -66,6 +68,7 @@ pub(crate) async fn resolve(
             address: body.address.value(),
             port_id: None,
             qos_policy_id: None,
+            additional: vec![],
         }
     } else {
         let allowed = ways(body, options).filter(|way| way.allowed).map(|way| way.key);
@@ -75,6 +78,8 @@ pub(crate) async fn resolve(
     if let Some(address) = place.address {
         check_address(network, &place.subnet, address)?;
     }
+    let wanted = body.additional.iter().map(|a| PortSubnet { subnet_id: a.subnet_id, address: a.address });
+    place.additional = wanted.collect();
     if body.qos_policy_id.is_sent() {
         place.qos_policy_id = body.qos_policy_id.value();
     }
@@ -210,6 +215,7 @@ async fn on_port(
         address: Some(address),
         port_id: Some(id),
         qos_policy_id: port.qos_policy_id,
+        additional: vec![],
     })
 }
 
@@ -229,7 +235,14 @@ async fn on_network(network: &dyn Network, body: &VipBody, id: NetworkId) -> Res
         }
         None => choose_subnet(network, &info, body.address.value()).await?,
     };
-    Ok(VipPlace { network_id: id, subnet, address: body.address.value(), port_id: None, qos_policy_id: None })
+    Ok(VipPlace {
+        network_id: id,
+        subnet,
+        address: body.address.value(),
+        port_id: None,
+        qos_policy_id: None,
+        additional: vec![],
+    })
 }
 
 /// The subnet that holds the wished address; else the first IPv4 one with a free address, else the first with one.

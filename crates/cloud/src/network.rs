@@ -223,6 +223,8 @@ pub struct VipRequest {
     pub address: Option<IpAddr>,
     /// A port the user brought.
     pub port_id: Option<PortId>,
+    /// More addresses, of other subnets of the network, on the same port. One that the user brought has them already.
+    pub additional: Vec<PortSubnet>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -233,6 +235,8 @@ pub struct VipPort {
     pub address: IpAddr,
     /// We made the port.
     pub owned: bool,
+    /// Those that were asked for, in that order.
+    pub additional: Vec<(SubnetId, IpAddr)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -94,6 +94,14 @@ impl Network for NoopNetwork {
             subnet_id: request.subnet_id,
             address: request.address.unwrap_or_else(|| address(uuid)),
             owned: request.port_id.is_none(),
+            additional: request
+                .additional
+                .iter()
+                .map(|wanted| {
+                    let uuid = wanted.subnet_id.into_untyped_uuid();
+                    (wanted.subnet_id, wanted.address.unwrap_or_else(|| address(uuid)))
+                })
+                .collect(),
         })
     }
 
@@ -288,6 +296,7 @@ mod tests {
             subnet_id: subnet.id,
             address: address.map(|address| address.parse().unwrap()),
             port_id,
+            additional: vec![],
         };
         let free = request(None, None);
         let vip = network.vip_ensure(&free).await.unwrap();

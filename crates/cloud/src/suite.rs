@@ -100,6 +100,7 @@ pub async fn network_suite(network: &dyn Network, network_id: NetworkId, subnet_
         subnet_id,
         address: None,
         port_id: None,
+        additional: vec![],
     };
     let subnet = network.subnet_get(subnet_id).await.expect("it can be asked").expect("the subnet is there");
     assert_eq!((subnet.id, subnet.network_id), (subnet_id, network_id));
@@ -154,6 +155,44 @@ pub async fn network_suite(network: &dyn Network, network_id: NetworkId, subnet_
     }
     let after = network.subnet_get(subnet_id).await.expect("it can be asked").expect("the subnet is there");
     assert_eq!(after.free, subnet.free, "every address is free again");
+}
+
+/// VIPs with an address on each of two subnets of a network.
+pub async fn additional_vips_suite(network: &dyn Network, network_id: NetworkId, subnets: [SubnetId; 2]) {
+    let [first, second] = subnets;
+    let before = network.subnet_get(second).await.expect("it can be asked").expect("it is there").free;
+    let alone = VipRequest {
+        load_balancer_id: LoadBalancerId::new_v4(),
+        project_id: ProjectId::new("5c1b5cfa1f3a4dbf9cd0f8b0a0a5b5b5"),
+        network_id,
+        subnet_id: first,
+        address: None,
+        port_id: None,
+        additional: vec![],
+    };
+    let with =
+        |address| VipRequest { additional: vec![PortSubnet { subnet_id: second, address }], ..alone.clone() };
+    let vip = network.vip_ensure(&with(None)).await.expect("addresses are free");
+    assert_eq!(network.vip_ensure(&with(None)).await.as_ref(), Ok(&vip), "ensured twice is taken once");
+    let (subnet, address) = vip.additional[0];
+    assert_eq!((vip.subnet_id, subnet, vip.additional.len()), (first, second, 1));
+    assert_eq!(network.vip_ensure(&with(Some(address))).await.as_ref(), Ok(&vip));
+    let port = network.port_get(vip.port_id).await.expect("it can be asked").expect("the VIP has a port");
+    assert_eq!(port.fixed_ips, [(first, vip.address), (second, address)]);
+    let thief = VipRequest { load_balancer_id: LoadBalancerId::new_v4(), ..with(Some(address)) };
+    assert_caller(&network.vip_ensure(&thief).await.expect_err("taken"), "a taken address");
+    assert_eq!(vips(network, thief.load_balancer_id).await, 0, "it leaves nothing");
+    let twice = VipRequest { subnet_id: second, load_balancer_id: LoadBalancerId::new_v4(), ..with(None) };
+    assert_caller(&network.vip_ensure(&twice).await.expect_err("twice"), "two addresses of a subnet");
+
+    // Made before there were others.
+    assert_eq!(network.vip_release(alone.load_balancer_id).await, Ok(()));
+    let vip = network.vip_ensure(&alone).await.expect("an address is free");
+    let wider = network.vip_ensure(&with(None)).await.expect("addresses are free");
+    assert_eq!((wider.port_id, wider.address), (vip.port_id, vip.address), "the VIP stays");
+    assert_eq!(network.vip_release(alone.load_balancer_id).await, Ok(()));
+    let after = network.subnet_get(second).await.expect("it can be asked").expect("it is there").free;
+    assert_eq!(after, before, "every address is free again");
 }
 
 async fn vips(network: &dyn Network, load_balancer: LoadBalancerId) -> usize {

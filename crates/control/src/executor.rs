@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use newtype_uuid::GenericUuid;
-use octavia_cloud::{CloudError, Placement, ServerRequest, VipRequest};
+use octavia_cloud::{CloudError, Placement, PortSubnet, ServerRequest, VipRequest};
 use octavia_model::{
     Amphora, AmphoraId, AmphoraRole, AmphoraStatus, Blame, Known, Reason, ReasonCode, Retry,
 };
@@ -114,6 +114,11 @@ impl Executor<'_> {
             subnet_id: lb.vip.subnet_id,
             address: Some(lb.vip.address),
             port_id: (!lb.vip.owned).then_some(lb.vip.port_id),
+            additional: lb
+                .additional_vips
+                .iter()
+                .map(|vip| PortSubnet { subnet_id: vip.subnet_id, address: Some(vip.address) })
+                .collect(),
         };
         let port = self.parts.network.vip_ensure(&request).await?;
         if port.address != lb.vip.address {

@@ -94,6 +94,7 @@ pub(crate) async fn user_creates(world: World, store: Store, lb: LoadBalancerId,
         subnet_id: subnet_id(),
         address: None,
         port_id: None,
+        additional: vec![],
     };
     let Ok(vip) = world.vip_ensure(&request).await else { return };
     let graph = new_graph(lb, &vip, &mut rng, world.gates.wall());

@@ -377,6 +377,7 @@ impl Network for World {
                 subnet_id: request.subnet_id,
                 address,
                 owned: brought.is_none(),
+                additional: vec![],
             };
             state.vips.insert(request.load_balancer_id, vip.clone());
             Ok(vip)

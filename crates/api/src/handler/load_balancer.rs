@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use http::StatusCode;
 use octavia_cloud::VipRequest;
 use octavia_model::{
-    Demand, LoadBalancer, LoadBalancerGraph, LoadBalancerId, ProjectId, ProvisioningStatus, QuotaKind, Vip,
+    AdditionalVip, Demand, LoadBalancer, LoadBalancerGraph, LoadBalancerId, ProjectId, ProvisioningStatus,
+    QuotaKind, Vip,
 };
 use octavia_store::{OperationPage, Which};
 
@@ -164,8 +165,13 @@ async fn insert(
     let port = call.state.network.vip_ensure(&vip_request(root, place)).await;
     let port = port.map_err(|error| Fault::from_vip(error, &root.provider))?;
     root.vip = Vip { sg_ids: std::mem::take(&mut root.vip.sg_ids), ..place.taken(&port) };
-    for additional in &mut root.additional_vips {
-        additional.port_id = port.port_id;
+    for (additional, (subnet_id, address)) in root.additional_vips.iter_mut().zip(&port.additional) {
+        *additional = AdditionalVip {
+            subnet_id: *subnet_id,
+            address: *address,
+            network_id: port.network_id,
+            port_id: port.port_id,
+        };
     }
     let graph = call.state.store.lb_create_within(&graph, call.quota()).await?;
     call.written(None, &graph);
@@ -195,6 +201,7 @@ fn vip_request(root: &LoadBalancer, place: &VipPlace) -> VipRequest {
         subnet_id: place.subnet.id,
         address: place.address,
         port_id: place.port_id,
+        additional: place.additional.clone(),
     }
 }
 

@@ -161,6 +161,11 @@ fn place(vips: &BTreeMap<LoadBalancerId, VipPort>, request: &VipRequest) -> Resu
         subnet_id: request.subnet_id,
         address,
         owned: request.port_id.is_none(),
+        additional: request
+            .additional
+            .iter()
+            .map(|wanted| (wanted.subnet_id, wanted.address.unwrap_or([10, 0, 0, 251].into())))
+            .collect(),
     })
 }
 

@@ -155,6 +155,10 @@ impl LocalCloud {
     ///
     /// Blocks: a few files are read and, at the first start, written.
     pub fn open(dir: &Path, options: LocalOptions) -> Result<Self, OpenError> {
+        if options.kind != LocalKind::Loopback {
+            // Before there is anything that would be left behind.
+            netns::check()?;
+        }
         let now = Timestamp::now();
         let private = |path: &Path| files::dir_private(path).map_err(|error| OpenError::file(path, error));
         private(dir)?;

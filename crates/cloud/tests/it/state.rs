@@ -29,6 +29,7 @@ fn vip(network_id: NetworkId, subnet_id: SubnetId) -> VipRequest {
         subnet_id,
         address: None,
         port_id: None,
+        additional: vec![],
     }
 }
 

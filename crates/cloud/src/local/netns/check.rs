@@ -15,10 +15,12 @@ const PROGRAMS: &[(&str, &str)] = &[("ip", "iproute2"), ("tc", "iproute2"), ("nf
 /// There when the kernel tells a bridge's rules of connections.
 const BRIDGE_FILTER: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 
+/// Whether there can be namespaces, bridges and rules.
+///
 /// # Errors
 ///
 /// With all that is missing.
-pub(super) fn check() -> Result<(), OpenError> {
+pub(in crate::local) fn check() -> Result<(), OpenError> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = |program: &str| std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
     let root = rustix::process::geteuid().is_root();

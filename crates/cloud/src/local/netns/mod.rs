@@ -23,7 +23,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use octavia_model::{AmphoraId, PortId};
 
-pub(super) use self::check::{overlap, reserved};
+pub(super) use self::check::{check, overlap, reserved};
 pub use self::host::HostView;
 pub(super) use self::names::{HostNumber, Lan, Names, port_link};
 pub(super) use self::place::{Candidate, place};
@@ -68,10 +68,9 @@ pub(super) struct Netns {
 }
 
 impl Netns {
-    /// Makes what is missing of fabric and hosts. Rules come with [`Netns::rules_restore`].
+    /// Makes what is missing of fabric and hosts, on a machine that passed the [`check`]. Rules come with [`Netns::rules_restore`].
     pub(super) fn open(number: u8, options: NetnsOptions) -> Result<Self, OpenError> {
         let this = Self { names: Names(number), options };
-        check::check()?;
         this.ensure().map_err(OpenError::NetnsTrouble)?;
         Ok(this)
     }

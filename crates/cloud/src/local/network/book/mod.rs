@@ -247,9 +247,25 @@ impl Book {
         now: Timestamp,
     ) -> Result<(VipPort, Change), BookError> {
         let load_balancer = request.load_balancer_id;
+        let additional = request
+            .additional
+            .iter()
+            .map(|wanted| Wish { subnet_id: Some(wanted.subnet_id), address: wanted.address });
         let there = self.by_load_balancer.get(&load_balancer).and_then(|id| self.port(*id));
-        if let Some(vip) = there.and_then(Port::vip) {
-            return Ok((vip, Change::Nothing));
+        if let Some(there) = there {
+            if let Some(vip) = there.vip(&request.additional) {
+                return Ok((vip, Change::Nothing));
+            }
+            // The VIP stays; of the others, what is there and what is missing.
+            let net = self.net(there.network_id).ok_or(BookError::NetworkUnknown(there.network_id))?;
+            let first =
+                there.fixed_ips.first().filter(|_| there.owned).ok_or(BookError::PortElsewhere(there.id))?;
+            let first = Wish { subnet_id: Some(first.subnet_id), address: Some(first.address) };
+            let wishes: Vec<_> = std::iter::once(first).chain(additional).collect();
+            let fixed_ips = self.fixed_ips_choose(net, &wishes, &there.fixed_ips)?;
+            let port = Port { fixed_ips, ..there.changed(now) };
+            let vip = port.vip(&request.additional).ok_or(BookError::AddressesUnfit)?;
+            return Ok((vip, Change::Put(Box::new(port))));
         }
         let port = match request.port_id {
             Some(id) => Port {
@@ -258,29 +274,29 @@ impl Book {
                 load_balancer_id: Some(load_balancer),
                 ..self.port_to_bind(id, request)?.changed(now)
             },
-            None => Port {
-                load_balancer_id: Some(load_balancer),
-                owned: true,
-                ..self.port_new(
-                    &NewPort {
-                        network_id: request.network_id,
-                        fixed_ips: vec![Wish {
-                            subnet_id: Some(request.subnet_id),
-                            address: request.address,
-                        }],
-                        project_id: request.project_id.to_string(),
-                        name: format!("octavia-lb-{load_balancer}"),
-                        description: String::new(),
-                        admin_state_up: true,
-                        device_id: device_id(load_balancer),
-                        device_owner: DEVICE_OWNER.into(),
-                    },
-                    id,
-                    now,
-                )?
-            },
+            None => {
+                let first = Wish { subnet_id: Some(request.subnet_id), address: request.address };
+                Port {
+                    load_balancer_id: Some(load_balancer),
+                    owned: true,
+                    ..self.port_new(
+                        &NewPort {
+                            network_id: request.network_id,
+                            fixed_ips: std::iter::once(first).chain(additional).collect(),
+                            project_id: request.project_id.to_string(),
+                            name: format!("octavia-lb-{load_balancer}"),
+                            description: String::new(),
+                            admin_state_up: true,
+                            device_id: device_id(load_balancer),
+                            device_owner: DEVICE_OWNER.into(),
+                        },
+                        id,
+                        now,
+                    )?
+                }
+            }
         };
-        let vip = port.vip().ok_or(BookError::AddressesUnfit)?;
+        let vip = port.vip(&request.additional).ok_or(BookError::PortElsewhere(port.id))?;
         Ok((vip, Change::Put(Box::new(port))))
     }
 
@@ -459,6 +475,7 @@ mod tests {
             subnet_id: book.nets()[0].subnets[0].id,
             address: None,
             port_id: None,
+            additional: vec![],
         }
     }
 

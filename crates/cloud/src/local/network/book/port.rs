@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::local::time;
-use crate::{PortRole, VipPort};
+use crate::{PortRole, PortSubnet, VipPort};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::local) struct Fixed {
@@ -124,15 +124,24 @@ impl Port {
         mac_address(self.id)
     }
 
-    /// Of the load balancer whose VIP it carries. The first address is the VIP.
-    pub(super) fn vip(&self) -> Option<VipPort> {
-        let first = self.fixed_ips.first()?;
+    /// As the VIP of a load balancer, which is its first address, and those that are asked for besides. `None` = it has not
+    /// all of them.
+    pub(super) fn vip(&self, additional: &[PortSubnet]) -> Option<VipPort> {
+        let (first, rest) = self.fixed_ips.split_first()?;
+        let has = |wanted: &PortSubnet| {
+            let fits = |fixed: &&Fixed| {
+                fixed.subnet_id == wanted.subnet_id
+                    && wanted.address.is_none_or(|address| address == fixed.address)
+            };
+            rest.iter().find(fits).map(|fixed| (fixed.subnet_id, fixed.address))
+        };
         Some(VipPort {
             port_id: self.id,
             network_id: self.network_id,
             subnet_id: first.subnet_id,
             address: first.address,
             owned: self.owned,
+            additional: additional.iter().map(has).collect::<Option<_>>()?,
         })
     }
 
