@@ -17,6 +17,7 @@ mod floods;
 mod framing;
 mod http2;
 mod lbaas_v2;
+mod local_cloud;
 mod members;
 mod members_tls;
 mod native;
