@@ -20,6 +20,7 @@ mod shell;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 
 use octavia_model::{AmphoraId, PortId};
 
@@ -31,6 +32,16 @@ use self::rules::{MgmtRules, PortRules};
 pub(super) use self::shell::{path, within};
 use super::OpenError;
 use super::network::PortWiring;
+
+/// How long hosts remember connections that are over, in seconds, below `/proc/sys/net/netfilter`: short, or those of a
+/// load test fill the table, and nobody gets in.
+const MEMORY: &[(&str, u32)] = &[
+    ("nf_conntrack_tcp_timeout_time_wait", 5),
+    ("nf_conntrack_tcp_timeout_fin_wait", 30),
+    ("nf_conntrack_tcp_timeout_close_wait", 30),
+    ("nf_conntrack_udp_timeout", 10),
+    ("nf_conntrack_udp_timeout_stream", 60),
+];
 
 /// At most so many: their names must fit into those of links.
 pub const HOSTS_MAX: u8 = 16;
@@ -71,7 +82,8 @@ impl Netns {
     /// Makes what is missing of fabric and hosts, on a machine that passed the [`check`]. Rules come with [`Netns::rules_restore`].
     pub(super) fn open(number: u8, options: NetnsOptions) -> Result<Self, OpenError> {
         let this = Self { names: Names(number), options };
-        this.ensure().map_err(OpenError::NetnsTrouble)?;
+        // A second time, if an `ip` that a killed controller had started was still at it.
+        this.ensure().or_else(|_| this.ensure()).map_err(OpenError::NetnsTrouble)?;
         Ok(this)
     }
 
@@ -147,6 +159,7 @@ impl Netns {
             let ports: Vec<_> =
                 ports.iter().map(port_rules).filter(|port| have.contains(&port.link)).collect();
             shell::nft(&netns, &rules::host(self.names.0, &mgmt, &ports))?;
+            within(&netns, memory_shorten)?;
         }
         for wiring in ports.iter().filter(|wiring| wiring.ingress.is_some() || wiring.egress.is_some()) {
             if let Some(on) = self.host_of(&port_link(wiring.port_id))? {
@@ -269,6 +282,17 @@ impl Netns {
             shell::ip(None, &format!("netns delete {netns}\n"))?;
         }
         Ok(())
+    }
+}
+
+/// In the namespace of the current thread. Some containers forbid it, and the rest works without.
+fn memory_shorten() {
+    for (name, seconds) in MEMORY {
+        if let Err(error) =
+            std::fs::write(Path::new("/proc/sys/net/netfilter").join(name), seconds.to_string())
+        {
+            tracing::warn!(name, %error, "many short connections may fill a host's table of connections");
+        }
     }
 }
 

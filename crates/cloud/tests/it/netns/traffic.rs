@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use octavia_cloud::{IpFamily, Placement, PortRequest, RuleProtocol, SecurityRule, VipRequest};
+use octavia_cloud::{IpFamily, Placement, PortRequest, PortRole, RuleProtocol, SecurityRule, VipRequest};
 use octavia_model::{LoadBalancerId, ProjectId};
 use serde_json::{Value, json};
 
@@ -263,4 +263,40 @@ async fn a_qos_policy_holds_in_both_directions() {
     assert!(out < least && back < least, "without the policy: {out:?} {back:?}");
     let path = format!("/networking/v2.0/qos/policies/{policy}");
     assert_eq!(world.cloud().send("DELETE", &path, &[("x-auth-token", &admin)], "").await.status, 204);
+}
+
+/// As `docs/local-cloud.md` says it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_is_a_namespace_on_a_bridge() {
+    if !root() {
+        return;
+    }
+    let world = World::new(1, 1);
+    let token = world.cloud().token("demo").await;
+    let (network_id, _) = world.nets("private").await;
+    let body = json!({"port": {"network_id": network_id, "name": "member-1"}}).to_string();
+    let headers = [("x-auth-token", token.as_str())];
+    let made = world.cloud().send("POST", "/networking/v2.0/ports", &headers, &body).await;
+    let address: IpAddr = made.body["port"]["fixed_ips"][0]["ip_address"].as_str().unwrap().parse().unwrap();
+    // Named so that it goes with the others.
+    let (fabric, member) = (format!("{}fabric", world.prefix()), format!("{}member", world.prefix()));
+    run(&["ip"], &format!("netns add {member}"));
+    run(&["ip"], &format!("link add m1 netns {fabric} type veth peer name eth0 netns {member}"));
+    run(&["ip", "-n", &fabric], "link set m1 master private up");
+    run(&["ip", "-n", &member], &format!("address add {address}/18 dev eth0"));
+    run(&["ip", "-n", &member], "link set eth0 up");
+
+    let amphora = world.amphora(LoadBalancerId::new_v4(), "private", &[]).await;
+    let as_member = PortRequest { role: PortRole::Member, ..amphora.request.clone() };
+    world.network().port_ensure(&as_member).await.unwrap();
+    let ours = amphora.address(IpFamily::V4);
+    let (serves, asks) = (udp(Some(&member), address, 7000), amphora.udp(ours, 7100));
+    let closed = amphora.udp(ours, 7101);
+    asks.send_to(b"request", (address, 7000)).unwrap();
+    assert_eq!(received(&serves), "request");
+    serves.send_to(b"nobody asked", (ours, 7101)).unwrap();
+    serves.send_to(b"response", (ours, 7100)).unwrap();
+    assert_eq!(received(&asks), "response");
+    closed.set_nonblocking(true).unwrap();
+    assert_eq!(closed.recv(&mut [0; 10]).unwrap_err().kind(), ErrorKind::WouldBlock);
 }
