@@ -11,6 +11,7 @@ use octavia_store::{Lease, Settled, Settlement, StoreError};
 
 use crate::boot::boot_files;
 use crate::observe::agent_address;
+use crate::plumbing::{plumb, ports_remove};
 use crate::secrets::{SecretsUnread, identities};
 use crate::{AgentAddress, AgentError, Parts, WorkerOptions};
 
@@ -70,6 +71,9 @@ impl Executor<'_> {
             }
             Step::AmphoraDelete { amphora } => {
                 self.parts.compute.server_delete(*amphora).await?;
+                for port in self.parts.network.port_list(Some(*amphora)).await? {
+                    self.parts.network.port_delete(port.id).await?;
+                }
                 Ok(self.parts.store.amphora_delete_mark(self.lease, *amphora).await?)
             }
             Step::Settle { generation, faults } => {
@@ -88,7 +92,9 @@ impl Executor<'_> {
                 Ok(())
             }
             Step::LoadBalancerDelete => {
-                self.parts.network.vip_release(self.desired.graph.load_balancer.id).await?;
+                let id = self.desired.graph.load_balancer.id;
+                self.parts.network.security_group_delete(id).await?;
+                self.parts.network.vip_release(id).await?;
                 Ok(self.parts.store.lb_deleted(self.lease).await?)
             }
         }
@@ -149,14 +155,16 @@ impl Executor<'_> {
         let cert = self.parts.certs.issue(&row.id.to_string(), boot.cert_lifetime).await?;
         let load_balancer_id = self.desired.graph.load_balancer.id;
         let files = boot_files(row.id, load_balancer_id, &cert, self.parts.certs.authority(), boot)?;
-        let request =
-            ServerRequest { amphora_id: row.id, load_balancer_id, files, placement: Placement::default() };
+        let others = self.desired.amphorae.iter().map(|other| other.id).filter(|other| *other != row.id);
+        let placement = Placement { apart_from: others.collect(), ..Placement::default() };
+        let request = ServerRequest { amphora_id: row.id, load_balancer_id, files, placement };
         let server = self.parts.compute.server_ensure(&request).await?;
         let row = Amphora {
             status: AmphoraStatus::Booting,
             compute_id: Some(server.compute_id),
             lb_network_ip: server.agent.map(|address| address.ip()).or(row.lb_network_ip),
             vrrp_port_id: server.vip_subnet_port.or(row.vrrp_port_id),
+            cached_zone: server.zone.or_else(|| row.cached_zone.clone()),
             cert_expiration: Some(cert.expires_at),
             updated_at: Some(self.now()),
             ..row.clone()
@@ -170,15 +178,23 @@ impl Executor<'_> {
             .ok_or_else(|| AgentError::Unreachable("its address is not known".to_owned()))?;
         let graph = &self.desired.graph;
         let identities = identities(self.parts.secrets.as_ref(), graph).await?;
-        let spec = compile(graph, row.id, self.desired.fence, &identities, &self.options.spec);
+        let has_ports = self.parts.compute.has_ports();
+        let plumbed = if has_ports { Some(plumb(self.parts, graph, row).await?) } else { None };
+        let mut spec = compile(graph, row.id, self.desired.fence, &identities, &self.options.spec);
+        let mut row = row.clone();
+        if let Some(plumbed) = &plumbed {
+            spec = spec.with_network(plumbed.network.clone());
+            row.vrrp_port_id = Some(plumbed.vip_port);
+            row.vrrp_ip = plumbed.vip_port_address;
+        }
         let agent = AgentAddress { amphora: row.id, address };
         let outcome = self.parts.agents.spec_push(agent, &spec, self.request_ids).await?;
-        let row = Amphora {
-            status: AmphoraStatus::Allocated,
-            applied_generation: row.applied_generation.max(outcome.generation),
-            updated_at: Some(self.now()),
-            ..row.clone()
-        };
+        if let Some(plumbed) = &plumbed {
+            ports_remove(self.parts, row.id, &plumbed.needless).await?;
+        }
+        row.status = AmphoraStatus::Allocated;
+        row.applied_generation = row.applied_generation.max(outcome.generation);
+        row.updated_at = Some(self.now());
         Ok(self.parts.store.amphora_update(self.lease, &row).await?)
     }
 }

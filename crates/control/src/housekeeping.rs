@@ -22,7 +22,9 @@ pub struct Housekeeping {
 #[derive(Debug, Default)]
 struct Seen {
     servers: Orphans<AmphoraId>,
+    ports: Orphans<AmphoraId>,
     vips: Orphans<LoadBalancerId>,
+    security_groups: Orphans<LoadBalancerId>,
 }
 
 /// What one sweep removed.
@@ -33,7 +35,10 @@ pub struct Swept {
     /// Load balancers that had been pending for too long, and are `ERROR` now.
     pub expired: Vec<LoadBalancerId>,
     pub servers: Vec<AmphoraId>,
+    /// Amphorae without a row that had ports.
+    pub ports: Vec<AmphoraId>,
     pub vips: Vec<LoadBalancerId>,
+    pub security_groups: Vec<LoadBalancerId>,
 }
 
 /// A sweep, or a part of it, has to wait for the next one.
@@ -98,9 +103,17 @@ impl Housekeeping {
                 return swept;
             }
         }
+        match self.ports().await {
+            Ok(ports) => swept.ports = ports,
+            Err(error) => tracing::warn!(%error, "could not look for ports without a row"),
+        }
         match self.vips().await {
             Ok(vips) => swept.vips = vips,
             Err(error) => tracing::warn!(%error, "could not look for addresses without a row"),
+        }
+        match self.security_groups().await {
+            Ok(groups) => swept.security_groups = groups,
+            Err(error) => tracing::warn!(%error, "could not look for security groups without a row"),
         }
         swept
     }
@@ -115,6 +128,32 @@ impl Housekeeping {
         for orphan in &orphans {
             tracing::warn!(amphora = %orphan, "removing a server that belongs to no amphora");
             self.parts.compute.server_delete(*orphan).await?;
+        }
+        Ok(orphans)
+    }
+
+    async fn ports(&self) -> Result<Vec<AmphoraId>, SweepError> {
+        let ports = self.parts.network.port_list(None).await?;
+        let there: BTreeSet<AmphoraId> = ports.iter().map(|port| port.amphora_id).collect();
+        let rows = self.parts.store.amphora_existing(&there.iter().copied().collect::<Vec<_>>()).await?;
+        let (now, age) = (self.parts.clock.now(), self.options.orphan_age);
+        let orphans = self.seen.lock().await.ports.look(there.difference(&rows).copied(), now, age);
+        for port in ports.iter().filter(|port| orphans.contains(&port.amphora_id)) {
+            tracing::warn!(port = %port.id, amphora = %port.amphora_id, "removing a port that belongs to no amphora");
+            self.parts.network.port_delete(port.id).await?;
+        }
+        Ok(orphans)
+    }
+
+    async fn security_groups(&self) -> Result<Vec<LoadBalancerId>, SweepError> {
+        let there: BTreeSet<LoadBalancerId> =
+            self.parts.network.security_group_list().await?.into_iter().collect();
+        let rows = self.parts.store.lb_existing(&there.iter().copied().collect::<Vec<_>>()).await?;
+        let (now, age) = (self.parts.clock.now(), self.options.orphan_age);
+        let orphans = self.seen.lock().await.security_groups.look(there.difference(&rows).copied(), now, age);
+        for orphan in &orphans {
+            tracing::warn!(lb = %orphan, "removing a security group that belongs to no load balancer");
+            self.parts.network.security_group_delete(*orphan).await?;
         }
         Ok(orphans)
     }

@@ -20,6 +20,7 @@ mod noop_agents;
 mod observe;
 mod options;
 mod orphans;
+mod plumbing;
 mod random;
 mod secrets;
 mod stop;

@@ -216,8 +216,9 @@ fn judge<'a>(
         if agent_lacks_proxy(agent) && for_long && desired.attempts > 0 {
             return retire(proxy_not_running());
         }
-        // Listeners that could not be opened are tried again once under each lease.
-        let try_again = !agent.faults.is_empty() && agent.fence != desired.fence;
+        // Listeners that could not be opened, and interfaces that are not there, are tried again once under each lease.
+        let faulty = !agent.faults.is_empty() || !agent.interfaces.is_empty();
+        let try_again = faulty && agent.fence != desired.fence;
         // Asked for by an operator, before this lease and after the one it was pushed under.
         let refresh =
             amphora.refresh_after.is_some_and(|epoch| agent.fence <= epoch && epoch < desired.fence);

@@ -425,6 +425,14 @@ impl AmphoraSpec {
         pools.chain(network.map(|_| 4)).max().unwrap_or(WIRE_VERSION_MIN)
     }
 
+    /// The same for an amphora with interfaces of its own.
+    #[must_use]
+    pub fn with_network(mut self, network: NetworkSpec) -> Self {
+        self.version = Self::version_of(&self.pools, Some(&network));
+        self.network = Some(network);
+        self
+    }
+
     /// The order in which specs supersede each other: first the lease's epoch, then the generation.
     pub fn precedence(&self) -> (u64, u64) {
         (self.fence, self.generation)

@@ -1,0 +1,183 @@
+//! Ports of amphorae whose servers have interfaces of their own: which there shall be, and what the agent makes of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use octavia_cloud::{
+    CloudError, IpFamily, Port, PortRequest, PortRole, PortSubnet, RuleProtocol, SecurityRule,
+};
+use octavia_model::{Amphora, AmphoraId, LoadBalancerGraph, NetworkId, PortId, SubnetId, Transport};
+use octavia_wire::{InterfaceSpec, NetworkSpec, RouteSpec};
+
+use crate::Parts;
+
+/// What an amphora got.
+#[derive(Debug)]
+pub(crate) struct Plumbed {
+    pub(crate) network: NetworkSpec,
+    pub(crate) vip_port: PortId,
+    /// The amphora's own address on the VIP's subnet.
+    pub(crate) vip_port_address: Option<IpAddr>,
+    /// Ports on networks that nobody needs any more: to be removed when the agent has let go of them.
+    pub(crate) needless: Vec<PortId>,
+}
+
+/// A port that an amphora shall have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wanted {
+    network: NetworkId,
+    role: PortRole,
+    subnets: Vec<SubnetId>,
+}
+
+/// Makes the load balancer's security group and the amphora's ports as they shall be, and attaches them.
+pub(crate) async fn plumb(
+    parts: &Parts,
+    graph: &LoadBalancerGraph,
+    amphora: &Amphora,
+) -> Result<Plumbed, CloudError> {
+    let lb = &graph.load_balancer;
+    let mut networks = BTreeMap::new();
+    for subnet in member_subnets(graph) {
+        // A subnet that is gone has no members to be reached.
+        if let Some(info) = parts.network.subnet_get(subnet).await? {
+            networks.insert(subnet, info.network_id);
+        }
+    }
+    let wanted = wanted(graph, &networks);
+    parts.network.security_group_ensure(lb.id, &rules(graph)).await?;
+    let there = parts.network.port_list(Some(amphora.id)).await?;
+    let vips = vips(graph);
+    let mut ports = vec![];
+    for Wanted { network, role, subnets } in &wanted {
+        let of_vip = *role == PortRole::Vip;
+        let request = PortRequest {
+            amphora_id: amphora.id,
+            load_balancer_id: lb.id,
+            network_id: *network,
+            role: *role,
+            subnets: subnets.iter().map(|id| PortSubnet { subnet_id: *id, address: None }).collect(),
+            allowed: if of_vip { vips.clone() } else { vec![] },
+            qos_policy_id: lb.vip.qos_policy_id.filter(|_| of_vip),
+        };
+        let port = parts.network.port_ensure(&request).await?;
+        parts.compute.port_attach(amphora.id, &port).await?;
+        ports.push(port);
+    }
+    let of_vip = ports.iter().find(|port| port.role == PortRole::Vip);
+    let of_vip = of_vip.ok_or_else(|| CloudError::internal("no port for the VIP was asked for"))?;
+    let own = of_vip.fixed_ips.iter().find(|ip| ip.subnet_id == lb.vip.subnet_id);
+    let interfaces = ports.iter().map(|port| interface(port, &vips));
+    Ok(Plumbed {
+        vip_port: of_vip.id,
+        vip_port_address: own.map(|ip| ip.address),
+        network: NetworkSpec { interfaces: interfaces.collect::<Result<_, _>>()? },
+        needless: there
+            .iter()
+            .map(|port| port.id)
+            .filter(|id| ports.iter().all(|port| port.id != *id))
+            .collect(),
+    })
+}
+
+/// Takes ports away from an amphora, and gives them back.
+pub(crate) async fn ports_remove(
+    parts: &Parts,
+    amphora: AmphoraId,
+    ports: &[PortId],
+) -> Result<(), CloudError> {
+    for port in ports {
+        parts.compute.port_detach(amphora, *port).await?;
+        parts.network.port_delete(*port).await?;
+    }
+    Ok(())
+}
+
+/// The VIP, then the additional ones.
+fn vips(graph: &LoadBalancerGraph) -> Vec<IpAddr> {
+    let lb = &graph.load_balancer;
+    std::iter::once(lb.vip.address).chain(lb.additional_vips.iter().map(|vip| vip.address)).collect()
+}
+
+fn member_subnets(graph: &LoadBalancerGraph) -> BTreeSet<SubnetId> {
+    let there = graph.members.iter().filter(|member| !member.statuses.provisioning.is_leaving());
+    there.filter_map(|member| member.subnet_id).collect()
+}
+
+/// One port for each network: of the VIP, on its subnets and those of members beside them; of members elsewhere. Members
+/// that name no subnet are reached through the VIP's (`reference/amphora.md` §6).
+fn wanted(graph: &LoadBalancerGraph, networks: &BTreeMap<SubnetId, NetworkId>) -> Vec<Wanted> {
+    let lb = &graph.load_balancer;
+    let mut subnets = vec![lb.vip.subnet_id];
+    let mut others: BTreeMap<NetworkId, Vec<SubnetId>> = BTreeMap::new();
+    let additional = lb.additional_vips.iter().map(|vip| vip.subnet_id);
+    for subnet in additional.chain(networks.keys().copied()) {
+        match networks.get(&subnet) {
+            Some(network) if *network != lb.vip.network_id => {
+                others.entry(*network).or_default().push(subnet)
+            }
+            _ if subnets.contains(&subnet) => {}
+            _ => subnets.push(subnet),
+        }
+    }
+    let vip = Wanted { network: lb.vip.network_id, role: PortRole::Vip, subnets };
+    let members =
+        others.into_iter().map(|(network, subnets)| Wanted { network, role: PortRole::Member, subnets });
+    std::iter::once(vip).chain(members).collect()
+}
+
+/// What may come in at the VIPs: each listener's port, from those that it allows.
+fn rules(graph: &LoadBalancerGraph) -> Vec<SecurityRule> {
+    let families: BTreeSet<_> = vips(graph).into_iter().map(|vip| vip.is_ipv6()).collect();
+    let mut rules = vec![];
+    for listener in graph.listeners.iter().filter(|listener| !listener.statuses.provisioning.is_leaving()) {
+        let protocol = match listener.protocol.transport() {
+            Transport::Tcp => RuleProtocol::Tcp,
+            Transport::Udp => RuleProtocol::Udp,
+            Transport::Sctp => RuleProtocol::Sctp,
+        };
+        for v6 in &families {
+            let family = if *v6 { IpFamily::V6 } else { IpFamily::V4 };
+            let rule = SecurityRule::any(family, protocol, listener.protocol_port);
+            match listener.allowed_cidrs.as_deref() {
+                None | Some([]) => rules.push(rule),
+                Some(cidrs) => {
+                    let of_family = cidrs.iter().filter(|cidr| cidr.addr().is_ipv6() == *v6);
+                    rules.extend(of_family.map(|cidr| SecurityRule { remote: Some(*cidr), ..rule }));
+                }
+            }
+        }
+    }
+    rules
+}
+
+/// How the agent shall make the port's interface.
+fn interface(port: &Port, vips: &[IpAddr]) -> Result<InterfaceSpec, CloudError> {
+    let strange = |what: &dyn std::fmt::Display| {
+        CloudError::internal(format!("the network service gave port {} {what}", port.id))
+    };
+    let mac = port.mac.parse().map_err(|error| strange(&format!("the MAC {:?} ({error})", port.mac)))?;
+    let mut addresses = vec![];
+    let mut routes: Vec<RouteSpec> = vec![];
+    for ip in &port.fixed_ips {
+        let address = IpNet::new(ip.address, ip.prefix_len);
+        addresses.push(address.map_err(|_| strange(&format!("a prefix of {} bits", ip.prefix_len)))?);
+        let all = if ip.address.is_ipv6() { "::/0" } else { "0.0.0.0/0" };
+        let all: IpNet = all.parse().map_err(|_| strange(&all))?;
+        let gateway = ip.gateway.map(|via| RouteSpec { destination: all, via });
+        let host = ip
+            .host_routes
+            .iter()
+            .map(|route| RouteSpec { destination: route.destination.trunc(), via: route.nexthop });
+        for route in gateway.into_iter().chain(host) {
+            // Where members are alone, nothing else is reached.
+            let needless = port.role == PortRole::Member && route.destination.prefix_len() == 0;
+            if !needless && !routes.contains(&route) {
+                routes.push(route);
+            }
+        }
+    }
+    let vips = if port.role == PortRole::Vip { vips.to_vec() } else { vec![] };
+    Ok(InterfaceSpec { mac, mtu: Some(port.mtu), addresses, routes, vips })
+}
