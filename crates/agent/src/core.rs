@@ -3,6 +3,7 @@
 
 mod fault;
 mod plumbing;
+mod router;
 mod takeover;
 
 use std::collections::BTreeSet;
@@ -234,6 +235,7 @@ impl Agent {
             self.revive().await;
         }
         while !matches!(self.renewal, Renewal::Due) {
+            self.plumber.judge(self.running() != (0, 0));
             let timer = self.next_timer(Instant::now());
             tokio::select! {
                 question = questions.recv() => match question {
@@ -291,6 +293,7 @@ impl Agent {
             generation,
             faults: self.faults.clone(),
             interfaces: self.plumber.faults().iter().map(|fault| fault.told.clone()).collect(),
+            vrrp: self.plumber.vrrp(),
             takeover: self.takeover.clone(),
             predecessors: u32::try_from(self.predecessors.len()).unwrap_or(u32::MAX),
         }
@@ -649,10 +652,11 @@ impl Agent {
         self.pace.beaten(Instant::now());
     }
 
-    async fn stop(self) {
+    async fn stop(mut self) {
         if let Some(successor) = self.successor {
             successor.abort();
         }
+        self.plumber.hand_over().await;
         let predecessors = tokio::spawn(self.predecessors.stop(self.directory.clone(), STOP_GRACE));
         match self.proxy {
             Some(proxy) => proxy.stop(STOP_GRACE).await,

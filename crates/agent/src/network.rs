@@ -26,7 +26,7 @@ use octavia_wire::{Mac, NetworkSpec};
 use tokio::io::unix::AsyncFd;
 
 use self::diff::{Change, diff};
-pub(crate) use self::faults::{Fault, listener_faults};
+pub(crate) use self::faults::{Fault, listener_faults, no_router};
 use self::netlink::{Netlink, discard_news, open_news};
 use self::state::{Found, Index, Link};
 pub(crate) use self::wanted::Vips;
@@ -46,14 +46,6 @@ const ROUNDS: u32 = 4;
 pub(crate) trait Announce: Debug + Send {
     /// May not take long. What fails is its own to tell of: neighbours find out by themselves, later.
     fn announce(&mut self, interface: Index, mac: Mac, addresses: &[IpAddr]);
-}
-
-/// Leaves it to the neighbours to ask again.
-#[derive(Debug)]
-pub(crate) struct Unannounced;
-
-impl Announce for Unannounced {
-    fn announce(&mut self, _: Index, _: Mac, _: &[IpAddr]) {}
 }
 
 /// For whoever may say where the VIPs are, from whatever thread: it takes effect at once, and does not wait for the

@@ -5,7 +5,7 @@ use octavia_model::{AvailabilityZoneProfile, FlavorId, FlavorProfile, NetworkId,
 
 use crate::call::Call;
 use crate::fault::Fault;
-use crate::options::VipOptions;
+use crate::options::ApiOptions;
 use crate::request::load_balancer::LoadBalancerBody;
 use crate::rules::profile;
 use crate::vip;
@@ -71,16 +71,16 @@ async fn zone_profile(call: &Call, name: Option<&String>) -> Result<Availability
 
 impl Choice {
     /// What the provider makes of it, for a VIP on this network.
-    pub(crate) fn topology(&self, network: NetworkId, options: &VipOptions) -> Result<Topology, Fault> {
+    pub(crate) fn topology(&self, network: NetworkId, options: &ApiOptions) -> Result<Topology, Fault> {
         let topology = match &self.flavor {
-            Some(flavor) => profile::flavor(&self.provider, &flavor.flavor_data)?,
+            Some(flavor) => profile::flavor(&self.provider, &flavor.flavor_data, options.pairs)?,
             None => Topology::Single,
         };
         let listed = match &self.zone {
             Some(zone) => profile::availability_zone(&self.provider, &zone.availability_zone_data, network)?,
             None => false,
         };
-        vip::check_network(network, listed, options)?;
+        vip::check_network(network, listed, &options.vip)?;
         Ok(topology)
     }
 }

@@ -52,6 +52,8 @@ pub struct ApiOptions {
     /// Replaces scheme and host in links, for an API behind a proxy.
     pub api_base_uri: Option<String>,
     pub data_plane: DataPlane,
+    /// Load balancers may have two amphorae, which agree on who holds the VIPs.
+    pub pairs: bool,
     /// A proxy stands in front: what its `Forwarded` and `X-Forwarded-*` say of client, host and path is true.
     pub proxy_headers: bool,
     pub cors: Vec<CorsOptions>,
@@ -151,6 +153,7 @@ impl Default for ApiOptions {
             pool_tls: TlsDefaults::default(),
             default_quota: Quota::default(),
             api_base_uri: None,
+            pairs: false,
             data_plane: DataPlane::default(),
             proxy_headers: false,
             cors: vec![CorsOptions::default()],

@@ -179,13 +179,18 @@ impl Executor<'_> {
         let graph = &self.desired.graph;
         let identities = identities(self.parts.secrets.as_ref(), graph).await?;
         let has_ports = self.parts.compute.has_ports();
-        let plumbed = if has_ports { Some(plumb(self.parts, graph, row).await?) } else { None };
+        let plumbed =
+            if has_ports { Some(plumb(self.parts, graph, &self.desired.amphorae, row).await?) } else { None };
         let mut spec = compile(graph, row.id, self.desired.fence, &identities, &self.options.spec);
         let mut row = row.clone();
         if let Some(plumbed) = &plumbed {
             spec = spec.with_network(plumbed.network.clone());
             row.vrrp_port_id = Some(plumbed.vip_port);
             row.vrrp_ip = plumbed.vip_port_address;
+            if let Some(vrrp) = &plumbed.network.vrrp {
+                row.vrrp_id = Some(vrrp.router_id.into());
+                row.vrrp_priority = Some(vrrp.priority.into());
+            }
         }
         let agent = AgentAddress { amphora: row.id, address };
         let outcome = self.parts.agents.spec_push(agent, &spec, self.request_ids).await?;

@@ -59,6 +59,7 @@ impl Agents for NoopAgents {
             generation,
             faults,
             interfaces: vec![],
+            vrrp: None,
             takeover: None,
             predecessors: 0,
         })

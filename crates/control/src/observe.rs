@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use futures::future::join_all;
 use octavia_cloud::{Server, ServerState};
-use octavia_model::{Amphora, AmphoraStatus, Known};
+use octavia_model::{Amphora, AmphoraStatus, Known, Topology};
 use octavia_plan::{Desired, Observed, ObservedAmphora, ObservedServer, ServerPower};
 
 use crate::{AgentAddress, Parts};
@@ -19,7 +19,13 @@ pub(crate) struct Observation {
 /// Asks about everything the load balancer needs, side by side. A deletion needs to know nothing.
 pub(crate) async fn observe(parts: &Parts, desired: &Desired, agent_port: u16) -> Observation {
     let mut observation = Observation {
-        observed: Observed { vip: Known::Unknown, amphorae: Default::default(), silence_trusted: false },
+        observed: Observed {
+            vip: Known::Unknown,
+            amphorae: Default::default(),
+            silence_trusted: false,
+            agreeing: parts.compute.has_ports()
+                && desired.graph.load_balancer.topology == Topology::ActiveStandby,
+        },
         troubles: vec![],
     };
     if desired.deleting {

@@ -7,10 +7,19 @@ use ipnet::IpNet;
 use octavia_cloud::{
     CloudError, IpFamily, Port, PortRequest, PortRole, PortSubnet, RuleProtocol, SecurityRule,
 };
-use octavia_model::{Amphora, AmphoraId, LoadBalancerGraph, NetworkId, PortId, SubnetId, Transport};
-use octavia_wire::{InterfaceSpec, NetworkSpec, RouteSpec};
+use octavia_model::{
+    Amphora, AmphoraId, AmphoraRole, LoadBalancerGraph, NetworkId, PortId, SubnetId, Topology, Transport,
+};
+use octavia_plan::peers;
+use octavia_wire::{InterfaceSpec, Mac, NetworkSpec, RouteSpec, VrrpSpec, VrrpVersion};
 
 use crate::Parts;
+
+/// Of VRRP; there is one virtual router on an interface.
+const ROUTER_ID: u8 = 1;
+/// Priorities.
+const MASTER: u8 = 100;
+const BACKUP: u8 = 90;
 
 /// What an amphora got.
 #[derive(Debug)]
@@ -35,6 +44,7 @@ struct Wanted {
 pub(crate) async fn plumb(
     parts: &Parts,
     graph: &LoadBalancerGraph,
+    amphorae: &[Amphora],
     amphora: &Amphora,
 ) -> Result<Plumbed, CloudError> {
     let lb = &graph.load_balancer;
@@ -46,7 +56,6 @@ pub(crate) async fn plumb(
         }
     }
     let wanted = wanted(graph, &networks);
-    parts.network.security_group_ensure(lb.id, &rules(graph)).await?;
     let there = parts.network.port_list(Some(amphora.id)).await?;
     let vips = vips(graph);
     let mut ports = vec![];
@@ -61,18 +70,28 @@ pub(crate) async fn plumb(
             allowed: if of_vip { vips.clone() } else { vec![] },
             qos_policy_id: lb.vip.qos_policy_id.filter(|_| of_vip),
         };
-        let port = parts.network.port_ensure(&request).await?;
-        parts.compute.port_attach(amphora.id, &port).await?;
-        ports.push(port);
+        ports.push(parts.network.port_ensure(&request).await?);
     }
     let of_vip = ports.iter().find(|port| port.role == PortRole::Vip);
     let of_vip = of_vip.ok_or_else(|| CloudError::internal("no port for the VIP was asked for"))?;
     let own = of_vip.fixed_ips.iter().find(|ip| ip.subnet_id == lb.vip.subnet_id);
+    let own = own.map(|ip| ip.address);
+    let peers = peers(amphorae, amphora.id);
+    // Rules before interfaces: nothing comes in that is not to.
+    let speakers: Vec<_> = peers.iter().copied().chain(own).collect();
+    parts.network.security_group_ensure(lb.id, &rules(graph, &speakers)).await?;
+    for port in &ports {
+        parts.compute.port_attach(amphora.id, port).await?;
+    }
+    let vrrp = match (lb.topology, own) {
+        (Topology::ActiveStandby, Some(source)) => Some(router(amphora, source, peers, &vips, of_vip)?),
+        _ => None,
+    };
     let interfaces = ports.iter().map(|port| interface(port, &vips));
     Ok(Plumbed {
         vip_port: of_vip.id,
-        vip_port_address: own.map(|ip| ip.address),
-        network: NetworkSpec { interfaces: interfaces.collect::<Result<_, _>>()? },
+        vip_port_address: own,
+        network: NetworkSpec { interfaces: interfaces.collect::<Result<_, _>>()?, vrrp },
         needless: there
             .iter()
             .map(|port| port.id)
@@ -127,10 +146,18 @@ fn wanted(graph: &LoadBalancerGraph, networks: &BTreeMap<SubnetId, NetworkId>) -
     std::iter::once(vip).chain(members).collect()
 }
 
-/// What may come in at the VIPs: each listener's port, from those that it allows.
-fn rules(graph: &LoadBalancerGraph) -> Vec<SecurityRule> {
+/// What may come in at the VIPs: each listener's port, from those that it allows; VRRP, from those who speak it.
+fn rules(graph: &LoadBalancerGraph, speakers: &[IpAddr]) -> Vec<SecurityRule> {
     let families: BTreeSet<_> = vips(graph).into_iter().map(|vip| vip.is_ipv6()).collect();
     let mut rules = vec![];
+    if graph.load_balancer.topology == Topology::ActiveStandby {
+        rules.extend(speakers.iter().map(|speaker| SecurityRule {
+            family: IpFamily::of(*speaker),
+            protocol: RuleProtocol::Vrrp,
+            ports: None,
+            remote: Some(IpNet::from(*speaker)),
+        }));
+    }
     for listener in graph.listeners.iter().filter(|listener| !listener.statuses.provisioning.is_leaving()) {
         let protocol = match listener.protocol.transport() {
             Transport::Tcp => RuleProtocol::Tcp,
@@ -152,19 +179,48 @@ fn rules(graph: &LoadBalancerGraph) -> Vec<SecurityRule> {
     rules
 }
 
+/// The amphora's router of VRRP. The roles say who is master where both could be (`reference/amphora.md` §8).
+fn router(
+    amphora: &Amphora,
+    source: IpAddr,
+    peers: BTreeSet<IpAddr>,
+    vips: &[IpAddr],
+    port: &Port,
+) -> Result<VrrpSpec, CloudError> {
+    Ok(VrrpSpec {
+        interface: mac(port)?,
+        version: VrrpVersion::V3,
+        router_id: ROUTER_ID,
+        priority: if amphora.role == Some(AmphoraRole::Backup) { BACKUP } else { MASTER },
+        advert_interval_ms: VrrpSpec::ADVERT_INTERVAL_MS,
+        preempt: false,
+        source,
+        peers: peers.into_iter().collect(),
+        password: None,
+        vips: vips.to_vec(),
+        announce_refresh_s: 5,
+        announce_refresh_count: 2,
+    })
+}
+
+fn mac(port: &Port) -> Result<Mac, CloudError> {
+    port.mac.parse().map_err(|error| strange(port, &format!("the MAC {:?} ({error})", port.mac)))
+}
+
+fn strange(port: &Port, what: &dyn std::fmt::Display) -> CloudError {
+    CloudError::internal(format!("the network service gave port {} {what}", port.id))
+}
+
 /// How the agent shall make the port's interface.
 fn interface(port: &Port, vips: &[IpAddr]) -> Result<InterfaceSpec, CloudError> {
-    let strange = |what: &dyn std::fmt::Display| {
-        CloudError::internal(format!("the network service gave port {} {what}", port.id))
-    };
-    let mac = port.mac.parse().map_err(|error| strange(&format!("the MAC {:?} ({error})", port.mac)))?;
+    let mac = mac(port)?;
     let mut addresses = vec![];
     let mut routes: Vec<RouteSpec> = vec![];
     for ip in &port.fixed_ips {
         let address = IpNet::new(ip.address, ip.prefix_len);
-        addresses.push(address.map_err(|_| strange(&format!("a prefix of {} bits", ip.prefix_len)))?);
+        addresses.push(address.map_err(|_| strange(port, &format!("a prefix of {} bits", ip.prefix_len)))?);
         let all = if ip.address.is_ipv6() { "::/0" } else { "0.0.0.0/0" };
-        let all: IpNet = all.parse().map_err(|_| strange(&all))?;
+        let all: IpNet = all.parse().map_err(|_| strange(port, &all))?;
         let gateway = ip.gateway.map(|via| RouteSpec { destination: all, via });
         let host = ip
             .host_routes

@@ -55,7 +55,7 @@ struct World {
 impl World {
     fn new(desired: Desired, now: Timestamp) -> Self {
         let amphorae = desired.amphorae.iter().map(|row| (row.id, seen(row))).collect();
-        let observed = Observed { vip: Known::Yes(()), amphorae, silence_trusted: false };
+        let observed = Observed { vip: Known::Yes(()), amphorae, silence_trusted: false, agreeing: false };
         Self { desired, observed, now, made: vec![] }
     }
 
@@ -137,6 +137,7 @@ fn agent(amphora_id: AmphoraId, generation: u64, fence: u64) -> AgentInfo {
         generation,
         faults: vec![],
         interfaces: vec![],
+        vrrp: None,
         takeover: None,
         predecessors: 0,
     }

@@ -31,7 +31,7 @@ pub use compile::{
 };
 pub use forecast::{Forecast, forecast};
 pub use impact::{Affected, Effect, Impact, impacts};
-pub use planner::{Plan, PlanOptions, Waiting, agent_lacks_proxy, plan};
+pub use planner::{Plan, PlanOptions, Waiting, agent_lacks_proxy, peers, plan};
 pub use rollup::{StatusChange, StatusChanges, is_lifeless, lacks_proxy, rollup, rollup_silent};
 pub use sequence::{News, Sequence, may_follow};
 pub use silence::own_fault;

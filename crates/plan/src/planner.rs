@@ -15,7 +15,8 @@
 //! 6. One that an operator wants replaced carries on until its successor has booted (`succession.rs`).
 //! 7. When all of them run the desired generation, and nobody is left to be replaced, it is settled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
 use octavia_model::{
@@ -116,14 +117,14 @@ fn presence(desired: &Desired, observed: &Observed, now: Timestamp, options: &Pl
     steps.extend(retired.iter().map(|a| Step::AmphoraDelete { amphora: a.id }));
     steps.extend(surplus.iter().map(|a| Step::AmphoraRetire { amphora: a.id, reason: more_than_wanted() }));
 
-    let succession = Succession { marked, retired, now, options };
+    let succession = Succession { marked, retired, agreeing: observed.agreeing, now, options };
     let mut successors = Successors { wanted, there: &current, ready: 0, waiting: 0 };
     let mut faults = BTreeMap::new();
     let mut booting = None;
     let mut trouble = None;
     for amphora in &current {
         let seen = observed.amphorae.get(&amphora.id).unwrap_or(&ObservedAmphora::UNKNOWN);
-        match judge(desired, amphora, seen, observed.silence_trusted, now, options) {
+        match judge(desired, amphora, seen, observed, now, options) {
             Judgement::Ready(agent) => {
                 successors.ready += 1;
                 faults.extend(listener_faults(desired, agent));
@@ -181,7 +182,8 @@ const fn wanted(topology: Topology) -> usize {
 /// One that carries traffic until it is replaced does what users ask for meanwhile.
 fn outdated(desired: &Desired, observed: &Observed, amphora: &Amphora) -> Option<Step> {
     let agent = observed.amphorae.get(&amphora.id)?.agent.as_ref()?;
-    let outdated = agent.generation != desired.graph.load_balancer.generation;
+    let outdated = agent.generation != desired.graph.load_balancer.generation
+        || (observed.agreeing && !knows_peers(desired, amphora, agent));
     outdated.then_some(Step::SpecPush { amphora: amphora.id })
 }
 
@@ -197,7 +199,7 @@ fn judge<'a>(
     desired: &Desired,
     amphora: &Amphora,
     seen: &'a ObservedAmphora,
-    silence_trusted: bool,
+    observed: &Observed,
     now: Timestamp,
     options: &PlanOptions,
 ) -> Judgement<'a> {
@@ -207,7 +209,7 @@ fn judge<'a>(
     let apart = |at| now.duration_since(at).abs();
     // Beats that tell of no proxy are not among the signs of life.
     let mut signs = amphora.last_heartbeat_at.into_iter().chain([started_at]);
-    let silent_for_long = silence_trusted && signs.all(|at| apart(at) >= options.heartbeat_timeout);
+    let silent_for_long = observed.silence_trusted && signs.all(|at| apart(at) >= options.heartbeat_timeout);
     let retire = |reason| Judgement::Act(Step::AmphoraRetire { amphora: id, reason });
     if let Some(agent) = &seen.agent {
         // One that is just being started again is there by the next attempt: a push waits for it.
@@ -222,7 +224,9 @@ fn judge<'a>(
         // Asked for by an operator, before this lease and after the one it was pushed under.
         let refresh =
             amphora.refresh_after.is_some_and(|epoch| agent.fence <= epoch && epoch < desired.fence);
-        let push = agent.generation != desired.graph.load_balancer.generation || try_again || refresh;
+        let alone = observed.agreeing && !knows_peers(desired, amphora, agent);
+        let push =
+            agent.generation != desired.graph.load_balancer.generation || try_again || refresh || alone;
         return if push { Judgement::Act(Step::SpecPush { amphora: id }) } else { Judgement::Ready(agent) };
     }
 
@@ -256,6 +260,17 @@ fn judge<'a>(
             }
         },
     }
+}
+
+/// The addresses by which the others of a pair are known, those that leave included: as long as they are there, they may
+/// hold the VIPs.
+pub fn peers(amphorae: &[Amphora], of: AmphoraId) -> BTreeSet<IpAddr> {
+    amphorae.iter().filter(|other| other.id != of).filter_map(|other| other.vrrp_ip).collect()
+}
+
+fn knows_peers(desired: &Desired, amphora: &Amphora, agent: &AgentInfo) -> bool {
+    let known = agent.vrrp.iter().flat_map(|vrrp| &vrrp.peers).copied().collect::<BTreeSet<_>>();
+    known == peers(&desired.amphorae, amphora.id)
 }
 
 /// The agent runs no proxy, not even one without a spec.

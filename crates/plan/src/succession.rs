@@ -3,6 +3,8 @@
 //! The old one carries traffic until the new one has booted and only waits for its spec. Then the old one goes, and the
 //! new one gets the spec when it is gone: both on one address would be in each other's way. So what users notice
 //! lasts as long as a server takes to end, not as long as one takes to boot.
+//!
+//! Of a pair that agrees on who holds the VIPs, the new one gets its spec at once, and the old one goes when the new one serves.
 
 use jiff::Timestamp;
 use octavia_model::{Amphora, AmphoraRole, AmphoraStatus, Reason, ReasonCode, Topology};
@@ -16,6 +18,8 @@ pub(crate) struct Succession<'a> {
     /// To be replaced, and not retired yet.
     pub(crate) marked: Vec<&'a Amphora>,
     pub(crate) retired: Vec<&'a Amphora>,
+    /// They agree on who holds the VIPs.
+    pub(crate) agreeing: bool,
     pub(crate) now: Timestamp,
     pub(crate) options: &'a PlanOptions,
 }
@@ -42,7 +46,9 @@ impl Succession<'_> {
             let since = retired.updated_at.unwrap_or(retired.created_at);
             self.now.duration_since(since).abs() < self.options.removal_patience
         });
-        !is_in_service(amphora) && predecessors.chain(leaving).any(|other| other.role == amphora.role)
+        !self.agreeing
+            && !is_in_service(amphora)
+            && predecessors.chain(leaving).any(|other| other.role == amphora.role)
     }
 
     /// What becomes of those to be replaced; they come one after the other.

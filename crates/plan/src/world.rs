@@ -35,6 +35,8 @@ pub struct Observed {
     /// Whether silence of an amphora is its own fault: not soon after a start of the controller, nor when most
     /// amphorae fell silent at once, for then the controller is the sick one.
     pub silence_trusted: bool,
+    /// Amphorae of a pair agree by themselves on who holds the VIPs: both can run beside one that leaves.
+    pub agreeing: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -83,6 +83,7 @@ impl SimAgent {
             generation,
             faults: self.faults(),
             interfaces: vec![],
+            vrrp: None,
             takeover: None,
             predecessors: 0,
         }

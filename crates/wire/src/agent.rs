@@ -55,6 +55,26 @@ impl std::fmt::Debug for BootConfig {
     }
 }
 
+/// What an amphora of several knows of who has the VIPs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VrrpReport {
+    pub state: VrrpState,
+    /// The VIPs are on its interface.
+    pub holds: bool,
+    /// With whom it agrees on that, by their own addresses.
+    pub peers: Vec<IpAddr>,
+}
+
+/// RFC 9568, section 6.4, whose *Active* is called as it was before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum VrrpState {
+    /// It could not serve, and takes no part.
+    Fault,
+    Backup,
+    Master,
+}
+
 /// What became of a pushed spec.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApplyOutcome {
@@ -107,6 +127,9 @@ pub struct AgentInfo {
     /// Of those whose interface has a VIP, `faults` tell too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interfaces: Vec<InterfaceFault>,
+    /// `None` = no other amphora could have the VIPs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vrrp: Option<VrrpReport>,
     /// How the last take-over by another proxy ended that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub takeover: Option<TakeoverReport>,

@@ -23,7 +23,8 @@ mod spec;
 mod text;
 
 pub use agent::{
-    AgentFault, AgentInfo, ApplyOutcome, BootConfig, InterfaceFault, ListenerFault, TakeoverReport, paths,
+    AgentFault, AgentInfo, ApplyOutcome, BootConfig, InterfaceFault, ListenerFault, TakeoverReport,
+    VrrpReport, VrrpState, paths,
 };
 pub use estate::{Counts, Estate, MemberHealth, Reckoning, StickEntries, StickSubject};
 pub use heartbeat::{

@@ -1,12 +1,15 @@
 //! When the amphora's interfaces are looked at, and what the core knows of them.
 
 use std::io;
+use std::net::IpAddr;
 
-use octavia_wire::AmphoraSpec;
+use octavia_wire::{AmphoraSpec, Mac, VrrpReport, VrrpSpec};
 use tokio::time::Instant;
 
+use super::router::Router;
 use crate::namespace::Namespace;
-use crate::network::{Fault, LOOK, Network, News, SETTLE, Unannounced, Vips};
+use crate::network::{Announce, Fault, LOOK, Network, News, SETTLE, Vips};
+use crate::vrrp::Announcer;
 
 /// Of an amphora without a namespace for its traffic it has nothing to do.
 #[derive(Debug, Default)]
@@ -16,13 +19,20 @@ pub(super) struct Plumber {
     /// When to look what is there.
     look_at: Option<Instant>,
     faults: Vec<Fault>,
+    /// Of the spec: which of several amphorae holds the VIPs is for VRRP to say.
+    vrrp: Option<VrrpSpec>,
+    router: Option<Router>,
+    /// The proxy serves.
+    serves: bool,
 }
 
 impl Plumber {
     pub(super) fn new(namespace: Option<&Namespace>) -> io::Result<Self> {
         let Some(namespace) = namespace else { return Ok(Self::default()) };
-        let network = Some(Network::open(namespace, Box::new(Unannounced))?);
-        Ok(Self { network, news: Some(News::of(namespace)?), ..Self::default() })
+        let announcer = namespace.within(Announcer::open)??;
+        let network = Network::open(namespace, Box::new(announcer))?;
+        let router = Some(Router::new(network.clone(), namespace.clone()));
+        Ok(Self { network: Some(network), news: Some(News::of(namespace)?), router, ..Self::default() })
     }
 
     /// Whether there are interfaces that are the spec's to say.
@@ -42,6 +52,7 @@ impl Plumber {
     /// Makes the interfaces as the spec wants them, and leaves the VIPs where they are.
     pub(super) fn plumb(&mut self, spec: Option<&AmphoraSpec>) {
         let Some(network) = &self.network else { return };
+        self.vrrp = spec.and_then(|spec| spec.network.as_ref()?.vrrp.clone());
         match spec {
             Some(spec) => network.want(spec.network.clone().unwrap_or_default()),
             None => network.leave(),
@@ -49,12 +60,34 @@ impl Plumber {
         self.looked();
     }
 
-    /// The proxy has a spec: an amphora that is alone takes the VIPs, where nobody would have answered before. Whether the
-    /// faults are others now.
+    /// The proxy has a spec: an amphora that is alone takes the VIPs, where nobody would have answered before; one that has
+    /// peers may from now on. Whether the faults are others now.
     pub(super) fn serve(&mut self) -> bool {
-        let Some(network) = &self.network else { return false };
-        network.place_vips(Vips::Here);
+        let (Some(network), Some(router)) = (&self.network, &mut self.router) else { return false };
+        self.serves = true;
+        match &self.vrrp {
+            Some(spec) => router.keep(spec),
+            None => {
+                router.stop();
+                network.place_vips(Vips::Here);
+            }
+        }
         self.looked()
+    }
+
+    /// Whether the proxy serves, as often as it is asked: one that does not leaves the VIPs to peers.
+    pub(super) fn judge(&mut self, serves: bool) {
+        if let Some(router) = &self.router
+            && self.serves != serves
+        {
+            self.serves = serves;
+            router.set_health(serves);
+        }
+    }
+
+    /// What is known of who holds the VIPs, where that is for VRRP to say.
+    pub(super) fn vrrp(&self) -> Option<VrrpReport> {
+        self.router.as_ref()?.report()
     }
 
     /// Waits for news, and has them looked at. May be dropped and called again at any time.
@@ -66,23 +99,44 @@ impl Plumber {
 
     /// Undoes what others have done; whether the faults are others now.
     pub(super) fn look(&mut self) -> bool {
-        let Some(network) = &self.network else { return false };
+        let (Some(network), Some(router)) = (&self.network, &mut self.router) else { return false };
         network.look();
+        if let Some(spec) = self.vrrp.as_ref().filter(|_| self.serves) {
+            router.keep(spec);
+        }
         self.looked()
     }
 
     fn looked(&mut self) -> bool {
         self.look_at = self.network.as_ref().map(|_| Instant::now() + LOOK);
-        let faults = self.network.as_ref().map(Network::faults).unwrap_or_default();
+        let mut faults = self.network.as_ref().map(Network::faults).unwrap_or_default();
+        faults.extend(self.router.as_ref().and_then(Router::fault).cloned());
         let others = faults != self.faults;
         self.faults = faults;
         others
+    }
+
+    /// Hands the VIPs over to a peer, if there is one: what comes from now on is for that one.
+    pub(super) async fn hand_over(&mut self) {
+        if let Some(router) = &mut self.router {
+            router.leave().await;
+        }
     }
 
     /// Takes the VIPs away: whoever asks for them is to find another amphora, not one that refuses.
     pub(super) fn withdraw(&self) {
         if let Some(network) = &self.network {
             network.place_vips(Vips::Elsewhere);
+        }
+    }
+}
+
+impl Announce for Announcer {
+    fn announce(&mut self, interface: u32, mac: Mac, addresses: &[IpAddr]) {
+        for address in addresses {
+            if let Err(error) = Self::announce(self, interface, mac, *address) {
+                tracing::warn!(%address, %error, "neighbours are not told where it is");
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::IpAddr;
 
 use octavia_model::ReasonCode;
-use octavia_wire::{InterfaceFault, ListenerFault, ListenerSpec, Mac, NetworkSpec};
+use octavia_wire::{InterfaceFault, ListenerFault, ListenerSpec, Mac, NetworkSpec, VrrpSpec};
 
 use super::diff::Change;
 use super::state::Link;
@@ -16,6 +16,24 @@ const BY_ITSELF: &str = "It is tried again by itself.";
 pub(crate) struct Fault {
     pub(crate) told: InterfaceFault,
     vips: Vec<IpAddr>,
+}
+
+impl Fault {
+    /// Whether the VIP is out of reach for it.
+    pub(crate) fn concerns(&self, vip: IpAddr) -> bool {
+        self.vips.contains(&vip)
+    }
+}
+
+/// The VIPs cannot be taken, since nobody could be asked who has them.
+pub(crate) fn no_router(spec: &VrrpSpec, error: &dyn std::error::Error) -> Fault {
+    let told = InterfaceFault {
+        mac: Some(spec.interface),
+        code: ReasonCode::Internal,
+        text: format!("VRRP cannot be spoken: {error}"),
+        advice: BY_ITSELF.to_owned(),
+    };
+    Fault { told, vips: spec.vips.clone() }
 }
 
 pub(super) fn missing(spec: &NetworkSpec, mac: Mac) -> Fault {

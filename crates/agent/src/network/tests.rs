@@ -47,7 +47,7 @@ fn interface(n: u8, addresses: &str, routes: &str, vips: &str) -> InterfaceSpec 
 }
 
 fn spec(interfaces: &[InterfaceSpec]) -> NetworkSpec {
-    NetworkSpec { interfaces: interfaces.to_vec() }
+    NetworkSpec { interfaces: interfaces.to_vec(), vrrp: None }
 }
 
 /// Two interfaces: one with VIPs of both families, one to members.

@@ -87,7 +87,7 @@ async fn plan_tree(
     let additional_vips = vip::additional(network, &body.vip, &place).await?;
     let choice = offer::choose(call, &body).await?;
     call.check_quota(&project, &Demand::one(QuotaKind::LoadBalancer)).await?;
-    let topology = choice.topology(place.network_id, &call.state.options.vip)?;
+    let topology = choice.topology(place.network_id, &call.state.options)?;
     let unsupported = |message: &str| {
         Err(Fault::UnsupportedOption { provider: choice.provider.clone(), message: message.to_owned() })
     };

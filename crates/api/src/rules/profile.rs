@@ -201,10 +201,15 @@ fn read(kind: ProfileKind, provider: &str, data: &str) -> Result<Map<String, Val
     check(kind, provider, &parse(kind.data_key(), data)?).cloned()
 }
 
-/// What a load balancer of a flavor with this data is like.
-pub(crate) fn flavor(provider: &str, data: &str) -> Result<Topology, Fault> {
+/// What a load balancer of a flavor with this data is like; `pairs` = it may have two amphorae.
+pub(crate) fn flavor(provider: &str, data: &str, pairs: bool) -> Result<Topology, Fault> {
+    let mut topology = Topology::Single;
     for (key, value) in read(ProfileKind::Flavor, provider, data)? {
         let available = match key.as_str() {
+            "loadbalancer_topology" if pairs && value == Topology::ActiveStandby.as_str() => {
+                topology = Topology::ActiveStandby;
+                true
+            }
             "loadbalancer_topology" => value == Topology::Single.as_str(),
             "sriov_vip" | "allow_member_sriov" => value == false,
             _ => false,
@@ -216,7 +221,7 @@ pub(crate) fn flavor(provider: &str, data: &str) -> Result<Topology, Fault> {
             ));
         }
     }
-    Ok(Topology::Single)
+    Ok(topology)
 }
 
 /// Refuses a VIP on this network that may not be in an availability zone with this data; `true` if a list of the zone's
@@ -309,7 +314,18 @@ mod tests {
             let kind = ProfileKind::Flavor;
             assert_eq!(text(read(kind, "amphora", data)), profile, "{data}");
             let expected = if load_balancer == "=" { profile } else { load_balancer };
-            assert_eq!(text(flavor("amphora", data)), expected, "{data}");
+            assert_eq!(text(flavor("amphora", data, false)), expected, "{data}");
+        }
+    }
+
+    #[test]
+    fn pairs_where_they_can_be() {
+        for (data, topology) in [
+            (r#"{"loadbalancer_topology": "ACTIVE_STANDBY"}"#, Topology::ActiveStandby),
+            (r#"{"loadbalancer_topology": "SINGLE"}"#, Topology::Single),
+            ("{}", Topology::Single),
+        ] {
+            assert_eq!(flavor("amphora", data, true).unwrap(), topology, "{data}");
         }
     }
 

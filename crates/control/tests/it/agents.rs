@@ -49,6 +49,7 @@ fn info(amphora: AmphoraId) -> Script {
         generation: 3,
         faults: vec![],
         interfaces: vec![],
+        vrrp: None,
         takeover: None,
         predecessors: 0,
     };

@@ -227,6 +227,7 @@ impl Agents for FakeCloud {
             generation: spec.map_or(0, |spec| spec.generation),
             faults: spec.map_or(vec![], |spec| faults.into_iter().chain(spec.tls_faults()).collect()),
             interfaces: vec![],
+            vrrp: None,
             takeover: None,
             predecessors: 0,
         })

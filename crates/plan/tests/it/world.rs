@@ -36,7 +36,12 @@ impl World {
                 last_error: None,
                 fence: 1,
             },
-            observed: Observed { vip: Known::Yes(()), amphorae: BTreeMap::new(), silence_trusted: true },
+            observed: Observed {
+                vip: Known::Yes(()),
+                amphorae: BTreeMap::new(),
+                silence_trusted: true,
+                agreeing: false,
+            },
             now: start() + SignedDuration::from_hours(24),
             options: PlanOptions::default(),
             boots_at_once: true,
@@ -73,6 +78,7 @@ impl World {
             generation,
             faults: if generation == 0 { vec![] } else { self.faults.get(&id).cloned().unwrap_or_default() },
             interfaces: vec![],
+            vrrp: None,
             takeover: None,
             predecessors: 0,
         }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{AmphoraSpec, SpecError};
+use super::{AmphoraSpec, SpecError, VrrpFault, VrrpSpec};
 use crate::Mac;
 
 /// Of one amphora: a subnet of members has one, at most.
@@ -25,6 +25,9 @@ const MTU_MIN_V6: u16 = 1280;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkSpec {
     pub interfaces: Vec<InterfaceSpec>,
+    /// `None` = nobody else could have the VIPs: they are here as soon as there is something to serve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vrrp: Option<VrrpSpec>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +77,10 @@ pub enum NetworkFault {
     Destination(IpNet),
     #[error("has a route to {0} via {1}, which cannot be")]
     Gateway(IpNet, IpAddr),
+    #[error("and its virtual router {0}")]
+    Vrrp(VrrpFault),
+    #[error("has a virtual router that does not have the VIPs of interface {0}")]
+    VrrpVips(Mac),
     #[error("has the route to {0} via {1} twice on interface {2}")]
     RouteTwice(IpNet, IpAddr, Mac),
 }
@@ -156,6 +163,22 @@ impl NetworkSpec {
         self.interfaces.iter().flat_map(|interface| &interface.vips).copied()
     }
 
+    /// All VIPs go together: they are those of the interface that the routers speak on.
+    fn check_vrrp(&self, vrrp: &VrrpSpec) -> Result<(), NetworkFault> {
+        vrrp.check().map_err(NetworkFault::Vrrp)?;
+        let own: HashSet<_> = vrrp.vips.iter().copied().collect();
+        let on = self.interfaces.iter().find(|interface| interface.mac == vrrp.interface);
+        let there = on.is_some_and(|on| {
+            on.vips.iter().copied().collect::<HashSet<_>>() == own
+                && on.addresses.iter().any(|address| address.addr() == vrrp.source)
+        });
+        if there && self.vips().count() == own.len() {
+            Ok(())
+        } else {
+            Err(NetworkFault::VrrpVips(vrrp.interface))
+        }
+    }
+
     /// Checks what receivers rely on; `vips` = those of the spec.
     fn check(&self, vips: &[IpAddr]) -> Result<(), NetworkFault> {
         if self.interfaces.len() > INTERFACES_MAX {
@@ -177,7 +200,10 @@ impl NetworkSpec {
                 }
             }
         }
-        self.vips().find(|vip| !vips.contains(vip)).map_or(Ok(()), |vip| Err(NetworkFault::StrangeVip(vip)))
+        if let Some(vip) = self.vips().find(|vip| !vips.contains(vip)) {
+            return Err(NetworkFault::StrangeVip(vip));
+        }
+        self.vrrp.as_ref().map_or(Ok(()), |vrrp| self.check_vrrp(vrrp))
     }
 }
 
@@ -314,7 +340,7 @@ mod tests {
         ] {
             let mut spec = fixtures::spec(vec![]);
             spec.vips.push("2001:db8::10".parse().unwrap());
-            spec.network = Some(NetworkSpec { interfaces });
+            spec.network = Some(NetworkSpec { interfaces, vrrp: None });
             let error = spec.validate().err().map(|error| error.to_string());
             assert_eq!(error.as_deref(), expected, "{text}");
             let again: AmphoraSpec = serde_json::from_str(&serde_json::to_string(&spec).unwrap()).unwrap();
@@ -345,6 +371,7 @@ mod tests {
                     addresses: vec![address],
                     ..interface(1, None, "", "", "")
                 }],
+                vrrp: None,
             });
             let expected = Err(SpecError::Network(NetworkFault::NoAddress(address.addr())));
             assert_eq!(spec.validate(), expected);
@@ -354,7 +381,7 @@ mod tests {
     /// An older agent would leave the interfaces as they are, and say that the spec is in force.
     #[test]
     fn who_does_not_know_of_interfaces_refuses_them() {
-        let network = NetworkSpec { interfaces: vec![interface(1, None, "", "", "")] };
+        let network = NetworkSpec { interfaces: vec![interface(1, None, "", "", "")], vrrp: None };
         assert_eq!(AmphoraSpec::version_of(&[], None), WIRE_VERSION_MIN);
         assert_eq!(AmphoraSpec::version_of(&[], Some(&network)), 4);
         let json = serde_json::to_value(fixtures::spec(vec![])).unwrap();

@@ -48,7 +48,7 @@ fn spec(amphora: &Amphora, members: &[SocketAddr], interfaces: &[InterfaceSpec])
     let mut spec = amphora.spec(80, members);
     spec.vips = VIPS.map(|vip| vip.parse().unwrap()).to_vec();
     spec.pools[0].monitor = Some(monitor(HealthMonitorType::Tcp));
-    spec.network = Some(NetworkSpec { interfaces: interfaces.to_vec() });
+    spec.network = Some(NetworkSpec { interfaces: interfaces.to_vec(), vrrp: None });
     spec
 }
 
@@ -259,7 +259,7 @@ fn another_spec_wants_other_interfaces() {
     spec.pools[0].members.truncate(1);
     let mut clients = to_clients();
     clients.addresses.push("192.0.2.6/24".parse().unwrap());
-    spec.network = Some(NetworkSpec { interfaces: vec![clients.clone()] });
+    spec.network = Some(NetworkSpec { interfaces: vec![clients.clone()], vrrp: None });
     assert_eq!(amphora.push(&spec).unwrap().faults, []);
     let addresses = stage.traffic.ip("-o addr show");
     for (text, there) in [
@@ -304,7 +304,7 @@ fn another_spec_wants_other_interfaces() {
     spec.generation += 1;
     spec.vips.pop();
     clients.vips.pop();
-    spec.network = Some(NetworkSpec { interfaces: vec![clients] });
+    spec.network = Some(NetworkSpec { interfaces: vec![clients], vrrp: None });
     assert_eq!(amphora.push(&spec).unwrap().faults, []);
     assert!(has(&stage.traffic, "addr show", VIPS[0]) && !has(&stage.traffic, "addr show", VIPS[1]));
     assert!(!has(&stage.traffic, "-6 rule show", VIPS[1]));

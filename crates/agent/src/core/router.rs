@@ -1,0 +1,113 @@
+//! The agent's router of VRRP: started when there is something to serve, changed with the spec, left at the end.
+
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use octavia_wire::{VrrpReport, VrrpSpec, VrrpState};
+
+use crate::namespace::Namespace;
+use crate::network::{Fault, Network, Vips, no_router};
+use crate::vrrp::{Addresses, Begin, State, Vrrp, VrrpError, VrrpSockets};
+
+/// Whoever follows needs three intervals at most, and then the VIPs go in any case.
+const LEAVING: Duration = Duration::from_secs(3);
+
+#[derive(Debug)]
+pub(super) struct Router {
+    network: Network,
+    namespace: Namespace,
+    running: Option<(Vrrp, VrrpSpec)>,
+    fault: Option<Fault>,
+}
+
+impl Router {
+    pub(super) fn new(network: Network, namespace: Namespace) -> Self {
+        Self { network, namespace, running: None, fault: None }
+    }
+
+    /// Has it run as the spec says, and take part. What cannot be is a fault; it is tried again with each call.
+    pub(super) fn keep(&mut self, spec: &VrrpSpec) {
+        if let Some((router, wanted)) = &mut self.running {
+            // It is gone when its thread has panicked.
+            if router.status().has_changed().is_ok() {
+                if wanted == spec {
+                    return;
+                }
+                if router.update(spec).is_ok() {
+                    wanted.clone_from(spec);
+                    return;
+                }
+            }
+            self.running = None;
+        }
+        match self.start(spec) {
+            Ok(router) => {
+                self.running = Some((router, spec.clone()));
+                self.fault = None;
+            }
+            Err(error) => self.fault = Some(no_router(spec, &error)),
+        }
+    }
+
+    fn start(&self, spec: &VrrpSpec) -> Result<Vrrp, VrrpError> {
+        let opened = self.namespace.within(|| VrrpSockets::open(spec));
+        let sockets = opened.map_err(|error| VrrpError::Socket { what: "the namespace", error })??;
+        Vrrp::start(spec, sockets, Begin::Backup, Interface(self.network.clone()))
+    }
+
+    /// The spec wants none any more; where the VIPs are then is the caller's to say.
+    pub(super) fn stop(&mut self) {
+        self.running = None;
+        self.fault = None;
+    }
+
+    pub(super) fn set_health(&self, healthy: bool) {
+        if let Some((router, _)) = &self.running {
+            router.set_health(healthy);
+        }
+    }
+
+    pub(super) fn fault(&self) -> Option<&Fault> {
+        self.fault.as_ref()
+    }
+
+    pub(super) fn report(&self) -> Option<VrrpReport> {
+        let (router, spec) = self.running.as_ref()?;
+        let status = router.status();
+        let status = status.borrow();
+        Some(VrrpReport { state: told(status.state), holds: status.holds, peers: spec.peers.clone() })
+    }
+
+    /// Hands the VIPs over, if there is somebody to take them.
+    pub(super) async fn leave(&mut self) {
+        if let Some((router, _)) = self.running.take() {
+            let _ = tokio::time::timeout(LEAVING, router.leave()).await;
+        }
+    }
+}
+
+fn told(state: State) -> VrrpState {
+    match state {
+        State::Initialize | State::Fault => VrrpState::Fault,
+        State::Backup => VrrpState::Backup,
+        State::Master | State::Leaving => VrrpState::Master,
+    }
+}
+
+/// Where the master puts the VIPs.
+struct Interface(Network);
+
+impl Addresses for Interface {
+    fn hold(&mut self, vips: &[IpAddr]) -> io::Result<()> {
+        self.0.place_vips(Vips::Here);
+        let faults = self.0.faults();
+        let fault = faults.iter().find(|fault| vips.iter().any(|vip| fault.concerns(*vip)));
+        fault.map_or(Ok(()), |fault| Err(io::Error::other(fault.told.text.clone())))
+    }
+
+    fn release(&mut self, _: &[IpAddr]) -> io::Result<()> {
+        self.0.place_vips(Vips::Elsewhere);
+        Ok(())
+    }
+}
