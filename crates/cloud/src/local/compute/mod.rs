@@ -166,20 +166,20 @@ impl Compute for LocalCompute {
     }
 
     async fn port_attach(&self, amphora: AmphoraId, port: &Port) -> Result<(), CloudError> {
-        let _guard = self.lock(amphora).await;
+        let guard = self.lock(amphora).await;
         let dir = self.server_dir(amphora);
         let Site::Hosts(hosts) = &*self.site else {
             return Err(CloudError::internal("servers on loopback have no ports"));
         };
         let host = dir.host().map_err(|error| trouble("look at", &dir, &error))?;
         let host = host.ok_or_else(|| CloudError::unavailable(format!("amphora {amphora} has no server")))?;
-        hosts.network.attach(port.id, amphora, host).await
+        hosts.network.attach(port.id, amphora, host, guard).await
     }
 
     async fn port_detach(&self, amphora: AmphoraId, port: PortId) -> Result<(), CloudError> {
-        let _guard = self.lock(amphora).await;
+        let guard = self.lock(amphora).await;
         match &*self.site {
-            Site::Hosts(hosts) => hosts.network.detach(port).await,
+            Site::Hosts(hosts) => hosts.network.detach(port, guard).await,
             Site::Loopback => Ok(()),
         }
     }

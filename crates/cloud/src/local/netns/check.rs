@@ -14,6 +14,8 @@ use crate::local::OpenError;
 const PROGRAMS: &[(&str, &str)] = &[("ip", "iproute2"), ("tc", "iproute2"), ("nft", "nftables")];
 /// There when the kernel tells a bridge's rules of connections.
 const BRIDGE_FILTER: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+/// Says 0 where new links may have addresses of IPv6.
+const WITHOUT_V6: &str = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
 
 /// Whether there can be namespaces, bridges and rules.
 ///
@@ -31,11 +33,12 @@ pub(in crate::local) fn check() -> Result<(), OpenError> {
         }
         Path::new(BRIDGE_FILTER).exists()
     };
-    let missing = missing(root, found, filtered());
+    let v6 = fs::read_to_string(WITHOUT_V6).is_ok_and(|text| text.trim_end() == "0");
+    let missing = missing(root, found, filtered(), v6);
     if missing.is_empty() { Ok(()) } else { Err(OpenError::NetnsUnusable(missing.join("; "))) }
 }
 
-fn missing(root: bool, found: impl Fn(&str) -> bool, filtered: bool) -> Vec<String> {
+fn missing(root: bool, found: impl Fn(&str) -> bool, filtered: bool, v6: bool) -> Vec<String> {
     let mut missing = vec![];
     if !root {
         missing.push("it is not run as root".to_owned());
@@ -45,6 +48,9 @@ fn missing(root: bool, found: impl Fn(&str) -> bool, filtered: bool) -> Vec<Stri
     }
     if !filtered {
         missing.push("the kernel has no bridge filter (module br_netfilter)".to_owned());
+    }
+    if !v6 {
+        missing.push("IPv6 is switched off (net.ipv6.conf.default.disable_ipv6)".to_owned());
     }
     missing
 }
@@ -85,12 +91,13 @@ mod tests {
 
     #[test]
     fn says_all_that_is_missing() {
-        assert!(missing(true, |_| true, true).is_empty());
-        let all = missing(false, |_| false, false).join("; ");
-        for word in ["root", "program ip ", "program tc ", "program nft ", "nftables", "br_netfilter"] {
+        assert!(missing(true, |_| true, true, true).is_empty());
+        let all = missing(false, |_| false, false, false).join("; ");
+        for word in ["root", "program ip ", "program tc ", "program nft ", "nftables", "br_netfilter", "IPv6"]
+        {
             assert!(all.contains(word), "{all}");
         }
-        assert_eq!(missing(true, |program| program != "nft", true).len(), 1);
+        assert_eq!(missing(true, |program| program != "nft", true, true).len(), 1);
     }
 
     #[test]

@@ -31,15 +31,18 @@ impl LocalNetwork {
         ids.filter(|id| links.contains(&port_link(*id))).collect()
     }
 
-    /// In its turn with changes, so that the cable has what the book says after both.
+    /// In its turn with changes, so that the cable has what the book says after both. `guard` is kept until the work is
+    /// done, also when nobody waits for it any more.
     pub(in crate::local) async fn attach(
         &self,
         port: PortId,
         amphora: AmphoraId,
         host: HostNumber,
+        guard: impl Send + 'static,
     ) -> Result<(), CloudError> {
         let this = self.clone();
         let attach = move || {
+            let _guard = guard;
             let netns =
                 this.0.netns.as_ref().ok_or_else(|| CloudError::internal("nothing is attached here"))?;
             let wiring = this.book().wiring(port).filter(|wiring| wiring.amphora_id == amphora);
@@ -50,11 +53,19 @@ impl LocalNetwork {
         self.0.writer.run(attach).await?
     }
 
-    pub(in crate::local) async fn detach(&self, port: PortId) -> Result<(), CloudError> {
+    /// As [`LocalNetwork::attach`].
+    pub(in crate::local) async fn detach(
+        &self,
+        port: PortId,
+        guard: impl Send + 'static,
+    ) -> Result<(), CloudError> {
         let this = self.clone();
-        let detach = move || match &this.0.netns {
-            Some(netns) => netns.port_detach(port).map_err(|error| trouble("detached", &error)),
-            None => Ok(()),
+        let detach = move || {
+            let _guard = guard;
+            match &this.0.netns {
+                Some(netns) => netns.port_detach(port).map_err(|error| trouble("detached", &error)),
+                None => Ok(()),
+            }
         };
         self.0.writer.run(detach).await?
     }
