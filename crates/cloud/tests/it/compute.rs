@@ -258,3 +258,19 @@ async fn the_log_stays_bounded() {
     assert_eq!(fs::metadata(log.with_file_name("agent.log.1")).unwrap().len(), 2 << 20);
     servers.compute.server_delete(request.amphora_id).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_removed_state_directory_leaves_nothing_but_what_is_not_its_own() {
+    let servers = Servers::new();
+    let request = request(&["unnamed"]);
+    servers.up(&request).await;
+    let path = servers.cloud.path().to_owned();
+    let own = path.join("notes.txt");
+    fs::write(&own, "mine").unwrap();
+    octavia_cloud::local::remove(&path).await.unwrap();
+    assert_eq!(processes_of(&path), []);
+    let left: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(left, [own.clone()]);
+    fs::remove_file(own).unwrap();
+    assert!(octavia_cloud::local::remove(&path).await.is_err(), "there is no cloud any more");
+}
