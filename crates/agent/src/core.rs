@@ -14,10 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use octavia_wire::{
-    AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, BootConfig, ListenerFault, NetworkSpec, ProxyReport,
-    SocketName, TakeoverReport, WIRE_VERSION,
+    AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, BootConfig, ListenerFault, ProxyReport, TakeoverReport,
+    WIRE_VERSION,
 };
-use rustix::process::{Resource, getrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -32,15 +31,13 @@ use crate::directory::Directory;
 use crate::heartbeat::{Pace, Sender, compose};
 use crate::link::LinkError;
 use crate::logs::{self, Logs, Opened};
-use crate::namespace::within;
-use crate::network::listener_faults;
 use crate::predecessors::Predecessors;
 use crate::proxy::{Configured, Launch, Proxy, ProxyError};
 use crate::renewal::{self, RenewalError};
 use crate::request_ids::RequestIds;
 use crate::respawn::Respawn;
 use crate::rest::{self, Question};
-use crate::socket::{Sockets, most, wanted};
+use crate::socket::Sockets;
 use crate::spec_file::SpecFile;
 use crate::sys::{allow_renewal, give_back_clean_pages};
 use crate::tls::Tls;
@@ -432,38 +429,6 @@ impl Agent {
             self.predecessors.configure(&self.directory, spec).await;
         }
         Ok(configured)
-    }
-
-    /// Opens what the spec wants, closes nothing, notes the faults; returns what is wanted.
-    fn open_sockets(&mut self) -> Result<BTreeSet<SocketName>, ApplyError> {
-        let (Some(spec), Some(proxy)) = (&self.spec, &self.proxy) else { return Ok(BTreeSet::new()) };
-        let wanted = wanted(spec, proxy.threads);
-        let most = most(getrlimit(Resource::Nofile).current);
-        if wanted.len() > most {
-            return Err(ApplyError::TooManySockets(wanted.len(), most));
-        }
-        let mut faults = vec![];
-        if self.sockets.lack(&wanted) {
-            let plumbed = spec.network.iter().flat_map(NetworkSpec::vips).collect();
-            let (sockets, namespace) = (&mut self.sockets, self.launch.namespace.as_ref());
-            let opened = within(namespace, || sockets.open(&wanted, &plumbed));
-            faults = opened.map_err(|error| {
-                self.retry_at = Some(Instant::now() + RETRY);
-                ApplyError::Namespace(error)
-            })?;
-        }
-        // Of these nothing is known here that could be tried again: who pushed the spec does that.
-        self.retry_at = (!faults.is_empty()).then(|| Instant::now() + RETRY);
-        faults.extend(listener_faults(&spec.listeners, self.plumber.faults()));
-        faults.extend(spec.tls_faults());
-        for fault in faults.iter().filter(|fault| !self.faults.contains(fault)) {
-            tracing::warn!(listener = %fault.listener, code = %fault.code, "{}", fault.text);
-        }
-        if faults != self.faults {
-            self.pace.hurry();
-        }
-        self.faults = faults;
-        Ok(wanted)
     }
 
     /// Opens what the spec's access log is written to and the proxy does not have.

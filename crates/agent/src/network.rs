@@ -59,7 +59,7 @@ struct Plumbing {
     netlink: Netlink,
     announce: Box<dyn Announce>,
     /// `None` = the spec is not known, and everything stays as it is.
-    spec: Option<NetworkSpec>,
+    spec: Option<Arc<NetworkSpec>>,
     vips: Vips,
     faults: Vec<Fault>,
     /// Nothing can be done about it: the settings of the system cannot be written.
@@ -86,22 +86,32 @@ impl Network {
     /// Makes it as this spec describes it.
     pub(crate) fn want(&self, spec: NetworkSpec) {
         let mut plumbing = self.plumbing();
-        plumbing.spec = Some(spec);
+        plumbing.spec = Some(Arc::new(spec));
         plumbing.make_true();
     }
 
     /// The spec is not known any more: all stays as it is.
     pub(crate) fn leave(&self) {
-        self.plumbing().spec = None;
+        let mut plumbing = self.plumbing();
+        plumbing.spec = None;
+        plumbing.faults.clear();
     }
 
-    /// Says where the VIPs are; their addresses come or go before this returns.
-    pub(crate) fn place_vips(&self, vips: Vips) {
+    /// Says where the VIPs are; their addresses come or go before this returns, or it says why not all of them. Then they do
+    /// as soon as they can.
+    pub(crate) fn place_vips(&self, vips: Vips) -> io::Result<()> {
         let mut plumbing = self.plumbing();
-        if plumbing.vips != vips && plumbing.spec.is_some() {
+        if plumbing.spec.is_none() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "which they are is not known"));
+        }
+        if plumbing.vips != vips {
             tracing::info!(?vips, "VIPs");
             plumbing.vips = vips;
-            plumbing.make_true();
+        }
+        plumbing.make_true();
+        match plumbing.faults.iter().find(|fault| fault.misplaces) {
+            Some(fault) => Err(io::Error::other(fault.told.text.clone())),
+            None => Ok(()),
         }
     }
 
@@ -117,7 +127,7 @@ impl Network {
 
 impl Plumbing {
     fn make_true(&mut self) {
-        let Some(spec) = self.spec.take() else { return };
+        let Some(spec) = self.spec.clone() else { return };
         let faults = self.work(&spec);
         for Fault { told, .. } in faults.iter().filter(|fault| !self.faults.contains(fault)) {
             tracing::warn!(mac = ?told.mac, code = %told.code, "{}", told.text);
@@ -126,7 +136,6 @@ impl Plumbing {
             tracing::info!(mac = ?told.mac, "no more: {}", told.text);
         }
         self.faults = faults;
-        self.spec = Some(spec);
     }
 
     /// Looks and changes until nothing differs; answers what cannot be done.
@@ -139,7 +148,8 @@ impl Plumbing {
                 Err(error) => return vec![faults::unseen(spec, &error)],
             };
             let wanted = wanted(spec, self.vips, &found);
-            faults = wanted.missing.iter().map(|mac| faults::missing(spec, *mac)).collect();
+            let missing = wanted.missing.iter();
+            faults = missing.map(|mac| faults::missing(spec, self.vips, *mac)).collect::<Vec<_>>();
             let mut changes = diff(&wanted, &found);
             changes.retain(|change| !matches!(change, Change::StopBelieving(_)) || !self.believes_routers);
             let mut changed = false;

@@ -1,14 +1,19 @@
-//! When the amphora's interfaces are looked at, and what the core knows of them.
+//! Interfaces and listening sockets: when they are looked at, and what the core knows of them.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 
-use octavia_wire::{AmphoraSpec, Mac, VrrpReport, VrrpSpec};
+use octavia_wire::{AmphoraSpec, Mac, NetworkSpec, SocketName, VrrpReport, VrrpSpec};
+use rustix::process::{Resource, getrlimit};
 use tokio::time::Instant;
 
+use super::fault::ApplyError;
 use super::router::Router;
-use crate::namespace::Namespace;
-use crate::network::{Announce, Fault, LOOK, Network, News, SETTLE, Vips};
+use super::{Agent, RETRY};
+use crate::namespace::{Namespace, within};
+use crate::network::{Announce, Fault, LOOK, Network, News, SETTLE, Vips, listener_faults};
+use crate::socket::{most, wanted};
 use crate::vrrp::Announcer;
 
 /// Of an amphora without a namespace for its traffic it has nothing to do.
@@ -69,7 +74,8 @@ impl Plumber {
             Some(spec) => router.keep(spec),
             None => {
                 router.stop();
-                network.place_vips(Vips::Here);
+                // What stands against it is among the faults.
+                let _ = network.place_vips(Vips::Here);
             }
         }
         self.looked()
@@ -125,8 +131,12 @@ impl Plumber {
 
     /// Takes the VIPs away: whoever asks for them is to find another amphora, not one that refuses.
     pub(super) fn withdraw(&self) {
-        if let Some(network) = &self.network {
-            network.place_vips(Vips::Elsewhere);
+        if let Some(network) = &self.network
+            && let Err(error) = network.place_vips(Vips::Elsewhere)
+            // Without a spec there were none.
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::error!(%error, "VIPs may be left");
         }
     }
 }
@@ -138,5 +148,39 @@ impl Announce for Announcer {
                 tracing::warn!(%address, %error, "neighbours are not told where it is");
             }
         }
+    }
+}
+
+impl Agent {
+    /// Opens what the spec wants, closes nothing, notes the faults; returns what is wanted.
+    pub(super) fn open_sockets(&mut self) -> Result<BTreeSet<SocketName>, ApplyError> {
+        let (Some(spec), Some(proxy)) = (&self.spec, &self.proxy) else { return Ok(BTreeSet::new()) };
+        let wanted = wanted(spec, proxy.threads);
+        let most = most(getrlimit(Resource::Nofile).current);
+        if wanted.len() > most {
+            return Err(ApplyError::TooManySockets(wanted.len(), most));
+        }
+        let mut faults = vec![];
+        if self.sockets.lack(&wanted) {
+            let plumbed = spec.network.iter().flat_map(NetworkSpec::vips).collect();
+            let (sockets, namespace) = (&mut self.sockets, self.launch.namespace.as_ref());
+            let opened = within(namespace, || sockets.open(&wanted, &plumbed));
+            faults = opened.map_err(|error| {
+                self.retry_at = Some(Instant::now() + RETRY);
+                ApplyError::Namespace(error)
+            })?;
+        }
+        // Of these nothing is known here that could be tried again: who pushed the spec does that.
+        self.retry_at = (!faults.is_empty()).then(|| Instant::now() + RETRY);
+        faults.extend(listener_faults(&spec.listeners, self.plumber.faults()));
+        faults.extend(spec.tls_faults());
+        for fault in faults.iter().filter(|fault| !self.faults.contains(fault)) {
+            tracing::warn!(listener = %fault.listener, code = %fault.code, "{}", fault.text);
+        }
+        if faults != self.faults {
+            self.pace.hurry();
+        }
+        self.faults = faults;
+        Ok(wanted)
     }
 }

@@ -8,6 +8,7 @@ use octavia_wire::{InterfaceFault, ListenerFault, ListenerSpec, Mac, NetworkSpec
 
 use super::diff::Change;
 use super::state::Link;
+use super::wanted::Vips;
 
 const BY_ITSELF: &str = "It is tried again by itself.";
 
@@ -16,13 +17,8 @@ const BY_ITSELF: &str = "It is tried again by itself.";
 pub(crate) struct Fault {
     pub(crate) told: InterfaceFault,
     vips: Vec<IpAddr>,
-}
-
-impl Fault {
-    /// Whether the VIP is out of reach for it.
-    pub(crate) fn concerns(&self, vip: IpAddr) -> bool {
-        self.vips.contains(&vip)
-    }
+    /// Some of the VIPs are not where they shall be.
+    pub(super) misplaces: bool,
 }
 
 /// The VIPs cannot be taken, since nobody could be asked who has them.
@@ -33,17 +29,18 @@ pub(crate) fn no_router(spec: &VrrpSpec, error: &dyn std::error::Error) -> Fault
         text: format!("VRRP cannot be spoken: {error}"),
         advice: BY_ITSELF.to_owned(),
     };
-    Fault { told, vips: spec.vips.clone() }
+    Fault { told, vips: spec.vips.clone(), misplaces: false }
 }
 
-pub(super) fn missing(spec: &NetworkSpec, mac: Mac) -> Fault {
+pub(super) fn missing(spec: &NetworkSpec, place: Vips, mac: Mac) -> Fault {
     let told = InterfaceFault {
         mac: Some(mac),
         code: ReasonCode::InterfaceMissing,
         text: format!("the amphora has no interface {mac}"),
         advice: "It is still to be plugged, or was taken away; it is used as soon as it is there.".to_owned(),
     };
-    Fault { told, vips: vips(spec, Some(mac)).collect() }
+    let vips: Vec<_> = vips(spec, Some(mac)).collect();
+    Fault { told, misplaces: place == Vips::Here && !vips.is_empty(), vips }
 }
 
 pub(super) fn failed(spec: &NetworkSpec, change: &Change, link: Option<&Link>, error: &io::Error) -> Fault {
@@ -57,7 +54,13 @@ pub(super) fn failed(spec: &NetworkSpec, change: &Change, link: Option<&Link>, e
     };
     // The other family may be well.
     let concerned = |vip: &IpAddr| change.address().is_none_or(|address| address.is_ipv4() == vip.is_ipv4());
-    Fault { told, vips: vips(spec, mac).filter(concerned).collect() }
+    let misplaces = match change {
+        Change::AddAddress(address) | Change::RemoveAddress(address) => {
+            spec.vips().any(|vip| vip == address.address.addr())
+        }
+        _ => false,
+    };
+    Fault { told, misplaces, vips: vips(spec, mac).filter(concerned).collect() }
 }
 
 pub(super) fn unseen(spec: &NetworkSpec, error: &io::Error) -> Fault {
@@ -67,7 +70,7 @@ pub(super) fn unseen(spec: &NetworkSpec, error: &io::Error) -> Fault {
         text: format!("what interfaces there are cannot be seen: {error}"),
         advice: BY_ITSELF.to_owned(),
     };
-    Fault { told, vips: spec.vips().collect() }
+    Fault { told, misplaces: true, vips: spec.vips().collect() }
 }
 
 /// Of this interface, or of all.
@@ -79,7 +82,7 @@ fn vips(spec: &NetworkSpec, mac: Option<Mac>) -> impl Iterator<Item = IpAddr> {
 /// One for each listener and VIP that is out of reach.
 pub(crate) fn listener_faults(listeners: &[ListenerSpec], faults: &[Fault]) -> Vec<ListenerFault> {
     let mut all: Vec<ListenerFault> = vec![];
-    for Fault { told, vips } in faults {
+    for Fault { told, vips, .. } in faults {
         for &address in vips {
             for listener in listeners.iter().map(|listener| listener.id) {
                 // The first says what the others follow from.

@@ -422,11 +422,13 @@ fn each_vip_answers_by_the_gateway_of_its_subnet() {
 }
 
 /// Each is to follow on each.
-fn several() -> [NetworkSpec; 6] {
+fn several() -> [NetworkSpec; 7] {
     [
         spec_of_nothing(),
         two(),
         spec(&[interface(1, "192.0.2.5/24", "0.0.0.0/0>192.0.2.1", "192.0.2.10")]),
+        // Two in one subnet: with the first of those, the kernel takes away all.
+        spec(&[interface(1, "192.0.2.6/24 192.0.2.7/24", "0.0.0.0/0>192.0.2.1", "192.0.2.10")]),
         // The other way round.
         spec(&[interface(2, "192.0.2.5/24", "0.0.0.0/0>192.0.2.1", "192.0.2.10"), interface(1, "", "", "")]),
         // Other addresses in the same subnets; what was a VIP is an own one.
@@ -515,7 +517,7 @@ proptest::proptest! {
     #[test]
     fn whatever_is_there_it_becomes_what_is_wanted(
         seeds in proptest::collection::vec((proptest::num::u8::ANY, proptest::bool::ANY), 0..12),
-        which in 0..6_usize,
+        which in 0..7_usize,
         here in proptest::bool::ANY,
     ) {
         let spec = &several()[which];

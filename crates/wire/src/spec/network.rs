@@ -15,7 +15,7 @@ const INTERFACES_MAX: usize = 64;
 const ADDRESSES_MAX: usize = 64;
 const ROUTES_MAX: usize = 128;
 /// Of all interfaces together: each has a routing table.
-pub const PLUMBED_VIPS_MAX: usize = 32;
+pub const PLUMBED_VIPS_MAX: usize = 64;
 /// Bytes of a packet; RFC 791 and RFC 8200, section 5.
 const MTU_MIN: u16 = 68;
 const MTU_MIN_V6: u16 = 1280;
@@ -275,8 +275,8 @@ mod tests {
             ),
             (
                 "many VIPs",
-                vec![interface(1, None, "", "", &many(33, &|n| format!("192.0.2.{n}")))],
-                Some("the network has 33 VIPs, allowed are 32"),
+                vec![interface(1, None, "", "", &many(65, &|n| format!("192.0.2.{n}")))],
+                Some("the network has 65 VIPs, allowed are 64"),
             ),
             (
                 "small packets",

@@ -159,23 +159,23 @@ fn what_comes_is_announced() {
     let vips = [(mac(1), words("192.0.2.10 2001:db8::10"))];
     let all = [(mac(1), words("192.0.2.5 2001:db8::5 192.0.2.10 2001:db8::10")), own[1].clone()];
     // Nothing is known of what shall be: nothing is done.
-    network.place_vips(Vips::Here);
+    network.place_vips(Vips::Here).unwrap_err();
     network.look();
     assert_eq!(told.take(), []);
-    network.place_vips(Vips::Elsewhere);
     network.want(two());
+    network.place_vips(Vips::Elsewhere).unwrap();
     assert_eq!(told.take(), own);
     for _ in 0..3 {
-        network.place_vips(Vips::Here);
+        network.place_vips(Vips::Here).unwrap();
         assert_eq!(told.take(), vips);
-        network.place_vips(Vips::Here);
+        network.place_vips(Vips::Here).unwrap();
         network.look();
         assert_eq!(told.take(), []);
-        network.place_vips(Vips::Elsewhere);
+        network.place_vips(Vips::Elsewhere).unwrap();
         assert!(!plugged.ip("addr show").contains("192.0.2.10"));
         assert_eq!(told.take(), []);
     }
-    network.place_vips(Vips::Here);
+    network.place_vips(Vips::Here).unwrap();
     told.take();
     // By hand; also what an agent before this one has made.
     plugged.ip("addr flush dev eth1 scope global");
@@ -191,6 +191,40 @@ fn what_comes_is_announced() {
     // It is not known any more what shall be.
     other.leave();
     plugged.ip("addr add 192.0.2.10/32 dev eth1");
-    other.place_vips(Vips::Elsewhere);
+    other.place_vips(Vips::Elsewhere).unwrap_err();
     assert!(plugged.ip("addr show").contains("192.0.2.10"));
+}
+
+/// Whoever is to have the VIPs and cannot, must hear of it: another could.
+#[test]
+fn what_cannot_be_placed_is_said() {
+    let Some(plugged) = Plugged::new("said") else { return };
+    let namespace = plugged.namespace();
+    let network = Network::open(&namespace, Box::new(Unannounced)).unwrap();
+    let ipv6 = |refused: &str| {
+        let setting = "/proc/sys/net/ipv6/conf/eth1/disable_ipv6";
+        namespace.within(|| std::fs::write(setting, refused)).unwrap().unwrap();
+    };
+    network.want(two());
+    network.place_vips(Vips::Here).unwrap();
+    ipv6("1");
+    let error = network.place_vips(Vips::Here).unwrap_err().to_string();
+    assert!(error.starts_with("interface eth1: cannot add 2001:db8::10/128: "), "{error}");
+    // Somebody else is to have them: there is nothing against it.
+    network.place_vips(Vips::Elsewhere).unwrap();
+    assert_ne!(network.faults(), []);
+    ipv6("0");
+    network.place_vips(Vips::Here).unwrap();
+    plugged.ip("link del eth1");
+    let error = network.place_vips(Vips::Here).unwrap_err().to_string();
+    assert_eq!(error, format!("the amphora has no interface {}", mac(1)));
+    network.place_vips(Vips::Elsewhere).unwrap();
+}
+
+/// Leaves it to the neighbours to ask again.
+#[derive(Debug)]
+struct Unannounced;
+
+impl Announce for Unannounced {
+    fn announce(&mut self, _: Index, _: Mac, _: &[IpAddr]) {}
 }
