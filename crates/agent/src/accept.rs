@@ -79,6 +79,7 @@ mod tests {
             pools: vec![],
             access_log: None,
             sorry_pages: vec![],
+            tickets: None,
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod fault;
 mod takeover;
+mod tickets;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -607,6 +608,7 @@ impl Agent {
 
     async fn beat(&mut self) {
         self.settle_predecessors().await;
+        self.turn_tickets();
         let report = self.report().await;
         Proxy::trim_log(&self.directory);
         let beat = compose(self.boot.amphora_id, self.seq, self.spec.as_ref(), report, &self.faults);

@@ -249,6 +249,7 @@ mod tests {
             pools: vec![pool_spec(pool), pool_spec(lonely)],
             access_log: None,
             sorry_pages: vec![],
+            tickets: None,
         };
         let stats = MemberStats {
             status: MemberWord::Down,

@@ -6,8 +6,9 @@ use octavia_cloud::{CloudError, ServerRequest, VipRequest};
 use octavia_model::{
     Amphora, AmphoraId, AmphoraRole, AmphoraStatus, Blame, Known, Reason, ReasonCode, Retry,
 };
-use octavia_plan::{Desired, Observed, Step, compile};
+use octavia_plan::{Desired, Observed, Step, compile, terminating};
 use octavia_store::{Lease, Settled, Settlement, StoreError};
+use octavia_wire::TicketSpec;
 
 use crate::boot::boot_files;
 use crate::observe::agent_address;
@@ -158,13 +159,22 @@ impl Executor<'_> {
         Ok(self.parts.store.amphora_update(self.lease, &row).await?)
     }
 
+    /// Alike for all amphorae of the load balancer; they go on by themselves from there.
+    fn tickets(&self) -> Option<TicketSpec> {
+        let graph = &self.desired.graph;
+        let root = self.options.tickets.as_ref().filter(|_| terminating(graph).next().is_some())?;
+        let now = u64::try_from(self.now().as_second()).unwrap_or(0);
+        Some(root.of(graph.load_balancer.id, TicketSpec::first_at(now)))
+    }
+
     async fn spec_push(&self, row: &Amphora) -> Result<(), StepError> {
         let server = self.observed.amphorae.get(&row.id).map_or(Known::Unknown, |seen| seen.server.clone());
         let address = agent_address(row, &server, self.options.agent_port)
             .ok_or_else(|| AgentError::Unreachable("its address is not known".to_owned()))?;
         let graph = &self.desired.graph;
         let identities = identities(self.parts.secrets.as_ref(), graph).await?;
-        let spec = compile(graph, row.id, self.desired.fence, &identities, &self.options.spec);
+        let mut spec = compile(graph, row.id, self.desired.fence, &identities, &self.options.spec);
+        spec.tickets = self.tickets();
         let agent = AgentAddress { amphora: row.id, address };
         let outcome = self.parts.agents.spec_push(agent, &spec, self.request_ids).await?;
         let row = Amphora {

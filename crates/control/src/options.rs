@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 use octavia_cloud::{CertIssuer, Compute, Network, Secrets};
 use octavia_plan::{PlanOptions, SpecOptions};
 use octavia_store::Store;
+use octavia_wire::TicketRoot;
 
 use crate::{Agents, Clock, HealthMetrics, Random, WorkerMetrics};
 
@@ -29,6 +30,8 @@ pub struct WorkerOptions {
     pub plan: PlanOptions,
     pub spec: SpecOptions,
     pub boot: BootOptions,
+    /// What the keys of TLS session tickets follow from; `None` = each proxy makes its own.
+    pub tickets: Option<TicketRoot>,
     /// Load balancers worked on at once.
     pub concurrency: usize,
     /// How long a lease lasts unless renewed, which happens at a third of it; at most the store's horizon.
@@ -53,6 +56,7 @@ impl WorkerOptions {
             plan: PlanOptions::default(),
             spec: SpecOptions::default(),
             boot,
+            tickets: None,
             concurrency: 16,
             lease_ttl: Duration::from_secs(30),
             resume_pace: Duration::from_millis(10),

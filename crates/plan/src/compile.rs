@@ -92,6 +92,7 @@ pub fn compile(
             targets: log.targets.clone(),
         }),
         sorry_pages: options.sorry_pages.used(running(graph)),
+        tickets: None,
     }
 }
 

@@ -285,6 +285,7 @@ mod tests {
             pools,
             access_log: None,
             sorry_pages: vec![],
+            tickets: None,
         }
     }
 

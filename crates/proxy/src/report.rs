@@ -134,6 +134,7 @@ mod tests {
             pools: vec![pool],
             access_log: None,
             sorry_pages: vec![],
+            tickets: None,
         }
     }
 

@@ -38,5 +38,6 @@ pub(crate) fn spec(listeners: Vec<ListenerSpec>) -> AmphoraSpec {
         pools: vec![],
         access_log: None,
         sorry_pages: vec![],
+        tickets: None,
     }
 }

@@ -5,6 +5,7 @@ mod layer7;
 mod persistence;
 mod pool_tls;
 mod sorry;
+mod tickets;
 mod tls;
 
 use std::net::IpAddr;
@@ -23,6 +24,7 @@ pub use self::layer7::{L7Fault, L7PATTERNS_MAX, L7POLICIES_MAX, L7RULES_MAX, L7T
 pub use self::persistence::{COOKIE_NAME_MAX, PersistenceSpec};
 pub use self::pool_tls::{PoolIdentitySpec, PoolTlsSpec};
 pub use self::sorry::{SorryPageFault, SorryPageSpec};
+pub use self::tickets::{TicketKey, TicketRoot, TicketSpec};
 pub use self::tls::{CertificateSpec, Der, IdentitySpec, KeySpec, TlsError, TlsFault, TlsSpec};
 use crate::{WIRE_VERSION, WIRE_VERSION_MIN};
 
@@ -51,6 +53,10 @@ pub struct AmphoraSpec {
     /// Of listeners without one, the plain answer is given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sorry_pages: Vec<SorryPageSpec>,
+    /// What the keys of session tickets are made of, alike for all amphorae of the load balancer; `None` = each proxy makes
+    /// its own at its start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tickets: Option<TicketSpec>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -403,6 +409,7 @@ impl AmphoraSpec {
             log.check().map_err(SpecError::AccessLog)?;
         }
         sorry::check(self)?;
+        self.tickets.as_ref().map_or(Ok(()), TicketSpec::check)?;
         layer7::check(self, &pools)
     }
 
@@ -484,6 +491,7 @@ mod tests {
             pools: vec![pool],
             access_log: None,
             sorry_pages: vec![],
+            tickets: None,
         };
         assert_eq!(spec.validate(), Ok(()));
         spec.pools[0].members.push(member());

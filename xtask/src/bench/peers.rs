@@ -345,6 +345,7 @@ fn spec(fronts: Fronts, members: &[SocketAddr], certificates: &Certificates) -> 
         pools: pools.to_vec(),
         access_log: None,
         sorry_pages: vec![],
+        tickets: None,
     })
 }
 

@@ -251,6 +251,7 @@ fn spec(address: SocketAddr, members: &[SocketAddr]) -> AmphoraSpec {
         }],
         access_log: None,
         sorry_pages: vec![],
+        tickets: None,
     }
 }
 

@@ -222,6 +222,7 @@ fn spec(members: &[SocketAddr], arguments: &Arguments) -> Result<AmphoraSpec> {
         pools,
         access_log: None,
         sorry_pages: vec![],
+        tickets: None,
     })
 }
 

@@ -38,6 +38,7 @@ pub(crate) fn spec(
         pools: vec![pool],
         access_log: None,
         sorry_pages: vec![],
+        tickets: None,
     }
 }
 

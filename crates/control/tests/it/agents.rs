@@ -132,6 +132,7 @@ fn spec(amphora: AmphoraId) -> AmphoraSpec {
         pools: vec![],
         access_log: None,
         sorry_pages: vec![],
+        tickets: None,
     }
 }
 

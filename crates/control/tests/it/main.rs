@@ -10,4 +10,5 @@ mod health;
 mod housekeeping;
 mod rig;
 mod secrets;
+mod tickets;
 mod worker;

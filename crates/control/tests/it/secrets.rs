@@ -35,7 +35,7 @@ impl FakeSecrets {
     }
 
     /// Keeps a new certificate for this name, with its key; answers its reference, and the key.
-    fn bundle(&self, name: &str) -> (String, Vec<u8>) {
+    pub(crate) fn bundle(&self, name: &str) -> (String, Vec<u8>) {
         self.large_bundle(name, 0)
     }
 

@@ -74,6 +74,7 @@ fn spec(listeners: Vec<ListenerSpec>, pools: Vec<PoolSpec>) -> AmphoraSpec {
         pools,
         access_log: None,
         sorry_pages: vec![],
+        tickets: None,
     }
 }
 

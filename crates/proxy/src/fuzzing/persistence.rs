@@ -70,6 +70,7 @@ fn pool(persistence: PersistenceSpec) -> Option<Arc<PoolConf>> {
         pools: vec![pool],
         access_log: None,
         sorry_pages: vec![],
+        tickets: None,
     };
     let snapshot = Snapshot::compile(&spec, &Registry::new(1).unwrap()).ok()?;
     snapshot.pools().next().map(Arc::clone)

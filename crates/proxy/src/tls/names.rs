@@ -1,12 +1,13 @@
 //! Which certificate a client is shown, by the server's name it asks for (RFC 6066 §3).
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+
+use super::visit;
 
 /// Host names and the places of what they lead to, in order.
 #[derive(Debug, Default)]
@@ -43,17 +44,6 @@ impl Names {
     }
 }
 
-thread_local! {
-    /// The name in the last hello that this thread has read.
-    static ASKED: RefCell<Option<Box<str>>> = const { RefCell::new(None) };
-}
-
-/// The server's name in the hello that this thread has just read, in lower case; once. The library shows it to who chooses
-/// a certificate, and keeps it from who drives it without buffers.
-pub(crate) fn asked() -> Option<Box<str>> {
-    ASKED.take()
-}
-
 /// The certificates of a listener; the first is for whoever asks for none of them.
 pub(super) struct Chooser {
     keys: Vec<Arc<CertifiedKey>>,
@@ -83,7 +73,7 @@ impl ResolvesServerCert for Chooser {
     /// the client wants.
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name();
-        ASKED.set(name.map(Into::into));
+        visit::asks_for(name);
         let places = name.map_or(&[][..], |name| self.names.find(name));
         let schemes = hello.signature_schemes();
         let signs = |place: &&usize| self.keys[**place].key.choose_scheme(schemes).is_some();

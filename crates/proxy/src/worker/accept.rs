@@ -157,6 +157,7 @@ mod tests {
             pools: vec![],
             access_log: None,
             sorry_pages: vec![],
+            tickets: None,
         };
         let snapshot = Snapshot::compile(&spec, &Registry::new(1).unwrap()).unwrap();
         let conf = snapshot.listener(name.listener).unwrap();

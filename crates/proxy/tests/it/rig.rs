@@ -153,6 +153,7 @@ pub(crate) fn spec(protocol: ListenerProtocol, port: u16, members: &[&Origin]) -
         pools: vec![pool],
         access_log: None,
         sorry_pages: vec![],
+        tickets: None,
     }
 }
 

@@ -190,6 +190,7 @@ mod tests {
             }],
             access_log: None,
             sorry_pages: vec![],
+            tickets: None,
         }
     }
 

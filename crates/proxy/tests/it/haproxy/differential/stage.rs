@@ -68,6 +68,7 @@ impl Stage {
             pools: builder.pools,
             access_log: None,
             sorry_pages: vec![],
+            tickets: None,
         };
         Self { spec, sockets: builder.sockets, places, _dead: builder.dead }
     }
