@@ -96,7 +96,7 @@ impl<'a> ClientCertificate<'a> {
     }
 
     /// When its time is over: the first of the seconds since 1970 in which it is not valid.
-    pub(super) fn ends(&self) -> Option<u64> {
+    pub(crate) fn ends(&self) -> Option<u64> {
         self.not_after.seconds()?.checked_add(1)
     }
 
@@ -208,7 +208,7 @@ impl<'a> Time<'a> {
 }
 
 /// When a revocation list is out of date (RFC 5280 §5.1.2.5), in seconds since 1970; `None` if it does not say.
-pub(super) fn next_update(list: &[u8]) -> Option<u64> {
+pub(crate) fn next_update(list: &[u8]) -> Option<u64> {
     let (list, _) = content(list, SEQUENCE)?;
     let (mut rest, _) = content(list, SEQUENCE)?;
     if let Some((_version, after)) = content(rest, INTEGER) {
@@ -225,7 +225,7 @@ pub(super) fn next_update(list: &[u8]) -> Option<u64> {
 fn digits_of(seconds: u64) -> [u8; 14] {
     let Civil { year, month, day, hour, minute, second } = Civil::of(seconds);
     // A year of five digits is later than any that a certificate can name.
-    let text = format!("{:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}", year.min(9_999));
+    let text = format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}");
     text.into_bytes().try_into().unwrap_or([b'9'; 14])
 }
 
@@ -357,6 +357,7 @@ mod tests {
             (4_107_542_399, "21000228235959"),
             (4_107_542_400, "21000301000000"),
             (253_402_300_799, "99991231235959"),
+            (253_402_300_800, "99999999999999"),
         ] {
             assert_eq!(digits_of(seconds), digits.as_bytes(), "{seconds}");
         }
@@ -373,6 +374,7 @@ mod tests {
         ] {
             assert_eq!(read.is_valid_at(now), valid, "{now}");
         }
+        assert_eq!(read.ends(), Some(2_556_057_601));
         for text in [&b"Z"[..], b"", b"500101000000", b"50010100000Z", b"5001010000001Z", b"50010100000xZ"] {
             assert_eq!(Time { tag: UTC_TIME, text }.digits(), None, "{text:?}");
         }

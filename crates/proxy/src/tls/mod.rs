@@ -31,6 +31,8 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::certificate::next_update;
 pub use self::certificate::{ClientCertificate, VALUE_MAX};
 use self::fingerprint::{Fingerprint, Press};
 pub use self::member::MemberTls;

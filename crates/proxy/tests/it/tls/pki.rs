@@ -254,6 +254,14 @@ impl Visitor {
         self
     }
 
+    /// Shows another certificate beside its own, as one in between.
+    pub(crate) fn showing(mut self, own: &Certified, more: &Certified) -> Self {
+        let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&own.key()).unwrap();
+        let shown = rustls::sign::CertifiedKey::new(vec![own.der.clone(), more.der.clone()], key);
+        self.config.client_auth_cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(shown));
+        self
+    }
+
     pub(crate) fn session(&self, name: &str) -> ClientConnection {
         let name = ServerName::try_from(name.to_owned()).unwrap();
         ClientConnection::new(Arc::new(self.config.clone()), name).unwrap()

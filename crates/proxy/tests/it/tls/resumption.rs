@@ -86,3 +86,24 @@ fn they_are_by_other_amphorae_of_the_load_balancer() {
         }
     }
 }
+
+/// What has ended already is not in the way of who shows it without need, but nobody comes back by it.
+#[test]
+fn they_are_not_of_clients_whose_certificates_have_ended() {
+    let (ca, clients) = (Authority::new("ca"), Authority::new("clients"));
+    let (alice, over) = (clients.client("alice", 1), clients.expired("over"));
+    let mut asking = tls(&[&ca.server(&["a.example"])]);
+    asking.client_authentication = ClientAuthentication::Mandatory;
+    identity(&mut asking).client_authorities = vec![Der(clients.der().to_vec())];
+    let origin = Origin::says("hi");
+    let rig = amphora(&origin, id(), &asking, None);
+    for version in VERSIONS {
+        let visitor = Visitor::new(&ca, Some(&alice)).only(version);
+        assert!(!is_resumed(&visitor, &rig));
+        let late = Visitor::new(&ca, Some(&alice)).only(version).showing(&alice, &over);
+        for _ in 0..3 {
+            assert!(!is_resumed(&late, &rig), "{version}");
+            assert!(is_resumed(&visitor, &rig), "{version}");
+        }
+    }
+}
