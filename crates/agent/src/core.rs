@@ -282,6 +282,7 @@ impl Agent {
             fence,
             generation,
             faults: self.faults.clone(),
+            refresh_at: self.spec.as_ref().and_then(AmphoraSpec::refresh_at),
             takeover: self.takeover.clone(),
             predecessors: u32::try_from(self.predecessors.len()).unwrap_or(u32::MAX),
         }

@@ -172,7 +172,10 @@ impl Executor<'_> {
         let address = agent_address(row, &server, self.options.agent_port)
             .ok_or_else(|| AgentError::Unreachable("its address is not known".to_owned()))?;
         let graph = &self.desired.graph;
-        let identities = identities(self.parts.secrets.as_ref(), graph).await?;
+        let mut identities = identities(self.parts.secrets.as_ref(), graph).await?;
+        if let Some(stapling) = &self.options.stapling {
+            stapling.staple(identities.listeners.values_mut().flatten(), self.parts.clock.as_ref()).await;
+        }
         let mut spec = compile(graph, row.id, self.desired.fence, &identities, &self.options.spec);
         spec.tickets = self.tickets();
         let agent = AgentAddress { amphora: row.id, address };

@@ -58,6 +58,7 @@ impl Agents for NoopAgents {
             fence,
             generation,
             faults,
+            refresh_at: None,
             takeover: None,
             predecessors: 0,
         })

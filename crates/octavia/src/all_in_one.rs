@@ -294,6 +294,7 @@ async fn start_controller(
     let mut worker = WorkerOptions::new(boot);
     worker.plan.heartbeat_timeout = settings.heartbeat_timeout;
     worker.tickets = Some(TicketRoot::new(cloud.ticket_key().as_bytes()));
+    worker.stapling = settings.stapling.start();
     worker.spec.default_connection_limit = settings.default_connection_limit;
     worker.spec.access_log = settings.access_log.options();
     let pages = settings.sorry.load().map_err(|what| anyhow::anyhow!("[sorry_page]: {what}"))?;

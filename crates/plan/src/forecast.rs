@@ -136,6 +136,7 @@ fn agent(amphora_id: AmphoraId, generation: u64, fence: u64) -> AgentInfo {
         fence,
         generation,
         faults: vec![],
+        refresh_at: None,
         takeover: None,
         predecessors: 0,
     }

@@ -221,7 +221,12 @@ fn judge<'a>(
         // Asked for by an operator, before this lease and after the one it was pushed under.
         let refresh =
             amphora.refresh_after.is_some_and(|epoch| agent.fence <= epoch && epoch < desired.fence);
-        let push = agent.generation != desired.graph.load_balancer.generation || try_again || refresh;
+        // What authorities say of certificates is to be had anew; whatever comes of that, once under each lease.
+        let stale =
+            agent.refresh_at.and_then(|at| i64::try_from(at).ok()).is_some_and(|at| at <= now.as_second());
+        let stale = stale && agent.fence != desired.fence;
+        let push =
+            agent.generation != desired.graph.load_balancer.generation || try_again || refresh || stale;
         return if push { Judgement::Act(Step::SpecPush { amphora: id }) } else { Judgement::Ready(agent) };
     }
 

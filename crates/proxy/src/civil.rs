@@ -37,7 +37,8 @@ impl Civil {
             return None;
         }
         let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-        let days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day.checked_sub(1)?;
+        let days =
+            year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day.checked_sub(1)?;
         let midnight = (days - 719_468) * 86_400;
         // What a month does not have is in the next one.
         let is_there = Self::of(midnight).day == day;

@@ -82,6 +82,7 @@ impl SimAgent {
             fence,
             generation,
             faults: self.faults(),
+            refresh_at: None,
             takeover: None,
             predecessors: 0,
         }

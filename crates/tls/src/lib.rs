@@ -16,6 +16,7 @@ mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod key;
+mod ocsp;
 mod pem;
 mod pkcs12;
 mod work;
@@ -24,6 +25,7 @@ pub use authority::{CaBundle, Crls};
 pub use bundle::{Parts, TlsBundle};
 pub use error::TlsError;
 pub use key::PrivateKey;
+pub use ocsp::{OCSP_MAX, OcspAnswer, OcspError, OcspQuestion, ocsp_question};
 
 /// Bytes of one part at most.
 pub const PART_MAX: usize = 256 << 10;

@@ -36,8 +36,8 @@ pub use spec::{
     IdentitySpec, InsertHeader, KeySpec, L7ActionSpec, L7Fault, L7PATTERNS_MAX, L7POLICIES_MAX, L7PolicySpec,
     L7RULES_MAX, L7RuleSpec, L7TEXT_MAX, ListenerSpec, LogField, LogFormat, LogFormatError, LogFormatSpec,
     LogPiece, LogTarget, MemberSpec, MonitorSpec, PROXIES_MAX, PersistenceSpec, PoolIdentitySpec, PoolSpec,
-    PoolTlsSpec, SorryPageFault, SorryPageSpec, SpecError, TicketKey, TicketRoot, TicketSpec, TimeoutsSpec, TlsError, TlsFault,
-    TlsSpec,
+    PoolTlsSpec, SorryPageFault, SorryPageSpec, SpecError, StapleSpec, TicketKey, TicketRoot, TicketSpec,
+    TimeoutsSpec, TlsError, TlsFault, TlsSpec,
 };
 
 /// The newest version of everything in this crate.

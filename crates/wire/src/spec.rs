@@ -25,7 +25,7 @@ pub use self::persistence::{COOKIE_NAME_MAX, PersistenceSpec};
 pub use self::pool_tls::{PoolIdentitySpec, PoolTlsSpec};
 pub use self::sorry::{SorryPageFault, SorryPageSpec};
 pub use self::tickets::{TicketKey, TicketRoot, TicketSpec};
-pub use self::tls::{CertificateSpec, Der, IdentitySpec, KeySpec, TlsError, TlsFault, TlsSpec};
+pub use self::tls::{CertificateSpec, Der, IdentitySpec, KeySpec, StapleSpec, TlsError, TlsFault, TlsSpec};
 use crate::{WIRE_VERSION, WIRE_VERSION_MIN};
 
 /// What an amphora shall do, as of one generation of one load balancer.

@@ -126,6 +126,7 @@ impl Certificates {
             chain: vec![Der(der("x509", "crt")?)],
             key: KeySpec::new(&der("pkey", "key")?),
             names: vec!["bench.test".to_owned()],
+            staple: None,
         })
     }
 }

@@ -9,8 +9,8 @@ use std::time::SystemTime;
 
 use octavia_model::{Cipher, ClientAuthentication, ListenerProtocol, LoadBalancerId, ReasonCode, TlsVersion};
 use octavia_wire::{
-    AmphoraSpec, CertificateSpec, Der, IdentitySpec, KeySpec, TicketRoot, TicketSpec, TlsFault, TlsSpec,
-    files,
+    AmphoraSpec, CertificateSpec, Der, IdentitySpec, KeySpec, StapleSpec, TicketRoot, TicketSpec, TlsFault,
+    TlsSpec, files,
 };
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, HandshakeKind, SupportedProtocolVersion};
@@ -26,6 +26,7 @@ fn identity() -> (IdentitySpec, CertificateDer<'static>) {
         chain: vec![Der(der.to_vec())],
         key: KeySpec::new(&key.serialize_der()),
         names: vec!["a.example".to_owned()],
+        staple: None,
     };
     (
         IdentitySpec {
@@ -55,7 +56,10 @@ fn tls(identity: Option<IdentitySpec>) -> TlsSpec {
 }
 
 /// Who believes this certificate, and remembers sessions.
-fn client(believed: &CertificateDer<'static>, versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
+fn client(
+    believed: &CertificateDer<'static>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(believed.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -150,6 +154,35 @@ fn what_cannot_be_had_is_kept_and_told() {
 }
 
 #[test]
+fn what_authorities_say_is_kept_until_they_say_something_else() {
+    let amphora = Amphora::start();
+    let member = Member::start(amphora.ip, "one");
+    let (own, certificate) = identity();
+    let mut spec = amphora.spec(amphora.free_port(), &[member.address]);
+    spec.listeners[0].protocol = ListenerProtocol::TerminatedHttps;
+    spec.listeners[0].tls = Some(tls(Some(own)));
+    let mut push = |response: Option<&[u8]>, refresh_at| {
+        spec.generation += 1;
+        let response = response.map(|response| Der(response.to_vec()));
+        let until = response.as_ref().map_or(0, |_| 4_000_000_000);
+        let staple = StapleSpec { response, until, refresh_at, keeps: true };
+        let tls = spec.listeners[0].tls.as_mut().unwrap();
+        tls.identity.as_mut().unwrap().certificates[0].staple = Some(staple);
+        assert_eq!(amphora.push(&spec).unwrap().faults, []);
+        assert_eq!(amphora.info().refresh_at, Some(refresh_at));
+        let stored: AmphoraSpec =
+            serde_json::from_slice(&std::fs::read(amphora.file(files::SPEC)).unwrap()).unwrap();
+        let stored = stored.listeners[0].tls.as_ref().unwrap().identity.as_ref().unwrap();
+        stored.certificates[0].staple.as_ref().unwrap().response.clone()
+    };
+    assert_eq!(push(None, 5), None);
+    assert_eq!(push(Some(b"good"), 6), Some(Der(b"good".to_vec())));
+    assert_eq!(push(None, 7), Some(Der(b"good".to_vec())));
+    let vip = SocketAddr::new(amphora.ip, spec.listeners[0].port);
+    assert_eq!(get(vip, &certificate).unwrap(), "one");
+}
+
+#[test]
 fn sessions_are_resumed_by_the_next_proxy() {
     let mut amphora = Amphora::start();
     let member = Member::start(amphora.ip, "one");
@@ -158,7 +191,8 @@ fn sessions_are_resumed_by_the_next_proxy() {
     spec.listeners[0].protocol = ListenerProtocol::TerminatedHttps;
     spec.listeners[0].tls = Some(tls(Some(own)));
     let vip = SocketAddr::new(amphora.ip, spec.listeners[0].port);
-    let clients = [&rustls::version::TLS12, &rustls::version::TLS13].map(|version| client(&certificate, &[version]));
+    let clients =
+        [&rustls::version::TLS12, &rustls::version::TLS13].map(|version| client(&certificate, &[version]));
     let visit = |resumed, what: &str| {
         for client in &clients {
             let (body, was) = eventually("somebody serves", || ask(vip, client).ok());

@@ -48,6 +48,7 @@ fn info(amphora: AmphoraId) -> Script {
         fence: 2,
         generation: 3,
         faults: vec![],
+        refresh_at: None,
         takeover: None,
         predecessors: 0,
     };

@@ -223,6 +223,7 @@ impl Agents for FakeCloud {
             fence: spec.map_or(0, |spec| spec.fence),
             generation: spec.map_or(0, |spec| spec.generation),
             faults: spec.map_or(vec![], |spec| faults.into_iter().chain(spec.tls_faults()).collect()),
+            refresh_at: None,
             takeover: None,
             predecessors: 0,
         })

@@ -10,5 +10,6 @@ mod health;
 mod housekeeping;
 mod rig;
 mod secrets;
+mod staples;
 mod tickets;
 mod worker;

@@ -28,7 +28,7 @@ impl FakeSecrets {
         self.0.lock().unwrap()
     }
 
-    fn keep(&self, text: String) -> String {
+    pub(crate) fn keep(&self, text: String) -> String {
         let id = Uuid::new_v4();
         self.vault().secrets.insert(id, text.into_bytes());
         format!("http://keys/v1/secrets/{id}")

@@ -36,7 +36,7 @@ pub(crate) use self::certificate::next_update;
 pub use self::certificate::{ClientCertificate, VALUE_MAX};
 use self::fingerprint::{Fingerprint, Press};
 pub use self::member::MemberTls;
-use self::names::Chooser;
+use self::names::{Chooser, Shown};
 use self::tickets::Tickets;
 pub(crate) use self::verify::AnyCertificate;
 pub(crate) use self::visit::Visit;
@@ -59,6 +59,8 @@ pub struct TlsConf {
     pub(crate) server: Arc<ServerConfig>,
     tickets: Arc<Tickets>,
     print: Fingerprint,
+    /// Of what is shown with certificates: it changes, and sessions stay good.
+    staples: Fingerprint,
 }
 
 /// What of a connection's TLS requests are told about; `None` where there is no TLS.
@@ -95,19 +97,23 @@ impl TlsConf {
     ) -> Result<Option<Arc<Self>>, TlsError> {
         let Some(identity) = spec.identity.as_ref().filter(|_| spec.is_ready()) else { return Ok(None) };
         let print = fingerprint(listener, spec, identity);
-        if let Some(same) = before.filter(|before| before.print == print && before.tickets.is_of(tickets)) {
+        let staples = staples(identity);
+        let same = before.filter(|before| before.print == print && before.tickets.is_of(tickets));
+        if let Some(same) = same.filter(|same| same.staples == staples) {
             return Ok(Some(Arc::clone(same)));
         }
         let crypto = crypto(&spec.ciphers);
-        let tickets = Tickets::new(tickets, print, Arc::clone(&clock), crypto.secure_random)?;
-        let tickets = Arc::new(tickets);
+        let tickets = match same {
+            Some(same) => Arc::clone(&same.tickets),
+            None => Arc::new(Tickets::new(tickets, print, Arc::clone(&clock), crypto.secure_random)?),
+        };
         let mut server = server_config(spec, identity, crypto, clock)?;
         server.ticketer = Arc::clone(&tickets) as _;
         let server = Arc::new(server);
         // Whatever else the library may find wrong with it: not when there is a client.
         let tried = UnbufferedServerConnection::new(Arc::clone(&server));
         tried.map_err(|_| TlsError::Unusable("TLS configuration"))?;
-        Ok(Some(Arc::new(Self { server, tickets, print })))
+        Ok(Some(Arc::new(Self { server, tickets, print, staples })))
     }
 }
 
@@ -117,11 +123,15 @@ fn server_config(
     crypto: Arc<CryptoProvider>,
     clock: Arc<dyn TimeProvider>,
 ) -> Result<ServerConfig, TlsError> {
-    let keys = identity
-        .certificates
-        .iter()
-        .map(|certificate| Ok((certificate.names.as_slice(), Arc::new(certified(certificate, &crypto)?))));
-    let chooser = Chooser::new(keys.collect::<Result<Vec<_>, TlsError>>()?);
+    let keys = identity.certificates.iter().map(|certificate| {
+        let plain = certified(certificate, &crypto)?;
+        let stapled = certificate.staple.as_ref().and_then(|staple| {
+            let ocsp = Some(staple.response.as_ref()?.0.clone());
+            Some((Arc::new(CertifiedKey { ocsp, ..plain.clone() }), staple.until))
+        });
+        Ok((certificate.names.as_slice(), Shown { plain: Arc::new(plain), stapled }))
+    });
+    let chooser = Chooser::new(keys.collect::<Result<Vec<_>, TlsError>>()?, Arc::clone(&clock));
     let mut config = ServerConfig::builder_with_details(Arc::clone(&crypto), clock)
         .with_protocol_versions(&versions(&spec.versions))
         .map_err(|_| TlsError::Unusable("set of ciphers and versions"))?
@@ -193,6 +203,16 @@ fn suite(cipher: Cipher) -> SupportedCipherSuite {
         Cipher::EcdheEcdsaChacha20 => suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
         Cipher::EcdheRsaChacha20 => suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
     }
+}
+
+fn staples(identity: &IdentitySpec) -> Fingerprint {
+    let mut press = Press::default();
+    for staple in identity.certificates.iter().map(|certificate| certificate.staple.as_ref()) {
+        let shown = staple.and_then(|staple| Some((staple.response.as_ref()?, staple.until)));
+        press.part(shown.map_or(&[], |(response, _)| &response.0));
+        press.part(&shown.map_or(0, |(_, until)| until).to_be_bytes());
+    }
+    press.print()
 }
 
 /// What sessions are bound to: with anything of it changed there are other keys for tickets. Amphorae of two versions agree

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::time_provider::TimeProvider;
 
 use super::visit;
 
@@ -44,27 +45,35 @@ impl Names {
     }
 }
 
+/// A certificate with its key, and the same with what its authority says of it, until that says nothing (in seconds since
+/// 1970).
+pub(super) struct Shown {
+    pub(super) plain: Arc<CertifiedKey>,
+    pub(super) stapled: Option<(Arc<CertifiedKey>, u64)>,
+}
+
 /// The certificates of a listener; the first is for whoever asks for none of them.
 pub(super) struct Chooser {
-    keys: Vec<Arc<CertifiedKey>>,
+    all: Vec<Shown>,
     names: Names,
+    clock: Arc<dyn TimeProvider>,
 }
 
 impl fmt::Debug for Chooser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Chooser({} certificates)", self.keys.len())
+        write!(f, "Chooser({} certificates)", self.all.len())
     }
 }
 
 impl Chooser {
-    pub(super) fn new(certificates: Vec<(&[String], Arc<CertifiedKey>)>) -> Self {
+    pub(super) fn new(certificates: Vec<(&[String], Shown)>, clock: Arc<dyn TimeProvider>) -> Self {
         let mut names = Names::default();
-        let mut keys = vec![];
-        for (place, (all, key)) in certificates.into_iter().enumerate() {
-            all.iter().for_each(|name| names.add(name, place));
-            keys.push(key);
+        let mut all = vec![];
+        for (place, (own, shown)) in certificates.into_iter().enumerate() {
+            own.iter().for_each(|name| names.add(name, place));
+            all.push(shown);
         }
-        Self { keys, names }
+        Self { all, names, clock }
     }
 }
 
@@ -76,9 +85,12 @@ impl ResolvesServerCert for Chooser {
         visit::asks_for(name);
         let places = name.map_or(&[][..], |name| self.names.find(name));
         let schemes = hello.signature_schemes();
-        let signs = |place: &&usize| self.keys[**place].key.choose_scheme(schemes).is_some();
+        let signs = |place: &&usize| self.all[**place].plain.key.choose_scheme(schemes).is_some();
         let place = places.iter().find(signs).or(places.first()).copied().unwrap_or(0);
-        self.keys.get(place).cloned()
+        let Shown { plain, stapled } = self.all.get(place)?;
+        let holds = |until: u64| self.clock.current_time().is_some_and(|now| now.as_secs() < until);
+        let key = stapled.as_ref().filter(|(_, until)| holds(*until)).map_or(plain, |(stapled, _)| stapled);
+        Some(Arc::clone(key))
     }
 }
 

@@ -178,7 +178,8 @@ impl Keys {
         let made = |period| {
             (period >= self.onward.period()).then(|| key(&self.onward.at(period), purpose)).flatten()
         };
-        let keys = [period - 1, period, period + 1].map(|period| self.of(period).cloned().or_else(|| made(period)));
+        let keys =
+            [period - 1, period, period + 1].map(|period| self.of(period).cloned().or_else(|| made(period)));
         keys[1].is_some().then(|| Self { period, keys, onward: self.onward.at(period + 2) })
     }
 

@@ -269,13 +269,9 @@ mod tests {
 
     #[test]
     fn times_have_periods() {
-        for (seconds, period) in [
-            (0, 0),
-            (21_599, 0),
-            (21_600, 1),
-            (1_795_747_391, 83_136),
-            (u64::MAX, u64::MAX / 21_600),
-        ] {
+        for (seconds, period) in
+            [(0, 0), (21_599, 0), (21_600, 1), (1_795_747_391, 83_136), (u64::MAX, u64::MAX / 21_600)]
+        {
             assert_eq!(TicketSpec::period_at(seconds), period);
         }
     }
@@ -284,7 +280,9 @@ mod tests {
     fn wherever_it_is_taken_up_it_leads_to_the_same() {
         let root = TicketRoot::new(&[7; SECRET]);
         // From, to: within a season, over its end, over several, and standing still.
-        for (from, to) in [(0, 1), (5, 255), (255, 256), (0, 256), (200, 70_000), (83_136, 83_136), (83_136, 83_137)] {
+        for (from, to) in
+            [(0, 1), (5, 255), (255, 256), (0, 256), (200, 70_000), (83_136, 83_136), (83_136, 83_137)]
+        {
             let (early, late) = (root.of(lb(1), from), root.of(lb(1), to));
             assert_eq!((early.period(), late.period()), (from, to));
             assert!(early.at(to) == late, "{from} {to}");
@@ -323,7 +321,10 @@ mod tests {
     fn keys_stay_what_they_are() {
         let spec = TicketRoot::new(&[7; SECRET]).of(lb(1), 83_136);
         assert_eq!(STANDARD.encode(key(&spec, b"x")), "B1CTT1j/1iC5DOqXIcTx7COD23wBgErjhAmGzblDNp4=");
-        assert_eq!(STANDARD.encode(key(&spec.at(83_500), b"x")), "UguCUH4ym61z/kOZxP6AUmgupj7IYH4pEPqyLZ1Jgaw=");
+        assert_eq!(
+            STANDARD.encode(key(&spec.at(83_500), b"x")),
+            "UguCUH4ym61z/kOZxP6AUmgupj7IYH4pEPqyLZ1Jgaw="
+        );
     }
 
     #[test]

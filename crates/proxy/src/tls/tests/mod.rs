@@ -3,7 +3,7 @@
 mod peers;
 
 use octavia_model::{ClientAuthentication, TlsVersion};
-use octavia_wire::{TicketRoot, TicketSpec, TlsSpec};
+use octavia_wire::{StapleSpec, TicketRoot, TicketSpec, TlsSpec};
 
 use self::peers::{Clock, HOUR, Pki, VERSIONS, Visitor, lb, listener, start};
 use super::*;
@@ -98,7 +98,13 @@ fn keys_go_on_by_themselves_and_sessions_end() {
         for tickets in [None, shared(P - 1), shared(P - 600)] {
             for story in [
                 &[(0, false), (1, true), (PERIOD, true), (PERIOD, true)][..],
-                &[(0, false), (2 * PERIOD, false), (3 * PERIOD, true), (20 * PERIOD, false), (20 * PERIOD, true)],
+                &[
+                    (0, false),
+                    (2 * PERIOD, false),
+                    (3 * PERIOD, true),
+                    (20 * PERIOD, false),
+                    (20 * PERIOD, true),
+                ],
                 // As long as it is resumed in time; but a day after it was made that ends.
                 &[
                     (0, false),
@@ -117,7 +123,11 @@ fn keys_go_on_by_themselves_and_sessions_end() {
                 let visitor = Visitor::new(version, None);
                 for &(after, resumed) in story {
                     clock.set(START + after);
-                    assert_eq!(visitor.visit(&conf, "a.example"), Ok(resumed), "{after} of {story:?} {version}");
+                    assert_eq!(
+                        visitor.visit(&conf, "a.example"),
+                        Ok(resumed),
+                        "{after} of {story:?} {version}"
+                    );
                 }
             }
         }
@@ -200,6 +210,44 @@ fn the_same_spec_gives_the_same_terms() {
     clock.set(START);
     let gone_on = start(&clock, listener(1), &pki.tls(), shared(P).as_ref(), Some(&begun));
     assert!(!Arc::ptr_eq(&begun, &gone_on));
+}
+
+#[test]
+fn what_an_authority_says_is_shown_while_it_holds() {
+    let pki = Pki::new();
+    let stapled = |response: Option<&[u8]>, until| {
+        let mut tls = pki.tls();
+        let response = response.map(|response| Der(response.to_vec()));
+        let staple = StapleSpec { response, until, refresh_at: 0, keeps: true };
+        tls.identity.as_mut().unwrap().certificates[0].staple = Some(staple);
+        tls
+    };
+    let clock = Clock::at(START);
+    let mut conf = start(&clock, listener(1), &pki.tls(), None, None);
+    for version in VERSIONS {
+        clock.set(START);
+        let visitor = Visitor::new(version, None);
+        assert_eq!(visitor.visit(&conf, "a.example"), Ok(false));
+        for (tls, after, shown) in [
+            (pki.tls(), 0, &b""[..]),
+            (stapled(Some(b"good"), START + HOUR), 0, b"good"),
+            (stapled(Some(b"good"), START + HOUR), HOUR - 1, b"good"),
+            (stapled(Some(b"good"), START + HOUR), HOUR, b""),
+            (stapled(Some(b"better"), START + 2 * HOUR), HOUR, b"better"),
+            (stapled(None, 0), HOUR, b""),
+        ] {
+            clock.set(START + after);
+            let next = start(&clock, listener(1), &tls, None, Some(&conf));
+            let again = start(&clock, listener(1), &tls, None, Some(&next));
+            assert!(Arc::ptr_eq(&next, &again));
+            conf = next;
+            let stranger = Visitor::new(version, None);
+            assert_eq!(stranger.visit(&conf, "a.example"), Ok(false));
+            assert_eq!(stranger.staple(), shown, "{after} {version}");
+            // Sessions are none the worse for it.
+            assert_eq!(visitor.visit(&conf, "a.example"), Ok(true), "{after} {version}");
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A listener's side of handshakes, driven as a traffic thread does it, and clients that remember their sessions.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 
 use newtype_uuid::{GenericUuid, TypedUuid};
 use octavia_model::{Cipher, ClientAuthentication, ListenerId, LoadBalancerId, TlsVersion};
@@ -10,12 +10,17 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, IsCa, KeyIdMethod,
     KeyPair, KeyUsagePurpose, SerialNumber,
 };
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{
-    ClientSessionMemoryCache, ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
+    ClientSessionMemoryCache, ClientSessionStore, Resumption, Tls12ClientSessionValue,
+    Tls13ClientSessionValue,
 };
 use rustls::crypto::aws_lc_rs as provider;
 use rustls::time_provider::TimeProvider;
-use rustls::{ClientConfig, ClientConnection, HandshakeKind, NamedGroup, ServerConnection};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, NamedGroup, ServerConnection,
+    SignatureScheme,
+};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 
 use super::super::{AnyCertificate, TlsConf, Visit, version};
@@ -76,6 +81,7 @@ impl Pki {
             chain: vec![Der(der.der().to_vec())],
             key: KeySpec::new(&key.serialize_der()),
             names: vec!["a.example".to_owned()],
+            staple: None,
         };
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -133,23 +139,67 @@ impl Pki {
 }
 
 /// A client of one version, whose own clock stands still. It offers its last session to whoever it comes to.
-pub(super) struct Visitor(ClientConfig);
+pub(super) struct Visitor(ClientConfig, Arc<Anybody>);
+
+/// Takes any certificate, and notes what is shown with it.
+#[derive(Debug)]
+struct Anybody {
+    taken: AnyCertificate,
+    staple: Mutex<Vec<u8>>,
+}
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        shown: &CertificateDer<'_>,
+        more: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        staple: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        *self.staple.lock().unwrap() = staple.to_vec();
+        self.taken.verify_server_cert(shown, more, name, staple, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.taken.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.taken.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.taken.supported_verify_schemes()
+    }
+}
 
 impl Visitor {
     pub(super) fn new(only: TlsVersion, own: Option<Own>) -> Self {
         let crypto = provider::default_provider();
-        let anybody = AnyCertificate::new(crypto.signature_verification_algorithms);
+        let taken = AnyCertificate::new(crypto.signature_verification_algorithms);
+        let anybody = Arc::new(Anybody { taken, staple: Mutex::default() });
         let builder = ClientConfig::builder_with_details(Arc::new(crypto), Arc::new(Clock::at(super::START)))
             .with_protocol_versions(&[version(only)])
             .unwrap()
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(anybody));
+            .with_custom_certificate_verifier(Arc::clone(&anybody) as _);
         let mut config = match own {
             Some((der, key)) => builder.with_client_auth_cert(vec![der], key).unwrap(),
             None => builder.with_no_client_auth(),
         };
         config.resumption = Resumption::store(Arc::new(OfAnyName(ClientSessionMemoryCache::new(32))));
-        Self(config)
+        Self(config, anybody)
     }
 
     /// Whether a session was resumed, or why there is none.
@@ -158,6 +208,11 @@ impl Visitor {
         while meeting.step()? {}
         assert!(!meeting.client.is_handshaking());
         Ok(meeting.client.handshake_kind() == Some(HandshakeKind::Resumed))
+    }
+
+    /// What was shown with the last certificate that it saw; empty = nothing.
+    pub(super) fn staple(&self) -> Vec<u8> {
+        self.1.staple.lock().unwrap().clone()
     }
 }
 

@@ -127,6 +127,7 @@ impl Certified {
             chain: vec![Der(self.der.to_vec())],
             key: KeySpec::new(&self.key.serialize_der()),
             names: self.names.clone(),
+            staple: None,
         }
     }
 
