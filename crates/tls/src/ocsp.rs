@@ -141,9 +141,10 @@ impl OcspQuestion {
         let basic = basic(answer)?;
         let (tbs, rest) = basic.element().ok_or(OcspError::Damaged)?;
         let response = Response::read(tbs)?;
-        let (since, until) = response.about(self)?;
+        let said = response.about(self)?;
         let issuer = certificate::parse(&self.issuer).map_err(|_| OcspError::Signature)?;
         verify(&issuer, &response, tbs.whole, rest, now)?;
+        let (since, until) = judge_answer(said)?;
         match until {
             None => Err(OcspError::Endless),
             Some(until) if since <= now.saturating_add(SKEW) && now < until && since < until => {
@@ -229,15 +230,15 @@ impl<'a> Response<'a> {
         Ok(response)
     }
 
-    /// When what it says of the certificate begins and ends; that has to be good.
-    fn about(&self, question: &OcspQuestion) -> Result<(i64, Option<i64>), OcspError> {
+    /// What it says of the certificate.
+    fn about(&self, question: &OcspQuestion) -> Result<Der<'a>, OcspError> {
         let mut answers = self.answers;
         for _ in 0..ANSWERS_MAX {
             let Some((answer, after)) = answers.take(SEQUENCE) else { break };
             answers = after;
             let (id, rest) = answer.take(SEQUENCE).ok_or(OcspError::Damaged)?;
             if is_called(id, question).ok_or(OcspError::Damaged)? {
-                return judge_answer(rest);
+                return Ok(rest);
             }
         }
         Err(OcspError::Other)
@@ -254,7 +255,7 @@ fn is_called(id: Der<'_>, question: &OcspQuestion) -> Option<bool> {
     Some(called == [SHA1, &question.name_hash, &question.key_hash, &question.serial])
 }
 
-/// What comes after the certificate that is meant.
+/// When what is said of a certificate begins and ends; that has to be good.
 fn judge_answer(answer: Der<'_>) -> Result<(i64, Option<i64>), OcspError> {
     let (status, rest) = answer.element().ok_or(OcspError::Damaged)?;
     match status.tag {

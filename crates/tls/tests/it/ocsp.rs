@@ -157,6 +157,8 @@ fn whose_word_is_taken() {
         ),
         ("another", office(own(&other), GOOD, days), Err(OcspError::Signature)),
         ("that it is revoked", office(own(&root), REVOKED, days), Err(OcspError::Revoked)),
+        // Anybody could say that.
+        ("that it is revoked, says another", office(own(&other), REVOKED, days), Err(OcspError::Signature)),
         ("that it is not known", office(own(&root), "", days), Err(OcspError::Unknown)),
         ("no end", office(own(&root), GOOD, ""), Err(OcspError::Endless)),
     ] {
