@@ -298,6 +298,8 @@ fn verify(
     let damaged = || OcspError::Damaged;
     let (algorithm, rest) = rest.element().filter(|(it, _)| it.tag == SEQUENCE).ok_or_else(damaged)?;
     let (signature, rest) = rest.element().filter(|(it, _)| it.tag == BITS).ok_or_else(damaged)?;
+    // The parser takes other tags for that of an object, too.
+    algorithm.content.take(OBJECT).ok_or_else(damaged)?;
     let (_, algorithm) = AlgorithmIdentifier::from_der(algorithm.whole).map_err(|_| damaged())?;
     let (_, signature) = BitString::from_der(signature.whole).map_err(|_| damaged())?;
     if signature.unused_bits != 0 {
