@@ -5,6 +5,7 @@ mod fault;
 mod plumbing;
 mod router;
 mod takeover;
+mod tickets;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -291,6 +292,7 @@ impl Agent {
             faults: self.faults.clone(),
             interfaces: self.plumber.faults().iter().map(|fault| fault.told.clone()).collect(),
             vrrp: self.plumber.vrrp(),
+            refresh_at: self.spec.as_ref().and_then(AmphoraSpec::refresh_at),
             takeover: self.takeover.clone(),
             predecessors: u32::try_from(self.predecessors.len()).unwrap_or(u32::MAX),
         }
@@ -609,6 +611,7 @@ impl Agent {
 
     async fn beat(&mut self) {
         self.settle_predecessors().await;
+        self.turn_tickets();
         let report = self.report().await;
         Proxy::trim_log(&self.directory);
         let beat = compose(self.boot.amphora_id, self.seq, self.spec.as_ref(), report, &self.faults);

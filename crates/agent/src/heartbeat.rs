@@ -250,6 +250,7 @@ mod tests {
             access_log: None,
             sorry_pages: vec![],
             network: None,
+            tickets: None,
         };
         let stats = MemberStats {
             status: MemberWord::Down,

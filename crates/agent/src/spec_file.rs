@@ -70,6 +70,14 @@ impl SpecFile {
         })
     }
 
+    /// The same, and nothing of what was stored before is kept: there is no going back.
+    pub(crate) fn store_alone(&self, spec: &AmphoraSpec) -> Result<(), StoreError> {
+        self.store(spec)?;
+        remove_if_there(&self.sibling("old"))
+            .and_then(|()| self.sync_directory())
+            .map_err(|error| StoreError { path: self.path.clone(), error })
+    }
+
     /// Keeps what is stored under another name: to go back there must need no space.
     fn keep_old(&self) -> io::Result<()> {
         let old = self.sibling("old");
@@ -141,6 +149,7 @@ mod tests {
             access_log: None,
             sorry_pages: vec![],
             network: None,
+            tickets: None,
         }
     }
 
@@ -156,6 +165,18 @@ mod tests {
         assert_eq!(file.load(), Some(spec(1)));
         file.restore(None).unwrap();
         assert_eq!(file.load(), None);
+    }
+
+    #[test]
+    fn what_is_stored_alone_has_nothing_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = SpecFile::new(dir.path());
+        file.store(&spec(1)).unwrap();
+        file.store(&spec(2)).unwrap();
+        file.store_alone(&spec(3)).unwrap();
+        assert_eq!(file.load(), Some(spec(3)));
+        let names = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(names.collect::<Vec<_>>(), ["spec.json"]);
     }
 
     #[test]

@@ -6,8 +6,9 @@ use octavia_cloud::{CloudError, Placement, PortSubnet, ServerRequest, VipRequest
 use octavia_model::{
     Amphora, AmphoraId, AmphoraRole, AmphoraStatus, Blame, Known, Reason, ReasonCode, Retry,
 };
-use octavia_plan::{Desired, Observed, Step, compile};
+use octavia_plan::{Desired, Observed, Step, compile, terminating};
 use octavia_store::{Lease, Settled, Settlement, StoreError};
+use octavia_wire::TicketSpec;
 
 use crate::boot::boot_files;
 use crate::observe::agent_address;
@@ -172,16 +173,28 @@ impl Executor<'_> {
         Ok(self.parts.store.amphora_update(self.lease, &row).await?)
     }
 
+    /// Alike for all amphorae of the load balancer; they go on by themselves from there.
+    fn tickets(&self) -> Option<TicketSpec> {
+        let graph = &self.desired.graph;
+        let root = self.options.tickets.as_ref().filter(|_| terminating(graph).next().is_some())?;
+        let now = u64::try_from(self.now().as_second()).unwrap_or(0);
+        Some(root.of(graph.load_balancer.id, TicketSpec::first_at(now)))
+    }
+
     async fn spec_push(&self, row: &Amphora) -> Result<(), StepError> {
         let server = self.observed.amphorae.get(&row.id).map_or(Known::Unknown, |seen| seen.server.clone());
         let address = agent_address(row, &server, self.options.agent_port)
             .ok_or_else(|| AgentError::Unreachable("its address is not known".to_owned()))?;
         let graph = &self.desired.graph;
-        let identities = identities(self.parts.secrets.as_ref(), graph).await?;
+        let mut identities = identities(self.parts.secrets.as_ref(), graph).await?;
+        if let Some(stapling) = &self.options.stapling {
+            stapling.staple(identities.listeners.values_mut().flatten(), self.parts.clock.as_ref()).await;
+        }
         let has_ports = self.parts.compute.has_ports();
         let plumbed =
             if has_ports { Some(plumb(self.parts, graph, &self.desired.amphorae, row).await?) } else { None };
         let mut spec = compile(graph, row.id, self.desired.fence, &identities, &self.options.spec);
+        spec.tickets = self.tickets();
         let mut row = row.clone();
         if let Some(plumbed) = &plumbed {
             spec = spec.with_network(plumbed.network.clone());

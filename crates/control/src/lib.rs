@@ -21,8 +21,10 @@ mod observe;
 mod options;
 mod orphans;
 mod plumbing;
+mod public;
 mod random;
 mod secrets;
+mod staples;
 mod stop;
 mod worker;
 
@@ -35,5 +37,6 @@ pub use metrics::{HealthMetrics, WorkerMetrics};
 pub use noop_agents::NoopAgents;
 pub use options::{BootOptions, HealthOptions, HeartbeatKey, HousekeepingOptions, Parts, WorkerOptions};
 pub use random::{Random, SystemRandom};
+pub use staples::{Stapling, StaplingOptions};
 pub use stop::{Stop, Stopper};
 pub use worker::{Reconciled, Worker};

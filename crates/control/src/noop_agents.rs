@@ -60,6 +60,7 @@ impl Agents for NoopAgents {
             faults,
             interfaces: vec![],
             vrrp: None,
+            refresh_at: None,
             takeover: None,
             predecessors: 0,
         })

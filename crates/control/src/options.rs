@@ -8,8 +8,9 @@ use jiff::SignedDuration;
 use octavia_cloud::{CertIssuer, Compute, Network, Secrets};
 use octavia_plan::{PlanOptions, SpecOptions};
 use octavia_store::Store;
+use octavia_wire::TicketRoot;
 
-use crate::{Agents, Clock, HealthMetrics, Random, WorkerMetrics};
+use crate::{Agents, Clock, HealthMetrics, Random, Stapling, WorkerMetrics};
 
 /// The outside, as the controller sees it.
 #[derive(Debug, Clone)]
@@ -29,6 +30,10 @@ pub struct WorkerOptions {
     pub plan: PlanOptions,
     pub spec: SpecOptions,
     pub boot: BootOptions,
+    /// What the keys of TLS session tickets follow from; `None` = each proxy makes its own.
+    pub tickets: Option<TicketRoot>,
+    /// `None` = nobody is asked about certificates.
+    pub stapling: Option<Stapling>,
     /// Load balancers worked on at once.
     pub concurrency: usize,
     /// How long a lease lasts unless renewed, which happens at a third of it; at most the store's horizon.
@@ -53,6 +58,8 @@ impl WorkerOptions {
             plan: PlanOptions::default(),
             spec: SpecOptions::default(),
             boot,
+            tickets: None,
+            stapling: None,
             concurrency: 16,
             lease_ttl: Duration::from_secs(30),
             resume_pace: Duration::from_millis(10),

@@ -170,6 +170,7 @@ impl OwnersReader<'_> {
             chain: bundle.chain().iter().map(|der| Der(der.to_vec())).collect(),
             key: KeySpec::new(bundle.key().der().secret_der()),
             names: names.take(NAMES_MAX).cloned().collect(),
+            staple: None,
         };
         self.room.take(&certificate.chain)?;
         self.room.take_bytes(certificate.key.reveal().len())?;

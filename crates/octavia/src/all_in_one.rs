@@ -24,6 +24,7 @@ use octavia_control::{
     WorkerMetrics, WorkerOptions,
 };
 use octavia_store::Store;
+use octavia_wire::TicketRoot;
 use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
@@ -295,6 +296,8 @@ async fn start_controller(
     };
     let mut worker = WorkerOptions::new(boot);
     worker.plan.heartbeat_timeout = settings.heartbeat_timeout;
+    worker.tickets = Some(TicketRoot::new(cloud.ticket_key().as_bytes()));
+    worker.stapling = settings.stapling.start();
     worker.spec.default_connection_limit = settings.default_connection_limit;
     worker.spec.access_log = settings.access_log.options();
     let pages = settings.sorry.load().map_err(|what| anyhow::anyhow!("[sorry_page]: {what}"))?;

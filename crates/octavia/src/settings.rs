@@ -23,6 +23,7 @@ use self::access_log::AccessLogSettings;
 use self::keystone::KeystoneSettings;
 use self::secrets::SecretsSettings;
 use self::sorry::SorrySettings;
+use self::stapling::StaplingSettings;
 use self::tls::{LISTENER_TLS, POOL_TLS};
 use crate::args::{AllInOneOptions, AuthStrategy, NetworkKind, PendingWrites};
 use crate::audit::AuditSettings;
@@ -34,6 +35,7 @@ mod cors;
 mod files;
 mod service;
 mod sorry;
+mod stapling;
 mod tls;
 mod users;
 
@@ -58,6 +60,7 @@ pub(crate) struct Settings {
     pub(crate) default_connection_limit: Option<u32>,
     pub(crate) access_log: AccessLogSettings,
     pub(crate) sorry: SorrySettings,
+    pub(crate) stapling: StaplingSettings,
     pub(crate) agent_connect_timeout: Duration,
     pub(crate) agent_request_timeout: Duration,
     /// Lifetime of an amphora's certificate.
@@ -149,6 +152,7 @@ impl Reader<'_> {
             default_connection_limit: self.connection_limit(),
             access_log: self.access_log(),
             sorry: self.sorry(),
+            stapling: self.stapling(),
             agent_connect_timeout: self.fraction(&haproxy_amphora::rest_request_conn_timeout),
             agent_request_timeout: self.fraction(&haproxy_amphora::rest_request_read_timeout),
             cert_lifetime: SignedDuration::from_secs(self.number(&certificates::cert_validity_time)),
@@ -482,6 +486,9 @@ mod tests {
             "[access_log]\ndaemon = /dev/log",
             "[sorry_page]\ndirectory = /d",
             "[sorry_page]\ndefault = busy",
+            "[ocsp_stapling]\nenabled = yes",
+            "[ocsp_stapling]\nallowed_networks = 10.0.0.0/8",
+            "[ocsp_stapling]\ntimeout = 7",
             "[database]\nconnection = mysql+pymysql://u:p@h/d",
             "[database]\nmax_pool_size = 3",
             "[database]\npool_timeout = 3",
@@ -542,7 +549,7 @@ mod tests {
         let applying = octavia_config::groups()
             .flat_map(|group| group.options)
             .filter(|spec| spec.applies == octavia_config::Applies::Yes);
-        assert_eq!(applying.count(), 98 + together, "an option that applies belongs into the list above");
+        assert_eq!(applying.count(), 101 + together, "an option that applies belongs into the list above");
     }
 
     #[test]
@@ -596,6 +603,10 @@ mod tests {
             "[api_settings]\napi_base_uri = foo bar",
             "f:2: warning: [api_settings] api_base_uri: links that begin with \"foo bar\" lead nowhere; usual: \
              http(s)://HOST[:PORT][/PATH]",
+        );
+        check(
+            "[ocsp_stapling]\nallowed_networks = ::1/128, 10.0.0.0",
+            "f:2: error: [ocsp_stapling] allowed_networks: \"10.0.0.0\" is no network in CIDR notation, such as 10.0.0.0/8",
         );
         check(
             "[cors]\nallow_headers = X-Good, a b",

@@ -93,6 +93,7 @@ pub fn compile(
         }),
         sorry_pages: options.sorry_pages.used(running(graph)),
         network: None,
+        tickets: None,
     }
 }
 

@@ -138,6 +138,7 @@ fn agent(amphora_id: AmphoraId, generation: u64, fence: u64) -> AgentInfo {
         faults: vec![],
         interfaces: vec![],
         vrrp: None,
+        refresh_at: None,
         takeover: None,
         predecessors: 0,
     }

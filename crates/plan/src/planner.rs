@@ -11,7 +11,8 @@
 //! 4. *Could not ask* never leads to a new server, nor to the end of one.
 //! 5. An agent that answers is alive, whatever else is said of it; only without a proxy, which it could not start for as
 //!    long as an amphora may be silent, and not for a push either, it is of no use. Every agent with another generation than the
-//!    desired one gets the whole spec; one that is dead stands in nobody's way.
+//!    desired one gets the whole spec, and so does one for which it is time to ask authorities about certificates again; one
+//!    that is dead stands in nobody's way.
 //! 6. One that an operator wants replaced carries on until its successor has booted (`succession.rs`).
 //! 7. When all of them run the desired generation, and nobody is left to be replaced, it is settled.
 
@@ -225,8 +226,15 @@ fn judge<'a>(
         let refresh =
             amphora.refresh_after.is_some_and(|epoch| agent.fence <= epoch && epoch < desired.fence);
         let alone = observed.agreeing && !knows_peers(desired, amphora, agent);
-        let push =
-            agent.generation != desired.graph.load_balancer.generation || try_again || refresh || alone;
+        // What authorities say of certificates is to be had anew; whatever comes of that, once under each lease.
+        let stale =
+            agent.refresh_at.and_then(|at| i64::try_from(at).ok()).is_some_and(|at| at <= now.as_second());
+        let stale = stale && agent.fence != desired.fence;
+        let push = agent.generation != desired.graph.load_balancer.generation
+            || try_again
+            || refresh
+            || stale
+            || alone;
         return if push { Judgement::Act(Step::SpecPush { amphora: id }) } else { Judgement::Ready(agent) };
     }
 

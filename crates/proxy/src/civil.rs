@@ -28,6 +28,22 @@ impl Civil {
         let time = seconds % 86_400;
         Self { year, month, day, hour: time / 3_600, minute: time / 60 % 60, second: time % 60 }
     }
+
+    /// `None` for what is before 1970, or no date or time of day. A leap second is the second after it.
+    pub(crate) fn seconds(self) -> Option<u64> {
+        let Self { year, month, day, hour, minute, second } = self;
+        let fits = (1970..=9_999).contains(&year) && (1..=12).contains(&month) && hour < 24 && minute < 60;
+        if !fits || second > 60 {
+            return None;
+        }
+        let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+        let days =
+            year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day.checked_sub(1)?;
+        let midnight = (days - 719_468) * 86_400;
+        // What a month does not have is in the next one.
+        let is_there = Self::of(midnight).day == day;
+        is_there.then(|| midnight + hour * 3_600 + minute * 60 + second)
+    }
 }
 
 #[cfg(test)]
@@ -46,6 +62,28 @@ mod tests {
         ] {
             let Civil { year, month, day, hour, minute, second } = Civil::of(seconds);
             assert_eq!((year, month, day, hour, minute, second), expected);
+            assert_eq!(Civil::of(seconds).seconds(), Some(seconds));
+        }
+        for day in 0..100_000 {
+            let seconds = day * 86_400 + 12_345;
+            assert_eq!(Civil::of(seconds).seconds(), Some(seconds));
+        }
+        let civil = |year, month, day, hour, minute, second| Civil { year, month, day, hour, minute, second };
+        assert_eq!(civil(1990, 12, 31, 23, 59, 60).seconds(), Some(662_688_000));
+        assert_eq!(civil(9999, 12, 31, 23, 59, 59).seconds(), Some(253_402_300_799));
+        for none in [
+            civil(1969, 12, 31, 23, 59, 59),
+            civil(2026, 0, 1, 0, 0, 0),
+            civil(2026, 13, 1, 0, 0, 0),
+            civil(2026, 1, 0, 0, 0, 0),
+            civil(2026, 1, 32, 0, 0, 0),
+            civil(2026, 2, 29, 0, 0, 0),
+            civil(2026, 1, 99, 0, 0, 0),
+            civil(2026, 1, 1, 24, 0, 0),
+            civil(2026, 1, 1, 0, 60, 0),
+            civil(2026, 1, 1, 0, 0, 61),
+        ] {
+            assert_eq!(none.seconds(), None, "{none:?}");
         }
     }
 }

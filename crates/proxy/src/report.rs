@@ -135,6 +135,7 @@ mod tests {
             access_log: None,
             sorry_pages: vec![],
             network: None,
+            tickets: None,
         }
     }
 

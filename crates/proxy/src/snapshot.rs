@@ -12,8 +12,8 @@ use ipnet::IpNet;
 use newtype_uuid::GenericUuid;
 use octavia_model::{Algorithm, ListenerId, ListenerProtocol, MemberId, PoolId, PoolProtocol};
 use octavia_wire::{
-    AmphoraSpec, InsertHeader, ListenerSpec, MonitorSpec, PoolSpec, SorryPageSpec, SpecError, TimeoutsSpec,
-    TlsError,
+    AmphoraSpec, InsertHeader, ListenerSpec, MonitorSpec, PoolSpec, SorryPageSpec, SpecError, TicketSpec,
+    TimeoutsSpec, TlsError,
 };
 
 use crate::access_log::LogConf;
@@ -256,7 +256,7 @@ impl Snapshot {
         // One without what it takes to open it is not there.
         for listener in spec.listeners.iter().filter(|listener| listener.is_ready()) {
             let sorry = pages.get(&listener.id).map(Arc::clone);
-            match ListenerConf::compile(listener, &pools, sorry, registry) {
+            match ListenerConf::compile(listener, &pools, sorry, spec.tickets.as_ref(), registry) {
                 Ok(conf) => _ = listeners.insert(listener.id, Arc::new(conf)),
                 // Neither is one whose keys and certificates, which nobody has looked into before, are of no use: no
                 // other listener has to wait for them.
@@ -334,6 +334,7 @@ impl ListenerConf {
         spec: &ListenerSpec,
         pools: &HashMap<PoolId, Arc<PoolConf>>,
         sorry: Option<Arc<SorryPage>>,
+        tickets: Option<&TicketSpec>,
         registry: &Registry,
     ) -> Result<Self, SpecError> {
         let routes = spec.pools().filter_map(|id| {
@@ -344,7 +345,7 @@ impl ListenerConf {
         let policies = spec.l7policies.iter().map(|policy| Policy::compile(policy, &routes));
         let state = registry.listener(spec.id);
         let tls = match &spec.tls {
-            Some(tls) => state.tls(|before| TlsConf::compile(tls, before)),
+            Some(tls) => state.tls(|before| TlsConf::compile(spec.id, tls, tickets, before)),
             None => Ok(None),
         };
         Ok(Self {

@@ -84,6 +84,7 @@ impl SimAgent {
             faults: self.faults(),
             interfaces: vec![],
             vrrp: None,
+            refresh_at: None,
             takeover: None,
             predecessors: 0,
         }

@@ -1,7 +1,7 @@
 //! What must hold for any bytes: played over a corpus by the tests, and searched for exceptions by `cargo xtask fuzz`.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "what fails here is what is looked for")]
 
-use crate::{CaBundle, Crls, Parts, TlsBundle, TlsError, certificate};
+use crate::{CaBundle, Crls, Parts, TlsBundle, TlsError, certificate, ocsp_question};
 
 /// `data` as each thing it could be. What was read once can be read again from what came out of it.
 pub fn tls_bundle(data: &[u8]) -> bool {
@@ -42,6 +42,18 @@ pub fn tls_bundle(data: &[u8]) -> bool {
     one.is_some() || two.is_some() || authorities.is_some() || lists.is_some()
 }
 
+/// In 2030, when the answers of the corpus hold.
+const THEN: i64 = 1_900_000_000;
+
+/// `data` as what a responder answers about a certificate. What is taken is shown as it is, and holds now.
+pub fn ocsp_answer(data: &[u8]) -> bool {
+    let chain = [&include_bytes!("fuzzing/leaf.der")[..], &include_bytes!("fuzzing/issuer.der")[..]];
+    let question = ocsp_question(chain).unwrap();
+    let Ok(answer) = question.judge(data, THEN) else { return false };
+    assert!(answer.der == data && answer.since <= THEN + 300 && THEN < answer.until);
+    true
+}
+
 fn checked<T>(result: Result<T, TlsError>) -> Option<T> {
     match result {
         Ok(value) => Some(value),
@@ -60,5 +72,10 @@ mod tests {
     #[test]
     fn tls_bundle() {
         play("tls_bundle", super::tls_bundle);
+    }
+
+    #[test]
+    fn ocsp_answer() {
+        play("ocsp_answer", super::ocsp_answer);
     }
 }

@@ -4,6 +4,8 @@
 //! certificate, what links it to its authority, and the key. It comes in two forms (`reference/api.md` §3.2.3): parts in
 //! secrets of their own ([`TlsBundle::from_parts`]), or everything in one secret ([`TlsBundle::from_one`]).
 //!
+//! What authorities say of certificates now (OCSP) is asked and judged here, too ([`OcspQuestion`]).
+//!
 //! Whatever is read here was written by a user: sizes, counts and the work that a passphrase costs are bounded, and no
 //! error repeats a byte of what it is about.
 
@@ -16,6 +18,7 @@ mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod key;
+mod ocsp;
 mod pem;
 mod pkcs12;
 mod work;
@@ -24,6 +27,7 @@ pub use authority::{CaBundle, Crls};
 pub use bundle::{Parts, TlsBundle};
 pub use error::TlsError;
 pub use key::PrivateKey;
+pub use ocsp::{OCSP_MAX, OcspAnswer, OcspError, OcspQuestion, ocsp_question};
 
 /// Bytes of one part at most.
 pub const PART_MAX: usize = 256 << 10;

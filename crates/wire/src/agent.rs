@@ -130,6 +130,9 @@ pub struct AgentInfo {
     /// `None` = no other amphora could have the VIPs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vrrp: Option<VrrpReport>,
+    /// When it wants to be pushed what authorities say of certificates then, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_at: Option<u64>,
     /// How the last take-over by another proxy ended that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub takeover: Option<TakeoverReport>,

@@ -39,5 +39,6 @@ pub(crate) fn spec(listeners: Vec<ListenerSpec>) -> AmphoraSpec {
         access_log: None,
         sorry_pages: vec![],
         network: None,
+        tickets: None,
     }
 }

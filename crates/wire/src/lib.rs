@@ -42,8 +42,8 @@ pub use spec::{
     L7POLICIES_MAX, L7PolicySpec, L7RULES_MAX, L7RuleSpec, L7TEXT_MAX, ListenerSpec, LogField, LogFormat,
     LogFormatError, LogFormatSpec, LogPiece, LogTarget, MemberSpec, MonitorSpec, NetworkFault, NetworkSpec,
     PLUMBED_VIPS_MAX, PROXIES_MAX, PersistenceSpec, PoolIdentitySpec, PoolSpec, PoolTlsSpec, RouteSpec,
-    SorryPageFault, SorryPageSpec, SpecError, TimeoutsSpec, TlsError, TlsFault, TlsSpec, VrrpFault,
-    VrrpPassword, VrrpSpec, VrrpVersion,
+    SorryPageFault, SorryPageSpec, SpecError, StapleSpec, TicketKey, TicketRoot, TicketSpec, TimeoutsSpec,
+    TlsError, TlsFault, TlsSpec, VrrpFault, VrrpPassword, VrrpSpec, VrrpVersion,
 };
 
 /// The newest version of everything in this crate.

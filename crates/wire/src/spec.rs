@@ -6,6 +6,7 @@ mod network;
 mod persistence;
 mod pool_tls;
 mod sorry;
+mod tickets;
 mod tls;
 mod vrrp;
 
@@ -26,7 +27,8 @@ pub use self::network::{InterfaceSpec, NetworkFault, NetworkSpec, PLUMBED_VIPS_M
 pub use self::persistence::{COOKIE_NAME_MAX, PersistenceSpec};
 pub use self::pool_tls::{PoolIdentitySpec, PoolTlsSpec};
 pub use self::sorry::{SorryPageFault, SorryPageSpec};
-pub use self::tls::{CertificateSpec, Der, IdentitySpec, KeySpec, TlsError, TlsFault, TlsSpec};
+pub use self::tickets::{TicketKey, TicketRoot, TicketSpec};
+pub use self::tls::{CertificateSpec, Der, IdentitySpec, KeySpec, StapleSpec, TlsError, TlsFault, TlsSpec};
 pub use self::vrrp::{VrrpFault, VrrpPassword, VrrpSpec, VrrpVersion};
 use crate::{WIRE_VERSION, WIRE_VERSION_MIN};
 
@@ -58,6 +60,10 @@ pub struct AmphoraSpec {
     /// `None` = the VIPs are addresses of the machine, and it has no interfaces of its own. Since version 4.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkSpec>,
+    /// What the keys of session tickets are made of, alike for all amphorae of the load balancer; `None` = each proxy makes
+    /// its own at its start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tickets: Option<TicketSpec>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -413,6 +419,7 @@ impl AmphoraSpec {
         }
         sorry::check(self)?;
         network::check(self)?;
+        self.tickets.as_ref().map_or(Ok(()), TicketSpec::check)?;
         layer7::check(self, &pools)
     }
 
@@ -505,6 +512,7 @@ mod tests {
             access_log: None,
             sorry_pages: vec![],
             network: None,
+            tickets: None,
         };
         assert_eq!(spec.validate(), Ok(()));
         spec.pools[0].members.push(member());

@@ -126,6 +126,7 @@ impl Certificates {
             chain: vec![Der(der("x509", "crt")?)],
             key: KeySpec::new(&der("pkey", "key")?),
             names: vec!["bench.test".to_owned()],
+            staple: None,
         })
     }
 }
@@ -346,6 +347,7 @@ fn spec(fronts: Fronts, members: &[SocketAddr], certificates: &Certificates) -> 
         access_log: None,
         sorry_pages: vec![],
         network: None,
+        tickets: None,
     })
 }
 

@@ -205,6 +205,7 @@ fn spec(address: SocketAddr, members: &[SocketAddr]) -> AmphoraSpec {
         access_log: None,
         sorry_pages: vec![],
         network: None,
+        tickets: None,
     }
 }
 

@@ -223,6 +223,7 @@ fn spec(members: &[SocketAddr], arguments: &Arguments) -> Result<AmphoraSpec> {
         access_log: None,
         sorry_pages: vec![],
         network: None,
+        tickets: None,
     })
 }
 

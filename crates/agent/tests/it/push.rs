@@ -83,8 +83,12 @@ fn keys_of_no_use_are_the_trouble_of_one_listener() {
     let good = amphora.authority.issue("a.example");
     let with = |key: &[u8]| {
         let chain = vec![Der(CertificateDer::from_pem_slice(good.as_bytes()).unwrap().to_vec())];
-        let certificate =
-            CertificateSpec { chain, key: KeySpec::new(key), names: vec!["a.example".to_owned()] };
+        let certificate = CertificateSpec {
+            chain,
+            key: KeySpec::new(key),
+            names: vec!["a.example".to_owned()],
+            staple: None,
+        };
         TlsSpec {
             identity: Some(IdentitySpec {
                 certificates: vec![certificate],

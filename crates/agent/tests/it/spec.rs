@@ -39,6 +39,7 @@ pub(crate) fn spec(
         access_log: None,
         sorry_pages: vec![],
         network: None,
+        tickets: None,
     }
 }
 

@@ -267,6 +267,11 @@ impl LocalCloud {
     pub fn heartbeat_key(&self) -> &str {
         &self.settings.heartbeat_key
     }
+
+    /// What the keys of all TLS session tickets follow from; random, made at the first start, and no amphora's.
+    pub fn ticket_key(&self) -> &str {
+        &self.settings.ticket_key
+    }
 }
 
 fn kind_check(settings: &Settings, kind: &LocalKind) -> Result<(), OpenError> {

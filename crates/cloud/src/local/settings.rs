@@ -25,6 +25,9 @@ pub(super) struct Settings {
     pub(super) seed: String,
     pub(super) token_key: String,
     pub(super) heartbeat_key: String,
+    /// One from before there were any, or that somebody has taken out, is made anew.
+    #[serde(default = "random_text::<32>")]
+    pub(super) ticket_key: String,
     /// User name → password hash.
     pub(super) passwords: std::collections::BTreeMap<String, String>,
 }
@@ -38,6 +41,7 @@ impl Settings {
             seed: random_text::<32>(),
             token_key: random_text::<32>(),
             heartbeat_key: random_text::<32>(),
+            ticket_key: random_text::<32>(),
             passwords: Default::default(),
         }
     }

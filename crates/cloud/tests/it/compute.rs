@@ -270,7 +270,7 @@ async fn a_removed_state_directory_leaves_nothing_but_what_is_not_its_own() {
     octavia_cloud::local::remove(&path).await.unwrap();
     assert_eq!(processes_of(&path), []);
     let left: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert_eq!(left, [own.clone()]);
+    assert_eq!(left, std::slice::from_ref(&own));
     fs::remove_file(own).unwrap();
     assert!(octavia_cloud::local::remove(&path).await.is_err(), "there is no cloud any more");
 }

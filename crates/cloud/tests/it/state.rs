@@ -72,6 +72,7 @@ async fn everything_is_the_same_after_a_restart() {
     let before = (
         cloud.password("demo"),
         cloud.local.heartbeat_key().to_owned(),
+        cloud.local.ticket_key().to_owned(),
         cloud.local.management_address(),
         cloud.local.cert_issuer().authority().to_owned(),
         cloud.get(&kept, "/identity/v3/auth/catalog").await.body,
@@ -87,6 +88,7 @@ async fn everything_is_the_same_after_a_restart() {
     let after = (
         cloud.password("demo"),
         cloud.local.heartbeat_key().to_owned(),
+        cloud.local.ticket_key().to_owned(),
         cloud.local.management_address(),
         cloud.local.cert_issuer().authority().to_owned(),
         cloud.get(&kept, "/identity/v3/auth/catalog").await.body,
@@ -144,6 +146,23 @@ async fn passwords_that_are_lost_are_renewed() {
     assert_eq!(cloud.get(&token, "/identity/v3/users").await.status, 200, "tokens stay good");
 }
 
+/// As in a directory of before there was one.
+#[test]
+fn a_ticket_key_that_is_taken_out_is_made_anew_and_stays() {
+    let cloud = Cloud::new();
+    let file = cloud.path().join("cloud/cloud.json");
+    let mut settings: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let first = settings.as_object_mut().unwrap().remove("ticket_key").unwrap();
+    assert_eq!(first, cloud.local.ticket_key());
+    fs::write(&file, settings.to_string()).unwrap();
+    let cloud = cloud.restarted(options());
+    let second = cloud.local.ticket_key().to_owned();
+    assert!(second != first && second.len() == 43, "{second}");
+    let heartbeat_key = cloud.local.heartbeat_key().to_owned();
+    let cloud = cloud.restarted(options());
+    assert_eq!((cloud.local.ticket_key(), cloud.local.heartbeat_key()), (&*second, &*heartbeat_key));
+}
+
 #[test]
 fn only_clouds_yaml_has_a_password_and_nobody_else_reads_anything() {
     let cloud = Cloud::new();
@@ -160,8 +179,9 @@ fn only_clouds_yaml_has_a_password_and_nobody_else_reads_anything() {
         }
     }
     let shown = format!("{:?}", cloud.local);
-    for secret in [cloud.password("admin"), cloud.password("demo"), cloud.local.heartbeat_key().to_owned()] {
-        assert!(!shown.contains(&secret), "{shown}");
+    let keys = [cloud.local.heartbeat_key(), cloud.local.ticket_key()].map(str::to_owned);
+    for secret in [cloud.password("admin"), cloud.password("demo")].iter().chain(&keys) {
+        assert!(!shown.contains(secret), "{shown}");
     }
     assert!(!["PRIVATE", "pbkdf2", "_key"].iter().any(|word| shown.contains(word)), "{shown}");
 }

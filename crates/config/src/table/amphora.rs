@@ -135,6 +135,18 @@ options! {
         default: String = row::text().ours().applies();
     }
 
+    /// Whether clients of listeners that terminate TLS are shown what the authority of a certificate says of it (OCSP).
+    ocsp_stapling {
+        /// Ask the responders that certificates of listeners name, whenever an amphora is configured and when half of an
+        /// answer's time is over. Users choose certificates, and with them who is asked by this host.
+        enabled: bool = row::flag().default("false").ours().applies();
+        /// Networks in CIDR notation whose responders are asked at any port, although they are not on the internet; of that,
+        /// hosts are asked at port 80.
+        allowed_networks: Vec<String> = row::list().default("").ours().applies();
+        /// Seconds that one responder may take.
+        timeout: i64 = row::int_in(Some(1), Some(60)).default("3").ours().applies();
+    }
+
     /// Two amphorae that share an address.
     keepalived_vrrp {
         /// VRRP advertisement interval.

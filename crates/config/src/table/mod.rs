@@ -55,7 +55,9 @@ use crate::spec::Group;
 
 /// Each option under its group and name, typed.
 pub mod option {
-    pub use super::amphora::{access_log, amphora_agent, haproxy_amphora, keepalived_vrrp, sorry_page};
+    pub use super::amphora::{
+        access_log, amphora_agent, haproxy_amphora, keepalived_vrrp, ocsp_stapling, sorry_page,
+    };
     pub use super::api::{DEFAULT, api_settings, audit, metrics, networking, quotas};
     pub use super::cloud::{certificates, cinder, compute, glance, neutron, nova, service_auth};
     pub use super::controller::{controller_worker, driver_agent, health_manager, house_keeping, task_flow};

@@ -50,6 +50,7 @@ fn info(amphora: AmphoraId) -> Script {
         faults: vec![],
         interfaces: vec![],
         vrrp: None,
+        refresh_at: None,
         takeover: None,
         predecessors: 0,
     };
@@ -135,6 +136,7 @@ fn spec(amphora: AmphoraId) -> AmphoraSpec {
         access_log: None,
         sorry_pages: vec![],
         network: None,
+        tickets: None,
     }
 }
 

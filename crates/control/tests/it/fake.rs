@@ -228,6 +228,7 @@ impl Agents for FakeCloud {
             faults: spec.map_or(vec![], |spec| faults.into_iter().chain(spec.tls_faults()).collect()),
             interfaces: vec![],
             vrrp: None,
+            refresh_at: None,
             takeover: None,
             predecessors: 0,
         })

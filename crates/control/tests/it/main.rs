@@ -10,4 +10,6 @@ mod health;
 mod housekeeping;
 mod rig;
 mod secrets;
+mod staples;
+mod tickets;
 mod worker;

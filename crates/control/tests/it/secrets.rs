@@ -28,14 +28,14 @@ impl FakeSecrets {
         self.0.lock().unwrap()
     }
 
-    fn keep(&self, text: String) -> String {
+    pub(crate) fn keep(&self, text: String) -> String {
         let id = Uuid::new_v4();
         self.vault().secrets.insert(id, text.into_bytes());
         format!("http://keys/v1/secrets/{id}")
     }
 
     /// Keeps a new certificate for this name, with its key; answers its reference, and the key.
-    fn bundle(&self, name: &str) -> (String, Vec<u8>) {
+    pub(crate) fn bundle(&self, name: &str) -> (String, Vec<u8>) {
         self.large_bundle(name, 0)
     }
 

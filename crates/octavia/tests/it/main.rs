@@ -27,6 +27,7 @@ mod prometheus;
 mod quickstart;
 mod sdk;
 mod secrets;
+mod stapling;
 mod survival;
 mod tls;
 mod traffic;

@@ -13,7 +13,7 @@ use octavia_testkit::rest::{Method, text};
 use octavia_testkit::{body, tree, wait_for};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
 use serde_json::{Value, json};
 
 use crate::world::{LIMIT, World, origins};
@@ -73,6 +73,7 @@ pub(crate) fn client(authority: &Authority, own: Option<&Certified>) -> Result<A
 pub(crate) struct Fetched {
     pub(crate) text: Vec<u8>,
     shown: CertificateDer<'static>,
+    resumed: bool,
 }
 
 /// One request on a connection of its own, to the end of the answer.
@@ -87,7 +88,8 @@ fn fetch(config: &Arc<ClientConfig>, vip: SocketAddr, name: &str, request: &[u8]
     let mut text = vec![];
     stream.read_to_end(&mut text).context("the answer broke off")?;
     let shown = stream.conn.peer_certificates().context("no certificate")?[0].clone();
-    Ok(Fetched { text, shown })
+    let resumed = stream.conn.handshake_kind() == Some(HandshakeKind::Resumed);
+    Ok(Fetched { text, shown, resumed })
 }
 
 pub(crate) fn get(path: &str) -> Vec<u8> {
@@ -234,8 +236,32 @@ async fn certificates_are_shown_chosen_and_replaced() -> Result<()> {
     secrets_are_kept(&world, &[&first, &second, &wild])
 }
 
+/// What the keys of session tickets follow from, wherever it is: the controller's, and what amphorae have of it.
+fn ticket_secrets(world: &World) -> Result<Vec<Vec<u8>>> {
+    let mut found = vec![];
+    let mut take = |value: &Value| found.extend(value.as_str().map(|text| text.as_bytes().to_vec()));
+    let mut dirs = vec![world.product.state_dir().to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(&dir)? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if matches!(name, "spec.json" | "cloud.json") {
+                let content: Value = serde_json::from_slice(&std::fs::read(&path)?)?;
+                [&content["ticket_key"], &content["tickets"]["secret"], &content["tickets"]["season"]]
+                    .into_iter()
+                    .for_each(&mut take);
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// No key is in the database or a log; where one is, nobody else may read.
 pub(crate) fn secrets_are_kept(world: &World, keys: &[&Certified]) -> Result<()> {
+    let tickets = ticket_secrets(world)?;
+    ensure!(!tickets.is_empty(), "there is no key of session tickets");
     let needles: Vec<Vec<u8>> = keys
         .iter()
         .flat_map(|certified| {
@@ -243,6 +269,7 @@ pub(crate) fn secrets_are_kept(world: &World, keys: &[&Certified]) -> Result<()>
             let line = pem.lines().nth(1).unwrap_or_default().as_bytes()[30..60].to_vec();
             [line, certified.key.serialize_der()[40..60].to_vec()]
         })
+        .chain(tickets)
         .collect();
     let mut with_key = vec![];
     let mut dirs = vec![world.product.state_dir().to_owned()];
@@ -344,5 +371,17 @@ async fn a_secret_that_is_gone_stops_nothing_and_is_told() -> Result<()> {
     wait_for("the listener again", LIMIT, async || {
         status(&visitor, front.vip, "www.example").await.map(drop).map_err(|error| format!("{error:#}"))
     })
-    .await
+    .await?;
+    // Nor do sessions end with the proxy that they were made with.
+    let fresh = client(&ca, None)?;
+    let seen = [
+        fetched(&fresh, front.vip, "www.example", get("/bytes/40")).await?,
+        fetched(&fresh, front.vip, "www.example", get("/bytes/40")).await?,
+    ];
+    ensure!(!seen[0].resumed && seen[1].resumed);
+    let [proxy] = &world.product.amphora_processes("proxy", None)[..] else { bail!("not one proxy") };
+    octavia_testkit::proc::kill(proxy.pid);
+    let seen = fetched(&fresh, front.vip, "www.example", get("/bytes/40")).await?;
+    ensure!(seen.resumed, "another proxy does not know the session");
+    Ok(())
 }

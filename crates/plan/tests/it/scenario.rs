@@ -8,6 +8,7 @@
 //! - `server aN gone|unknown|building|running|stopped|failed`, `agent aN silent|no-proxy|GENERATION [fence N] [fault N]`
 //! - `vip yes|no|unknown`, `silence trusted|untrusted`, `boots slowly|at-once`
 //! - `failover aN…` – an operator wants these amphorae replaced; `refresh aN` – wants its spec pushed again
+//! - `stale aN SPAN` – so soon the agent, once it is said what it does, wants to be told anew what authorities say
 //! - `change` – the user writes; `delete` – the user deletes; `lease` – another lease; `clock SPAN` – time goes by
 //! - `plan` – prints the plan; `run` – prints and applies plans until there is nothing to do
 
@@ -191,6 +192,10 @@ fn command(world: &mut World, words: &[&str]) {
         "refresh" => {
             let fence = world.desired.fence;
             world.row(World::amphora_named(words[1])).refresh_after = Some(fence);
+        }
+        "stale" => {
+            let id = World::amphora_named(words[1]);
+            world.refreshes.insert(id, (world.now + span(words[2])).as_second().try_into().unwrap());
         }
         "delete" => {
             world.desired.graph.load_balancer.statuses.provisioning = ProvisioningStatus::PendingDelete;

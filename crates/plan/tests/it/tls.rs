@@ -25,6 +25,7 @@ fn identity() -> IdentitySpec {
         chain: vec![Der(vec![1])],
         key: KeySpec::new(&[2]),
         names: vec!["a.example".to_owned()],
+        staple: None,
     };
     IdentitySpec { certificates: vec![certificate], client_authorities: vec![], client_revocations: vec![] }
 }

@@ -21,6 +21,8 @@ pub(crate) struct World {
     pub(crate) boots_at_once: bool,
     /// What an agent finds when it applies a spec.
     pub(crate) faults: BTreeMap<AmphoraId, Vec<ListenerFault>>,
+    /// When agents want what authorities say anew, in seconds since 1970.
+    pub(crate) refreshes: BTreeMap<AmphoraId, u64>,
     pub(crate) amphorae_made: u16,
 }
 
@@ -46,6 +48,7 @@ impl World {
             options: PlanOptions::default(),
             boots_at_once: true,
             faults: BTreeMap::new(),
+            refreshes: BTreeMap::new(),
             amphorae_made: 0,
         }
     }
@@ -79,6 +82,7 @@ impl World {
             faults: if generation == 0 { vec![] } else { self.faults.get(&id).cloned().unwrap_or_default() },
             interfaces: vec![],
             vrrp: None,
+            refresh_at: self.refreshes.get(&id).copied(),
             takeover: None,
             predecessors: 0,
         }

@@ -75,6 +75,7 @@ fn spec(listeners: Vec<ListenerSpec>, pools: Vec<PoolSpec>) -> AmphoraSpec {
         access_log: None,
         sorry_pages: vec![],
         network: None,
+        tickets: None,
     }
 }
 

@@ -1,10 +1,15 @@
 //! Certificates of clients: whatever is in one, what becomes of it fits into a header.
 
-use crate::tls::{ClientCertificate, VALUE_MAX};
+use crate::tls::{ClientCertificate, VALUE_MAX, next_update};
 
 /// `data` as a certificate in DER.
 pub fn client_certificate(data: &[u8]) -> bool {
+    // A list of its authority's is as much others' words.
+    let _ = next_update(data);
     let Some(certificate) = ClientCertificate::read(data) else { return false };
+    if let Some(end) = certificate.ends() {
+        assert!(!certificate.is_valid_at(end));
+    }
     let mut all = vec![];
     for name in [certificate.subject, certificate.issuer] {
         let mut written = vec![];

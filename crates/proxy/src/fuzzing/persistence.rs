@@ -71,6 +71,7 @@ fn pool(persistence: PersistenceSpec) -> Option<Arc<PoolConf>> {
         access_log: None,
         sorry_pages: vec![],
         network: None,
+        tickets: None,
     };
     let snapshot = Snapshot::compile(&spec, &Registry::new(1).unwrap()).ok()?;
     snapshot.pools().next().map(Arc::clone)

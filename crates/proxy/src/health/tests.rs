@@ -61,6 +61,7 @@ fn spec(kind: HealthMonitorType, address: SocketAddr, fall: u8) -> AmphoraSpec {
         access_log: None,
         sorry_pages: vec![],
         network: None,
+        tickets: None,
     }
 }
 

@@ -95,6 +95,11 @@ impl<'a> ClientCertificate<'a> {
         from.zip(to).is_some_and(|(from, to)| from <= now && now <= to)
     }
 
+    /// When its time is over: the first of the seconds since 1970 in which it is not valid.
+    pub(crate) fn ends(&self) -> Option<u64> {
+        self.not_after.seconds()?.checked_add(1)
+    }
+
     /// Of the whole certificate, in upper case.
     pub fn write_sha1(&self, out: &mut Vec<u8>) {
         const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
@@ -182,6 +187,14 @@ impl<'a> Time<'a> {
         full.iter().all(u8::is_ascii_digit).then_some(full)
     }
 
+    /// Since 1970; `None` before that.
+    fn seconds(self) -> Option<u64> {
+        let digits = self.digits()?;
+        let number = |digits: &[u8]| digits.iter().fold(0, |n, digit| n * 10 + u64::from(digit - b'0'));
+        let [month, day, hour, minute, second] = [4, 6, 8, 10, 12].map(|at| number(&digits[at..at + 2]));
+        Civil { year: number(&digits[..4]), month, day, hour, minute, second }.seconds()
+    }
+
     fn write(self, out: &mut Vec<u8>) {
         let text = match (self.tag, self.text) {
             (GENERALIZED_TIME, [b'2', b'0', rest @ ..]) if rest.len() >= 10 => rest,
@@ -194,11 +207,25 @@ impl<'a> Time<'a> {
     }
 }
 
+/// When a revocation list is out of date (RFC 5280 §5.1.2.5), in seconds since 1970; `None` if it does not say.
+pub(crate) fn next_update(list: &[u8]) -> Option<u64> {
+    let (list, _) = content(list, SEQUENCE)?;
+    let (mut rest, _) = content(list, SEQUENCE)?;
+    if let Some((_version, after)) = content(rest, INTEGER) {
+        rest = after;
+    }
+    let (_algorithm, rest) = content(rest, SEQUENCE)?;
+    let (_issuer, rest) = content(rest, SEQUENCE)?;
+    let (_this, rest) = Time::read(rest)?;
+    let (next, _) = Time::read(rest)?;
+    next.seconds()
+}
+
 /// Seconds since 1970 as [`Time::digits`].
 fn digits_of(seconds: u64) -> [u8; 14] {
     let Civil { year, month, day, hour, minute, second } = Civil::of(seconds);
     // A year of five digits is later than any that a certificate can name.
-    let text = format!("{:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}", year.min(9_999));
+    let text = format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}");
     text.into_bytes().try_into().unwrap_or([b'9'; 14])
 }
 
@@ -330,6 +357,7 @@ mod tests {
             (4_107_542_399, "21000228235959"),
             (4_107_542_400, "21000301000000"),
             (253_402_300_799, "99991231235959"),
+            (253_402_300_800, "99999999999999"),
         ] {
             assert_eq!(digits_of(seconds), digits.as_bytes(), "{seconds}");
         }
@@ -346,6 +374,7 @@ mod tests {
         ] {
             assert_eq!(read.is_valid_at(now), valid, "{now}");
         }
+        assert_eq!(read.ends(), Some(2_556_057_601));
         for text in [&b"Z"[..], b"", b"500101000000", b"50010100000Z", b"5001010000001Z", b"50010100000xZ"] {
             assert_eq!(Time { tag: UTC_TIME, text }.digits(), None, "{text:?}");
         }

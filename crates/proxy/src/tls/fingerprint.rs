@@ -9,6 +9,12 @@ use octavia_wire::{CertificateSpec, Der};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fingerprint([u8; 32]);
 
+impl Fingerprint {
+    pub(super) const fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// Takes in what makes a spec, one part after the other: each with its length, each list with its count, so that no two
 /// specs are the same bytes.
 pub(super) struct Press(digest::Context);

@@ -4,41 +4,46 @@
 //! Pure: bytes in, decisions out. Who moves the bytes of a handshake is `worker::tls`.
 
 mod certificate;
+mod clients;
 mod fingerprint;
 mod member;
 mod names;
+#[cfg(test)]
+mod tests;
+mod tickets;
 mod verify;
+mod visit;
 mod words;
 
 use std::fmt;
 use std::sync::Arc;
 
-use octavia_model::{Cipher, ClientAuthentication, TlsVersion};
-use octavia_wire::{CertificateSpec, Der, IdentitySpec, TlsError, TlsSpec};
+use newtype_uuid::GenericUuid as _;
+use octavia_model::{Cipher, ListenerId, TlsVersion};
+use octavia_wire::{CertificateSpec, Der, IdentitySpec, TicketSpec, TlsError, TlsSpec};
 use rustls::crypto::aws_lc_rs as provider;
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
-use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, UnbufferedServerConnection, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, UnbufferedServerConnection};
 use rustls::sign::CertifiedKey;
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::{
     Error, InconsistentKeys, RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion,
 };
-use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::certificate::next_update;
 pub use self::certificate::{ClientCertificate, VALUE_MAX};
 use self::fingerprint::{Fingerprint, Press};
 pub use self::member::MemberTls;
-use self::names::Chooser;
-pub(crate) use self::names::asked;
+use self::names::{Chooser, Shown};
+use self::tickets::Tickets;
 pub(crate) use self::verify::AnyCertificate;
+pub(crate) use self::visit::Visit;
 pub(crate) use self::words::InWords;
 
 /// Tickets given to a client of TLS 1.3 after its handshake; as many as OpenSSL gives.
 const TICKETS: usize = 2;
-
-/// Bytes of authorities' names that clients are told of in a handshake, at most: with more they are told none, and choose by
-/// themselves. No message has room for more than 64 KiB of them, and nobody looks whether they fit.
-const NAMES_MAX: usize = 16 << 10;
 
 /// What clients and members may agree on, most wanted first. The first is safe from who records today and has a quantum
 /// computer later; it is taken only where the other side has it.
@@ -49,10 +54,13 @@ static KEY_EXCHANGES: [&dyn SupportedKxGroup; 4] = [
     provider::kx_group::SECP384R1,
 ];
 
-/// How a listener terminates TLS. The same spec gives the same one again, so that tickets stay good.
+/// How a listener terminates TLS. The same spec gives the same one again.
 pub struct TlsConf {
     pub(crate) server: Arc<ServerConfig>,
+    tickets: Arc<Tickets>,
     print: Fingerprint,
+    /// Of what is shown with certificates: it changes, and sessions stay good.
+    staples: Fingerprint,
 }
 
 /// What of a connection's TLS requests are told about; `None` where there is no TLS.
@@ -70,37 +78,69 @@ impl fmt::Debug for TlsConf {
 
 impl TlsConf {
     /// `None` when the spec has no identity to terminate TLS with. `before` is what the listener had until now.
-    pub(crate) fn compile(spec: &TlsSpec, before: Option<&Arc<Self>>) -> Result<Option<Arc<Self>>, TlsError> {
+    pub(crate) fn compile(
+        listener: ListenerId,
+        spec: &TlsSpec,
+        tickets: Option<&TicketSpec>,
+        before: Option<&Arc<Self>>,
+    ) -> Result<Option<Arc<Self>>, TlsError> {
+        Self::compile_by(Arc::new(DefaultTimeProvider), listener, spec, tickets, before)
+    }
+
+    /// The same by another clock.
+    fn compile_by(
+        clock: Arc<dyn TimeProvider>,
+        listener: ListenerId,
+        spec: &TlsSpec,
+        tickets: Option<&TicketSpec>,
+        before: Option<&Arc<Self>>,
+    ) -> Result<Option<Arc<Self>>, TlsError> {
         let Some(identity) = spec.identity.as_ref().filter(|_| spec.is_ready()) else { return Ok(None) };
-        let print = fingerprint(spec, identity);
-        if let Some(same) = before.filter(|before| before.print == print) {
+        let print = fingerprint(listener, spec, identity);
+        let staples = staples(identity);
+        let same = before.filter(|before| before.print == print && before.tickets.is_of(tickets));
+        if let Some(same) = same.filter(|same| same.staples == staples) {
             return Ok(Some(Arc::clone(same)));
         }
-        let server = Arc::new(server_config(spec, identity)?);
+        let crypto = crypto(&spec.ciphers);
+        let tickets = match same {
+            Some(same) => Arc::clone(&same.tickets),
+            None => Arc::new(Tickets::new(tickets, print, Arc::clone(&clock), crypto.secure_random)?),
+        };
+        let mut server = server_config(spec, identity, crypto, clock)?;
+        server.ticketer = Arc::clone(&tickets) as _;
+        let server = Arc::new(server);
         // Whatever else the library may find wrong with it: not when there is a client.
         let tried = UnbufferedServerConnection::new(Arc::clone(&server));
         tried.map_err(|_| TlsError::Unusable("TLS configuration"))?;
-        Ok(Some(Arc::new(Self { server, print })))
+        Ok(Some(Arc::new(Self { server, tickets, print, staples })))
     }
 }
 
-fn server_config(spec: &TlsSpec, identity: &IdentitySpec) -> Result<ServerConfig, TlsError> {
-    let crypto = crypto(&spec.ciphers);
-    let keys = identity
-        .certificates
-        .iter()
-        .map(|certificate| Ok((certificate.names.as_slice(), Arc::new(certified(certificate, &crypto)?))));
-    let chooser = Chooser::new(keys.collect::<Result<Vec<_>, TlsError>>()?);
-    let mut config = ServerConfig::builder_with_provider(Arc::clone(&crypto))
+fn server_config(
+    spec: &TlsSpec,
+    identity: &IdentitySpec,
+    crypto: Arc<CryptoProvider>,
+    clock: Arc<dyn TimeProvider>,
+) -> Result<ServerConfig, TlsError> {
+    let keys = identity.certificates.iter().map(|certificate| {
+        let plain = certified(certificate, &crypto)?;
+        let stapled = certificate.staple.as_ref().and_then(|staple| {
+            let ocsp = Some(staple.response.as_ref()?.0.clone());
+            Some((Arc::new(CertifiedKey { ocsp, ..plain.clone() }), staple.until))
+        });
+        Ok((certificate.names.as_slice(), Shown { plain: Arc::new(plain), stapled }))
+    });
+    let chooser = Chooser::new(keys.collect::<Result<Vec<_>, TlsError>>()?, Arc::clone(&clock));
+    let mut config = ServerConfig::builder_with_details(Arc::clone(&crypto), clock)
         .with_protocol_versions(&versions(&spec.versions))
         .map_err(|_| TlsError::Unusable("set of ciphers and versions"))?
-        .with_client_cert_verifier(verifier(spec, identity, crypto)?)
+        .with_client_cert_verifier(clients::verifier(spec, identity, crypto)?)
         .with_cert_resolver(Arc::new(chooser));
     config.ignore_client_order = true;
     config.alpn_protocols = spec.alpn.iter().map(|protocol| protocol.clone().into_bytes()).collect();
-    // Tickets hold what is to be remembered: threads share the key, and no table.
+    // Tickets hold what is to be remembered: threads, and amphorae, share keys and no table.
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.ticketer = provider::Ticketer::new().map_err(|_| TlsError::Unusable("source of randomness"))?;
     config.send_tls13_tickets = TICKETS;
     Ok(config)
 }
@@ -127,33 +167,6 @@ fn certified(spec: &CertificateSpec, crypto: &CryptoProvider) -> Result<Certifie
         }
         _ => Ok(certified),
     }
-}
-
-/// As with the original, a list that is out of date counts for nothing, and so does the certificate of an authority
-/// that none is there of.
-fn verifier(
-    spec: &TlsSpec,
-    identity: &IdentitySpec,
-    crypto: Arc<CryptoProvider>,
-) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    if spec.client_authentication == ClientAuthentication::None {
-        return Ok(WebPkiClientVerifier::no_client_auth());
-    }
-    let roots = roots(&identity.client_authorities)?;
-    let lists = identity.client_revocations.iter();
-    let lists: Vec<_> = lists.map(|der| CertificateRevocationListDer::from(der.0.clone())).collect();
-    let named: usize = roots.subjects().iter().map(|name| name.as_ref().len() + 2).sum();
-    let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), crypto);
-    if named > NAMES_MAX {
-        builder = builder.clear_root_hint_subjects();
-    }
-    if !lists.is_empty() {
-        builder = builder.with_crls(lists).enforce_revocation_expiration();
-    }
-    if spec.client_authentication == ClientAuthentication::Optional {
-        builder = builder.allow_unauthenticated();
-    }
-    builder.build().map_err(|_| TlsError::Unusable("certificate revocation list"))
 }
 
 /// One that cannot be used lets nobody in, and keeps nobody out that another knows.
@@ -192,8 +205,21 @@ fn suite(cipher: Cipher) -> SupportedCipherSuite {
     }
 }
 
-fn fingerprint(spec: &TlsSpec, identity: &IdentitySpec) -> Fingerprint {
+fn staples(identity: &IdentitySpec) -> Fingerprint {
     let mut press = Press::default();
+    for staple in identity.certificates.iter().map(|certificate| certificate.staple.as_ref()) {
+        let shown = staple.and_then(|staple| Some((staple.response.as_ref()?, staple.until)));
+        press.part(shown.map_or(&[], |(response, _)| &response.0));
+        press.part(&shown.map_or(0, |(_, until)| until).to_be_bytes());
+    }
+    press.print()
+}
+
+/// What sessions are bound to: with anything of it changed there are other keys for tickets. Amphorae of two versions agree
+/// on it as long as it is pressed like this.
+fn fingerprint(listener: ListenerId, spec: &TlsSpec, identity: &IdentitySpec) -> Fingerprint {
+    let mut press = Press::default();
+    press.part(listener.into_untyped_uuid().as_bytes());
     press.number(identity.certificates.len());
     identity.certificates.iter().for_each(|certificate| press.certificate(certificate));
     press.ders(&identity.client_authorities);

@@ -1,12 +1,14 @@
 //! Which certificate a client is shown, by the server's name it asks for (RFC 6066 §3).
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::time_provider::TimeProvider;
+
+use super::visit;
 
 /// Host names and the places of what they lead to, in order.
 #[derive(Debug, Default)]
@@ -43,38 +45,35 @@ impl Names {
     }
 }
 
-thread_local! {
-    /// The name in the last hello that this thread has read.
-    static ASKED: RefCell<Option<Box<str>>> = const { RefCell::new(None) };
-}
-
-/// The server's name in the hello that this thread has just read, in lower case; once. The library shows it to who chooses
-/// a certificate, and keeps it from who drives it without buffers.
-pub(crate) fn asked() -> Option<Box<str>> {
-    ASKED.take()
+/// A certificate with its key, and the same with what its authority says of it, until that says nothing (in seconds since
+/// 1970).
+pub(super) struct Shown {
+    pub(super) plain: Arc<CertifiedKey>,
+    pub(super) stapled: Option<(Arc<CertifiedKey>, u64)>,
 }
 
 /// The certificates of a listener; the first is for whoever asks for none of them.
 pub(super) struct Chooser {
-    keys: Vec<Arc<CertifiedKey>>,
+    all: Vec<Shown>,
     names: Names,
+    clock: Arc<dyn TimeProvider>,
 }
 
 impl fmt::Debug for Chooser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Chooser({} certificates)", self.keys.len())
+        write!(f, "Chooser({} certificates)", self.all.len())
     }
 }
 
 impl Chooser {
-    pub(super) fn new(certificates: Vec<(&[String], Arc<CertifiedKey>)>) -> Self {
+    pub(super) fn new(certificates: Vec<(&[String], Shown)>, clock: Arc<dyn TimeProvider>) -> Self {
         let mut names = Names::default();
-        let mut keys = vec![];
-        for (place, (all, key)) in certificates.into_iter().enumerate() {
-            all.iter().for_each(|name| names.add(name, place));
-            keys.push(key);
+        let mut all = vec![];
+        for (place, (own, shown)) in certificates.into_iter().enumerate() {
+            own.iter().for_each(|name| names.add(name, place));
+            all.push(shown);
         }
-        Self { keys, names }
+        Self { all, names, clock }
     }
 }
 
@@ -83,12 +82,15 @@ impl ResolvesServerCert for Chooser {
     /// the client wants.
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name();
-        ASKED.set(name.map(Into::into));
+        visit::asks_for(name);
         let places = name.map_or(&[][..], |name| self.names.find(name));
         let schemes = hello.signature_schemes();
-        let signs = |place: &&usize| self.keys[**place].key.choose_scheme(schemes).is_some();
+        let signs = |place: &&usize| self.all[**place].plain.key.choose_scheme(schemes).is_some();
         let place = places.iter().find(signs).or(places.first()).copied().unwrap_or(0);
-        self.keys.get(place).cloned()
+        let Shown { plain, stapled } = self.all.get(place)?;
+        let holds = |until: u64| self.clock.current_time().is_some_and(|now| now.as_secs() < until);
+        let key = stapled.as_ref().filter(|(_, until)| holds(*until)).map_or(plain, |(stapled, _)| stapled);
+        Some(Arc::clone(key))
     }
 }
 

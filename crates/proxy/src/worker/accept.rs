@@ -158,6 +158,7 @@ mod tests {
             access_log: None,
             sorry_pages: vec![],
             network: None,
+            tickets: None,
         };
         let snapshot = Snapshot::compile(&spec, &Registry::new(1).unwrap()).unwrap();
         let conf = snapshot.listener(name.listener).unwrap();

@@ -15,7 +15,7 @@ use rustls_pki_types::CertificateDer;
 use super::kit::{Pipe, Wire};
 use super::sock::{Io, Sock};
 use super::stream::Stream;
-use crate::tls::{self, ClientCertificate, Seen};
+use crate::tls::{ClientCertificate, Seen, Visit};
 
 /// What may be read beyond what is asked for: a record and what is around it.
 const RECORD: usize = 17 * 1024;
@@ -96,8 +96,8 @@ pub(super) struct TlsSock<R> {
     /// Nothing can be read or written any more.
     dead: bool,
     why: Option<Box<Error>>,
-    /// The server's name that a client asked for.
-    asked: Option<Box<str>>,
+    /// What the handshake with a client has brought.
+    visit: Visit,
     /// Sealed bytes that the handshake took.
     shaken: usize,
     /// We have said that nothing more comes.
@@ -129,17 +129,14 @@ impl TlsSock<UnbufferedServerConnection> {
     }
 
     pub(super) fn server_name(&self) -> Option<&str> {
-        self.asked.as_deref()
+        self.visit.asked.as_deref()
     }
 
     /// As [`TlsSock::handshake`]; notes the name that the client asks for.
     pub(super) fn welcome(&mut self, wire: &mut Wire) -> Shake {
-        // Another connection's, if its handshake ended there.
-        let _ = tls::asked();
+        std::mem::replace(&mut self.visit, Visit::new()).resume();
         let shake = self.handshake(wire);
-        if let Some(asked) = tls::asked() {
-            self.asked = Some(asked);
-        }
+        self.visit = Visit::pause();
         shake
     }
 }
@@ -171,7 +168,7 @@ impl<R: Role> TlsSock<R> {
             ended: false,
             dead: false,
             why: None,
-            asked: None,
+            visit: Visit::new(),
             shaken: 0,
             goodbye: false,
             shutting: false,

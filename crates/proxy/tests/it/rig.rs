@@ -154,6 +154,7 @@ pub(crate) fn spec(protocol: ListenerProtocol, port: u16, members: &[&Origin]) -
         access_log: None,
         sorry_pages: vec![],
         network: None,
+        tickets: None,
     }
 }
 

@@ -6,3 +6,4 @@ mod authority;
 mod bundle;
 mod forms;
 mod kit;
+mod ocsp;

@@ -4,7 +4,9 @@ use octavia_model::{Cipher, PoolId, TlsVersion};
 use serde::{Deserialize, Serialize};
 
 use super::tls::{AUTHORITIES_MAX, CHAIN_MAX, check_terms, few, sized, words};
-use super::{AmphoraSpec, CertificateSpec, Der, ListenerSpec, PoolSpec, SpecError, TlsError, TlsFault};
+use super::{
+    AmphoraSpec, CertificateSpec, Der, ListenerSpec, PoolSpec, SpecError, StapleSpec, TlsError, TlsFault,
+};
 use crate::ListenerFault;
 
 /// TLS on the side of a pool's members.
@@ -73,10 +75,27 @@ impl AmphoraSpec {
             let known = before.listeners.iter().find(|known| known.id == listener.id);
             tls.identity = known.and_then(|known| known.tls.as_ref()?.identity.clone());
         }
+        self.keep_staples(before);
         for pool in &mut self.pools {
             let Some(tls) = pool.tls.as_mut().filter(|tls| tls.identity.is_none()) else { continue };
             let known = before.pools.iter().find(|known| known.id == pool.id);
             tls.identity = known.and_then(|known| known.tls.as_ref()?.identity.clone());
+        }
+    }
+
+    fn keep_staples(&mut self, before: &Self) {
+        for listener in &mut self.listeners {
+            let known = before.listeners.iter().find(|known| known.id == listener.id);
+            let known = known.and_then(|known| known.tls.as_ref()?.identity.as_ref());
+            let Some(own) = listener.tls.as_mut().and_then(|tls| tls.identity.as_mut()) else { continue };
+            for certificate in &mut own.certificates {
+                let same = |known: &&CertificateSpec| known.chain.first() == certificate.chain.first();
+                let known = known.and_then(|known| known.certificates.iter().find(same)?.staple.as_ref());
+                let lacks = |staple: &&mut StapleSpec| staple.response.is_none() && staple.keeps;
+                if let (Some(staple), Some(known)) = (certificate.staple.as_mut().filter(lacks), known) {
+                    (staple.response, staple.until) = (known.response.clone(), known.until);
+                }
+            }
         }
     }
 
@@ -117,6 +136,7 @@ mod tests {
                     chain: vec![Der(vec![1, 2])],
                     key: KeySpec::new(b"QzX7 is the key"),
                     names: vec![],
+                    staple: None,
                 }),
                 authorities: vec![Der(vec![3])],
                 revocations: vec![Der(vec![4])],

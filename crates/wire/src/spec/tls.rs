@@ -69,6 +69,23 @@ pub struct CertificateSpec {
     pub key: KeySpec,
     /// Host names it is chosen by, in lower case; `*.` at the start stands for one label.
     pub names: Vec<String>,
+    /// What its authority says of it now, if anybody asks that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staple: Option<StapleSpec>,
+}
+
+/// An answer about a certificate (OCSP, RFC 6960) that clients are shown with it, whoever wants to see one. Times are in
+/// seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StapleSpec {
+    /// `None` = there is none to show now.
+    pub response: Option<Der>,
+    /// From then on it says nothing, and is not shown.
+    pub until: u64,
+    /// When a controller asks again.
+    pub refresh_at: u64,
+    /// Where there is none, one that a receiver has for the same certificate is shown on, as long as it holds.
+    pub keeps: bool,
 }
 
 /// Why what a listener or a pool refers to could not be had; no secret is in it.
@@ -207,6 +224,9 @@ impl CertificateSpec {
         few("names of a certificate", self.names.len(), NAMES_MAX)?;
         self.chain.iter().try_for_each(|der| sized("certificate", &der.0))?;
         sized("private key", self.key.reveal())?;
+        if let Some(response) = self.staple.as_ref().and_then(|staple| staple.response.as_ref()) {
+            sized("OCSP response", &response.0)?;
+        }
         let lower = |name: &String| !name.bytes().any(|byte| byte.is_ascii_uppercase());
         if !self.names.iter().all(|name| (1..=NAME_MAX).contains(&name.len()) && lower(name)) {
             return Err(TlsError::Name);
@@ -271,6 +291,14 @@ impl AmphoraSpec {
         })
     }
 
+    /// When a controller shall ask again what authorities say of certificates, in seconds since 1970; `None` = it does not.
+    pub fn refresh_at(&self) -> Option<u64> {
+        let identities =
+            self.listeners.iter().filter_map(|listener| listener.tls.as_ref()?.identity.as_ref());
+        let certificates = identities.flat_map(|identity| &identity.certificates);
+        certificates.filter_map(|certificate| Some(certificate.staple.as_ref()?.refresh_at)).min()
+    }
+
     /// Takes the identities of these listeners away, as if they could not be had.
     pub fn forgo_identities(&mut self, faults: &[ListenerFault]) {
         for listener in &mut self.listeners {
@@ -322,6 +350,7 @@ mod tests {
                     chain: vec![Der(vec![1, 2])],
                     key: KeySpec::new(b"QzX7 is the key"),
                     names: vec!["a.example".to_owned(), "*.b.example".to_owned()],
+                    staple: None,
                 }],
                 client_authorities: vec![],
                 client_revocations: vec![],
@@ -388,6 +417,41 @@ mod tests {
             let refused = spec(protocol, tls).validate();
             assert_eq!(refused, Err(SpecError::Tls { listener: id(1), fault }));
         }
+    }
+
+    #[test]
+    fn answers_about_certificates_are_kept_while_there_is_no_other() {
+        let stapled = |response: Option<u8>, until, refresh_at, keeps| {
+            let mut spec = spec(ListenerProtocol::TerminatedHttps, Some(tls()));
+            let response = response.map(|byte| Der(vec![byte]));
+            first(&mut spec).staple = Some(StapleSpec { response, until, refresh_at, keeps });
+            spec
+        };
+        fn first(spec: &mut AmphoraSpec) -> &mut CertificateSpec {
+            &mut spec.listeners[0].tls.as_mut().unwrap().identity.as_mut().unwrap().certificates[0]
+        }
+        let before = stapled(Some(7), 100, 50, true);
+        for (mut after, response, until) in [
+            (stapled(None, 0, 60, true), Some(7), 100),
+            (stapled(None, 0, 60, false), None, 0),
+            (stapled(Some(8), 200, 60, true), Some(8), 200),
+        ] {
+            after.keep_identities(&before);
+            let staple = first(&mut after).staple.clone().unwrap();
+            assert_eq!((staple.response, staple.until), (response.map(|byte| Der(vec![byte])), until));
+            assert_eq!(after.refresh_at(), Some(60));
+            assert_eq!(after.validate(), Ok(()));
+        }
+        let mut other = stapled(None, 0, 60, true);
+        first(&mut other).chain[0] = Der(vec![9]);
+        other.keep_identities(&before);
+        assert_eq!(first(&mut other).staple.clone().unwrap().response, None, "of another certificate");
+        let plain = spec(ListenerProtocol::TerminatedHttps, Some(tls()));
+        assert_eq!(plain.refresh_at(), None);
+        assert!(!serde_json::to_string(&plain).unwrap().contains("staple"));
+        let mut great = stapled(Some(7), 1, 1, true);
+        first(&mut great).staple.as_mut().unwrap().response = Some(Der(vec![0; DER_MAX + 1]));
+        assert!(great.validate().is_err());
     }
 
     #[test]

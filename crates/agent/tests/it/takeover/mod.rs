@@ -24,7 +24,7 @@ use crate::spec::{listener, member, monitor};
 impl Amphora {
     /// Has a new binary take over, and says which proxy did from which.
     #[track_caller]
-    fn take_over(&self) -> (ProcessId, ProcessId) {
+    pub(crate) fn take_over(&self) -> (ProcessId, ProcessId) {
         let before = self.proxy().unwrap();
         signal(self.agent_pid(), Signal::USR2);
         eventually("another proxy has taken over", || {

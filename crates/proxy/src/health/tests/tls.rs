@@ -89,6 +89,7 @@ fn checks_are_secured_as_traffic_is() {
         chain: vec![Der(certificate.der().to_vec())],
         key: KeySpec::new(&key.serialize_der()),
         names: vec![],
+        staple: None,
     });
     let untrusted = Err("TLS: invalid peer certificate");
     type Case<'a> =

@@ -5,6 +5,7 @@ pub(crate) mod members;
 mod members_hostile;
 mod members_trust;
 pub(crate) mod pki;
+mod resumption;
 mod who;
 
 use std::sync::Arc;
@@ -13,7 +14,6 @@ use std::time::Duration;
 
 use octavia_model::{Cipher, L7RuleCompareType, L7RuleType, TlsVersion};
 use octavia_wire::{IdentitySpec, InsertHeader, L7ActionSpec, L7PolicySpec, L7RuleSpec, TlsError};
-use rustls::HandshakeKind;
 
 use self::pki::{Authority, Visitor, identity, rig, tls};
 use crate::rig::{Client, Origin, chunked, id, noise, ok, until};
@@ -210,30 +210,6 @@ fn certificates_change_under_connections() {
     load.join().unwrap();
     assert_eq!(get(&mut before, "/").text(), "hi", "a connection from before goes on");
     assert_eq!(rig.stats().ereq, 0);
-}
-
-#[test]
-fn sessions_are_resumed_until_their_terms_change() {
-    let ca = Authority::new("ca");
-    let origin = Origin::says("hi");
-    let mut rig = rig(&[&origin], tls(&[&ca.server(&["a.example"])]));
-    for version in VERSIONS {
-        let visitor = Visitor::new(&ca, None).only(version);
-        let kind = |rig: &crate::rig::Rig| {
-            let mut client = visitor.connect(rig, "a.example").unwrap();
-            assert_eq!(get(&mut client, "/").text(), "hi");
-            client.tls().handshake_kind().unwrap()
-        };
-        assert_eq!(kind(&rig), HandshakeKind::Full);
-        assert_eq!(kind(&rig), HandshakeKind::Resumed);
-        // A change that has nothing to do with TLS.
-        rig.listener().connection_limit = Some(1_000);
-        rig.reconfigure();
-        assert_eq!(kind(&rig), HandshakeKind::Resumed);
-        rig.listener().tls = Some(tls(&[&ca.server(&["a.example"])]));
-        rig.reconfigure();
-        assert_ne!(kind(&rig), HandshakeKind::Resumed);
-    }
 }
 
 #[test]

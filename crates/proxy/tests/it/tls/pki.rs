@@ -127,6 +127,7 @@ impl Certified {
             chain: vec![Der(self.der.to_vec())],
             key: KeySpec::new(&self.key.serialize_der()),
             names: self.names.clone(),
+            staple: None,
         }
     }
 
@@ -251,6 +252,14 @@ impl Visitor {
         let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
         config.client_auth_cert_resolver = self.config.client_auth_cert_resolver.clone();
         self.config = config;
+        self
+    }
+
+    /// Shows another certificate beside its own, as one in between.
+    pub(crate) fn showing(mut self, own: &Certified, more: &Certified) -> Self {
+        let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&own.key()).unwrap();
+        let shown = rustls::sign::CertifiedKey::new(vec![own.der.clone(), more.der.clone()], key);
+        self.config.client_auth_cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(shown));
         self
     }
 

@@ -69,6 +69,7 @@ impl Stage {
             access_log: None,
             sorry_pages: vec![],
             network: None,
+            tickets: None,
         };
         Self { spec, sockets: builder.sockets, places, _dead: builder.dead }
     }
