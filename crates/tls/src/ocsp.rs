@@ -183,9 +183,10 @@ fn basic(answer: &[u8]) -> Result<Der<'_>, OcspError> {
     let (response, rest) = Der(answer).take(SEQUENCE).ok_or_else(damaged)?;
     let (status, response) = response.take(ENUMERATED).ok_or_else(damaged)?;
     match *status.0 {
-        [0] if rest.0.is_empty() => {}
+        _ if !rest.0.is_empty() => return Err(damaged()),
+        [0] => {}
         [status] => return Err(OcspError::Refused(status)),
-        _ => return Err(OcspError::Damaged),
+        _ => return Err(damaged()),
     }
     let (bytes, _) = response.take(ZERO).and_then(|(bytes, _)| bytes.take(SEQUENCE)).ok_or_else(damaged)?;
     let (kind, bytes) = bytes.take(OBJECT).ok_or_else(damaged)?;
