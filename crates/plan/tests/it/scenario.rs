@@ -175,6 +175,18 @@ fn command(world: &mut World, words: &[&str]) {
                 _ => Known::Unknown,
             };
         }
+        "agreeing" => {
+            world.observed.agreeing = true;
+            // Twice: each is told of those after it, too.
+            for _ in 0..2 {
+                for id in world.desired.amphorae.iter().map(|row| row.id).collect::<Vec<_>>() {
+                    let report = world.agreeing(id);
+                    if let Some(agent) = &mut world.seen(id).agent {
+                        agent.vrrp = Some(report);
+                    }
+                }
+            }
+        }
         "silence" => world.observed.silence_trusted = words[1] == "trusted",
         "boots" => world.boots_at_once = words[1] == "at-once",
         "change" => {

@@ -1,13 +1,14 @@
 //! A world in which steps succeed: applies plans, so that scenarios and properties see where they lead.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
 use octavia_model::{Amphora, AmphoraId, AmphoraStatus, Known, ProvisioningStatus, Statuses};
 use octavia_plan::{
-    Desired, Observed, ObservedAmphora, ObservedServer, Plan, PlanOptions, ServerPower, Step, plan,
+    Desired, Observed, ObservedAmphora, ObservedServer, Plan, PlanOptions, ServerPower, Step, peers, plan,
 };
-use octavia_wire::{AgentInfo, ListenerFault};
+use octavia_wire::{AgentInfo, ListenerFault, VrrpReport, VrrpState};
 
 use crate::fixture::{amphora, amphora_id, graph, start};
 
@@ -88,6 +89,15 @@ impl World {
         }
     }
 
+    /// It has its own address since its ports were made, and was told of the others.
+    pub(crate) fn agreeing(&mut self, id: AmphoraId) -> VrrpReport {
+        let place = self.desired.amphorae.iter().position(|row| row.id == id).expect("a row") as u8;
+        let row = self.row(id);
+        row.vrrp_ip.get_or_insert(IpAddr::from([192, 0, 2, 11 + place]));
+        let peers = peers(&self.desired.amphorae, id).into_iter().collect();
+        VrrpReport { state: VrrpState::Backup, holds: false, peers }
+    }
+
     pub(crate) fn apply(&mut self, step: Step) {
         let generation = self.desired.graph.load_balancer.generation;
         let now = self.now;
@@ -110,7 +120,11 @@ impl World {
                 row.updated_at = Some(now);
             }
             Step::SpecPush { amphora } => {
-                self.seen(amphora).agent = Some(self.agent(amphora, generation, self.desired.fence));
+                let mut agent = self.agent(amphora, generation, self.desired.fence);
+                if self.observed.agreeing {
+                    agent.vrrp = Some(self.agreeing(amphora));
+                }
+                self.seen(amphora).agent = Some(agent);
                 let row = self.row(amphora);
                 row.status = AmphoraStatus::Allocated;
                 row.applied_generation = generation;
