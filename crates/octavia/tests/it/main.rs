@@ -22,6 +22,7 @@ mod members;
 mod members_tls;
 mod native;
 mod operator;
+mod pair;
 mod ports;
 mod prometheus;
 mod quickstart;
