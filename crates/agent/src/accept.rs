@@ -143,7 +143,8 @@ mod tests {
 
     #[test]
     fn strangers_and_the_invalid_are_refused() {
-        let lb = LoadBalancerId::new_v4();
+        let lb: LoadBalancerId = "00000000-0000-4000-8000-000000000001".parse().unwrap();
+        let other: AmphoraId = "00000000-0000-4000-8000-000000000002".parse().unwrap();
         let mine = AmphoraSpec { load_balancer_id: lb, ..spec(1, 1) };
         let check =
             |spec: &AmphoraSpec, boot: Option<LoadBalancerId>, here: Option<&AmphoraSpec>, text: &str| {
@@ -158,7 +159,7 @@ mod tests {
                 assert_eq!(fault.http_code, 400);
                 assert!(fault.error.contains(text), "{}", fault.error);
             };
-        check(&AmphoraSpec { amphora_id: AmphoraId::new_v4(), ..spec(1, 1) }, None, None, "for amphora");
+        check(&AmphoraSpec { amphora_id: other, ..spec(1, 1) }, None, None, "for amphora");
         check(&spec(1, 1), Some(lb), None, "for load balancer");
         check(&spec(2, 1), None, Some(&mine), "for load balancer");
         check(&AmphoraSpec { version: 99, ..spec(1, 1) }, None, None, "wire version 99");
