@@ -73,7 +73,7 @@ impl Choice {
     /// What the provider makes of it, for a VIP on this network.
     pub(crate) fn topology(&self, network: NetworkId, options: &ApiOptions) -> Result<Topology, Fault> {
         let topology = match &self.flavor {
-            Some(flavor) => profile::flavor(&self.provider, &flavor.flavor_data, options.pairs)?,
+            Some(flavor) => profile::flavor(&self.provider, &flavor.flavor_data, options.interfaces)?,
             None => Topology::Single,
         };
         let listed = match &self.zone {

@@ -52,8 +52,9 @@ pub struct ApiOptions {
     /// Replaces scheme and host in links, for an API behind a proxy.
     pub api_base_uri: Option<String>,
     pub data_plane: DataPlane,
-    /// Load balancers may have two amphorae, which agree on who holds the VIPs.
-    pub pairs: bool,
+    /// Amphorae have interfaces of their own: two of them can agree on who holds the VIPs, which may be on more subnets than
+    /// one, and have a QoS policy.
+    pub interfaces: bool,
     /// A proxy stands in front: what its `Forwarded` and `X-Forwarded-*` say of client, host and path is true.
     pub proxy_headers: bool,
     pub cors: Vec<CorsOptions>,
@@ -153,7 +154,7 @@ impl Default for ApiOptions {
             pool_tls: TlsDefaults::default(),
             default_quota: Quota::default(),
             api_base_uri: None,
-            pairs: false,
+            interfaces: false,
             data_plane: DataPlane::default(),
             proxy_headers: false,
             cors: vec![CorsOptions::default()],

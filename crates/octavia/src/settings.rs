@@ -105,7 +105,7 @@ impl Settings {
         self.network = options.network;
         self.netns = NetnsOptions { hosts: options.hosts, zones: options.zones.unwrap_or(options.hosts) };
         self.controller = !options.no_controller;
-        self.api.pairs = options.network == NetworkKind::Netns;
+        self.api.interfaces = options.network == NetworkKind::Netns;
         self.api.data_plane = match options.network {
             NetworkKind::Loopback | NetworkKind::Netns => DataPlane::Built,
             NetworkKind::Noop => DataPlane::Anything,
@@ -196,7 +196,7 @@ impl Reader<'_> {
                 false => octavia_api::PendingWrites::Queue,
             },
             data_plane: defaults.data_plane,
-            pairs: defaults.pairs,
+            interfaces: defaults.interfaces,
             default_provider: self.default_provider(&enabled_providers),
             enabled_providers,
             pagination_max_limit: self

@@ -95,10 +95,11 @@ async fn plan_tree(
         if !sg_ids.is_empty() {
             return unsupported("Security groups of the VIP port are not available yet.");
         }
-        if body.vip.qos_policy_id.value().is_some() {
+        let interfaces = call.state.options.interfaces;
+        if body.vip.qos_policy_id.value().is_some() && !interfaces {
             return unsupported("QoS policies of the VIP port are not available yet.");
         }
-        if !body.vip.additional.is_empty() {
+        if !body.vip.additional.is_empty() && !interfaces {
             return unsupported("Additional VIPs are not available yet.");
         }
     }
@@ -254,7 +255,7 @@ pub(super) async fn update(call: &Call) -> Result<Answer, Fault> {
     if let Some(policy) = qos_policy {
         vip::check_qos_policy(network, policy).await?;
     }
-    let asked = !sg_ids.is_empty() || qos_policy.is_some();
+    let asked = !sg_ids.is_empty() || (qos_policy.is_some() && !call.state.options.interfaces);
     if asked && call.state.options.data_plane == DataPlane::Built {
         return Err(Fault::UnsupportedOption {
             provider: root.provider.clone(),

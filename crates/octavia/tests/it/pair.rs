@@ -73,7 +73,9 @@ impl Centre {
     /// A load balancer that serves: its id, and where.
     async fn load_balancer(&self, flavor: Option<&str>) -> Result<(String, SocketAddr)> {
         let subnet = self.rest.subnet_id("private-subnet").await?;
+        let additional = self.rest.subnet_id("private-subnet-v6").await?;
         let mut body = json!({"name": "centre", "vip_subnet_id": subnet});
+        body["additional_vips"] = json!([{"subnet_id": additional}]);
         if let Some(flavor) = flavor {
             body["flavor_id"] = flavor.into();
         }
@@ -90,6 +92,10 @@ impl Centre {
         self.rest.lb_active(&id, LIMIT).await?;
         let vip = SocketAddr::new(text(&made["vip_address"])?.parse()?, 80);
         served(vip, LIMIT).await?;
+        // A client of IPv6 reaches a member of IPv4.
+        let additional: IpAddr = text(&made["additional_vips"][0]["ip_address"])?.parse()?;
+        ensure!(additional.is_ipv6(), "{made}");
+        served(SocketAddr::new(additional, 80), LIMIT).await?;
         Ok((id, vip))
     }
 
