@@ -46,11 +46,12 @@ struct Workload {
 
 impl Workload {
     fn tool(&self) -> Tool {
-        match self.front {
-            Front::Http2 => Tool::H2load,
-            Front::HttpsRsa2048 | Front::HttpsP256 if !self.keep_alive => Tool::Ab,
-            Front::Tcp => Tool::Wrk,
-            Front::Http | Front::HttpsRsa2048 | Front::HttpsP256 => Tool::Closed,
+        match (self.front, self.keep_alive) {
+            (Front::Http2, _) => Tool::H2load,
+            (Front::HttpsRsa2048 | Front::HttpsP256, false) => Tool::Ab,
+            // A new connection costs a client as much as a proxy, whatever makes it.
+            (Front::Tcp, _) | (Front::Http, false) => Tool::Wrk,
+            (Front::Http | Front::HttpsRsa2048 | Front::HttpsP256, true) => Tool::Closed,
         }
     }
 }

@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         for (workload, series) in workloads.iter().zip(&mut results) {
             for ((server, target), series) in sides.iter().zip(series) {
                 let load = Load {
-                    tool: Tool::Closed,
+                    tool: if workload.keep_alive { Tool::Closed } else { Tool::Wrk },
                     scheme: "http",
                     target: *target,
                     length: workload.length,
