@@ -84,7 +84,7 @@ pub(crate) async fn run(options: AgentOptions, inherited: Option<OwnedFd>) -> Re
             .map_err(|error| AgentError::Bind { address: options.bind, error })?,
     };
     let tls = Arc::new(tls);
-    let mut agent = Agent::new(directory, boot, &options)?;
+    let mut agent = Agent::new(directory, boot, &options, renewed)?;
     tracing::info!(amphora = %agent.boot.amphora_id, address = %options.bind, renewed, "agent started");
     if renewed {
         agent.takeover = Some(TakeoverReport { done: true, text: String::new() });
@@ -181,7 +181,12 @@ struct Agent {
 }
 
 impl Agent {
-    fn new(directory: Directory, boot: BootConfig, options: &AgentOptions) -> Result<Self, AgentError> {
+    fn new(
+        directory: Directory,
+        boot: BootConfig,
+        options: &AgentOptions,
+        renewed: bool,
+    ) -> Result<Self, AgentError> {
         let file = SpecFile::new(directory.path());
         let spec = file.load().filter(|spec| {
             let ours = spec.amphora_id == boot.amphora_id;
@@ -194,7 +199,7 @@ impl Agent {
         let sender = Sender::new(boot.controllers.clone(), boot.heartbeat_key.clone());
         let seq = directory.first_beat();
         let namespace = options.namespace()?;
-        let plumber = Plumber::new(namespace.as_ref())?;
+        let plumber = Plumber::new(namespace.as_ref(), renewed)?;
         Ok(Self {
             directory,
             boot,

@@ -115,6 +115,12 @@ impl Network {
         }
     }
 
+    /// Whether all of these are on interfaces now.
+    pub(crate) fn has(&self, vips: &[IpAddr]) -> bool {
+        let Ok(found) = self.plumbing().netlink.look() else { return false };
+        vips.iter().all(|vip| found.addresses.iter().any(|(address, _)| address.address.addr() == *vip))
+    }
+
     /// Whether something was changed by others is looked at, and made undone.
     pub(crate) fn look(&self) {
         self.plumbing().make_true();

@@ -12,7 +12,7 @@ use octavia_wire::TicketSpec;
 
 use crate::boot::boot_files;
 use crate::observe::agent_address;
-use crate::plumbing::{plumb, ports_remove};
+use crate::plumbing::{Plumbed, plumb, ports_remove};
 use crate::secrets::{SecretsUnread, identities};
 use crate::{AgentAddress, AgentError, Parts, WorkerOptions};
 
@@ -63,6 +63,7 @@ impl Executor<'_> {
             Step::VipEnsure => self.vip_ensure().await,
             Step::AmphoraCreate { role } => self.amphora_create(*role).await,
             Step::ServerEnsure { amphora } => self.server_ensure(self.row(*amphora)?).await,
+            Step::PortsEnsure { amphora } => self.ports_ensure(self.row(*amphora)?).await,
             Step::SpecPush { amphora } => self.spec_push(self.row(*amphora)?).await,
             Step::AmphoraRecord(row) => Ok(self.parts.store.amphora_update(self.lease, row).await?),
             Step::AmphoraRetire { amphora, reason } => {
@@ -181,6 +182,12 @@ impl Executor<'_> {
         Some(root.of(graph.load_balancer.id, TicketSpec::first_at(now)))
     }
 
+    async fn ports_ensure(&self, row: &Amphora) -> Result<(), StepError> {
+        let plumbed = plumb(self.parts, &self.desired.graph, &self.desired.amphorae, row).await?;
+        let row = with_ports(row, &plumbed);
+        Ok(self.parts.store.amphora_update(self.lease, &row).await?)
+    }
+
     async fn spec_push(&self, row: &Amphora) -> Result<(), StepError> {
         let server = self.observed.amphorae.get(&row.id).map_or(Known::Unknown, |seen| seen.server.clone());
         let address = agent_address(row, &server, self.options.agent_port)
@@ -198,12 +205,7 @@ impl Executor<'_> {
         let mut row = row.clone();
         if let Some(plumbed) = &plumbed {
             spec = spec.with_network(plumbed.network.clone());
-            row.vrrp_port_id = Some(plumbed.vip_port);
-            row.vrrp_ip = plumbed.vip_port_address;
-            if let Some(vrrp) = &plumbed.network.vrrp {
-                row.vrrp_id = Some(vrrp.router_id.into());
-                row.vrrp_priority = Some(vrrp.priority.into());
-            }
+            row = with_ports(&row, plumbed);
         }
         let agent = AgentAddress { amphora: row.id, address };
         let outcome = self.parts.agents.spec_push(agent, &spec, self.request_ids).await?;
@@ -214,5 +216,16 @@ impl Executor<'_> {
         row.applied_generation = row.applied_generation.max(outcome.generation);
         row.updated_at = Some(self.now());
         Ok(self.parts.store.amphora_update(self.lease, &row).await?)
+    }
+}
+
+fn with_ports(row: &Amphora, plumbed: &Plumbed) -> Amphora {
+    let vrrp = plumbed.network.vrrp.as_ref();
+    Amphora {
+        vrrp_port_id: Some(plumbed.vip_port),
+        vrrp_ip: Some(plumbed.vip_port_address),
+        vrrp_id: vrrp.map(|vrrp| vrrp.router_id.into()),
+        vrrp_priority: vrrp.map(|vrrp| vrrp.priority.into()),
+        ..row.clone()
     }
 }

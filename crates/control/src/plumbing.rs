@@ -27,7 +27,7 @@ pub(crate) struct Plumbed {
     pub(crate) network: NetworkSpec,
     pub(crate) vip_port: PortId,
     /// The amphora's own address on the VIP's subnet.
-    pub(crate) vip_port_address: Option<IpAddr>,
+    pub(crate) vip_port_address: IpAddr,
     /// Ports on networks that nobody needs any more: to be removed when the agent has let go of them.
     pub(crate) needless: Vec<PortId>,
 }
@@ -75,17 +75,17 @@ pub(crate) async fn plumb(
     let of_vip = ports.iter().find(|port| port.role == PortRole::Vip);
     let of_vip = of_vip.ok_or_else(|| CloudError::internal("no port for the VIP was asked for"))?;
     let own = of_vip.fixed_ips.iter().find(|ip| ip.subnet_id == lb.vip.subnet_id);
-    let own = own.map(|ip| ip.address);
+    let own = own.map(|ip| ip.address).ok_or_else(|| strange(of_vip, &"no address on the VIP's subnet"))?;
     let peers = peers(amphorae, amphora.id);
     // Rules before interfaces: nothing comes in that is not to.
-    let speakers: Vec<_> = peers.iter().copied().chain(own).collect();
+    let speakers: Vec<_> = peers.iter().copied().chain([own]).collect();
     parts.network.security_group_ensure(lb.id, &rules(graph, &speakers)).await?;
     for port in &ports {
         parts.compute.port_attach(amphora.id, port).await?;
     }
-    let vrrp = match (lb.topology, own) {
-        (Topology::ActiveStandby, Some(source)) => Some(router(amphora, source, peers, &vips, of_vip)?),
-        _ => None,
+    let vrrp = match lb.topology {
+        Topology::ActiveStandby => Some(router(amphora, own, peers, &vips, of_vip)?),
+        Topology::Single => None,
     };
     let interfaces = ports.iter().map(|port| interface(port, &vips));
     Ok(Plumbed {

@@ -96,7 +96,7 @@ impl World {
                 statuses.provisioning = ProvisioningStatus::Error;
                 statuses.reason = Some(reason.clone());
             }
-            Step::LoadBalancerDelete => {}
+            Step::PortsEnsure { .. } | Step::LoadBalancerDelete => {}
         }
     }
 

@@ -184,7 +184,7 @@ const fn wanted(topology: Topology) -> usize {
 fn outdated(desired: &Desired, observed: &Observed, amphora: &Amphora) -> Option<Step> {
     let agent = observed.amphorae.get(&amphora.id)?.agent.as_ref()?;
     let outdated = agent.generation != desired.graph.load_balancer.generation
-        || (observed.agreeing && !knows_peers(desired, amphora, agent));
+        || uninformed(desired, observed, amphora, agent);
     outdated.then_some(Step::SpecPush { amphora: amphora.id })
 }
 
@@ -225,7 +225,11 @@ fn judge<'a>(
         // Asked for by an operator, before this lease and after the one it was pushed under.
         let refresh =
             amphora.refresh_after.is_some_and(|epoch| agent.fence <= epoch && epoch < desired.fence);
-        let alone = observed.agreeing && !knows_peers(desired, amphora, agent);
+        // Before anybody is told of peers, all have addresses.
+        if observed.agreeing && amphora.vrrp_ip.is_none() {
+            return Judgement::Act(Step::PortsEnsure { amphora: id });
+        }
+        let alone = uninformed(desired, observed, amphora, agent);
         // What authorities say of certificates is to be had anew; whatever comes of that, once under each lease.
         let stale =
             agent.refresh_at.and_then(|at| i64::try_from(at).ok()).is_some_and(|at| at <= now.as_second());
@@ -276,9 +280,14 @@ pub fn peers(amphorae: &[Amphora], of: AmphoraId) -> BTreeSet<IpAddr> {
     amphorae.iter().filter(|other| other.id != of).filter_map(|other| other.vrrp_ip).collect()
 }
 
-fn knows_peers(desired: &Desired, amphora: &Amphora, agent: &AgentInfo) -> bool {
-    let known = agent.vrrp.iter().flat_map(|vrrp| &vrrp.peers).copied().collect::<BTreeSet<_>>();
-    known == peers(&desired.amphorae, amphora.id)
+/// It does not know all that it could hold the VIPs with. One whose router cannot be started is told once under each lease.
+fn uninformed(desired: &Desired, observed: &Observed, amphora: &Amphora, agent: &AgentInfo) -> bool {
+    let wanted = peers(&desired.amphorae, amphora.id);
+    observed.agreeing
+        && match &agent.vrrp {
+            Some(vrrp) => vrrp.peers.iter().copied().collect::<BTreeSet<_>>() != wanted,
+            None => agent.fence != desired.fence,
+        }
 }
 
 /// The agent runs no proxy, not even one without a spec.

@@ -14,6 +14,8 @@ pub enum Step {
     AmphoraCreate { role: AmphoraRole },
     /// The amphora's server is made, or started if it stopped, with fresh boot files.
     ServerEnsure { amphora: AmphoraId },
+    /// The amphora's ports are made, so that others can be told of its address.
+    PortsEnsure { amphora: AmphoraId },
     /// The whole spec of the current generation goes to the agent.
     SpecPush { amphora: AmphoraId },
     /// What was observed of an amphora goes into its row.
@@ -37,6 +39,7 @@ impl Step {
             Self::VipEnsure => "vip_ensure",
             Self::AmphoraCreate { .. } => "amphora_create",
             Self::ServerEnsure { .. } => "server_ensure",
+            Self::PortsEnsure { .. } => "ports_ensure",
             Self::SpecPush { .. } => "spec_push",
             Self::AmphoraRecord(_) => "amphora_record",
             Self::AmphoraRetire { .. } => "amphora_retire",
@@ -51,6 +54,7 @@ impl Step {
     pub fn amphora(&self) -> Option<AmphoraId> {
         match self {
             Self::ServerEnsure { amphora }
+            | Self::PortsEnsure { amphora }
             | Self::SpecPush { amphora }
             | Self::AmphoraRetire { amphora, .. }
             | Self::AmphoraDelete { amphora } => Some(*amphora),

@@ -41,7 +41,8 @@ impl Members {
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
         let mut answers = HashMap::new();
         for length in lengths {
-            answers.insert(format!("GET /bytes/{length} ").into_bytes(), Arc::new(Content::of(*length)?));
+            let contents = [Content::of(*length, false)?, Content::of(*length, true)?].map(Arc::new);
+            answers.insert(format!("GET /bytes/{length} ").into_bytes(), contents);
         }
         let mut run = Run { epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?, places: vec![], answers };
         run.add(Place::Stop(Arc::clone(&stop)), epoll::EventFlags::IN)?;
@@ -86,11 +87,13 @@ struct Content {
 }
 
 impl Content {
-    fn of(length: usize) -> Result<Self> {
+    /// `last` = the connection ends with it.
+    fn of(length: usize, last: bool) -> Result<Self> {
+        let close = if last { "Connection: close\r\n" } else { "" };
         let mut bytes = format!(
             "HTTP/1.1 200 OK\r\nServer: member\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\n\
              Content-Type: application/octet-stream\r\nContent-Length: {length}\r\n\
-             Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\nETag: \"{length:x}\"\r\nAccept-Ranges: bytes\r\n\r\n"
+             Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\nETag: \"{length:x}\"\r\nAccept-Ranges: bytes\r\n{close}\r\n"
         )
         .into_bytes();
         bytes.extend_from_slice(&body::pattern(length));
@@ -125,11 +128,13 @@ struct Connection {
     closes: bool,
 }
 
+/// By how a request begins: what is answered on a connection that goes on, and on one that ends with it.
+type Answers = HashMap<Vec<u8>, [Arc<Content>; 2]>;
+
 struct Run {
     epoll: OwnedFd,
     places: Vec<Place>,
-    /// By how a request begins.
-    answers: HashMap<Vec<u8>, Arc<Content>>,
+    answers: Answers,
 }
 
 impl Run {
@@ -204,7 +209,7 @@ impl From<Errno> for Over {
 }
 
 impl Connection {
-    fn go_on(&mut self, answers: &HashMap<Vec<u8>, Arc<Content>>, scratch: &mut [u8]) -> Result<(), Over> {
+    fn go_on(&mut self, answers: &Answers, scratch: &mut [u8]) -> Result<(), Over> {
         loop {
             if let Some((content, sent)) = &mut self.answer {
                 match put(&self.socket, content, *sent) {
@@ -242,8 +247,8 @@ impl Connection {
                 continue;
             }
             let Some(asked) = asked(head, answers) else { return Err(Over) };
-            self.answer = Some((Arc::clone(asked), 0));
             self.closes = closes(head);
+            self.answer = Some((Arc::clone(&asked[usize::from(self.closes)]), 0));
             self.head.clear();
         }
     }
@@ -259,7 +264,7 @@ fn put(socket: &OwnedFd, content: &Content, sent: usize) -> rustix::io::Result<u
     }
 }
 
-fn asked<'a>(head: &[u8], answers: &'a HashMap<Vec<u8>, Arc<Content>>) -> Option<&'a Arc<Content>> {
+fn asked<'a>(head: &[u8], answers: &'a Answers) -> Option<&'a [Arc<Content>; 2]> {
     let method = head.iter().position(|byte| *byte == b' ')? + 1;
     let target = method + head[method..].iter().position(|byte| *byte == b' ')? + 1;
     answers.get(&head[..target])

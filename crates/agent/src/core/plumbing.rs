@@ -32,11 +32,12 @@ pub(super) struct Plumber {
 }
 
 impl Plumber {
-    pub(super) fn new(namespace: Option<&Namespace>) -> io::Result<Self> {
+    /// `renewed` = the process was an agent before, and its router may have held the VIPs.
+    pub(super) fn new(namespace: Option<&Namespace>, renewed: bool) -> io::Result<Self> {
         let Some(namespace) = namespace else { return Ok(Self::default()) };
         let announcer = namespace.within(Announcer::open)??;
         let network = Network::open(namespace, Box::new(announcer))?;
-        let router = Some(Router::new(network.clone(), namespace.clone()));
+        let router = Some(Router::new(network.clone(), namespace.clone(), renewed));
         Ok(Self { network: Some(network), news: Some(News::of(namespace)?), router, ..Self::default() })
     }
 
@@ -62,6 +63,10 @@ impl Plumber {
             Some(spec) => network.want(spec.network.clone().unwrap_or_default()),
             None => network.leave(),
         }
+        // What an earlier life has left is nobody's before there is something to serve.
+        if let (Some(router), Some(spec)) = (&mut self.router, &self.vrrp) {
+            router.keep(spec);
+        }
         self.looked();
     }
 
@@ -71,7 +76,10 @@ impl Plumber {
         let (Some(network), Some(router)) = (&self.network, &mut self.router) else { return false };
         self.serves = true;
         match &self.vrrp {
-            Some(spec) => router.keep(spec),
+            Some(spec) => {
+                router.keep(spec);
+                router.set_health(true);
+            }
             None => {
                 router.stop();
                 // What stands against it is among the faults.
@@ -83,7 +91,7 @@ impl Plumber {
 
     /// Whether the proxy serves, as often as it is asked: one that does not leaves the VIPs to peers.
     pub(super) fn judge(&mut self, serves: bool) {
-        if let Some(router) = &self.router
+        if let Some(router) = &mut self.router
             && self.serves != serves
         {
             self.serves = serves;
@@ -107,7 +115,7 @@ impl Plumber {
     pub(super) fn look(&mut self) -> bool {
         let (Some(network), Some(router)) = (&self.network, &mut self.router) else { return false };
         network.look();
-        if let Some(spec) = self.vrrp.as_ref().filter(|_| self.serves) {
+        if let Some(spec) = &self.vrrp {
             router.keep(spec);
         }
         self.looked()

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use octavia_wire::{VrrpReport, VrrpSpec, VrrpState};
@@ -18,12 +20,18 @@ pub(super) struct Router {
     network: Network,
     namespace: Namespace,
     running: Option<(Vrrp, VrrpSpec)>,
+    /// Cleared when another router follows the running one, or none.
+    current: Arc<AtomicBool>,
+    healthy: bool,
+    /// The process was an agent before.
+    renewed: bool,
     fault: Option<Fault>,
 }
 
 impl Router {
-    pub(super) fn new(network: Network, namespace: Namespace) -> Self {
-        Self { network, namespace, running: None, fault: None }
+    pub(super) fn new(network: Network, namespace: Namespace, renewed: bool) -> Self {
+        let current = Arc::default();
+        Self { network, namespace, running: None, current, healthy: false, renewed, fault: None }
     }
 
     /// Has it run as the spec says, and take part. What cannot be is a fault; it is tried again with each call.
@@ -39,7 +47,7 @@ impl Router {
                     return;
                 }
             }
-            self.running = None;
+            self.stop();
         }
         match self.start(spec) {
             Ok(router) => {
@@ -50,19 +58,30 @@ impl Router {
         }
     }
 
-    fn start(&self, spec: &VrrpSpec) -> Result<Vrrp, VrrpError> {
+    fn start(&mut self, spec: &VrrpSpec) -> Result<Vrrp, VrrpError> {
         let opened = self.namespace.within(|| VrrpSockets::open(spec));
         let sockets = opened.map_err(|error| VrrpError::Socket { what: "the namespace", error })??;
-        Vrrp::start(spec, sockets, Begin::Backup, Interface(self.network.clone()))
+        let begin = match () {
+            // Its peers have not noticed that anything was.
+            () if std::mem::take(&mut self.renewed) && self.network.has(&spec.vips) => Begin::Master,
+            () if self.healthy => Begin::Backup,
+            () => Begin::Fault,
+        };
+        self.current = Arc::new(AtomicBool::new(true));
+        let interface = Interface { network: self.network.clone(), current: Arc::clone(&self.current) };
+        Vrrp::start(spec, sockets, begin, interface)
     }
 
     /// The spec wants none any more; where the VIPs are then is the caller's to say.
     pub(super) fn stop(&mut self) {
+        self.current.store(false, Relaxed);
         self.running = None;
         self.fault = None;
     }
 
-    pub(super) fn set_health(&self, healthy: bool) {
+    /// Whether there is something to serve; a router that starts later begins like that.
+    pub(super) fn set_health(&mut self, healthy: bool) {
+        self.healthy = healthy;
         if let Some((router, _)) = &self.running {
             router.set_health(healthy);
         }
@@ -95,15 +114,25 @@ fn told(state: State) -> VrrpState {
     }
 }
 
-/// Where the master puts the VIPs: those of the spec, which are its own.
-struct Interface(Network);
+/// Where the master puts the VIPs: those of the spec, which are its own. One that another has followed takes its time to
+/// leave, and does not have them any more.
+struct Interface {
+    network: Network,
+    current: Arc<AtomicBool>,
+}
+
+impl Interface {
+    fn place(&self, vips: Vips) -> io::Result<()> {
+        if self.current.load(Relaxed) { self.network.place_vips(vips) } else { Ok(()) }
+    }
+}
 
 impl Addresses for Interface {
     fn hold(&mut self, _: &[IpAddr]) -> io::Result<()> {
-        self.0.place_vips(Vips::Here)
+        self.place(Vips::Here)
     }
 
     fn release(&mut self, _: &[IpAddr]) -> io::Result<()> {
-        self.0.place_vips(Vips::Elsewhere)
+        self.place(Vips::Elsewhere)
     }
 }

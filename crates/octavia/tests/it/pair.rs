@@ -217,6 +217,20 @@ async fn a_pair_survives_the_loss_of_either() -> Result<()> {
         served(vip, LONGEST_GAP).await?;
     }
 
+    // Proxies that die young are started again after a pause, in which the peer follows; then nobody is left out.
+    for row in &rows {
+        let id = text(&row["id"])?;
+        for _ in 0..2 {
+            let proxy = wait_for("a proxy", LIMIT, async || {
+                let mut proxies = centre.product.amphora_processes("proxy", Some(&id));
+                proxies.pop().ok_or_else(|| "there is none".to_owned())
+            });
+            proc::kill(proxy.await?.pid);
+        }
+    }
+    served(vip, LONGEST_GAP).await?;
+    centre.holder(&rows, vip.ip()).await?;
+
     // Its host is cut off.
     let holder = centre.holder(&rows, vip.ip()).await?;
     let hosts = local(&["hosts"], &state)?;

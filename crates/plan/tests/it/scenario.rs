@@ -175,14 +175,18 @@ fn command(world: &mut World, words: &[&str]) {
                 _ => Known::Unknown,
             };
         }
+        "mute" => {
+            let id = crate::fixture::amphora_id(words[1].trim_start_matches('a').parse().unwrap());
+            world.mute.push(id);
+        }
         "agreeing" => {
             world.observed.agreeing = true;
             // Twice: each is told of those after it, too.
             for _ in 0..2 {
                 for id in world.desired.amphorae.iter().map(|row| row.id).collect::<Vec<_>>() {
-                    let report = world.agreeing(id);
+                    let report = Some(world.agreeing(id)).filter(|_| !world.mute.contains(&id));
                     if let Some(agent) = &mut world.seen(id).agent {
-                        agent.vrrp = Some(report);
+                        agent.vrrp = report;
                     }
                 }
             }

@@ -25,6 +25,8 @@ pub(crate) struct World {
     /// When agents want what authorities say anew, in seconds since 1970.
     pub(crate) refreshes: BTreeMap<AmphoraId, u64>,
     pub(crate) amphorae_made: u16,
+    /// These cannot speak VRRP.
+    pub(crate) mute: Vec<AmphoraId>,
 }
 
 impl World {
@@ -51,6 +53,7 @@ impl World {
             faults: BTreeMap::new(),
             refreshes: BTreeMap::new(),
             amphorae_made: 0,
+            mute: vec![],
         }
     }
 
@@ -119,10 +122,14 @@ impl World {
                 row.lb_network_ip = Some("127.100.0.9".parse().unwrap());
                 row.updated_at = Some(now);
             }
+            Step::PortsEnsure { amphora } => {
+                self.agreeing(amphora);
+            }
             Step::SpecPush { amphora } => {
                 let mut agent = self.agent(amphora, generation, self.desired.fence);
                 if self.observed.agreeing {
-                    agent.vrrp = Some(self.agreeing(amphora));
+                    let report = self.agreeing(amphora);
+                    agent.vrrp = Some(report).filter(|_| !self.mute.contains(&amphora));
                 }
                 self.seen(amphora).agent = Some(agent);
                 let row = self.row(amphora);

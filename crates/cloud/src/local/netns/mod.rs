@@ -97,7 +97,9 @@ impl Netns {
         let fabric = names.fabric();
         let wanted: Vec<_> = options.hosts().map(|host| names.host(host)).collect();
         let wanted = wanted.iter().map(String::as_str).chain([fabric.as_str()]);
-        shell::ip(None, &links::namespaces_add(wanted, &self.namespaces()?))?;
+        // Nobody else is at work yet.
+        let there = self.namespaces_tidied(|_| true)?;
+        shell::ip(None, &links::namespaces_add(wanted, &there))?;
         shell::ip(None, &links::gateways(names, &shell::links(None)?))?;
         shell::ip(Some(&fabric), &links::fabric(names, options.hosts(), &shell::links(Some(&fabric))?))?;
         for host in options.hosts() {
@@ -109,7 +111,12 @@ impl Netns {
 
     /// Ours.
     fn namespaces(&self) -> io::Result<BTreeSet<String>> {
-        let mut namespaces = shell::namespaces(|name| self.names.owns(name))?;
+        self.namespaces_tidied(|_| false)
+    }
+
+    /// Ours; what an `ip netns add` that was killed has left of these is removed.
+    fn namespaces_tidied(&self, these: impl Fn(&str) -> bool) -> io::Result<BTreeSet<String>> {
+        let mut namespaces = shell::namespaces(|name| self.names.owns(name) && these(name))?;
         namespaces.retain(|name| self.names.owns(name));
         Ok(namespaces)
     }
@@ -178,7 +185,8 @@ impl Netns {
     ) -> io::Result<()> {
         let names = self.names;
         let (on, server, traffic) = (names.host(host), names.server(amphora), names.traffic(amphora));
-        shell::ip(None, &links::namespaces_add([server.as_str(), traffic.as_str()], &self.namespaces()?))?;
+        let there = self.namespaces_tidied(|name| name == server || name == traffic)?;
+        shell::ip(None, &links::namespaces_add([server.as_str(), traffic.as_str()], &there))?;
         let mgmt = mgmt_rules(amphora, address);
         // Before the cable: nothing is ever sent without rules.
         shell::nft(&on, &rules::mgmt_add(names.0, &mgmt))?;
@@ -191,8 +199,8 @@ impl Netns {
     /// Removes the amphora's namespaces, cables and rules. Whatever still runs there keeps a namespace without links.
     pub(super) fn server_remove(&self, amphora: AmphoraId, host: Option<HostNumber>) -> io::Result<()> {
         let names = self.names;
-        let there = self.namespaces()?;
-        let traffic = names.traffic(amphora);
+        let (server, traffic) = (names.server(amphora), names.traffic(amphora));
+        let there = self.namespaces_tidied(|name| name == server || name == traffic)?;
         let mut cables = BTreeSet::from([names::mgmt_link(amphora)]);
         if there.contains(&traffic) {
             cables.extend(ports_of(&traffic)?);

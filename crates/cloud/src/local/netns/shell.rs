@@ -27,8 +27,9 @@ pub(in crate::local) fn path(netns: &str) -> PathBuf {
     Path::new(NAMESPACES).join(netns)
 }
 
-/// The namespaces there are. A file that is none (of an `ip netns add` that was killed) is removed if `ours`.
-pub(super) fn namespaces(ours: impl Fn(&str) -> bool) -> io::Result<BTreeSet<String>> {
+/// The namespaces there are. A file that is none is removed if `remains`: it is of an `ip netns add` that was killed, or
+/// of one that is under way.
+pub(super) fn namespaces(remains: impl Fn(&str) -> bool) -> io::Result<BTreeSet<String>> {
     let mut found = BTreeSet::new();
     let entries = match fs::read_dir(NAMESPACES) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
@@ -42,7 +43,7 @@ pub(super) fn namespaces(ours: impl Fn(&str) -> bool) -> io::Result<BTreeSet<Str
             Ok(found_as) if i64::from(found_as.f_type) == NSFS => {
                 found.insert(name);
             }
-            Ok(_) if ours(&name) => fs::remove_file(entry.path())?,
+            Ok(_) if remains(&name) => fs::remove_file(entry.path())?,
             // Removed meanwhile, or not ours.
             Ok(_) | Err(_) => {}
         }
