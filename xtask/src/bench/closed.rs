@@ -3,7 +3,7 @@
 //! HTTP/1.1, in clear or over TLS. What is in a body is nobody's concern: in clear it is thrown away in the kernel.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -301,6 +301,8 @@ fn flush(tls: &mut ClientConnection, stream: &mut TcpStream) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use octavia_testkit::Origin;
 
     use super::super::load::Tool;
