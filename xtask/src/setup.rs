@@ -16,7 +16,6 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("h2load", "nghttp2-client"),
     ("valgrind", "valgrind"),
     ("curl", "curl"),
-    ("ip", "iproute2"),
     ("keepalived", "keepalived"),
     ("openssl", "openssl"),
     ("ip", "iproute2"),
