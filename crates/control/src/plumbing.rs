@@ -237,3 +237,128 @@ fn interface(port: &Port, vips: &[IpAddr]) -> Result<InterfaceSpec, CloudError> 
     let vips = if port.role == PortRole::Vip { vips.to_vec() } else { vec![] };
     Ok(InterfaceSpec { mac, mtu: Some(port.mtu), addresses, routes, vips })
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use newtype_uuid::{TypedUuid, TypedUuidKind};
+    use octavia_cloud::{FixedIp, HostRoute};
+    use octavia_model::{AdditionalVip, Listener, ListenerProtocol, LoadBalancer, ProjectId, Vip};
+
+    use super::*;
+
+    fn id<T: TypedUuidKind>(n: u128) -> TypedUuid<T> {
+        TypedUuid::from_bytes(n.to_be_bytes())
+    }
+
+    /// On subnet 1 of network 1, and on subnet 2 with IPv6.
+    fn graph(topology: Topology) -> LoadBalancerGraph {
+        let vip = Vip::new("192.0.2.9".parse().unwrap(), id(1), id(1), id(9));
+        let mut lb = LoadBalancer::new(id(1), ProjectId::new("p"), vip, Timestamp::UNIX_EPOCH);
+        lb.topology = topology;
+        lb.additional_vips = vec![AdditionalVip {
+            address: "2001:db8::9".parse().unwrap(),
+            subnet_id: id(2),
+            network_id: id(1),
+            port_id: id(9),
+        }];
+        LoadBalancerGraph::new(lb)
+    }
+
+    #[test]
+    fn one_port_for_each_network() {
+        let graph = graph(Topology::Single);
+        // (members' subnets with their networks; subnets of the VIP's port, then those of others)
+        for (members, vip, others) in [
+            (&[][..], &[1, 2][..], &[][..]),
+            (&[(1, 1), (2, 1)], &[1, 2], &[]),
+            (&[(3, 1)], &[1, 2, 3], &[]),
+            (&[(3, 2), (4, 3), (5, 2)], &[1, 2], &[(2, &[3, 5][..]), (3, &[4])]),
+        ] {
+            let networks = members.iter().map(|(subnet, network)| (id(*subnet), id(*network))).collect();
+            let port = |network: u128, role, subnets: &[u128]| Wanted {
+                network: id(network),
+                role,
+                subnets: subnets.iter().map(|n| id(*n)).collect(),
+            };
+            let mut expected = vec![port(1, PortRole::Vip, vip)];
+            expected
+                .extend(others.iter().map(|(network, subnets)| port(*network, PortRole::Member, subnets)));
+            assert_eq!(wanted(&graph, &networks), expected, "{members:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_let_in() {
+        let mut graph = graph(Topology::ActiveStandby);
+        let cidrs: [&[&str]; 3] = [&[], &["198.51.100.0/24"], &["0.0.0.0/0", "2001:db8::/32"]];
+        for (n, cidrs) in (80..).zip(cidrs) {
+            let mut listener = Listener::new(id(n.into()), &graph.load_balancer, n, Timestamp::UNIX_EPOCH);
+            listener.allowed_cidrs = Some(cidrs.iter().map(|cidr| cidr.parse().unwrap()).collect());
+            graph.listeners.push(listener);
+        }
+        graph.listeners[2].protocol = ListenerProtocol::Udp;
+        let told: Vec<_> = rules(&graph, &["192.0.2.2".parse().unwrap()])
+            .iter()
+            .map(|rule| {
+                let remote = rule.remote.map_or("anybody".to_owned(), |remote| remote.to_string());
+                let port = rule.ports.map_or(0, |(first, _)| first);
+                format!("{:?} {:?} {port} {remote}", rule.family, rule.protocol)
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "V4 Vrrp 0 192.0.2.2/32",
+                "V4 Tcp 80 anybody",
+                "V6 Tcp 80 anybody",
+                "V4 Tcp 81 198.51.100.0/24",
+                "V4 Udp 82 0.0.0.0/0",
+                "V6 Udp 82 2001:db8::/32",
+            ]
+        );
+        graph.load_balancer.topology = Topology::Single;
+        assert_eq!(rules(&graph, &["192.0.2.2".parse().unwrap()]).len(), 5, "nobody speaks VRRP");
+    }
+
+    #[test]
+    fn interfaces() {
+        let route = HostRoute {
+            destination: "203.0.113.0/24".parse().unwrap(),
+            nexthop: "192.0.2.3".parse().unwrap(),
+        };
+        let mut port = Port {
+            id: id(7),
+            amphora_id: id(1),
+            load_balancer_id: id(1),
+            network_id: id(1),
+            role: PortRole::Vip,
+            mac: "fa:16:3e:00:00:01".to_owned(),
+            mtu: 1450,
+            fixed_ips: vec![FixedIp {
+                subnet_id: id(1),
+                address: "192.0.2.2".parse().unwrap(),
+                prefix_len: 24,
+                gateway: Some("192.0.2.1".parse().unwrap()),
+                host_routes: vec![route],
+            }],
+            allowed: vec![],
+            qos_policy_id: None,
+        };
+        let vips = ["192.0.2.9".parse().unwrap()];
+        let told = |spec: &InterfaceSpec| {
+            let routes = spec.routes.iter().map(|route| format!("{} via {}", route.destination, route.via));
+            routes.collect::<Vec<_>>()
+        };
+        let made = interface(&port, &vips).unwrap();
+        assert_eq!(told(&made), ["0.0.0.0/0 via 192.0.2.1", "203.0.113.0/24 via 192.0.2.3"]);
+        assert_eq!((made.vips, made.mtu), (vips.to_vec(), Some(1450)));
+        assert_eq!(made.addresses, ["192.0.2.2/24".parse::<IpNet>().unwrap()]);
+        // Where members are alone, nothing else is reached, and no VIP is there.
+        port.role = PortRole::Member;
+        let made = interface(&port, &vips).unwrap();
+        assert_eq!((told(&made), made.vips.len()), (vec!["203.0.113.0/24 via 192.0.2.3".to_owned()], 0));
+        port.mac = "none".to_owned();
+        assert!(interface(&port, &vips).is_err());
+    }
+}
