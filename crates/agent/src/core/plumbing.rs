@@ -27,8 +27,6 @@ pub(super) struct Plumber {
     /// Of the spec: which of several amphorae holds the VIPs is for VRRP to say.
     vrrp: Option<VrrpSpec>,
     router: Option<Router>,
-    /// The proxy serves.
-    serves: bool,
 }
 
 impl Plumber {
@@ -74,7 +72,6 @@ impl Plumber {
     /// peers may from now on. Whether the faults are others now.
     pub(super) fn serve(&mut self) -> bool {
         let (Some(network), Some(router)) = (&self.network, &mut self.router) else { return false };
-        self.serves = true;
         match &self.vrrp {
             Some(spec) => {
                 router.keep(spec);
@@ -91,10 +88,7 @@ impl Plumber {
 
     /// Whether the proxy serves, as often as it is asked: one that does not leaves the VIPs to peers.
     pub(super) fn judge(&mut self, serves: bool) {
-        if let Some(router) = &mut self.router
-            && self.serves != serves
-        {
-            self.serves = serves;
+        if let Some(router) = &mut self.router {
             router.set_health(serves);
         }
     }

@@ -81,7 +81,9 @@ impl Router {
 
     /// Whether there is something to serve; a router that starts later begins like that.
     pub(super) fn set_health(&mut self, healthy: bool) {
-        self.healthy = healthy;
+        if std::mem::replace(&mut self.healthy, healthy) == healthy {
+            return;
+        }
         if let Some((router, _)) = &self.running {
             router.set_health(healthy);
         }
