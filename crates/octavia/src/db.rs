@@ -117,7 +117,7 @@ fn store_url(url: &str) -> Result<String, String> {
             "a database in memory ends with the copy; allowed: a file, PostgreSQL, MariaDB".to_owned()
         );
     }
-    if url.starts_with("sqlite:") { Ok(url.to_owned()) } else { settings::database_url(url) }
+    if url.starts_with("sqlite:") { Ok(url.to_owned()) } else { settings::database::database_url(url) }
 }
 
 /// A file is made if it is not there.

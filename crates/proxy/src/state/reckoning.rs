@@ -10,10 +10,9 @@ use octavia_model::{MemberId, PoolId};
 use octavia_wire::{Counts, MemberHealth, MemberWord, Reckoning, StickEntries};
 use uuid::Uuid;
 
-use super::{
-    Counter, Entries, Health, ListenerCounters, MemberState, PerThread, Registry, RouteCounters, Totals,
-    UpstreamCounters,
-};
+use super::counters::{Counter, ListenerCounters, PerThread, RouteCounters, UpstreamCounters};
+use super::registry::{Entries, Registry, Totals};
+use super::{Health, MemberState};
 use crate::stick::{Secret, StickTable};
 
 /// Counters that have names.
