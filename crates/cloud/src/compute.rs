@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use async_trait::async_trait;
 use octavia_model::{AmphoraId, LoadBalancerId, PortId};
+use serde::{Deserialize, Serialize};
 
 use crate::{CloudError, Port};
 
@@ -42,7 +43,7 @@ pub trait Compute: Send + Sync + std::fmt::Debug {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ServerRequest {
     pub amphora_id: AmphoraId,
     pub load_balancer_id: LoadBalancerId,
@@ -53,7 +54,7 @@ pub struct ServerRequest {
 }
 
 /// Where a new server is wanted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placement {
     /// Amphorae on whose hosts it should not be.
     pub apart_from: Vec<AmphoraId>,
@@ -64,7 +65,7 @@ pub struct Placement {
 }
 
 /// A file for a new server, written with mode 0600.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct BootFile {
     /// A plain file name, relative to the amphora's directory.
     pub name: String,
@@ -77,7 +78,7 @@ impl std::fmt::Debug for BootFile {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {
     pub amphora_id: AmphoraId,
     /// The compute service's own name for it.
@@ -95,7 +96,7 @@ pub struct Server {
     pub zone: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ServerState {
     Building,
     Running,

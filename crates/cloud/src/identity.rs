@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use octavia_model::ProjectId;
+use serde::{Deserialize, Serialize};
 
 /// The service that knows tokens (Keystone; the embedded users; nobody at all with `noauth`).
 #[async_trait]
@@ -27,11 +28,12 @@ pub trait Identity: Send + Sync + std::fmt::Debug {
 pub const AUDIT_IDS_MAX: usize = 2;
 
 /// The caller of one request. At most one of project, domain and system is where the token is good.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RequestContext {
     pub user_id: String,
     pub user_name: String,
     pub user_domain_id: Option<String>,
+    #[serde(with = "crate::project_text::option")]
     pub project_id: Option<ProjectId>,
     pub project_domain_id: Option<String>,
     /// Of a token that is good for a domain.
@@ -49,10 +51,11 @@ pub struct RequestContext {
 }
 
 /// A service that passes on what a user asks.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ServiceContext {
     pub user_id: String,
     pub user_domain_id: Option<String>,
+    #[serde(with = "crate::project_text::option")]
     pub project_id: Option<ProjectId>,
     pub project_domain_id: Option<String>,
     pub roles: Vec<String>,

@@ -16,6 +16,7 @@ mod material;
 mod network;
 mod noauth;
 mod noop;
+mod project_text;
 mod secrets;
 pub mod suite;
 

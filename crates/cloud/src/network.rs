@@ -98,7 +98,7 @@ fn without_ports() -> CloudError {
 }
 
 /// What an amphora's port on one network shall be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct PortRequest {
     pub amphora_id: AmphoraId,
     /// Whose security group holds on a [`PortRole::Vip`] port.
@@ -113,7 +113,7 @@ pub struct PortRequest {
     pub qos_policy_id: Option<uuid::Uuid>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct PortSubnet {
     pub subnet_id: SubnetId,
     /// A free one of the subnet if `None`.
@@ -130,7 +130,7 @@ pub enum PortRole {
 }
 
 /// A port of an amphora.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Port {
     pub id: PortId,
     pub amphora_id: AmphoraId,
@@ -147,7 +147,7 @@ pub struct Port {
     pub qos_policy_id: Option<uuid::Uuid>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct FixedIp {
     pub subnet_id: SubnetId,
     pub address: IpAddr,
@@ -157,7 +157,7 @@ pub struct FixedIp {
     pub host_routes: Vec<HostRoute>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct HostRoute {
     pub destination: IpNet,
     pub nexthop: IpAddr,
@@ -213,9 +213,10 @@ pub struct BandwidthLimit {
     pub burst_kbit: Option<u32>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct VipRequest {
     pub load_balancer_id: LoadBalancerId,
+    #[serde(with = "crate::project_text")]
     pub project_id: ProjectId,
     pub network_id: NetworkId,
     pub subnet_id: SubnetId,
@@ -227,7 +228,7 @@ pub struct VipRequest {
     pub additional: Vec<PortSubnet>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct VipPort {
     pub port_id: PortId,
     pub network_id: NetworkId,
@@ -239,7 +240,7 @@ pub struct VipPort {
     pub additional: Vec<(SubnetId, IpAddr)>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SubnetInfo {
     pub id: SubnetId,
     pub network_id: NetworkId,
@@ -249,7 +250,7 @@ pub struct SubnetInfo {
     pub free: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct NetworkInfo {
     pub id: NetworkId,
     pub name: String,
@@ -257,12 +258,13 @@ pub struct NetworkInfo {
     pub port_security_enabled: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct PortInfo {
     pub id: PortId,
     pub network_id: NetworkId,
     pub fixed_ips: Vec<(SubnetId, IpAddr)>,
     /// Whose it is: to other projects it is not there. `None` = anybody's.
+    #[serde(with = "crate::project_text::option")]
     pub project_id: Option<ProjectId>,
     /// Empty = bound to nothing.
     pub device_id: String,

@@ -205,12 +205,14 @@ impl Container {
 /// Who uses a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Consumer {
-    /// `listeners` or `pools`.
+    /// Of [`Consumer::RESOURCES`].
     pub resource: &'static str,
     pub id: Uuid,
 }
 
 impl Consumer {
+    /// What [`Consumer::resource`] may be.
+    pub const RESOURCES: [&'static str; 2] = ["listeners", "pools"];
     /// The name of the service in the lists of consumers.
     pub const SERVICE: &'static str = "octavia";
 
@@ -270,12 +272,12 @@ impl SecretError {
 }
 
 /// Rights to read that are lacking: the caller's, the service's, or some of each.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Forbidden {
     pub rights: Vec<Right>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Right {
     /// The user's id.
     pub user: String,

@@ -1,11 +1,17 @@
 //! What the parts of a controller count.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use octavia_model::{LoadBalancerId, WorkerId};
 use octavia_wire::HeartbeatError;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -22,6 +28,62 @@ pub struct WorkerMetrics {
     reconciliations: Family<Labels, Counter>,
     seconds: Histogram,
     steps_failed: Counter,
+    held: Held,
+}
+
+/// The leases of this process: which worker holds one, and since when. Clones are the same.
+#[derive(Debug, Clone, Default)]
+struct Held(Arc<Mutex<BTreeMap<(WorkerId, LoadBalancerId), Instant>>>);
+
+/// That a worker holds a lease; until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Holding {
+    held: Held,
+    what: (WorkerId, LoadBalancerId),
+}
+
+impl Held {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<(WorkerId, LoadBalancerId), Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        self.held.all().remove(&self.what);
+    }
+}
+
+impl Collector for Held {
+    /// A worker that holds none is not told of.
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let mut workers = BTreeMap::<WorkerId, (i64, Duration)>::new();
+        for ((worker, _), since) in self.all().iter() {
+            let (count, oldest) = workers.entry(*worker).or_default();
+            *count += 1;
+            *oldest = since.elapsed().max(*oldest);
+        }
+        let mut family = encoder.encode_descriptor(
+            "worker_leases",
+            "Leases that this process holds, by worker",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (worker, (count, _)) in &workers {
+            ConstGauge::new(*count).encode(family.encode_family(&[("worker", worker.to_string())])?)?;
+        }
+        let mut family = encoder.encode_descriptor(
+            "worker_lease_oldest_seconds",
+            "Age of the oldest of them",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (worker, (_, oldest)) in &workers {
+            let age = ConstGauge::new(oldest.as_secs_f64());
+            age.encode(family.encode_family(&[("worker", worker.to_string())])?)?;
+        }
+        Ok(())
+    }
 }
 
 impl Default for WorkerMetrics {
@@ -30,6 +92,7 @@ impl Default for WorkerMetrics {
             reconciliations: Family::default(),
             seconds: Histogram::new(BUCKETS),
             steps_failed: Counter::default(),
+            held: Held::default(),
         }
     }
 }
@@ -47,6 +110,14 @@ impl WorkerMetrics {
             self.seconds.clone(),
         );
         registry.register("worker_steps_failed", "Steps of plans that failed", self.steps_failed.clone());
+        registry.register_collector(Box::new(self.held.clone()));
+    }
+
+    /// The worker has just taken the lease of the load balancer.
+    pub(crate) fn holds(&self, worker: WorkerId, lb: LoadBalancerId) -> Holding {
+        let what = (worker, lb);
+        self.held.all().insert(what, Instant::now());
+        Holding { held: self.held.clone(), what }
     }
 
     pub(crate) fn step_failed(&self) {
@@ -118,5 +189,45 @@ impl HealthMetrics {
             Refusal::NoHeartbeat(HeartbeatError::Content(_)) => "content",
         };
         self.refused.get_or_create(&[("reason", reason)]).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+
+    #[test]
+    fn leases_are_told_while_they_are_held() {
+        let metrics = WorkerMetrics::default();
+        let mut registry = Registry::with_prefix("octavia");
+        metrics.register(&mut registry);
+        let told = || {
+            let mut text = String::new();
+            encode(&mut text, &registry).unwrap();
+            text.lines()
+                .filter(|line| line.contains("lease") && !line.starts_with('#'))
+                .map(str::to_owned)
+                .collect()
+        };
+        let none: [String; 0] = [];
+        assert_eq!(told() as Vec<_>, none);
+        let (worker, other) = (WorkerId::new_v4(), WorkerId::new_v4());
+        let first = metrics.holds(worker, LoadBalancerId::new_v4());
+        let second = metrics.holds(worker, LoadBalancerId::new_v4());
+        let third = metrics.holds(other, LoadBalancerId::new_v4());
+        drop(second);
+        let lines: Vec<String> = told();
+        assert_eq!(lines.len(), 4, "{lines:?}");
+        for wanted in [
+            format!("octavia_worker_leases{{worker=\"{worker}\"}} 1"),
+            format!("octavia_worker_leases{{worker=\"{other}\"}} 1"),
+            format!("octavia_worker_lease_oldest_seconds{{worker=\"{worker}\"}} 0."),
+        ] {
+            assert!(lines.iter().any(|line| line.starts_with(&wanted)), "{wanted}: {lines:?}");
+        }
+        drop((first, third));
+        assert_eq!(told(), none);
     }
 }

@@ -159,6 +159,7 @@ impl Worker {
         let Some(lease) = self.parts.store.lease_acquire(lb, self.id, self.options.lease_ttl).await? else {
             return Ok(Reconciled::NotOurs);
         };
+        let _held = self.options.metrics.holds(self.id, lb);
         let span = tracing::info_span!(
             "reconcile",
             %lb,

@@ -1,9 +1,11 @@
 //! Numbers for operators: load balancers by status, and how much work waits.
 
 use jiff::Timestamp;
-use octavia_model::{OperatingStatus, ProvisioningStatus};
+use octavia_model::{OperatingStatus, ProvisioningStatus, WorkerId};
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QuerySelect, Statement};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
+};
 
 use crate::entity::codec::{self, Decode};
 use crate::entity::load_balancer::{Column, Entity};
@@ -20,6 +22,10 @@ pub struct Census {
     pub due: u64,
     /// Seconds; how long the oldest one has been `PENDING_*`; 0 = none is.
     pub oldest_pending: u64,
+    /// How many leases each worker holds; of those that hold none, nothing is known here.
+    pub leases: Vec<(WorkerId, u64)>,
+    /// Leases that have run out, of workers that have died or hang, and that nobody has taken up yet.
+    pub leases_run_out: u64,
 }
 
 impl Store {
@@ -69,6 +75,28 @@ impl Store {
             .into_tuple()
             .one(self.reader())
             .await?;
+        let (held, run_out) = self.leases_at(now);
+        let leases: Vec<(String, i64)> = Entity::find()
+            .select_only()
+            .column(Column::LeaseOwner)
+            .column_as(Column::Id.count(), "n")
+            .filter(held)
+            .group_by(Column::LeaseOwner)
+            .order_by_asc(Column::LeaseOwner)
+            .into_tuple()
+            .all(self.reader())
+            .await?;
+        let leases = leases
+            .iter()
+            .map(|(owner, count)| Ok((decode.parse("lease_owner", owner)?, decode.int("count", *count)?)))
+            .collect::<Result<_, StoreError>>()?;
+        let run_out: Option<i64> = Entity::find()
+            .select_only()
+            .column_as(Column::Id.count(), "n")
+            .filter(run_out)
+            .into_tuple()
+            .one(self.reader())
+            .await?;
         let oldest: Option<Option<i64>> = Entity::find()
             .select_only()
             .column_as(Expr::col(Column::PendingSince).min(), "oldest")
@@ -80,6 +108,8 @@ impl Store {
             statuses,
             due: decode.int("count", due.unwrap_or_default())?,
             oldest_pending: oldest.map_or(0, |since| age(since, now)),
+            leases,
+            leases_run_out: decode.int("count", run_out.unwrap_or_default())?,
         })
     }
 }

@@ -240,6 +240,25 @@ impl Store {
         Ok(ended.rows_affected)
     }
 
+    /// Gives back every lease of a worker that has been ended in the midst of its work, so that others need not wait until
+    /// they run out; what it held is due at once. Answers how many there were.
+    pub async fn leases_return(&self, owner: WorkerId) -> Result<u64, StoreError> {
+        let call = Call { worker: Some(owner), ..Call::of("leases_return") };
+        framed!(self, call, self.leases_return_once(owner))
+    }
+
+    async fn leases_return_once(&self, owner: WorkerId) -> Result<u64, StoreError> {
+        let now = codec::micros(self.clock(self.writer()).await?);
+        let returned = Entity::update_many()
+            .col_expr(Column::LeaseOwner, Expr::value(Option::<String>::None))
+            .col_expr(Column::LeaseUntil, Expr::value(Option::<i64>::None))
+            .col_expr(Column::NextAttemptAt, Expr::value(now))
+            .filter(Column::LeaseOwner.eq(codec::id(owner)))
+            .exec(self.writer())
+            .await?;
+        Ok(returned.rows_affected)
+    }
+
     /// Makes the load balancer due now, whoever works on it; nothing happens when it is absent.
     pub async fn lb_wake(&self, lb: LoadBalancerId) -> Result<(), StoreError> {
         framed!(self, Call::of_lb("lb_wake", lb), self.lb_wake_once(lb))?;
@@ -289,6 +308,12 @@ impl Store {
 
     fn past(&self, now: Timestamp) -> Past {
         Past { now: codec::micros(now), horizon: codec::micros(self.ahead(now, Duration::MAX)) }
+    }
+
+    /// Leases that hold at this moment, and those that have run out and that nobody has taken since.
+    pub(crate) fn leases_at(&self, now: Timestamp) -> (Condition, Condition) {
+        let run_out = self.past(now).condition(Column::LeaseUntil);
+        (Condition::all().add(Column::LeaseUntil.is_not_null()).add(run_out.clone().not()), run_out)
     }
 
     /// Who is due at this moment.

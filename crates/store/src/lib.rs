@@ -71,6 +71,7 @@ pub use list::{
     TagFilter,
 };
 pub use metrics::StoreMetrics;
+pub use migration::Schema;
 pub use options::{Call, Clock, Interceptor, StoreOptions};
 pub use promise::Promise;
 pub use quota::{Claim, QuotaRecord};

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use crate::entity::codec;
 use crate::group::{WriteTransaction, Writers};
-use crate::{Behalf, Call, StoreError, StoreOptions, check_url, gather, migration};
+use crate::{Behalf, Call, Schema, StoreError, StoreOptions, check_url, gather, migration};
 
 /// Cheap to clone; clones share connections.
 #[derive(Debug, Clone)]
@@ -69,10 +69,23 @@ impl Store {
         Ok(())
     }
 
-    /// Brings the schema to this version's, from nothing or from any earlier one.
+    /// Brings the schema to this version's, from nothing or from any earlier one. Of several processes that do, one does.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        migration::up(&self.write, None).await?;
+        if self.backend() == DbBackend::Sqlite {
+            migration::up(&self.write, None).await?;
+            return Ok(());
+        }
+        let lock = self.begin_read().await?;
+        migration::lock(&lock).await?;
+        let migrated = migration::up(&self.write, None).await;
+        migration::unlock(lock).await?;
+        migrated?;
         Ok(())
+    }
+
+    /// The schema beside this version's; changes nothing.
+    pub async fn schema(&self) -> Result<Schema, StoreError> {
+        Ok(migration::schema(&self.read).await?)
     }
 
     /// Applies at most so many of the migrations that are missing; returns how many.

@@ -15,7 +15,7 @@ use super::OpenError;
 use super::files::{file_read, file_replace};
 use crate::{CertIssuer, CloudError, IssuedCert};
 
-const CERT_FILE: &str = "ca.pem";
+pub(super) const CERT_FILE: &str = "ca.pem";
 const KEY_FILE: &str = "ca.key";
 const AUTHORITY_DAYS: i64 = 3650;
 /// Clocks of a controller and an amphora may differ by this much.

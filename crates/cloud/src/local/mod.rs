@@ -4,7 +4,8 @@
 //!
 //! All state is below one directory: `cloud/` (settings, keys, users and roles that were made, ports, sealed secrets,
 //! revoked tokens) and `amphorae/` (a directory
-//! each). Whatever was answered is durable; a killed process finds everything again at its next start.
+//! each). One process has it all, and may keep it for others ([`Keeper`], [`LocalClient`]). Whatever was answered is
+//! durable; a killed process finds everything again at its next start.
 
 mod blocking;
 mod cert;
@@ -18,6 +19,7 @@ mod list;
 mod netns;
 mod network;
 mod outside;
+mod remote;
 mod secrets;
 mod seed;
 mod settings;
@@ -41,6 +43,8 @@ use self::netns::Netns;
 pub use self::netns::{HOSTS_MAX, HostView, NetnsOptions};
 pub use self::network::LocalNetwork;
 pub use self::outside::{host_set, hosts, remove};
+use self::remote::Services;
+pub use self::remote::{Keeper, LocalClient};
 pub use self::secrets::LocalSecrets;
 use self::seed::Seed;
 use self::settings::Settings;
@@ -59,6 +63,8 @@ pub struct LocalOptions {
     /// Scheme, host and port of the API, without a slash at the end. Answers to HTTP requests name the host that the
     /// request named; this is for everything else.
     pub url: String,
+    /// Where the catalogue says that the load-balancing API is; `None` = below `url`, at [`LOAD_BALANCER_PATH`].
+    pub load_balancer: Option<String>,
     /// How long a token is good, from its issue.
     pub token_lifetime: SignedDuration,
     /// How long the answer to a wrong password takes at least.
@@ -90,6 +96,7 @@ impl Default for LocalOptions {
     fn default() -> Self {
         Self {
             url: "http://127.0.0.1:9876".into(),
+            load_balancer: None,
             token_lifetime: SignedDuration::from_hours(1),
             login_penalty: Duration::from_secs(1),
             kind: LocalKind::Loopback,
@@ -122,6 +129,8 @@ pub enum OpenError {
     NetworkOverlaps(u8, ipnet::Ipv4Net),
     #[error("this state directory was made {0}: start it so, or start with another state directory")]
     KindDiffers(&'static str),
+    #[error("there is no local cloud in {0} yet: `octavia local serve` makes one")]
+    NoCloud(PathBuf),
     #[error("there is no host {0}")]
     HostUnknown(String),
     #[error("the netns network cannot be used here: {0}")]
@@ -234,6 +243,15 @@ impl LocalCloud {
         Ok(Arc::new(LocalCompute::open(&self.dir, self.claim.number, exe, site)?))
     }
 
+    /// Lets other processes use this cloud, by [`LocalClient`], for as long as the keeper runs. `compute`: what
+    /// [`LocalCloud::compute`] gave.
+    pub fn keeper(&self, compute: Arc<dyn Compute>) -> Result<Keeper, OpenError> {
+        let services =
+            Services { compute, network: self.network(), identity: self.identity(), secrets: self.secrets() };
+        Keeper::bind(&self.dir, services)
+            .map_err(|error| OpenError::file(&self.dir.join(remote::SOCKET), error))
+    }
+
     /// Keystone v3; mount it with `nest_service` at [`IDENTITY_PATH`].
     pub fn identity_router(&self) -> Router {
         identity::router(self.identity.clone())
@@ -257,10 +275,7 @@ impl LocalCloud {
 
     /// 127.N.0.1 or 10.N.0.1, which is no amphora's: where the controller listens for heartbeats.
     pub fn management_address(&self) -> IpAddr {
-        match &self.netns {
-            None => Ipv4Addr::new(127, self.claim.number, 0, 1).into(),
-            Some(netns) => netns.controller(),
-        }
+        management_address(&self.settings)
     }
 
     /// Random, made at the first start.
@@ -271,6 +286,14 @@ impl LocalCloud {
     /// What the keys of all TLS session tickets follow from; random, made at the first start, and no amphora's.
     pub fn ticket_key(&self) -> &str {
         &self.settings.ticket_key
+    }
+}
+
+/// Where this machine is to the amphorae.
+fn management_address(settings: &Settings) -> IpAddr {
+    match settings.netns {
+        None => Ipv4Addr::new(127, settings.network, 0, 1).into(),
+        Some(options) => Netns::existing(settings.network, options).controller(),
     }
 }
 

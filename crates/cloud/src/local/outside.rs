@@ -10,7 +10,7 @@ use super::netns::{HostNumber, HostView, Netns};
 use super::settings::Settings;
 use super::{OpenError, compute};
 
-/// What an `all-in-one` writes into its state directory. Nothing else is touched.
+/// What an `all-in-one`, or `local serve`, writes into its state directory. Nothing else is touched.
 const ENTRIES: &[&str] = &[
     compute::DIR,
     "cloud",
@@ -20,6 +20,8 @@ const ENTRIES: &[&str] = &[
     "clouds.yaml",
     "api.url",
     "metrics.url",
+    "cloud.url",
+    super::remote::SOCKET,
     "lock",
 ];
 

@@ -219,6 +219,9 @@ async fn what_was_stored_is_found_again_and_sealed() {
     let containers = call(&cloud, &demo, "GET", "containers?type=certificate", &Value::Null).await.body;
     assert_eq!(containers["total"], 2);
     secrets_suite(cloud.local.secrets().as_ref(), &stored, Reader::Caller(&context, None)).await;
+    let (client, keeper) = cloud.kept();
+    secrets_suite(client.secrets().as_ref(), &stored, Reader::Caller(&context, None)).await;
+    drop(keeper);
 
     let cloud = cloud.restarted(options());
     secrets_suite(cloud.local.secrets().as_ref(), &stored, Reader::Caller(&context, None)).await;

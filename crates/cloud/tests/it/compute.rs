@@ -105,6 +105,8 @@ fn request(extra: &[&str]) -> ServerRequest {
 async fn passes_the_suite() {
     let servers = Servers::new();
     suite::compute_suite(&*servers.compute).await;
+    let (client, _keeper) = servers.cloud.kept_with(Arc::clone(&servers.compute));
+    suite::compute_suite(&*client.compute()).await;
     assert_eq!(processes_of(servers.cloud.path()), []);
     assert_eq!(fs::read_dir(servers.cloud.path().join("amphorae")).unwrap().count(), 0);
 }

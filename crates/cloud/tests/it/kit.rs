@@ -1,13 +1,18 @@
 //! A cloud in a temporary directory, and HTTP requests to it without sockets.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
-use octavia_cloud::local::{IDENTITY_PATH, LocalCloud, LocalOptions, NETWORK_PATH, OpenError, SECRETS_PATH};
+use octavia_cloud::local::{
+    IDENTITY_PATH, LocalClient, LocalCloud, LocalOptions, NETWORK_PATH, OpenError, SECRETS_PATH,
+};
+use octavia_cloud::{Compute, NoopCompute};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use tower::ServiceExt;
 
 pub(crate) struct Cloud {
@@ -50,6 +55,17 @@ impl Cloud {
         let Self { dir, local, router } = self;
         drop((local, router));
         Self::open(dir, options)
+    }
+
+    /// The cloud as other processes see it, for as long as the tasks are not dropped.
+    pub(crate) fn kept(&self) -> (LocalClient, JoinSet<()>) {
+        self.kept_with(Arc::new(NoopCompute::default()))
+    }
+
+    pub(crate) fn kept_with(&self, compute: Arc<dyn Compute>) -> (LocalClient, JoinSet<()>) {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.local.keeper(compute).unwrap().run(std::future::pending()));
+        (LocalClient::open(self.path(), "http://127.0.0.1:9876").unwrap(), tasks)
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -11,4 +11,5 @@ mod keystone;
 mod kit;
 mod netns;
 mod neutron;
+mod remote;
 mod state;

@@ -38,6 +38,8 @@ async fn the_network_passes_the_suite() {
     let cloud = Cloud::new();
     let (network_id, subnet_id) = ids(&cloud).await;
     suite::network_suite(&*cloud.local.network(), network_id, subnet_id).await;
+    let (client, _keeper) = cloud.kept();
+    suite::network_suite(&*client.network(), network_id, subnet_id).await;
 }
 
 #[tokio::test]
@@ -56,6 +58,8 @@ async fn the_users_pass_the_suite() {
         ..RequestContext::default()
     };
     suite::identity_suite(&*cloud.local.identity(), &answer.subject(), &context).await;
+    let (client, _keeper) = cloud.kept();
+    suite::identity_suite(&*client.identity(), &answer.subject(), &context).await;
 }
 
 #[tokio::test]

@@ -185,6 +185,7 @@ impl Agents for FakeCloud {
         request_ids: &[String],
     ) -> Result<ApplyOutcome, AgentError> {
         if self.facts().pushes_hang {
+            self.facts().calls.push("hanging_push".to_owned());
             std::future::pending::<()>().await;
         }
         let mut facts = self.facts();

@@ -287,7 +287,7 @@ async fn the_loop_takes_what_is_due_and_ends_cleanly() {
     rig.cloud.facts().boot_polls = u32::MAX;
     let slow = rig.lb_create().await;
     until("starting", async || rig.cloud.facts().servers.values().any(|s| s.load_balancer == slow)).await;
-    tokio::time::timeout(Duration::from_secs(5), controller.stop()).await.unwrap();
+    assert!(controller.stop(Duration::from_secs(5)).await);
     assert_eq!(rig.cloud.facts().servers.len(), 20);
     rig.cloud.facts().servers.values_mut().for_each(|server| server.polls_left = 0);
     assert_eq!(
@@ -295,6 +295,21 @@ async fn the_loop_takes_what_is_due_and_ends_cleanly() {
         Reconciled::Done,
         "the lease was given back, due at once"
     );
+}
+
+/// What hangs holds up neither the end of its process nor its load balancer.
+#[tokio::test]
+async fn a_stop_has_an_end() {
+    let rig = Rig::new().await;
+    let options = ControllerOptions { worker: Some(rig.options.clone()), ..ControllerOptions::default() };
+    let controller = Controller::start(rig.parts.clone(), options);
+    rig.cloud.facts().pushes_hang = true;
+    let lb = rig.lb_create().await;
+    until("the push hangs", async || rig.cloud.facts().calls_of("hanging_push") > 0).await;
+    assert!(controller.worker().is_some());
+    assert!(!controller.stop(Duration::from_millis(50)).await);
+    rig.cloud.facts().pushes_hang = false;
+    assert_eq!(rig.worker().reconcile_one(lb).await.unwrap(), Reconciled::Done, "the lease was given back");
 }
 
 #[tokio::test]
@@ -308,6 +323,6 @@ async fn what_happened_while_no_worker_ran_is_seen_at_the_start() {
         rig.cloud.facts().servers.values().all(|server| server.state != ServerState::Stopped)
     })
     .await;
-    controller.stop().await;
+    assert!(controller.stop(Duration::from_secs(5)).await);
     assert_eq!(rig.statuses(lb).await.provisioning, P::Active);
 }

@@ -1,12 +1,18 @@
 //! The schema, as the sum of its migrations. A migration is never changed once released: the next one is added.
 //!
+//! Versions work side by side while an installation is renewed: what a migration adds, earlier versions neither read nor
+//! have to write (a new column is nullable or has a default). What is to go, goes a version later, once nobody uses it, by a
+//! migration that says so in its name ([`CONTRACT`]).
+//!
 //! No dialect types: ids are `VARCHAR(36)` (PostgreSQL pads `CHAR`), times and all integers `BIGINT`, structures JSON in
 //! `TEXT`. Text is compared byte by byte everywhere.
 
 use std::fmt;
 
 use sea_orm_migration::prelude::{DbErr, DynIden, IntoIden, MigrationTrait, MigratorTrait, SchemaManager};
-use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
+use sea_orm_migration::sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, Statement,
+};
 
 mod m0001_first_light;
 mod m0002_quotas;
@@ -41,9 +47,12 @@ impl MigratorTrait for Migrator {
     }
 }
 
+/// A migration takes away what earlier versions need if its name has this; every other one they do not notice.
+const CONTRACT: &str = "_contract_";
+
 /// A database's schema beside this version's.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Schema {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Schema {
     Current,
     /// There is none.
     Absent,
@@ -51,6 +60,17 @@ pub(crate) enum Schema {
     Older(Vec<String>),
     /// These migrations are not known here.
     Newer(Vec<String>),
+}
+
+impl Schema {
+    /// Whether this version can work with it as it is. With a newer one it can, as long as that only adds.
+    pub fn serves(&self) -> bool {
+        match self {
+            Self::Current => true,
+            Self::Absent | Self::Older(_) => false,
+            Self::Newer(unknown) => !unknown.iter().any(|name| name.contains(CONTRACT)),
+        }
+    }
 }
 
 impl fmt::Display for Schema {
@@ -90,6 +110,29 @@ pub(crate) async fn schema(db: &DatabaseConnection) -> Result<Schema, DbErr> {
 pub(crate) fn tables() -> impl Iterator<Item = &'static str> {
     std::iter::once(m0004_idempotency::TABLE).chain(m0001_first_light::TABLES.iter().copied())
 }
+
+/// Lets one process at a time change the schema: others wait until the lock is given back, or its connection ends.
+pub(crate) async fn lock(tx: &DatabaseTransaction) -> Result<(), DbErr> {
+    match tx.get_database_backend() {
+        DbBackend::Postgres => {
+            tx.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?
+        }
+        DbBackend::MySql => tx.execute_unprepared(&format!("DO GET_LOCK('octavia_{LOCK}', 600)")).await?,
+        // A file's writers take turns.
+        _ => return Ok(()),
+    };
+    Ok(())
+}
+
+pub(crate) async fn unlock(tx: DatabaseTransaction) -> Result<(), DbErr> {
+    if tx.get_database_backend() == DbBackend::MySql {
+        tx.execute_unprepared(&format!("DO RELEASE_LOCK('octavia_{LOCK}')")).await?;
+    }
+    tx.commit().await
+}
+
+/// Any number that nobody else takes for a lock.
+const LOCK: u32 = 0x6f63_7461;
 
 /// Applies what is missing, at most so many steps. Returns how many were applied.
 pub(crate) async fn up(db: &DatabaseConnection, steps: Option<u32>) -> Result<usize, DbErr> {

@@ -45,7 +45,7 @@ async fn load_balancers_are_counted_by_their_statuses() {
         let next = hand.now() + SignedDuration::from_secs(30);
         let release = Release { next_attempt_at: next, attempts: 0, last_error: None };
         store.lease_release(&lease, release).await.unwrap();
-        let _held = acquire(&store, ids[1]).await;
+        let held = acquire(&store, ids[1]).await;
         let census = store.census().await.unwrap();
         let count = |wanted: ProvisioningStatus| {
             let matching = census.statuses.iter().filter(|(status, ..)| *status == wanted);
@@ -54,6 +54,16 @@ async fn load_balancers_are_counted_by_their_statuses() {
         assert_eq!(count(ProvisioningStatus::Active), 1);
         assert_eq!(count(ProvisioningStatus::PendingCreate), 2);
         assert_eq!((census.due, census.oldest_pending), (1, 7));
+        assert_eq!((census.leases, census.leases_run_out), (vec![(held.owner, 1)], 0));
+
+        // Its owner dies.
+        *hand.0.lock().unwrap() = held.until;
+        let census = store.census().await.unwrap();
+        assert_eq!((census.leases, census.leases_run_out), (vec![], 1));
+        let taken = acquire(&store, ids[1]).await;
+        assert_ne!(taken.epoch, held.epoch);
+        let census = store.census().await.unwrap();
+        assert_eq!((census.leases, census.leases_run_out), (vec![(taken.owner, 1)], 0));
     }
 }
 

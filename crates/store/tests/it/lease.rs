@@ -95,6 +95,23 @@ async fn the_leases_of_the_dead_are_ended() {
     .await;
 }
 
+/// Of a worker that is ended in the midst of its work, and of no other.
+#[tokio::test]
+async fn the_leases_of_one_worker_are_given_back() {
+    on_all(|store| async move {
+        let (first, lease) = leased(&store).await;
+        let (_, others) = leased(&store).await;
+        assert_eq!(store.leases_return(WorkerId::new_v4()).await.unwrap(), 0);
+        assert_eq!(store.leases_return(lease.owner).await.unwrap(), 1);
+        let lb = first.load_balancer.id;
+        assert_eq!(store.work_due(10).await.unwrap(), [lb]);
+        assert!(matches!(store.lease_renew(&lease, TTL).await, Err(StoreError::LeaseLost)));
+        store.lease_renew(&others, TTL).await.unwrap();
+        assert_eq!(acquire(&store, lb).await.epoch, lease.epoch + 1);
+    })
+    .await;
+}
+
 /// What was asked for while a worker was at work is not forgotten when it goes.
 #[tokio::test]
 async fn a_release_sees_what_the_worker_did_not() {

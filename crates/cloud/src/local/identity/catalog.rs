@@ -1,4 +1,4 @@
-//! The service catalogue: four services, each at the host that the client itself used.
+//! The service catalogue: four services, each at the host that the client itself used, unless it is told to be elsewhere.
 
 use serde_json::{Value, json};
 
@@ -15,6 +15,14 @@ struct Service {
     path: &'static str,
     /// In the order of [`INTERFACES`].
     endpoints: Vec<String>,
+    /// The whole address, where it is not below the host that the client used.
+    elsewhere: Option<String>,
+}
+
+impl Service {
+    fn url(&self, base: &str) -> String {
+        self.elsewhere.clone().unwrap_or_else(|| format!("{base}{}", self.path))
+    }
 }
 
 #[derive(Debug)]
@@ -23,8 +31,10 @@ pub(super) struct Catalog {
 }
 
 impl Catalog {
-    pub(super) fn new(seed: &Seed) -> Self {
+    /// `load_balancer`: where that service is, if not beside the others.
+    pub(super) fn new(seed: &Seed, load_balancer: Option<&str>) -> Self {
         let service = |kind: &'static str, name: &'static str, path: &'static str| Service {
+            elsewhere: load_balancer.filter(|_| path == LOAD_BALANCER_PATH).map(str::to_owned),
             id: seed.hex_id(&format!("service/{kind}")),
             kind,
             name,
@@ -51,7 +61,7 @@ impl Catalog {
                 .map(|(id, interface)| {
                     json!({
                         "id": id, "interface": interface, "region": REGION, "region_id": REGION,
-                        "url": format!("{base}{}", service.path),
+                        "url": service.url(base),
                     })
                 })
                 .collect();
@@ -74,7 +84,7 @@ impl Catalog {
         let entry = |service: &Service, id: &str, interface: &str| {
             json!({
                 "id": id, "interface": interface, "region": REGION, "region_id": REGION, "enabled": true,
-                "service_id": service.id, "url": format!("{base}{}", service.path),
+                "service_id": service.id, "url": service.url(base),
                 "links": {"self": format!("{base}{IDENTITY_PATH}/v3/endpoints/{id}")},
             })
         };

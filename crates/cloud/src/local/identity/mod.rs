@@ -116,7 +116,7 @@ impl LocalIdentity {
         Ok(Self {
             owner: directory.projects.first().map(|project| project.id.clone()).unwrap_or_default(),
             register: Arc::new(Register::open(cloud_dir, directory)?),
-            catalog: Catalog::new(seed),
+            catalog: Catalog::new(seed, options.load_balancer.as_deref()),
             token_key: settings.token_key.clone().into_bytes(),
             token_lifetime: options.token_lifetime,
             login_penalty: options.login_penalty,

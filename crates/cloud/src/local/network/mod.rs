@@ -17,8 +17,8 @@ use jiff::Timestamp;
 use octavia_model::{AmphoraId, LoadBalancerId, NetworkId, PortId, SecurityGroupId, SubnetId};
 use serde::de::DeserializeOwned;
 
-pub(super) use self::book::PortWiring;
-use self::book::{Book, BookError, Change, Entries, Net, Port};
+use self::book::{Book, BookError, Change, Entries, Port};
+pub(super) use self::book::{Net, PortWiring};
 pub(super) use self::http::router;
 use super::OpenError;
 use super::blocking::Blocking;

@@ -1,5 +1,7 @@
 //! What is made on hosts, found again, lost, and removed.
 
+use std::sync::Arc;
+
 use octavia_cloud::local::{self, LocalKind, LocalOptions};
 use octavia_cloud::{IpFamily, Placement, ServerRequest, suite};
 use octavia_model::LoadBalancerId;
@@ -20,6 +22,9 @@ async fn pass_the_suites() {
     }
     suite::additional_vips_suite(&*world.network(), network_id, subnets).await;
     suite::ports_suite(&*world.compute, &*world.network(), network_id, subnets).await;
+    let (client, keeper) = world.cloud().kept_with(Arc::clone(&world.compute));
+    suite::ports_suite(&*client.compute(), &*client.network(), network_id, subnets).await;
+    drop((client, keeper));
     let prefix = world.prefix();
     let names = run(&["ip"], "netns list");
     let mut left: Vec<_> =
