@@ -5,6 +5,7 @@
 //! created, changed and deleted, and any of their processes may be killed. In the end, faults stopped, every load
 //! balancer must be ACTIVE or gone within a bound, its statuses true, and nothing left that belongs to nobody.
 
+mod daemons;
 mod killer;
 mod ledger;
 mod takeover;
@@ -54,6 +55,8 @@ pub(crate) struct Arguments {
 enum Other {
     /// No faults: changes without end, and newer binaries that take over under load of every kind
     Takeover(takeover::Arguments),
+    /// Several daemons over one database, killed at random while many users make load balancers
+    Daemons(daemons::Arguments),
 }
 
 /// Everything is settled at the latest this long after the last fault.
@@ -61,8 +64,10 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(90);
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    if let Some(Other::Takeover(arguments)) = &arguments.other {
-        return takeover::run(arguments);
+    match &arguments.other {
+        Some(Other::Takeover(arguments)) => return takeover::run(arguments),
+        Some(Other::Daemons(arguments)) => return daemons::run(arguments),
+        None => {}
     }
     let binary = binary(arguments.binary.as_deref())?;
     let seed = arguments.seed.unwrap_or_else(rand::random);

@@ -11,6 +11,12 @@ use reqwest::Url;
 
 use crate::logging::LogOptions;
 
+mod daemons;
+
+pub(crate) use self::daemons::{
+    ApiDaemonOptions, DaemonOptions, HealthManagerOptions, InstallationOptions, LocalServeOptions,
+};
+
 /// Load Balancing as a Service in one binary: the OpenStack Octavia v2 API with its own data plane
 #[derive(Debug, Parser)]
 #[command(name = "octavia", version, max_term_width = 100)]
@@ -26,6 +32,19 @@ pub(crate) enum Command {
     Quickstart(QuickstartOptions),
     /// API, worker, health manager, housekeeping and an embedded local cloud in one process
     AllInOne(AllInOneOptions),
+    /// The REST API alone; any number may share a database
+    Api(ApiDaemonOptions),
+    /// What makes load balancers as they shall be, alone; any number may share a database
+    Worker(DaemonOptions),
+    /// Whom amphorae send their heartbeats, alone; any number may share a database
+    HealthManager(HealthManagerOptions),
+    /// What removes what is old or belongs to nobody, alone; any number may share a database
+    Housekeeping(DaemonOptions),
+    /// Look whether this program can take the place of an older one here
+    #[command(subcommand)]
+    Status(StatusCommand),
+    /// Look at configuration, database, keys, ports and what else the service depends on, and say what to mend
+    Doctor(InstallationOptions),
     /// octavia.conf: look for mistakes, see what is in force, get a sample
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -35,7 +54,7 @@ pub(crate) enum Command {
     /// The embedded local cloud of a state directory: look at its hosts, break them, remove everything
     #[command(subcommand)]
     Local(LocalCommand),
-    /// The database, while no service uses it
+    /// The database: bring its schema up to date, copy it
     #[command(subcommand)]
     Db(DbCommand),
     /// The agent of one amphora (started by the compute driver)
@@ -135,6 +154,8 @@ pub(crate) enum PolicyCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LocalCommand {
+    /// Keep the local cloud of a state directory for the daemons of this machine: api, worker, health-manager, housekeeping
+    Serve(LocalServeOptions),
     /// List the simulated hosts (of --network netns) with their amphorae
     Hosts(LocalOptions),
     /// Cut a host off from all others and from this machine
@@ -161,6 +182,8 @@ pub(crate) struct LocalHost {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DbCommand {
+    /// Bring the schema to this version's. Services of the version before may go on meanwhile
+    Upgrade(InstallationOptions),
     /// Copy everything into an empty database, of the same kind or another, and compare it row by row
     Copy(DbCopy),
 }
@@ -212,6 +235,29 @@ pub(crate) enum NetworkKind {
     Netns,
     /// Every network and address there is, and nothing behind it: for tests of clients of the API
     Noop,
+}
+
+/// As far as something is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LocalNetworkKind {
+    /// Addresses of 127.0.0.0/8 and process pairs: needs no privilege
+    Loopback,
+    /// Network namespaces on simulated hosts, bridges between them: needs root
+    Netns,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StatusCommand {
+    /// What stands against an upgrade to this version
+    #[command(subcommand)]
+    Upgrade(UpgradeCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UpgradeCommand {
+    /// Look, and change nothing. Ends with 0 = nothing stands against it, 1 = read the warnings, 2 = it would fail, 255 =
+    /// it could not be looked at
+    Check(InstallationOptions),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -52,7 +52,7 @@ pub(crate) fn settings(files: &ConfigFiles) -> anyhow::Result<(Settings, Vec<Pro
 }
 
 /// Reads all that can be read, so that everything wrong is said at once.
-fn read(files: &ConfigFiles) -> (Config, Settings, Vec<Problem>) {
+pub(crate) fn read(files: &ConfigFiles) -> (Config, Settings, Vec<Problem>) {
     let mut sources = vec![];
     let (paths, mut problems) = paths(files);
     for path in &paths {
@@ -82,7 +82,7 @@ fn unreadable(path: &Path, error: &io::Error) -> Problem {
 }
 
 /// Where files are looked for that the configuration names: what is named last counts most.
-fn places(files: &ConfigFiles) -> Vec<PathBuf> {
+pub(crate) fn places(files: &ConfigFiles) -> Vec<PathBuf> {
     let beside = files.files.iter().rev().filter_map(|file| Some(file.parent()?.to_owned()));
     files.dirs.iter().rev().cloned().chain(beside).collect()
 }

@@ -1,4 +1,4 @@
-//! `octavia db`: what is done to a store while no service uses it.
+//! `octavia db`: what is done to a store besides using it.
 
 use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write};
@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use jiff::{SignedDuration, Timestamp};
-use octavia_store::{Activity, CopyEvent, Store, StoreOptions};
+use octavia_store::{Activity, CopyEvent, Schema, Store, StoreOptions};
 
-use crate::args::{DbCommand, DbCopy};
+use crate::args::{DbCommand, DbCopy, InstallationOptions};
+use crate::installation::Installation;
 use crate::settings;
 
 /// What a service left longer ago tells nothing of now.
@@ -22,9 +23,31 @@ const WATCHED: Duration = Duration::from_secs(15);
 
 pub(crate) async fn run(command: DbCommand) -> Result<ExitCode> {
     match command {
+        DbCommand::Upgrade(options) => upgrade(&options).await?,
         DbCommand::Copy(options) => copy(options).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn upgrade(options: &InstallationOptions) -> Result<()> {
+    let installation = Installation::read(options)?;
+    let url = installation.database().context(
+        "no database is named: [database] connection, --database, or --state-dir of an all-in-one",
+    )?;
+    let context = "the database cannot be used";
+    let store = Store::connect(&url, StoreOptions::default()).await.context(context)?;
+    let before = store.schema().await.context(context)?;
+    if let Schema::Newer(_) = before {
+        bail!("the schema is of a newer version than this one ({before}): nothing was changed");
+    }
+    store.migrate().await.context("the schema is not up to date")?;
+    let said = match before {
+        Schema::Current => "the schema was up to date".to_owned(),
+        other => format!("the schema is up to date; before: {other}"),
+    };
+    // All is done, whether or not somebody reads about it.
+    let _ = writeln!(io::stdout(), "{said}");
+    Ok(())
 }
 
 async fn copy(options: DbCopy) -> Result<()> {

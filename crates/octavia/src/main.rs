@@ -4,20 +4,27 @@
 
 mod all_in_one;
 mod args;
+mod assembly;
 mod audit;
 mod config;
+mod daemon;
 mod db;
 mod demo;
+mod doctor;
 mod explain;
+mod installation;
 mod local;
 mod logging;
 mod metrics;
+mod notify;
 mod policy;
 mod quickstart;
+mod running;
 mod server;
 mod settings;
 mod signal;
 mod state_dir;
+mod upgrade_check;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -27,7 +34,11 @@ use anyhow::Context;
 use clap::Parser;
 use octavia_agent::AgentOptions;
 
-use crate::args::{AmphoraOptions, Args, Command, ProxyOptions};
+use crate::args::{
+    AmphoraOptions, Args, Command, DaemonOptions, ProxyOptions, StatusCommand, UpgradeCommand,
+};
+use crate::daemon::Part;
+use crate::settings::Settings;
 
 fn main() -> ExitCode {
     match run(Args::parse()) {
@@ -55,6 +66,16 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
             }
             multi_threaded(all_in_one::run(options.state_dir, settings))
         }
+        Command::Api(options) => daemon(Part::Api, &options.daemon, |settings| settings.with_api(&options)),
+        Command::Worker(options) => daemon(Part::Worker, &options, |settings| settings),
+        Command::HealthManager(options) => {
+            daemon(Part::HealthManager, &options.daemon, |settings| settings.with_heartbeats_at(options.bind))
+        }
+        Command::Housekeeping(options) => daemon(Part::Housekeeping, &options, |settings| settings),
+        Command::Status(StatusCommand::Upgrade(UpgradeCommand::Check(options))) => {
+            multi_threaded(upgrade_check::run(options))
+        }
+        Command::Doctor(options) => multi_threaded(doctor::run(options)),
         Command::Config(command) => config::run(command),
         Command::Policy(command) => policy::run(command),
         Command::Local(command) => multi_threaded(local::run(command)),
@@ -67,6 +88,21 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
             .build()?
             .block_on(octavia_client::run(command)),
     }
+}
+
+/// `more`: what the command line of this part says besides.
+fn daemon(
+    part: Part,
+    options: &DaemonOptions,
+    more: impl FnOnce(Settings) -> Settings,
+) -> anyhow::Result<ExitCode> {
+    let (settings, warnings) = config::settings(&options.config)?;
+    let settings = more(settings.with_daemon(options));
+    logging::init(&options.log.clone().or(settings.debug, settings.log_json))?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    multi_threaded(daemon::run(part, &options.state_dir, settings))
 }
 
 fn multi_threaded(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {

@@ -51,6 +51,8 @@ struct CensusGauges {
     load_balancers: Family<[(&'static str, &'static str); 2], Gauge>,
     due: Gauge,
     oldest_pending: Gauge,
+    leases: Family<[(&'static str, String); 1], Gauge>,
+    leases_run_out: Gauge,
     database_up: Gauge,
 }
 
@@ -110,6 +112,16 @@ impl CensusGauges {
             self.oldest_pending.clone(),
         );
         registry.register(
+            "leases",
+            "Leases that workers hold, by worker, in all processes; none while the database is away",
+            self.leases.clone(),
+        );
+        registry.register(
+            "leases_run_out",
+            "Leases whose workers did not renew them in time, and that no other has taken yet",
+            self.leases_run_out.clone(),
+        );
+        registry.register(
             "database_up",
             "Whether the database answered when load balancers were counted last",
             self.database_up.clone(),
@@ -119,6 +131,7 @@ impl CensusGauges {
     /// `None` = it is not known. Then nothing is shown rather than old numbers.
     fn set(&self, census: Option<&Census>) {
         self.load_balancers.clear();
+        self.leases.clear();
         self.database_up.set(census.is_some().into());
         let Some(census) = census else { return };
         let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
@@ -129,6 +142,11 @@ impl CensusGauges {
         }
         self.due.set(number(census.due));
         self.oldest_pending.set(number(census.oldest_pending));
+        // No more than there are workers at this moment: those of before are gone.
+        for (worker, count) in &census.leases {
+            self.leases.get_or_create(&[("worker", worker.to_string())]).set(number(*count));
+        }
+        self.leases_run_out.set(number(census.leases_run_out));
     }
 }
 

@@ -113,6 +113,15 @@ fn read(path: &Path) -> Result<PolicyFile, Problem> {
     }
 }
 
+/// Whether the files can be read as rules.
+///
+/// # Errors
+///
+/// What is wrong with them.
+pub(crate) fn check_files(settings: &PolicySettings) -> Result<(), String> {
+    load(settings).1.map(drop).map_err(|problem| problem.to_string())
+}
+
 /// Reads the rules, and goes on looking for changes of the files until the task is ended. Files that are wrong are an
 /// error now, and later leave in force what is.
 pub(crate) fn start(settings: &PolicySettings) -> anyhow::Result<(Policy, JoinHandle<()>)> {

@@ -1,10 +1,12 @@
-//! What an `all-in-one` runs with: what `octavia.conf` says, and over it what the command line says.
+//! What an `all-in-one`, or one of the daemons, runs with: what `octavia.conf` says, and over it what the command line says.
 
 mod access_log;
 mod api;
 mod cors;
+mod daemons;
 pub(crate) mod database;
 mod files;
+mod heartbeats;
 pub(crate) mod keystone;
 mod login;
 pub(crate) mod secrets;
@@ -27,11 +29,12 @@ use octavia_config::{Config, Opt, Origin, Problem, Severity};
 use octavia_store::StoreOptions;
 
 use self::access_log::AccessLogSettings;
+use self::heartbeats::HeartbeatSettings;
 use self::keystone::KeystoneSettings;
 use self::secrets::SecretsSettings;
 use self::sorry::SorrySettings;
 use self::stapling::StaplingSettings;
-use crate::args::{AllInOneOptions, AuthStrategy, NetworkKind, PendingWrites};
+use crate::args::{AllInOneOptions, AuthStrategy, NetworkKind};
 use crate::audit::AuditSettings;
 use crate::metrics::MetricsSettings;
 use crate::policy::PolicySettings;
@@ -62,6 +65,7 @@ pub(crate) struct Settings {
     pub(crate) agent_request_timeout: Duration,
     /// Lifetime of an amphora's certificate.
     pub(crate) cert_lifetime: SignedDuration,
+    pub(crate) heartbeats: HeartbeatSettings,
     pub(crate) heartbeat_interval: Duration,
     pub(crate) heartbeat_timeout: SignedDuration,
     pub(crate) health_check_interval: Duration,
@@ -111,12 +115,7 @@ impl Settings {
             self.secrets = SecretsSettings::Anything;
         }
         self.auth_strategy = options.auth_strategy.unwrap_or(self.auth_strategy);
-        self.api.pending_writes = match options.pending_writes {
-            Some(PendingWrites::Queue) => octavia_api::PendingWrites::Queue,
-            Some(PendingWrites::Reject) => octavia_api::PendingWrites::Reject,
-            None => self.api.pending_writes,
-        };
-        self
+        self.with_pending_writes(options.pending_writes)
     }
 }
 
@@ -149,6 +148,7 @@ impl Reader<'_> {
             agent_connect_timeout: self.fraction(&haproxy_amphora::rest_request_conn_timeout),
             agent_request_timeout: self.fraction(&haproxy_amphora::rest_request_read_timeout),
             cert_lifetime: SignedDuration::from_secs(self.number(&certificates::cert_validity_time)),
+            heartbeats: self.heartbeats(),
             heartbeat_interval: self.seconds(&health_manager::heartbeat_interval),
             heartbeat_timeout: SignedDuration::from_secs(self.number(&health_manager::heartbeat_timeout)),
             health_check_interval: self.seconds(&health_manager::health_check_interval),

@@ -5,6 +5,8 @@
 //! judges what crosses the network and what `/proc` shows, not what the code believes.
 
 pub mod body;
+pub mod daemons;
+pub mod database;
 pub mod histogram;
 pub mod lasting;
 pub mod load;
@@ -13,10 +15,13 @@ pub mod origin;
 pub mod proc;
 pub mod product;
 pub mod rest;
+pub mod siege;
 pub mod tcp;
 pub mod tree;
 pub mod wait;
 
+pub use daemons::{Daemons, DaemonsOptions};
+pub use database::{DatabaseKind, DatabaseServer};
 pub use histogram::Histogram;
 pub use lasting::{Kind, Lasting};
 pub use load::{Expect, FailureKind, LoadHandle, LoadPlan, LoadReport, Mode, Pace, Script};

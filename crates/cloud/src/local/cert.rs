@@ -50,6 +50,10 @@ impl LocalAuthority {
         Ok(made)
     }
 
+    pub(super) const fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+
     fn make(now: Timestamp) -> Result<Self, rcgen::Error> {
         let expires_at = now + SignedDuration::from_hours(24 * AUTHORITY_DAYS);
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;

@@ -61,10 +61,10 @@ options! {
 
     /// Heartbeats of amphorae.
     health_manager {
-        /// Heartbeat listen address.
-        bind_ip: IpAddr = row::ip().default("127.0.0.1");
+        /// Heartbeat listen address. On the local cloud, unless it is given, where amphorae see this machine.
+        bind_ip: IpAddr = row::ip().default("127.0.0.1").applies();
         /// Heartbeat UDP port.
-        bind_port: u16 = row::port().default("5555");
+        bind_port: u16 = row::port().default("5555").applies();
         /// Concurrent automatic failovers.
         failover_threads: i64 = row::int().default("10").not_here(ONE_PROCESS);
         /// Health worker processes; unset means CPU count.
@@ -81,8 +81,8 @@ options! {
         sock_rlimit: i64 = row::int().default("0");
         /// Circuit breaker count of stale amphorae.
         failover_threshold: i64 = row::int();
-        /// Heartbeat destinations given to amphorae.
-        controller_ip_port_list: Vec<String> = row::list_of(Item::HostPort).default("");
+        /// Heartbeat destinations given to new amphorae, which take turns: every health manager there is. Empty: the bind address.
+        controller_ip_port_list: Vec<String> = row::list_of(Item::HostPort).default("").applies();
         /// Seconds between heartbeats.
         heartbeat_interval: i64 = row::int_in(Some(1), Some(86400)).default("10").all_in_one("1").applies();
     }

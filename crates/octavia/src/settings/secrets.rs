@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use octavia_cloud::local::LocalCloud;
 use octavia_cloud::{Barbican, HttpOptions, NoopSecrets, Secrets};
 use octavia_config::option::{certificates, service_auth};
 use octavia_config::{Opt, Problem, Severity};
@@ -35,17 +34,18 @@ pub(crate) struct BarbicanSettings {
 }
 
 impl SecretsSettings {
-    pub(crate) fn open(&self, cloud: &LocalCloud) -> anyhow::Result<Arc<dyn Secrets>> {
+    /// `vault`: the local cloud's.
+    pub(crate) fn open(&self, vault: Arc<dyn Secrets>) -> anyhow::Result<Arc<dyn Secrets>> {
         match self {
-            Self::Vault => Ok(cloud.secrets()),
-            Self::Anything => Ok(Arc::new(NoopSecrets::over(cloud.secrets())?)),
+            Self::Vault => Ok(vault),
+            Self::Anything => Ok(Arc::new(NoopSecrets::over(vault)?)),
             Self::Barbican(barbican) => {
                 let endpoint = barbican.endpoint.as_deref().unwrap_or("of the catalogue");
                 tracing::info!(
                     endpoint = %octavia_config::without_userinfo(endpoint),
                     "references to certificates lead to Barbican; the embedded one's are not taken"
                 );
-                Ok(Arc::new(barbican.open()?))
+                Ok(Arc::new(barbican.connect()?))
             }
         }
     }
@@ -57,7 +57,8 @@ impl BarbicanSettings {
         [&self.session.tls, &self.tls]
     }
 
-    fn open(&self) -> anyhow::Result<Barbican> {
+    /// Nobody is asked yet.
+    pub(crate) fn connect(&self) -> anyhow::Result<Barbican> {
         let login =
             ServiceLogin::open(self.session.clone(), self.wanted.clone()).context("[service_auth]")?;
         let tls = client_config(&self.tls).map_err(anyhow::Error::msg).context("[certificates]")?;

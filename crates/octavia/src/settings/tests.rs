@@ -61,6 +61,9 @@ fn every_option_that_applies_has_an_effect() {
         "[networking]\nallow_vip_port_id = no",
         "[networking]\nvalid_vip_networks = 11111111-1111-4111-8111-111111111111",
         "[networking]\ndenylist_vip_networks = 11111111111141118111111111111111",
+        "[health_manager]\nbind_ip = ::1",
+        "[health_manager]\nbind_port = 7",
+        "[health_manager]\ncontroller_ip_port_list = 10.0.0.1:5555",
         "[haproxy_amphora]\ntimeout_client_data = 7",
         "[haproxy_amphora]\ntimeout_member_connect = 7",
         "[haproxy_amphora]\ntimeout_member_data = 7",
@@ -232,6 +235,11 @@ fn what_only_all_tell_together() {
     check(
         "[healthcheck]\nallowed_source_ranges = 10.0.0.0/33",
         "f:2: error: [healthcheck] allowed_source_ranges: \"10.0.0.0/33\" is no network",
+    );
+    check(
+        "[health_manager]\ncontroller_ip_port_list = 10.0.0.1:5555, controller:5555",
+        "f:2: error: [health_manager] controller_ip_port_list: \"controller:5555\": amphorae look up no names, and \
+         want ADDRESS:PORT",
     );
     check(
         "[networking]\nvalid_vip_networks = public",

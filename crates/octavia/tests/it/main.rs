@@ -9,6 +9,7 @@ mod access;
 mod cli;
 mod config;
 mod configured;
+mod daemons;
 mod db;
 mod disk;
 mod explain;

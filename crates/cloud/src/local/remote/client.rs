@@ -101,6 +101,11 @@ impl LocalClient {
         &self.0.settings.ticket_key
     }
 
+    /// When the certificate of the authority ends.
+    pub fn authority_expires_at(&self) -> Timestamp {
+        self.0.authority.expires_at()
+    }
+
     /// Whether amphorae have interfaces of their own, in namespaces.
     pub fn has_interfaces(&self) -> bool {
         self.0.settings.netns.is_some()
