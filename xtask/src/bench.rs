@@ -9,6 +9,7 @@ mod create;
 mod dataplane;
 mod ground;
 mod h2load;
+mod heartbeats;
 mod http;
 mod idle;
 mod latency;
@@ -50,6 +51,8 @@ pub(crate) enum Bench {
     Talk(talk::Arguments),
     /// Speed and memory of the API server, or of any endpoint of Octavia's API
     Api(api::Arguments),
+    /// How many heartbeats one health manager on one core takes
+    Heartbeats(heartbeats::Arguments),
     /// Time from POST of a fully populated load balancer to its first answer, and memory per load balancer
     Create(create::Arguments),
 }
@@ -64,6 +67,7 @@ pub(crate) fn run_one(bench: &Bench) -> Result<()> {
         Bench::Threads(arguments) => threads::run(arguments),
         Bench::Talk(arguments) => talk::run(arguments),
         Bench::Api(arguments) => api::run(arguments),
+        Bench::Heartbeats(arguments) => heartbeats::run(arguments),
         Bench::Create(arguments) => create::run(arguments),
     }
 }

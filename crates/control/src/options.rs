@@ -94,7 +94,7 @@ pub struct HealthOptions {
     pub heartbeat_timeout: SignedDuration,
     /// How often what was heard is written.
     pub flush_interval: Duration,
-    /// How often statistics are written, and unchanged beats acknowledged in the rows.
+    /// How often statistics are written, of up to 1,000 amphorae; of more, in proportion less often.
     pub statistics_interval: SignedDuration,
     /// How often silence is looked for.
     pub scan_interval: Duration,

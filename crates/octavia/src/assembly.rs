@@ -146,6 +146,7 @@ impl Outside {
         let socket = UdpSocket::bind(address)
             .await
             .with_context(|| format!("heartbeats cannot be received at {address}"))?;
+        make_room(&socket);
         let mut health = HealthOptions::new(self.heartbeat_key.clone());
         health.heartbeat_timeout = settings.heartbeat_timeout;
         health.metrics = metrics.clone();
@@ -324,4 +325,17 @@ pub(crate) fn write_atomically(path: &Path, text: &str) -> anyhow::Result<()> {
     std::fs::write(&next, text)
         .and_then(|()| std::fs::rename(&next, path))
         .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Heartbeats wait in the kernel while others have the processor, in bytes.
+const HEARTBEATS_WAITING: usize = 16 << 20;
+
+/// As much as we may: more than the system's `net.core.rmem_max` takes a privilege that we can do without.
+fn make_room(socket: &UdpSocket) {
+    use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
+
+    let forced = set_socket_recv_buffer_size_force(socket, HEARTBEATS_WAITING);
+    if let Err(error) = forced.or_else(|_| set_socket_recv_buffer_size(socket, HEARTBEATS_WAITING)) {
+        tracing::warn!(%error, "the room for heartbeats that wait is as it was");
+    }
 }

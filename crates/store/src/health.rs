@@ -1,42 +1,32 @@
-//! What amphorae say of themselves: operating statuses, liveness, counters. Never a provisioning status, and not
-//! bound to a lease.
+//! What amphorae make of statuses, and who has not been heard. Never a provisioning status, and not bound to a lease.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use octavia_model::{
     Amphora, AmphoraId, AmphoraStatus, ListenerId, LoadBalancerGraph, LoadBalancerId, MemberId,
-    OperatingStatus, PoolId, ProvisioningStatus, Reason, SEQ_FOR_LIFE,
+    OperatingStatus, PoolId, ProvisioningStatus, Reason,
 };
-use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, Condition, DatabaseTransaction, EntityTrait, ExprTrait, IntoActiveModel,
-    Iterable, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
 };
-use uuid::Uuid;
 
 use crate::amphora::amphora_read;
 use crate::entity::codec::{self, Decode};
-use crate::entity::{amphora, listener, listener_statistics, load_balancer, member, pool};
+use crate::entity::{amphora, listener, load_balancer, member, pool};
 use crate::fetch::{graph_load, root_lock, root_read};
 use crate::options::Call;
 use crate::retry::framed;
 use crate::write::CHUNK;
-use crate::{Statistics, Store, StoreError, stats};
-
-/// For agents that count anew when they start again: a beat with a number not higher than the last one's is late or
-/// double within this time, in microseconds, of it. Datagrams do not travel longer.
-const REORDERED: i64 = 5_000_000;
-
-/// A sign of life further ahead than this, in microseconds, of a newer one is of a clock that has gone back since.
-const AHEAD: i64 = 60_000_000;
+use crate::{Mark, Store, StoreError};
 
 /// What the roll-up of a heartbeat is judged against.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HealthContext {
     pub amphora: Amphora,
     pub graph: LoadBalancerGraph,
+    pub mark: Mark,
 }
 
 /// An operating status that differs from the row's, and why it is not good news.
@@ -55,33 +45,6 @@ pub struct StatusWrites {
     pub listeners: BTreeMap<ListenerId, StatusWrite>,
     pub pools: BTreeMap<PoolId, StatusWrite>,
     pub members: BTreeMap<MemberId, StatusWrite>,
-}
-
-/// How the counters of a heartbeat count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Report {
-    /// Since the data plane's start, which the id names; `None` where it does not say (the original's version 2).
-    Totals { boot: Option<Uuid> },
-    /// Since the last heartbeat (the original's version 3).
-    Differences,
-}
-
-/// One accepted heartbeat.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HeartbeatWrite {
-    pub amphora: AmphoraId,
-    /// A beat whose number is not higher than the last one's is late, double or replayed, and changes nothing. Only
-    /// where that was below [`SEQ_FOR_LIFE`], five seconds later it is an agent that started again.
-    pub seq: u64,
-    pub received_at: Timestamp,
-    /// Whether the beat counts as a sign of life (it does not when nothing carries the traffic).
-    pub alive: bool,
-    /// The generation the data plane runs; `None` leaves the row's.
-    pub applied_generation: Option<u64>,
-    pub report: Report,
-    /// Counters by listener; listeners unknown to the amphora's load balancer are left out.
-    pub statistics: BTreeMap<ListenerId, Statistics>,
-    pub statuses: StatusWrites,
 }
 
 /// An amphora that has not been heard.
@@ -104,7 +67,7 @@ impl Store {
     async fn health_context_once(&self, id: AmphoraId) -> Result<Option<HealthContext>, StoreError> {
         let tx = self.begin_read().await?;
         let Some(row) = amphora_read(&tx, id).await? else { return Ok(None) };
-        let amphora = Amphora::try_from(row)?;
+        let amphora = Amphora::try_from(row.clone())?;
         let root = match amphora.load_balancer_id {
             Some(lb) => root_read(&tx, lb).await?,
             None => None,
@@ -112,47 +75,8 @@ impl Store {
         let Some(root) = root else { return Ok(None) };
         let graph = graph_load(&tx, &root).await?;
         tx.commit().await?;
-        Ok(Some(HealthContext { amphora, graph }))
-    }
-
-    /// Writes what a heartbeat says. Returns false when it was late, double, or of an amphora that is gone: then
-    /// nothing was written.
-    pub async fn heartbeat_apply(&self, beat: &HeartbeatWrite) -> Result<bool, StoreError> {
-        let call = Call::of("heartbeat_apply");
-        framed!(self, call, self.heartbeat_apply_once(beat))
-    }
-
-    async fn heartbeat_apply_once(&self, beat: &HeartbeatWrite) -> Result<bool, StoreError> {
-        let tx = self.begin_write().await?;
-        let id = codec::id(beat.amphora);
-        if !beat.statuses.is_empty() {
-            // The root comes first, as in every other write, so that no two writers wait for each other.
-            let lb = amphora_read(&tx, beat.amphora).await?.and_then(|row| row.load_balancer_id);
-            let lb = Decode("amphora").parse_option("load_balancer_id", lb.as_deref())?;
-            let root = match lb {
-                Some(lb) => root_lock(&tx, lb).await?,
-                None => None,
-            };
-            if root.is_none() {
-                tx.rollback().await?;
-                return Ok(false);
-            }
-        }
-        let row = amphora::Entity::find_by_id(id).lock_exclusive().one(&tx).await?;
-        let row = row.filter(|row| row.status != AmphoraStatus::Deleted.as_str() && !is_late(row, beat));
-        let Some((row, lb)) = row.and_then(|row| row.load_balancer_id.clone().map(|lb| (row, lb))) else {
-            tx.rollback().await?;
-            return Ok(false);
-        };
-        amphora::Entity::update_many()
-            .set(sign_of_life(&row, beat))
-            .filter(amphora::Column::Id.eq(&row.id))
-            .exec(&tx)
-            .await?;
-        statistics_write(&tx, &lb, beat).await?;
-        statuses_write(&tx, &lb, &beat.statuses).await?;
-        tx.commit().await?;
-        Ok(true)
+        let mark = Mark::of(&root, &row);
+        Ok(Some(HealthContext { amphora, graph, mark }))
     }
 
     /// Writes operating statuses of one load balancer without a heartbeat, such as after silence.
@@ -223,103 +147,8 @@ impl StatusWrites {
     }
 }
 
-/// Whether a beat that counted already was sent after this one, or is this one.
-fn is_late(row: &amphora::Model, beat: &HeartbeatWrite) -> bool {
-    let (Some(seq), Some(at)) = (row.beat_seq, row.beat_at) else { return false };
-    if seq >= codec::count(SEQ_FOR_LIFE) {
-        return codec::count(beat.seq) <= seq;
-    }
-    let of_an_older_start = match beat.report {
-        Report::Totals { boot: Some(boot) } => row.previous_boot == Some(boot.to_string()),
-        Report::Totals { boot: None } | Report::Differences => false,
-    };
-    // Only soon: a beat from two starts ago makes the start in between the older one, and the living one unheard.
-    let since = codec::micros(beat.received_at).saturating_sub(at);
-    let soon = (-AHEAD..REORDERED).contains(&since);
-    soon && (of_an_older_start || codec::count(beat.seq) <= seq)
-}
-
-fn sign_of_life(row: &amphora::Model, beat: &HeartbeatWrite) -> amphora::ActiveModel {
-    let at = codec::micros(beat.received_at);
-    let mut write = amphora::ActiveModel {
-        beat_seq: Set(Some(codec::count(beat.seq))),
-        beat_at: Set(Some(at)),
-        ..Default::default()
-    };
-    if beat.alive {
-        let ahead = row.last_heartbeat_at.filter(|last| *last <= at.saturating_add(AHEAD));
-        write.last_heartbeat_at = Set(Some(Ord::max(at, ahead.unwrap_or(at))));
-    }
-    if let Some(generation) = beat.applied_generation {
-        // A worker may have recorded a higher one since the beat was judged.
-        write.applied_generation = Set(Ord::max(codec::count(generation), row.applied_generation));
-    }
-    if let Report::Totals { boot: Some(boot) } = beat.report {
-        let boot = boot.to_string();
-        if row.boot.as_ref() != Some(&boot) {
-            write.previous_boot = Set(row.boot.clone());
-            write.boot = Set(Some(boot));
-        }
-    }
-    write
-}
-
-/// Takes the counters in; of those that did not move nothing is written.
-async fn statistics_write(
-    tx: &DatabaseTransaction,
-    lb: &str,
-    beat: &HeartbeatWrite,
-) -> Result<(), StoreError> {
-    use listener_statistics::{Column, Entity};
-
-    if beat.statistics.is_empty() {
-        return Ok(());
-    }
-    let amphora = codec::id(beat.amphora);
-    let rows = Entity::find().filter(Column::AmphoraId.eq(&amphora)).all(tx).await?;
-    let mut rows: BTreeMap<_, _> = rows.into_iter().map(|row| (row.listener_id.clone(), row)).collect();
-    let known: Option<Vec<String>> = if beat.statistics.keys().all(|id| rows.contains_key(&codec::id(*id))) {
-        None
-    } else {
-        let listeners = listener::Entity::find()
-            .select_only()
-            .column(listener::Column::Id)
-            .filter(listener::Column::LoadBalancerId.eq(lb));
-        Some(listeners.into_tuple().all(tx).await?)
-    };
-    let mut changed = vec![];
-    for (listener, statistics) in &beat.statistics {
-        let id = codec::id(*listener);
-        let (mut row, is_new) = match rows.remove(&id) {
-            Some(row) => (row, false),
-            None if known.as_ref().is_some_and(|known| known.contains(&id)) => {
-                (stats::fresh(id, amphora.clone(), lb.to_owned()), true)
-            }
-            None => continue,
-        };
-        let old = row.clone();
-        stats::count(&mut row, beat.report, statistics);
-        if is_new || row != old {
-            changed.push(row.into_active_model().reset_all());
-        }
-    }
-    for rows in changed.chunks(CHUNK) {
-        let counters =
-            Column::iter().filter(|column| !matches!(column, Column::ListenerId | Column::AmphoraId));
-        Entity::insert_many(rows.to_vec())
-            .on_conflict(
-                OnConflict::columns([Column::ListenerId, Column::AmphoraId])
-                    .update_columns(counters)
-                    .to_owned(),
-            )
-            .exec_without_returning(tx)
-            .await?;
-    }
-    Ok(())
-}
-
 /// Rows that become the same are written together. The root's row is held by the caller.
-async fn statuses_write(
+pub(crate) async fn statuses_write(
     tx: &DatabaseTransaction,
     lb: &str,
     statuses: &StatusWrites,

@@ -1,10 +1,11 @@
 //! Many load balancers at once, as they were elsewhere.
 
-use octavia_model::LoadBalancerGraph;
+use octavia_model::{Amphora, LoadBalancerGraph};
+use sea_orm::ActiveValue::Set;
 use sea_orm::EntityTrait;
 
 use crate::difference::everything;
-use crate::entity::{codec, load_balancer};
+use crate::entity::{amphora, codec, load_balancer};
 use crate::options::Call;
 use crate::retry::framed;
 use crate::write::{CHUNK, TagWrites, groups_insert, root_row, tables_write};
@@ -18,6 +19,29 @@ impl Store {
     /// [`Store::lb_create`] for each.
     pub async fn lb_import(&self, graphs: &[LoadBalancerGraph]) -> Result<(), StoreError> {
         framed!(self, Call::of("lb_import"), self.lb_import_once(graphs))
+    }
+
+    /// Stores amphorae that are new here, in one transaction, as they are: of load balancers that are there, and never
+    /// heard.
+    pub async fn amphorae_import(&self, amphorae: &[Amphora]) -> Result<(), StoreError> {
+        framed!(self, Call::of("amphorae_import"), self.amphorae_import_once(amphorae))
+    }
+
+    async fn amphorae_import_once(&self, amphorae: &[Amphora]) -> Result<(), StoreError> {
+        let tx = self.begin_write().await?;
+        for amphorae in amphorae.chunks(CHUNK) {
+            let rows = amphorae.iter().map(|row| amphora::ActiveModel {
+                id: Set(codec::id(row.id)),
+                created_at: Set(codec::micros(row.created_at)),
+                to_replace: Set(false),
+                ..amphora::worker_columns(row)
+            });
+            amphora::Entity::insert_many(rows)
+                .exec_without_returning(&tx)
+                .await
+                .map_err(|error| StoreError::of_insert(error, Duplicate::Amphora))?;
+        }
+        Ok(tx.commit().await?)
     }
 
     async fn lb_import_once(&self, graphs: &[LoadBalancerGraph]) -> Result<(), StoreError> {

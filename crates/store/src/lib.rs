@@ -9,7 +9,8 @@
 //!   [`Behalf`].
 //! - **Operators** write the catalogue through the API: flavors, availability zones and their profiles.
 //! - **Workers** take a [`Lease`] and write under its epoch; a late worker's writes change nothing.
-//! - The **health manager** writes operating statuses and statistics with [`Store::heartbeat_apply`], never a
+//! - The **health manager** writes operating statuses and statistics with [`Store::heartbeat_apply`] and
+//!   [`Store::heartbeats_apply`], never a
 //!   provisioning status.
 //!
 //! Times are microseconds, and come from the database's clock (or [`StoreOptions::clock`]).
@@ -31,6 +32,7 @@ mod fetch;
 mod gather;
 mod group;
 mod health;
+mod heartbeat;
 mod housekeeping;
 mod import;
 mod inspect;
@@ -61,7 +63,8 @@ pub use copy::{CopyError, CopyEvent};
 pub use error::{ChangeError, Duplicate, ListError, Missing, StoreError};
 pub use failover::{AmphoraError, Which};
 pub use fetch::Desired;
-pub use health::{HealthContext, HeartbeatWrite, Report, SilentAmphora, StatusWrite, StatusWrites};
+pub use health::{HealthContext, SilentAmphora, StatusWrite, StatusWrites};
+pub use heartbeat::{HeartbeatWrite, Mark, Report};
 pub use housekeeping::OutboxEntry;
 pub use inspect::{AmphoraRow, Inspection, LoadBalancerRow};
 pub use lease::{Lease, Release};

@@ -80,6 +80,16 @@ impl Daemon {
     pub fn runs(&self) -> bool {
         self.child.is_some()
     }
+
+    /// `None` = it does not run.
+    pub fn pid(&self) -> Option<i32> {
+        self.child.as_ref().and_then(|child| i32::try_from(child.id()).ok())
+    }
+
+    /// What follows the words that say which it is, but for the state directory.
+    pub fn arguments(&self) -> &[String] {
+        &self.arguments
+    }
 }
 
 /// Dropping it kills every process of its directory.

@@ -1,15 +1,18 @@
 //! What was heard of amphorae, in memory: the latest of each, and what of it is worth writing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use octavia_model::{AmphoraId, ListenerId};
 use octavia_plan::{News, Sequence, may_follow};
-use octavia_store::{HeartbeatWrite, Report, Statistics, StatusWrites};
-use octavia_wire::{Heartbeat, ListenerStats};
+use octavia_store::{HeartbeatWrite, Mark, Report, Statistics, StatusWrites};
+use octavia_wire::{Heartbeat, ListenerStats, ListenerWord};
 
-/// How long the rows may not be read again while an amphora says the same: they may have changed under it.
-const REVIEW: SignedDuration = SignedDuration::from_secs(10);
+/// How long statuses are not derived again while neither amphora nor rows say anything new.
+const REVIEW: SignedDuration = SignedDuration::from_mins(5);
+/// For so many amphorae statistics are written at every interval; for more, in proportion less often.
+const STATISTICS_OF: usize = 1000;
 
 /// The latest heartbeats, by amphora. Only signed ones get here, so the senders are ours.
 #[derive(Debug, Default)]
@@ -24,67 +27,120 @@ struct Amphora {
     /// When the last one was heard that the rows took for a sign of life: what is new here may be old there.
     counted_at: Option<Timestamp>,
     /// Heard and not yet written.
-    latest: Option<Heartbeat>,
+    latest: Option<Arc<Heartbeat>>,
     written: Option<Written>,
 }
 
 #[derive(Debug)]
 struct Written {
-    beat: Heartbeat,
+    beat: Arc<Heartbeat>,
     at: Timestamp,
-    /// When statuses were last derived.
-    reviewed_at: Timestamp,
     /// It was a sign of life.
     alive: bool,
+    /// When statuses were last derived, and from what.
+    reviewed_at: Timestamp,
+    mark: Mark,
+    /// Statuses have to be derived from the next one, whatever it says.
+    stale: bool,
+    /// What it says differs from `latest`.
+    outdated: bool,
+    /// The one whose statistics were written last, and when.
+    counted: (Arc<Heartbeat>, Timestamp),
 }
 
 /// A heartbeat that has to be written.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Due {
-    pub(crate) beat: Heartbeat,
+    pub(crate) beat: Arc<Heartbeat>,
     pub(crate) heard_at: Timestamp,
-    /// Statuses have to be derived; otherwise only life and statistics are new.
-    pub(crate) review: bool,
+    pub(crate) statistics: bool,
+}
+
+/// What became of a heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Noted {
+    Old,
+    /// It says what was written last.
+    Same,
+    New,
+}
+
+/// How often what is no change is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    pub(crate) life: SignedDuration,
+    /// For up to [`STATISTICS_OF`] amphorae.
+    pub(crate) statistics: SignedDuration,
 }
 
 impl Heard {
-    /// Takes a heartbeat in; `false` if it is no news.
-    pub(crate) fn note(&mut self, beat: Heartbeat, now: Timestamp) -> bool {
+    pub(crate) fn note(&mut self, beat: Heartbeat, now: Timestamp) -> Noted {
         let amphora = self.amphorae.entry(beat.id).or_default();
         if amphora.sequence.admit(beat.boot, beat.seq) == News::Old {
-            return false;
+            return Noted::Old;
         }
         amphora.heard_at = Some(now);
-        amphora.latest = Some(beat);
-        true
+        amphora.latest = Some(Arc::new(beat));
+        amphora.compare();
+        if amphora.needs_review() { Noted::New } else { Noted::Same }
     }
 
-    /// What is to be written now: at once if something changed, else at most every `interval`.
-    pub(crate) fn due(&self, now: Timestamp, interval: SignedDuration) -> Vec<Due> {
+    /// Those from which statuses have to be derived: they say something new, or the rows may.
+    pub(crate) fn reviews(&self) -> Vec<Due> {
         let due = |amphora: &Amphora| {
-            let (beat, heard_at) = (amphora.latest.as_ref()?, amphora.heard_at?);
-            let review = amphora.written.as_ref().is_none_or(|written| {
-                now.duration_since(written.reviewed_at) >= REVIEW || !says_the_same(&written.beat, beat)
-            });
-            let later =
-                amphora.written.as_ref().is_some_and(|written| now.duration_since(written.at) < interval);
-            (review || !later).then(|| Due { beat: beat.clone(), heard_at, review })
+            let beat = amphora.latest.as_ref().filter(|_| amphora.needs_review())?;
+            Some(Due { beat: Arc::clone(beat), heard_at: amphora.heard_at?, statistics: true })
         };
         self.amphorae.values().filter_map(due).collect()
     }
 
-    /// Takes note of what was written, and whether as a sign of life.
-    pub(crate) fn wrote(&mut self, due: Due, alive: bool, now: Timestamp) {
+    /// Those that say nothing new, and whose life or statistics were not written for long.
+    pub(crate) fn acknowledgements(&self, now: Timestamp, pace: Pace) -> Vec<Due> {
+        let times = self.amphorae.len().div_ceil(STATISTICS_OF).max(1);
+        let statistics = pace.statistics * i32::try_from(times).unwrap_or(i32::MAX);
+        let due = |amphora: &Amphora| {
+            let (beat, written) = (amphora.latest.as_ref()?, amphora.written.as_ref()?);
+            let counts = now.duration_since(written.counted.1) >= statistics;
+            let is_due = counts || now.duration_since(written.at) >= pace.life;
+            (is_due && !amphora.needs_review()).then_some(())?;
+            Some(Due { beat: Arc::clone(beat), heard_at: amphora.heard_at?, statistics: counts })
+        };
+        self.amphorae.values().filter_map(due).collect()
+    }
+
+    /// Takes note of what was reviewed, whether it was a sign of life, and what the rows were like before.
+    pub(crate) fn reviewed(&mut self, due: Due, alive: bool, mark: Mark, now: Timestamp) {
         let Some(amphora) = self.amphorae.get_mut(&due.beat.id) else { return };
         amphora.forget(&due.beat);
-        if alive {
-            amphora.counted_at = amphora.counted_at.max(Some(due.heard_at));
+        amphora.counts(alive, due.heard_at);
+        amphora.written = Some(Written {
+            at: now,
+            alive,
+            reviewed_at: now,
+            mark,
+            stale: false,
+            outdated: false,
+            counted: (Arc::clone(&due.beat), now),
+            beat: due.beat,
+        });
+        amphora.compare();
+    }
+
+    /// Takes note of what was acknowledged, and what the rows were like before; `true` if statuses have to be derived
+    /// from the next one.
+    pub(crate) fn acknowledged(&mut self, due: Due, mark: Mark, now: Timestamp) -> bool {
+        let Some(amphora) = self.amphorae.get_mut(&due.beat.id) else { return false };
+        amphora.forget(&due.beat);
+        let Some(written) = &mut amphora.written else { return false };
+        written.at = now;
+        if due.statistics {
+            written.counted = (Arc::clone(&due.beat), now);
         }
-        let reviewed_at = match &amphora.written {
-            Some(written) if !due.review => written.reviewed_at,
-            _ => now,
-        };
-        amphora.written = Some(Written { beat: due.beat, at: now, reviewed_at, alive });
+        written.beat = due.beat;
+        written.stale |= written.mark != mark || now.duration_since(written.reviewed_at) >= REVIEW;
+        let (alive, stale) = (written.alive, written.stale);
+        amphora.counts(alive, due.heard_at);
+        stale
     }
 
     /// There is no row of it: nothing of it is kept, however many such there are.
@@ -94,8 +150,10 @@ impl Heard {
 
     /// Takes note that the rows took nothing of it.
     pub(crate) fn refused(&mut self, due: &Due) {
-        if let Some(amphora) = self.amphorae.get_mut(&due.beat.id) {
-            amphora.forget(&due.beat);
+        let Some(amphora) = self.amphorae.get_mut(&due.beat.id) else { return };
+        amphora.forget(&due.beat);
+        // Unless a later one was written meanwhile: then it was late for that.
+        if amphora.written.as_ref().is_some_and(|written| written.beat.seq <= due.beat.seq) {
             amphora.written = None;
         }
     }
@@ -105,11 +163,11 @@ impl Heard {
     pub(crate) fn write(&self, due: &Due) -> HeartbeatWrite {
         let beat = &due.beat;
         let written = self.amphorae.get(&beat.id).and_then(|amphora| amphora.written.as_ref());
-        let before = written.map(|written| &written.beat).filter(|before| before.boot == beat.boot);
+        let counted = written.map(|written| &written.counted.0).filter(|counted| counted.boot == beat.boot);
         let moved = |id: &ListenerId, stats: &ListenerStats| {
-            before.and_then(|before| before.listeners.get(id)).is_none_or(|report| report.stats != *stats)
+            counted.and_then(|counted| counted.listeners.get(id)).is_none_or(|report| report.stats != *stats)
         };
-        let statistics = beat.listeners.iter().map(|(id, report)| (*id, report.stats));
+        let statistics = beat.listeners.iter().filter(|_| due.statistics);
         HeartbeatWrite {
             amphora: beat.id,
             seq: beat.seq,
@@ -119,8 +177,8 @@ impl Heard {
             applied_generation: None,
             report: Report::Totals { boot: beat.boot },
             statistics: statistics
-                .filter(|(id, stats)| moved(id, stats))
-                .map(|(id, s)| (id, statistics_of(s)))
+                .filter(|(id, report)| moved(id, &report.stats))
+                .map(|(id, report)| (*id, statistics_of(report.stats)))
                 .collect(),
             statuses: StatusWrites::default(),
         }
@@ -165,6 +223,23 @@ impl Amphora {
             self.latest = None;
         }
     }
+
+    fn needs_review(&self) -> bool {
+        self.written.as_ref().is_none_or(|written| written.stale || written.outdated)
+    }
+
+    /// Once for each beat, and not as often as is asked for those that are due.
+    fn compare(&mut self) {
+        if let (Some(written), Some(latest)) = (&mut self.written, &self.latest) {
+            written.outdated = !says_the_same(&written.beat, latest);
+        }
+    }
+
+    fn counts(&mut self, alive: bool, heard_at: Timestamp) {
+        if alive {
+            self.counted_at = self.counted_at.max(Some(heard_at));
+        }
+    }
 }
 
 fn statistics_of(stats: ListenerStats) -> Statistics {
@@ -179,23 +254,27 @@ fn statistics_of(stats: ListenerStats) -> Statistics {
 
 /// Whether two heartbeats mean the same statuses.
 fn says_the_same(a: &Heartbeat, b: &Heartbeat) -> bool {
-    let listeners =
-        |beat: &Heartbeat| -> Vec<_> { beat.listeners.iter().map(|(id, r)| (*id, r.status)).collect() };
     (a.boot, a.generation) == (b.boot, b.generation)
         && a.faults == b.faults
         && a.pools == b.pools
-        && listeners(a) == listeners(b)
+        && words(a).eq(words(b))
+}
+
+fn words(beat: &Heartbeat) -> impl Iterator<Item = (ListenerId, ListenerWord)> {
+    beat.listeners.iter().map(|(id, report)| (*id, report.status))
 }
 
 #[cfg(test)]
 mod tests {
+    use newtype_uuid::GenericUuid as _;
     use octavia_model::SEQ_FOR_LIFE;
-    use octavia_wire::{ListenerReport, ListenerWord};
+    use octavia_wire::ListenerReport;
     use uuid::Uuid;
 
     use super::*;
 
-    const INTERVAL: SignedDuration = SignedDuration::from_secs(3);
+    const PACE: Pace = Pace { life: SignedDuration::from_secs(2), statistics: SignedDuration::from_secs(3) };
+    const MARK: Mark = Mark(1);
 
     fn beat(seq: u64, status: ListenerWord, rx: u64) -> Heartbeat {
         let stats = ListenerStats { rx, ..Default::default() };
@@ -216,62 +295,136 @@ mod tests {
         Timestamp::from_millisecond(1_000_000 + millis).unwrap()
     }
 
-    /// Writes what is due; `(beat's number, reviewed?)`.
-    fn write(heard: &mut Heard, millis: i64) -> Option<(u64, bool)> {
-        let due = heard.due(at(millis), INTERVAL).pop()?;
-        let said = (due.beat.seq, due.review);
-        heard.wrote(due, true, at(millis));
-        Some(said)
+    #[derive(Debug, PartialEq)]
+    enum Wrote {
+        Nothing,
+        Reviewed(u64),
+        /// With statistics?
+        Acknowledged(u64, bool),
+    }
+
+    /// Writes what is due of the only amphora, whose rows are like this.
+    fn write(heard: &mut Heard, mark: Mark, millis: i64) -> Wrote {
+        if let Some(due) = heard.reviews().pop() {
+            let seq = due.beat.seq;
+            heard.reviewed(due, true, mark, at(millis));
+            assert_eq!(heard.acknowledgements(at(millis), PACE), []);
+            Wrote::Reviewed(seq)
+        } else if let Some(due) = heard.acknowledgements(at(millis), PACE).pop() {
+            let wrote = Wrote::Acknowledged(due.beat.seq, due.statistics);
+            heard.acknowledged(due, mark, at(millis));
+            wrote
+        } else {
+            Wrote::Nothing
+        }
     }
 
     #[test]
     fn changes_are_written_at_once_and_the_rest_now_and_then() {
+        use Wrote::{Acknowledged, Nothing, Reviewed};
+        let (open, full, other) = (ListenerWord::Open, ListenerWord::Full, Mark(2));
         let mut heard = Heard::default();
-        let open = ListenerWord::Open;
-        assert!(heard.note(beat(1, open, 0), at(0)));
-        assert_eq!(write(&mut heard, 100), Some((1, true)));
-        assert_eq!(write(&mut heard, 200), None);
-        // the same again, and a duplicate
-        assert!(heard.note(beat(2, open, 5), at(1000)));
-        assert!(!heard.note(beat(2, open, 5), at(1001)));
-        assert_eq!(write(&mut heard, 1100), None);
-        assert_eq!(write(&mut heard, 3100), Some((2, false)));
-        // a change
-        heard.note(beat(3, ListenerWord::Full, 5), at(3200));
-        assert_eq!(write(&mut heard, 3300), Some((3, true)));
-        // the same for long: the rows are read again
-        heard.note(beat(4, ListenerWord::Full, 5), at(13_200));
-        assert_eq!(write(&mut heard, 13_300), Some((4, true)));
-        // asked to look again
+        // When, number and word of the beat (0 = none is heard), what the rows are like, what is written.
+        for (millis, seq, word, mark, wanted) in [
+            (0, 1, open, MARK, Reviewed(1)),
+            (100, 0, open, MARK, Nothing),
+            // The same again.
+            (1000, 2, open, MARK, Nothing),
+            (2000, 0, open, MARK, Acknowledged(2, false)),
+            (2900, 3, open, MARK, Nothing),
+            (3000, 0, open, MARK, Acknowledged(3, true)),
+            (4000, 4, open, MARK, Nothing),
+            (5000, 5, open, MARK, Acknowledged(5, false)),
+            // A change, which has its statistics.
+            (5200, 6, full, MARK, Reviewed(6)),
+            (7200, 7, full, MARK, Acknowledged(7, false)),
+            (8200, 8, full, MARK, Acknowledged(8, true)),
+            // Others have changed the rows.
+            (10_200, 9, full, other, Acknowledged(9, false)),
+            (10_300, 10, full, other, Reviewed(10)),
+            (12_300, 11, full, other, Acknowledged(11, false)),
+            // The same for long.
+            (310_299, 12, full, other, Acknowledged(12, true)),
+            (312_300, 13, full, other, Acknowledged(13, false)),
+            (312_400, 14, full, other, Reviewed(14)),
+        ] {
+            if seq > 0 {
+                assert_ne!(heard.note(beat(seq, word, 0), at(millis)), Noted::Old);
+                assert_eq!(heard.note(beat(seq, word, 0), at(millis)), Noted::Old, "twice");
+            }
+            assert_eq!(write(&mut heard, mark, millis), wanted, "at {millis}");
+        }
+        // Asked to look again.
         heard.review(AmphoraId::nil());
-        heard.note(beat(5, ListenerWord::Full, 5), at(13_400));
-        assert_eq!(write(&mut heard, 13_400), Some((5, true)));
+        heard.note(beat(15, full, 5), at(312_500));
+        assert_eq!(write(&mut heard, other, 312_500), Reviewed(15));
+    }
+
+    #[test]
+    fn statistics_of_many_are_written_less_often() {
+        for (amphorae, seconds) in [(1, 3), (1000, 3), (1001, 6), (20_000, 60)] {
+            let mut heard = Heard::default();
+            for seq in [1, 2] {
+                for number in 0..amphorae {
+                    let id = AmphoraId::from_untyped_uuid(Uuid::from_u128(number as u128));
+                    heard.note(Heartbeat { id, ..beat(seq, ListenerWord::Open, seq) }, at(0));
+                }
+                let reviews = heard.reviews();
+                reviews.into_iter().for_each(|due| heard.reviewed(due, true, MARK, at(0)));
+            }
+            let with_statistics = |millis| {
+                let due = heard.acknowledgements(at(millis), PACE);
+                due.iter().filter(|due| due.statistics).count()
+            };
+            assert_eq!(with_statistics(seconds * 1000 - 1), 0, "{amphorae}");
+            assert_eq!(with_statistics(seconds * 1000), amphorae);
+            assert_eq!(heard.acknowledgements(at(2000), PACE).len(), amphorae);
+        }
     }
 
     #[test]
     fn a_beat_that_came_while_another_was_written_stays_due() {
         let mut heard = Heard::default();
         heard.note(beat(1, ListenerWord::Open, 0), at(0));
-        let due = heard.due(at(0), INTERVAL).pop().unwrap();
+        let due = heard.reviews().pop().unwrap();
         heard.note(beat(2, ListenerWord::Full, 0), at(1));
-        heard.wrote(due, true, at(2));
-        assert_eq!(write(&mut heard, 3), Some((2, true)));
+        heard.reviewed(due, true, MARK, at(2));
+        assert_eq!(write(&mut heard, MARK, 2), Wrote::Reviewed(2));
+    }
+
+    #[test]
+    fn late_for_one_that_was_written_meanwhile() {
+        let mut heard = Heard::default();
+        heard.note(beat(1, ListenerWord::Open, 0), at(0));
+        write(&mut heard, MARK, 0);
+        heard.note(beat(2, ListenerWord::Open, 0), at(2000));
+        let late = heard.acknowledgements(at(2000), PACE).pop().unwrap();
+        heard.note(beat(3, ListenerWord::Full, 0), at(2001));
+        assert_eq!(write(&mut heard, MARK, 2001), Wrote::Reviewed(3));
+        heard.refused(&late);
+        heard.note(beat(4, ListenerWord::Full, 0), at(2002));
+        assert_eq!(write(&mut heard, MARK, 2002), Wrote::Nothing);
     }
 
     #[test]
     fn only_statistics_that_moved() {
         let mut heard = Heard::default();
-        let moved = |heard: &Heard, beat| {
-            let due = Due { beat, heard_at: at(0), review: true };
+        let moved = |heard: &Heard, beat, statistics| {
+            let due = Due { beat: Arc::new(beat), heard_at: at(0), statistics };
             heard.write(&due).statistics.len()
         };
         let beat = |seq, rx| beat(seq, ListenerWord::Open, rx);
-        assert_eq!(moved(&heard, beat(1, 0)), 1);
+        assert_eq!(moved(&heard, beat(1, 0), true), 1);
         heard.note(beat(1, 7), at(0));
-        write(&mut heard, 0);
-        assert_eq!(moved(&heard, beat(2, 7)), 0);
-        assert_eq!(moved(&heard, beat(2, 8)), 1);
-        assert_eq!(moved(&heard, Heartbeat { boot: Some(Uuid::max()), ..beat(2, 7) }), 1);
+        write(&mut heard, MARK, 0);
+        assert_eq!(moved(&heard, beat(2, 7), true), 0);
+        assert_eq!(moved(&heard, beat(2, 8), true), 1);
+        assert_eq!(moved(&heard, beat(2, 8), false), 0);
+        assert_eq!(moved(&heard, Heartbeat { boot: Some(Uuid::max()), ..beat(2, 7) }, true), 1);
+        // What moved is still to be written after an acknowledgement without.
+        heard.note(beat(3, 9), at(2000));
+        assert_eq!(write(&mut heard, MARK, 2000), Wrote::Acknowledged(3, false));
+        assert_eq!(moved(&heard, beat(4, 9), true), 1);
     }
 
     #[test]
@@ -285,16 +438,18 @@ mod tests {
         {
             assert_eq!(heard.is_on_its_way(amphora, last), counts, "{last:?}");
         }
-        write(&mut heard, 0);
+        write(&mut heard, MARK, 0);
         assert!(!heard.is_on_its_way(amphora, None));
         assert_eq!(heard.heard_since(at(0)).len(), 1);
         assert_eq!(heard.heard_since(at(1)).len(), 0);
         // Old news to the rows: no sign of life.
         heard.note(beat(life + 1, ListenerWord::Open, 0), at(5000));
-        heard.refused(&heard.due(at(5000), INTERVAL).pop().unwrap());
+        let due = heard.acknowledgements(at(5000), PACE).pop().unwrap();
+        heard.refused(&due);
         assert_eq!(heard.heard_since(at(1)).len(), 0);
         assert!(!heard.is_on_its_way(amphora, None));
         heard.forget_silent(at(5001));
-        assert_eq!(heard.due(at(9000), INTERVAL), []);
+        assert_eq!(heard.reviews(), []);
+        assert_eq!(heard.acknowledgements(at(9000), PACE), []);
     }
 }

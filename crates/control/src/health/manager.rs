@@ -6,17 +6,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use octavia_model::{AmphoraId, LoadBalancerId, ProvisioningStatus};
 use octavia_plan::{StatusChange, StatusChanges, is_lifeless, own_fault, rollup, rollup_silent};
-use octavia_store::{HealthContext, StatusWrite, StatusWrites, Store, StoreError};
+use octavia_store::{HealthContext, Mark, StatusWrite, StatusWrites, Store, StoreError};
 use octavia_wire::{Heartbeat, MAX_DATAGRAM};
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 
-use super::heard::{Due, Heard};
+use super::heard::{Due, Heard, Noted, Pace};
 use crate::metrics::Refusal;
 use crate::{Clock, HealthOptions, Stop};
 
 /// At most one line of log of each kind of complaint in this time.
 const COMPLAIN_EVERY: SignedDuration = SignedDuration::from_secs(60);
+/// So many acknowledgements are written together: few enough not to hold up others that write.
+const TOGETHER: usize = 400;
 /// A load balancer is woken at most once in this time for what its heartbeats say.
 const WAKE_EVERY: SignedDuration = SignedDuration::from_secs(5);
 
@@ -27,7 +29,16 @@ pub struct HealthManager {
     clock: Arc<dyn Clock>,
     options: Arc<HealthOptions>,
     state: Arc<Mutex<State>>,
-    heard_something: Arc<Notify>,
+    to_review: Arc<Notify>,
+}
+
+/// A task that ends with this.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 #[derive(Debug)]
@@ -64,7 +75,7 @@ impl HealthManager {
             clock,
             options: Arc::new(options),
             state: Arc::new(Mutex::new(state)),
-            heard_something: Arc::default(),
+            to_review: Arc::default(),
         }
     }
 
@@ -74,18 +85,21 @@ impl HealthManager {
 
     /// Serves until asked to stop, then writes what was heard last.
     pub async fn run(self, socket: UdpSocket, mut stop: Stop) {
+        // On its own: datagrams wait for nobody who writes.
+        let receiver = AbortOnDrop(tokio::spawn(self.clone().receive(socket)));
         tokio::select! {
-            () = self.receive(&socket) => {}
-            () = self.flush_always() => {}
+            () = self.review_always() => {}
+            () = self.acknowledge_always() => {}
             () = self.scan_always() => {}
             () = stop.asked() => {}
         }
+        drop(receiver);
         if let Err(error) = self.flush().await {
             tracing::warn!(%error, "what was heard last is not written");
         }
     }
 
-    async fn receive(&self, socket: &UdpSocket) {
+    async fn receive(self, socket: UdpSocket) {
         let mut buffer = vec![0; MAX_DATAGRAM];
         loop {
             match socket.recv_from(&mut buffer).await {
@@ -98,14 +112,24 @@ impl HealthManager {
         }
     }
 
-    async fn flush_always(&self) {
+    async fn review_always(&self) {
         loop {
-            self.heard_something.notified().await;
+            self.to_review.notified().await;
             self.clock.sleep(self.options.flush_interval).await;
-            if let Err(error) = self.flush().await {
+            if let Err(error) = self.review().await {
                 tracing::warn!(%error, "could not write what was heard");
                 self.clock.sleep(self.options.scan_interval).await;
-                self.heard_something.notify_one();
+                self.to_review.notify_one();
+            }
+        }
+    }
+
+    async fn acknowledge_always(&self) {
+        loop {
+            self.clock.sleep(self.options.flush_interval).await;
+            if let Err(error) = self.acknowledge().await {
+                tracing::warn!(%error, "could not write who was heard");
+                self.clock.sleep(self.options.scan_interval).await;
             }
         }
     }
@@ -123,11 +147,13 @@ impl HealthManager {
     pub fn datagram(&self, datagram: &[u8]) {
         match Heartbeat::open(datagram, self.options.heartbeat_key.reveal().as_bytes()) {
             Ok(beat) => {
-                if self.state().heard.note(beat, self.clock.now()) {
-                    self.options.metrics.accepted();
-                    self.heard_something.notify_one();
-                } else {
-                    self.options.metrics.refused(Refusal::Old);
+                let noted = self.state().heard.note(beat, self.clock.now());
+                match noted {
+                    Noted::Old => self.options.metrics.refused(Refusal::Old),
+                    Noted::Same | Noted::New => self.options.metrics.accepted(),
+                }
+                if noted == Noted::New {
+                    self.to_review.notify_one();
                 }
             }
             Err(error) => {
@@ -141,14 +167,47 @@ impl HealthManager {
 
     /// Writes what was heard and is worth it. After an error, what was not written is still due.
     pub async fn flush(&self) -> Result<(), StoreError> {
-        let due = self.state().heard.due(self.clock.now(), self.options.statistics_interval);
+        self.acknowledge().await?;
+        self.review().await
+    }
+
+    /// Writes what beats that say something new mean.
+    async fn review(&self) -> Result<(), StoreError> {
+        let due = self.state().heard.reviews();
         for due in due {
             let written = self.write(&due).await;
             self.note_store(&written);
             let mut state = self.state();
             match written? {
-                Some(alive) => state.heard.wrote(due, alive, self.clock.now()),
+                Some((alive, mark)) => state.heard.reviewed(due, alive, mark, self.clock.now()),
                 None => state.heard.refused(&due),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes of beats that say nothing new that they were heard, and what they counted.
+    async fn acknowledge(&self) -> Result<(), StoreError> {
+        let pace =
+            Pace { life: self.options.heartbeat_timeout / 4, statistics: self.options.statistics_interval };
+        let due = self.state().heard.acknowledgements(self.clock.now(), pace);
+        for batch in due.chunks(TOGETHER) {
+            let writes: Vec<_> = {
+                let state = self.state();
+                batch.iter().map(|due| state.heard.write(due)).collect()
+            };
+            let written = self.store.heartbeats_apply(&writes).await;
+            self.note_store(&written);
+            let mut state = self.state();
+            let mut stale = false;
+            for (due, mark) in batch.iter().zip(written?) {
+                match mark {
+                    Some(mark) => stale |= state.heard.acknowledged(due.clone(), mark, self.clock.now()),
+                    None => state.heard.refused(due),
+                }
+            }
+            if stale {
+                self.to_review.notify_one();
             }
         }
         Ok(())
@@ -185,13 +244,10 @@ impl State {
 }
 
 impl HealthManager {
-    /// Whether it was a sign of life; `None` = the rows took nothing of it.
-    async fn write(&self, due: &Due) -> Result<Option<bool>, StoreError> {
+    /// Whether it was a sign of life, and what the rows were like before; `None` = they took nothing of it.
+    async fn write(&self, due: &Due) -> Result<Option<(bool, Mark)>, StoreError> {
         let beat = &due.beat;
         let mut write = self.state().heard.write(due);
-        if !due.review {
-            return Ok(self.store.heartbeat_apply(&write).await?.then_some(write.alive));
-        }
         let Some(context) = self.store.health_context(beat.id).await? else {
             self.options.metrics.refused(Refusal::UnknownAmphora);
             let mut state = self.state();
@@ -216,7 +272,7 @@ impl HealthManager {
             tracing::info!(lb = %lb.id, amphora = %beat.id, "a heartbeat says that the amphora is not as desired");
             self.store.lb_wake(lb.id).await?;
         }
-        Ok(Some(write.alive))
+        Ok(Some((write.alive, context.mark)))
     }
 
     /// Looks for amphorae that have not been heard for too long: their load balancers are shown as `ERROR` and

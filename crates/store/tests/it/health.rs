@@ -354,3 +354,104 @@ async fn a_replayed_beat_changes_nothing() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn many_together_are_written_as_each_alone() {
+    on_all(|store| async move {
+        let at = store.now().await.unwrap();
+        // Of each load balancer: its listener, an amphora that beats alone, one that beats with the others, its lease.
+        let mut lbs = vec![];
+        for _ in 0..3 {
+            let (graph, alone, lease) = with_amphora(&store).await;
+            let together = sample::amphora(graph.load_balancer.id);
+            store.amphora_insert(&lease, &together).await.unwrap();
+            lbs.push((graph.listeners[0].id, alone, together.id, lease));
+        }
+        // Of each step by load balancer: number, sign of life?, counted; written?
+        let life = SEQ_FOR_LIFE;
+        for (second, step) in [
+            [(life, true, 1, true), (life, true, 2, true), (life, false, 3, true)],
+            // Late, double, as it should be.
+            [(life - 1, true, 7, false), (life, true, 7, false), (life + 1, true, 4, true)],
+            [(life + 9, true, 0, true), (life + 9, true, 5, true), (life + 9, true, 5, false)],
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            if second == 2 {
+                let (_, alone, together, lease) = &lbs[2];
+                store.amphora_delete_mark(lease, *alone).await.unwrap();
+                store.amphora_delete_mark(lease, *together).await.unwrap();
+            }
+            let received_at = at + SignedDuration::from_secs(second as i64);
+            let write = |amphora, listener, (seq, alive, n, _)| HeartbeatWrite {
+                alive,
+                report: Report::Totals { boot: Some(Uuid::nil()) },
+                statistics: match n {
+                    0 => BTreeMap::new(),
+                    n => BTreeMap::from([(listener, counted(n)), (ListenerId::new_v4(), counted(n))]),
+                },
+                ..beat(amphora, seq, received_at)
+            };
+            for ((listener, alone, ..), step) in lbs.iter().zip(step) {
+                let written = store.heartbeat_apply(&write(*alone, *listener, step)).await.unwrap();
+                assert_eq!(written, step.3, "{second} {step:?}");
+            }
+            let mut writes: Vec<_> = lbs
+                .iter()
+                .zip(step)
+                .map(|((listener, _, together, _), step)| write(*together, *listener, step))
+                .collect();
+            writes.push(beat(AmphoraId::new_v4(), life, received_at));
+            let written = store.heartbeats_apply(&writes).await.unwrap();
+            let written: Vec<_> = written.iter().map(Option::is_some).collect();
+            assert_eq!(written, [step[0].3, step[1].3, step[2].3, false], "{second}");
+            for (_, alone, together, _) in &lbs {
+                let facts = async |amphora| {
+                    let counted = store.amphora_stats(amphora).await.unwrap();
+                    let counted: Vec<_> = counted.iter().map(|of| (of.listener_id, of.statistics)).collect();
+                    let row = store.amphora_fetch(amphora).await.unwrap();
+                    (counted, row.map(|row| row.last_heartbeat_at))
+                };
+                assert_eq!(facts(*alone).await, facts(*together).await, "{second}");
+            }
+        }
+        assert_eq!(store.heartbeats_apply(&[]).await.unwrap(), []);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_mark_is_another_where_statuses_may_be() {
+    on_all(|store| async move {
+        let (graph, amphora, lease) = with_amphora(&store).await;
+        let lb = graph.load_balancer.id;
+        let at = store.now().await.unwrap();
+        let mut seq = 0;
+        let mut mark = async |store: Store| {
+            seq += 1;
+            let beats = [beat(amphora, SEQ_FOR_LIFE + seq, at)];
+            let marks = store.heartbeats_apply(&beats).await.unwrap();
+            let context = store.health_context(amphora).await.unwrap().unwrap();
+            assert_eq!(marks, [Some(context.mark)]);
+            context.mark
+        };
+        let first = mark(store.clone()).await;
+        assert_eq!(mark(store.clone()).await, first, "heartbeats alone change none");
+        let statuses = StatusWrites {
+            load_balancer: Some(StatusWrite { operating: OperatingStatus::Degraded, reason: None }),
+            ..Default::default()
+        };
+        store.statuses_apply(lb, &statuses).await.unwrap();
+        let second = mark(store.clone()).await;
+        assert_ne!(second, first, "an operating status");
+        let row = store.amphora_fetch(amphora).await.unwrap().unwrap();
+        let applied = row.applied_generation + 1;
+        store.amphora_update(&lease, &Amphora { applied_generation: applied, ..row }).await.unwrap();
+        let third = mark(store.clone()).await;
+        assert_ne!(third, second, "what the amphora has");
+        store.statuses_apply(lb, &StatusWrites::default()).await.unwrap();
+        assert_eq!(mark(store.clone()).await, third, "nothing");
+    })
+    .await;
+}
