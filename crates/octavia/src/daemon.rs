@@ -33,7 +33,7 @@ pub(crate) enum Part {
 
 pub(crate) async fn run(part: Part, state_dir: &Path, settings: Settings) -> anyhow::Result<ExitCode> {
     let mut signals = StopSignals::listen()?;
-    let running = start(part, state_dir, settings).await?;
+    let running = Box::pin(start(part, state_dir, settings)).await?;
     notify::ready();
     let signal = signals.next().await;
     notify::stopping();
