@@ -82,11 +82,25 @@ impl Store {
     /// Writes what a heartbeat says. Returns false when it was late, double, or of an amphora that is gone: then
     /// nothing was written.
     pub async fn heartbeat_apply(&self, beat: &HeartbeatWrite) -> Result<bool, StoreError> {
-        let call = Call::of("heartbeat_apply");
-        framed!(self, call, self.heartbeat_apply_once(beat))
+        Ok(self.heartbeat_review(beat, Mark(0)).await?.is_some())
     }
 
-    async fn heartbeat_apply_once(&self, beat: &HeartbeatWrite) -> Result<bool, StoreError> {
+    /// The same with statuses that were judged where the mark was this one. Returns the mark where they were judged
+    /// anew: the one that this write makes of the given one, or that one itself if the rows have become others meanwhile.
+    pub async fn heartbeat_review(
+        &self,
+        beat: &HeartbeatWrite,
+        judged: Mark,
+    ) -> Result<Option<Mark>, StoreError> {
+        let call = Call::of("heartbeat_apply");
+        framed!(self, call, self.heartbeat_review_once(beat, judged))
+    }
+
+    async fn heartbeat_review_once(
+        &self,
+        beat: &HeartbeatWrite,
+        judged: Mark,
+    ) -> Result<Option<Mark>, StoreError> {
         let tx = self.begin_write().await?;
         if !beat.statuses.is_empty() {
             // The root comes first, as in every other write, so that no two writers wait for each other.
@@ -98,19 +112,28 @@ impl Store {
             };
             if root.is_none() {
                 tx.rollback().await?;
-                return Ok(false);
+                return Ok(None);
             }
         }
+        let before = marks_read(&tx, &[beat.amphora]).await?;
         let lives = lives_lock(&tx, &[beat.amphora]).await?;
         let Some((life, lb)) = lives.get(&codec::id(beat.amphora)).and_then(|life| life.takes(beat)) else {
             tx.rollback().await?;
-            return Ok(false);
+            return Ok(None);
         };
+        let changes = !beat.statuses.is_empty() || beat.applied_generation.is_some();
         lives_write(&tx, vec![life.with(beat)]).await?;
         statistics_write(&tx, &[(lb, beat)]).await?;
         statuses_write(&tx, lb, &beat.statuses).await?;
+        let id = codec::id(beat.amphora);
+        let mark = match before.get(&id) {
+            Some(before) if *before == judged && changes => {
+                marks_read(&tx, &[beat.amphora]).await?.get(&id).copied()
+            }
+            _ => None,
+        };
         tx.commit().await?;
-        Ok(true)
+        Ok(Some(mark.unwrap_or(judged)))
     }
 
     /// Writes what many heartbeats say beside statuses, which are not looked at; of an amphora at most one. For each the

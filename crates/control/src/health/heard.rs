@@ -44,6 +44,8 @@ struct Written {
     stale: bool,
     /// What it says differs from `latest`.
     outdated: bool,
+    /// When one was heard that has to be reviewed.
+    waits_since: Option<Timestamp>,
     /// The one whose statistics were written last, and when.
     counted: (Arc<Heartbeat>, Timestamp),
 }
@@ -82,7 +84,13 @@ impl Heard {
         amphora.heard_at = Some(now);
         amphora.latest = Some(Arc::new(beat));
         amphora.compare();
-        if amphora.needs_review() { Noted::New } else { Noted::Same }
+        if !amphora.needs_review() {
+            return Noted::Same;
+        }
+        if let Some(written) = &mut amphora.written {
+            written.waits_since.get_or_insert(now);
+        }
+        Noted::New
     }
 
     /// Those from which statuses have to be derived: they say something new, or the rows may.
@@ -94,16 +102,23 @@ impl Heard {
         self.amphorae.values().filter_map(due).collect()
     }
 
-    /// Those that say nothing new, and whose life or statistics were not written for long.
+    /// Those that say nothing new, and whose life or statistics were not written for long. Others, too, if their review
+    /// has been waited for so long: they live, whatever they say.
     pub(crate) fn acknowledgements(&self, now: Timestamp, pace: Pace) -> Vec<Due> {
         let times = self.amphorae.len().div_ceil(STATISTICS_OF).max(1);
         let statistics = pace.statistics * i32::try_from(times).unwrap_or(i32::MAX);
         let due = |amphora: &Amphora| {
             let (beat, written) = (amphora.latest.as_ref()?, amphora.written.as_ref()?);
-            let counts = now.duration_since(written.counted.1) >= statistics;
-            let is_due = counts || now.duration_since(written.at) >= pace.life;
-            (is_due && !amphora.needs_review()).then_some(())?;
-            Some(Due { beat: Arc::clone(beat), heard_at: amphora.heard_at?, statistics: counts })
+            let unwritten = now.duration_since(written.at);
+            let statistics = now.duration_since(written.counted.1) >= statistics;
+            let is_due = match amphora.needs_review() {
+                false => statistics || unwritten >= pace.life,
+                true => {
+                    let waits = written.waits_since.is_some_and(|at| now.duration_since(at) >= pace.life);
+                    waits && unwritten >= pace.life
+                }
+            };
+            is_due.then_some(Due { beat: Arc::clone(beat), heard_at: amphora.heard_at?, statistics })
         };
         self.amphorae.values().filter_map(due).collect()
     }
@@ -120,6 +135,7 @@ impl Heard {
             mark,
             stale: false,
             outdated: false,
+            waits_since: None,
             counted: (Arc::clone(&due.beat), now),
             beat: due.beat,
         });
@@ -137,7 +153,8 @@ impl Heard {
             written.counted = (Arc::clone(&due.beat), now);
         }
         written.beat = due.beat;
-        written.stale |= written.mark != mark || now.duration_since(written.reviewed_at) >= REVIEW;
+        written.stale |=
+            written.outdated || written.mark != mark || now.duration_since(written.reviewed_at) >= REVIEW;
         let (alive, stale) = (written.alive, written.stale);
         amphora.counts(alive, due.heard_at);
         stale
@@ -308,7 +325,6 @@ mod tests {
         if let Some(due) = heard.reviews().pop() {
             let seq = due.beat.seq;
             heard.reviewed(due, true, mark, at(millis));
-            assert_eq!(heard.acknowledgements(at(millis), PACE), []);
             Wrote::Reviewed(seq)
         } else if let Some(due) = heard.acknowledgements(at(millis), PACE).pop() {
             let wrote = Wrote::Acknowledged(due.beat.seq, due.statistics);
@@ -358,6 +374,23 @@ mod tests {
         heard.review(AmphoraId::nil());
         heard.note(beat(15, full, 5), at(312_500));
         assert_eq!(write(&mut heard, other, 312_500), Reviewed(15));
+    }
+
+    #[test]
+    fn a_review_that_has_to_wait_keeps_nobody_from_living() {
+        let mut heard = Heard::default();
+        heard.note(beat(1, ListenerWord::Open, 0), at(0));
+        write(&mut heard, MARK, 0);
+        heard.note(beat(2, ListenerWord::Full, 0), at(1000));
+        assert_eq!(heard.acknowledgements(at(2999), PACE), []);
+        let due = heard.acknowledgements(at(3000), PACE).pop().unwrap();
+        assert!(heard.acknowledged(due, MARK, at(3000)));
+        assert_eq!(heard.reviews(), [], "that one is written");
+        assert_eq!(heard.note(beat(3, ListenerWord::Full, 0), at(3100)), Noted::New);
+        assert_eq!(write(&mut heard, MARK, 3100), Wrote::Reviewed(3));
+        // After a silence it is reviewed first.
+        heard.note(beat(4, ListenerWord::Open, 0), at(99_000));
+        assert_eq!(heard.acknowledgements(at(99_000), PACE), []);
     }
 
     #[test]

@@ -244,7 +244,7 @@ impl State {
 }
 
 impl HealthManager {
-    /// Whether it was a sign of life, and what the rows were like before; `None` = they took nothing of it.
+    /// Whether it was a sign of life, and what the rows were like where that was judged; `None` = they took nothing of it.
     async fn write(&self, due: &Due) -> Result<Option<(bool, Mark)>, StoreError> {
         let beat = &due.beat;
         let mut write = self.state().heard.write(due);
@@ -262,9 +262,7 @@ impl HealthManager {
         write.statuses = status_writes(rollup(&context.graph, beat));
         write.applied_generation =
             beat.generation.filter(|generation| *generation > context.amphora.applied_generation);
-        if !self.store.heartbeat_apply(&write).await? {
-            return Ok(None);
-        }
+        let Some(mark) = self.store.heartbeat_review(&write, context.mark).await? else { return Ok(None) };
         if write.alive {
             self.state().silent.remove(&beat.id);
         }
@@ -272,7 +270,7 @@ impl HealthManager {
             tracing::info!(lb = %lb.id, amphora = %beat.id, "a heartbeat says that the amphora is not as desired");
             self.store.lb_wake(lb.id).await?;
         }
-        Ok(Some((write.alive, context.mark)))
+        Ok(Some((write.alive, mark)))
     }
 
     /// Looks for amphorae that have not been heard for too long: their load balancers are shown as `ERROR` and

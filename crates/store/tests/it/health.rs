@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use octavia_model::*;
-use octavia_store::{HeartbeatWrite, Report, Settlement, Statistics, StatusWrite, StatusWrites, Store};
+use octavia_store::{HeartbeatWrite, Mark, Report, Settlement, Statistics, StatusWrite, StatusWrites, Store};
 use uuid::Uuid;
 
 use crate::databases::on_all;
@@ -432,9 +432,9 @@ async fn a_mark_is_another_where_statuses_may_be() {
             seq += 1;
             let beats = [beat(amphora, SEQ_FOR_LIFE + seq, at)];
             let marks = store.heartbeats_apply(&beats).await.unwrap();
-            let context = store.health_context(amphora).await.unwrap().unwrap();
-            assert_eq!(marks, [Some(context.mark)]);
-            context.mark
+            let mark = mark_of(&store, amphora).await;
+            assert_eq!(marks, [Some(mark)]);
+            mark
         };
         let first = mark(store.clone()).await;
         assert_eq!(mark(store.clone()).await, first, "heartbeats alone change none");
@@ -452,6 +452,27 @@ async fn a_mark_is_another_where_statuses_may_be() {
         assert_ne!(third, second, "what the amphora has");
         store.statuses_apply(lb, &StatusWrites::default()).await.unwrap();
         assert_eq!(mark(store.clone()).await, third, "nothing");
+        // What a review itself changes is no reason for another; what others change meanwhile is.
+        let online = |operating| StatusWrites {
+            load_balancer: Some(StatusWrite { operating, reason: None }),
+            ..Default::default()
+        };
+        let review = |seq, operating| HeartbeatWrite {
+            statuses: online(operating),
+            applied_generation: Some(applied + 1),
+            ..beat(amphora, SEQ_FOR_LIFE + seq, at)
+        };
+        let after = store.heartbeat_review(&review(100, OperatingStatus::Online), third).await.unwrap();
+        let fourth = mark_of(&store, amphora).await;
+        assert_eq!(after, Some(fourth));
+        assert_ne!(fourth, third);
+        store.statuses_apply(lb, &online(OperatingStatus::Error)).await.unwrap();
+        let after = store.heartbeat_review(&review(101, OperatingStatus::Online), fourth).await.unwrap();
+        assert_eq!(after, Some(fourth));
     })
     .await;
+}
+
+async fn mark_of(store: &Store, amphora: AmphoraId) -> Mark {
+    store.health_context(amphora).await.unwrap().unwrap().mark
 }
