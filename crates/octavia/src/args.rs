@@ -377,7 +377,47 @@ fn client_address(text: &str) -> Result<SocketAddr, String> {
 mod tests {
     use clap::CommandFactory;
 
+    use clap::Parser;
+
     use super::Args;
+
+    /// What systemd would run is what the command line takes, and each unit has no more rights than it needs.
+    #[test]
+    fn the_units_of_systemd_are_true() {
+        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/systemd");
+        let mut seen = 0;
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if !name.ends_with(".service") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let lines: Vec<_> = text.lines().collect();
+            let starts: Vec<_> = lines.iter().filter_map(|line| line.strip_prefix("ExecStart=")).collect();
+            assert_eq!(starts.len(), 1, "{name}");
+            let words = starts[0].split(' ').filter(|word| *word != "$OPTIONS");
+            Args::try_parse_from(words).unwrap_or_else(|error| panic!("{name}: {error}"));
+            for wanted in [
+                "Type=notify",
+                "User=octavia",
+                "NoNewPrivileges=yes",
+                "ProtectSystem=strict",
+                "ProtectHome=yes",
+                "PrivateDevices=yes",
+                "RestrictNamespaces=yes",
+                "SystemCallFilter=@system-service",
+                "UMask=0077",
+                "Restart=on-failure",
+            ] {
+                assert!(lines.contains(&wanted), "{name}: no {wanted}");
+            }
+            let has_amphorae = lines.contains(&"StateDirectory=octavia");
+            assert_eq!(has_amphorae, lines.contains(&"KillMode=process"), "{name}: amphorae outlive it");
+            seen += 1;
+        }
+        assert_eq!(seen, 6);
+    }
 
     #[test]
     fn the_command_line_is_consistent() {
