@@ -65,7 +65,7 @@ impl Collector for Held {
         }
         let mut family = encoder.encode_descriptor(
             "worker_leases",
-            "Leases that this process holds, by worker",
+            "Leases that this process holds, by worker.",
             None,
             MetricType::Gauge,
         )?;
@@ -74,7 +74,7 @@ impl Collector for Held {
         }
         let mut family = encoder.encode_descriptor(
             "worker_lease_oldest_seconds",
-            "Age of the oldest of them",
+            "Age of the oldest of them.",
             None,
             MetricType::Gauge,
         )?;

@@ -27,7 +27,7 @@ use crate::running::Running;
 use crate::settings::Settings;
 use crate::signal::StopSignals;
 use crate::state_dir::StateDir;
-use crate::{notify, server};
+use crate::{local, notify, server};
 
 pub(crate) async fn run(state_dir: PathBuf, settings: Settings) -> anyhow::Result<ExitCode> {
     let mut signals = StopSignals::listen()?;
@@ -60,6 +60,7 @@ pub(crate) struct AllInOne {
 impl AllInOne {
     pub(crate) async fn start(state_dir: &Path, settings: &Settings) -> anyhow::Result<Self> {
         let state = StateDir::open(state_dir)?;
+        local::not_kept(&state);
         let listener = listen("the API", settings.bind).await?;
         let url = format!("http://{}", reachable(listener.local_addr()?));
 

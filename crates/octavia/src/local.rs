@@ -63,6 +63,12 @@ pub(crate) fn url(state_dir: &Path) -> anyhow::Result<String> {
     Ok(url.trim().to_owned())
 }
 
+/// For who has the cloud for itself: nobody keeps it for others any more.
+pub(crate) fn not_kept(state: &StateDir) {
+    // It matters to nobody but who looks for mistakes.
+    let _ = std::fs::remove_file(state.join(URL_FILE));
+}
+
 async fn serve(options: &LocalServeOptions) -> anyhow::Result<()> {
     logging::init(&options.log)?;
     let mut signals = StopSignals::listen()?;

@@ -161,3 +161,32 @@ async fn show(State(metrics): State<Arc<Metrics>>) -> Response {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    /// The dashboard asks for nothing that is not shown.
+    #[test]
+    fn the_dashboard_knows_what_there_is() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let text = std::fs::read_to_string(root.join("packaging/grafana/octavia.json")).unwrap();
+        let dashboard: Value = serde_json::from_str(&text).unwrap();
+        let documented = std::fs::read_to_string(root.join("docs/operating.md")).unwrap();
+        let mut names = BTreeSet::new();
+        for panel in dashboard["panels"].as_array().unwrap() {
+            for target in panel["targets"].as_array().unwrap() {
+                let expression = target["expr"].as_str().unwrap();
+                let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+                names.extend(words.filter(|word| word.starts_with("octavia_")).map(str::to_owned));
+            }
+        }
+        assert!(names.len() > 12, "{names:?}");
+        for name in names {
+            let name = name.trim_end_matches("_bucket");
+            assert!(documented.contains(&format!("`{name}`")), "{name} is not in docs/operating.md");
+        }
+    }
+}

@@ -145,10 +145,15 @@ pub(super) async fn addresses(installation: &Installation) -> Vec<Finding> {
     if settings.metrics.enabled {
         findings.push(tcp("metrics address", settings.metrics.bind, "[metrics] bind_host, bind_port").await);
     }
+    let named = settings.heartbeats.controllers();
     let cloud = installation.state_dir.as_ref().and_then(|dir| LocalClient::open(dir, "").ok());
-    if let Some(cloud) = cloud {
-        findings
-            .extend(heartbeats(installation, settings.heartbeats.address(cloud.management_address())).await);
+    if named.is_empty()
+        && let Some(cloud) = cloud
+    {
+        findings.push(heartbeats(settings.heartbeats.address(cloud.management_address())).await);
+    }
+    for address in named {
+        findings.push(heartbeats(*address).await);
     }
     findings
 }
@@ -172,29 +177,25 @@ async fn tcp(place: &'static str, address: SocketAddr, option: &str) -> Finding 
     }
 }
 
-async fn heartbeats(installation: &Installation, address: SocketAddr) -> Vec<Finding> {
+/// Amphorae send them there, whether or not somebody listens.
+async fn heartbeats(address: SocketAddr) -> Finding {
     const PLACE: &str = "heartbeats";
-    let options = "[health_manager] bind_ip, bind_port";
-    let mut findings = vec![match UdpSocket::bind(address).await {
-        Ok(_) => Finding::good(PLACE, format!("{address} is free: no health manager listens there now")),
+    match UdpSocket::bind(address).await {
+        Ok(_) => Finding::warning(
+            PLACE,
+            format!("nobody listens at {address}"),
+            "Start an `octavia health-manager` there (--bind), or take it out of controller_ip_port_list.",
+        ),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             Finding::good(PLACE, format!("somebody listens at {address}"))
         }
-        Err(error) => {
-            Finding::error(PLACE, format!("{address}: {error}"), format!("Choose another: {options}."))
+        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+            Finding::good(PLACE, format!("{address} is another machine's: look there"))
         }
-    }];
-    let told = installation.settings.heartbeats.controllers();
-    if !told.is_empty() && !address.ip().is_unspecified() && !told.contains(&address) {
-        findings.push(Finding::warning(
-            PLACE,
-            format!(
-                "controller_ip_port_list does not have {address}: no new amphora sends its heartbeats there"
-            ),
-            "Name every health manager in it, unless --bind puts this one elsewhere.",
-        ));
+        Err(error) => {
+            Finding::error(PLACE, format!("{address}: {error}"), "Choose another: bind_ip, bind_port.")
+        }
     }
-    findings
 }
 
 /// Nobody has that token; who says so has been logged in.
@@ -285,5 +286,12 @@ mod tests {
         // Kept for documentation: no machine has it.
         let found = tcp("p", "192.0.2.1:80".parse().unwrap(), "o").await;
         assert!(found.severity == Error && found.remedy.contains('o'), "{found:?}");
+
+        let taken = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = taken.local_addr().unwrap();
+        assert_eq!(heartbeats(address).await.severity, Good);
+        drop(taken);
+        assert_eq!(heartbeats(address).await.severity, Warning);
+        assert_eq!(heartbeats("192.0.2.1:5555".parse().unwrap()).await.severity, Good);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Versions work side by side while an installation is renewed: what a migration adds, earlier versions neither read nor
 //! have to write (a new column is nullable or has a default). What is to go, goes a version later, once nobody uses it, by a
-//! migration that says so in its name ([`CONTRACT`]).
+//! migration that says so in its name ([`CONTRACT`]). The same holds for words in columns: a new one is written a version
+//! after the first that can read it.
 //!
 //! No dialect types: ids are `VARCHAR(36)` (PostgreSQL pads `CHAR`), times and all integers `BIGINT`, structures JSON in
 //! `TEXT`. Text is compared byte by byte everywhere.
