@@ -80,7 +80,8 @@ pub fn reference() -> String {
          octavia all-in-one --state-dir DIR --config-file FILE --config-dir DIR\n\
          ```\n\n\
          `--config-file` and `--config-dir` may be given several times. Files are read in their order, then the \
-         `*.conf` of each\ndirectory by name; what is read later wins. What the command line says wins over files.\n\n\
+         `*.conf` of each\ndirectory by name; what is read later wins. What the command line says wins over files.\n\
+         Defaults of all-in-one hold for `octavia api`, `worker`, `health-manager` and `housekeeping`, too.\n\n\
          ## The dialect\n\n\
          - `name = value` or `name: value` below a `[section]`; `#` or `;` at the start of a line makes it a comment.\n\
          - A line that starts with a blank continues the value above it, after a line break.\n\

@@ -27,6 +27,10 @@ pub struct SiegeOptions {
     pub seed: u64,
     /// How long it takes at most from one kill to the next.
     pub calm: Duration,
+    /// So many at least, of either kind; the first is that of a worker.
+    pub kills: u64,
+    /// The longest pause of a user between two.
+    pub pause: Duration,
     /// For all load balancers to be ACTIVE once nobody is killed any more; and for all to be gone in the end.
     pub settle: Duration,
 }
@@ -119,8 +123,7 @@ pub async fn besiege(daemons: &AsyncMutex<Daemons>, options: SiegeOptions) -> Re
         let users = (0..options.clients).map(|user| user_run(&scene, user as u64));
         let ended = futures::future::join_all(users).await;
         lock(&report).creating = started.elapsed();
-        // Kills go on until everything that was asked for is under way, and a little longer.
-        tokio::time::sleep(options.calm * 2).await;
+        // Kills go on until everything that was asked for is under way.
         scene.over.store(true, Relaxed);
         ended.into_iter().collect::<Result<Vec<()>>>()
     };
@@ -183,6 +186,8 @@ async fn user_run(scene: &Scene<'_>, user: u64) -> Result<()> {
                         Ok(made) if status == 201 => {
                             let id = text(&made["loadbalancer"]["id"])?;
                             lock(&scene.made).insert(name.clone(), id);
+                            let pause = scene.options.pause.mul_f64(random.random());
+                            tokio::time::sleep(pause).await;
                             break;
                         }
                         Ok(said) if (400..500).contains(&status) && status != 409 => {
@@ -204,15 +209,18 @@ async fn user_run(scene: &Scene<'_>, user: u64) -> Result<()> {
 async fn killer_run(scene: &Scene<'_>, report: &Mutex<SiegeReport>) -> Result<()> {
     let mut random = StdRng::seed_from_u64(scene.options.seed);
     let calm = u64::try_from(scene.options.calm.as_millis())?;
-    while !scene.over.load(Relaxed) {
+    let mut kills = 0;
+    while !scene.over.load(Relaxed) || kills < scene.options.kills {
         tokio::time::sleep(Duration::from_millis(random.random_range(calm / 4..calm))).await;
         let mut daemons = scene.daemons.lock().await;
         let roles: Vec<_> = daemons.all().iter().map(|daemon| daemon.role).collect();
         // The one that cannot be there twice, less often.
         let first = usize::from(roles[0] == Role::Keeper && !random.random_bool(0.3));
-        let victim = random.random_range(first..roles.len());
+        let worker = roles.iter().position(|role| *role == Role::Worker).filter(|_| kills == 0);
+        let victim = worker.unwrap_or_else(|| random.random_range(first..roles.len()));
         let name = daemons.all()[victim].name().to_owned();
-        if random.random_bool(0.7) {
+        kills += 1;
+        if worker.is_some() || random.random_bool(0.7) {
             daemons.kill(victim);
             *lock(report).killed.entry(name).or_default() += 1;
         } else {

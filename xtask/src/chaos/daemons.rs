@@ -28,6 +28,12 @@ pub(crate) struct Arguments {
     /// How long it takes at most from one kill to the next, in milliseconds
     #[arg(long, default_value_t = 3000)]
     calm: u64,
+    /// So many kills at least
+    #[arg(long, default_value_t = 30)]
+    kills: u64,
+    /// The longest pause of a user between two load balancers, in milliseconds
+    #[arg(long, default_value_t = 2000)]
+    pause: u64,
     /// How long things may take to settle, in seconds
     #[arg(long, default_value_t = 300)]
     settle: u64,
@@ -102,6 +108,8 @@ async fn play(arguments: &Arguments, binary: &std::path::Path, kind: DatabaseKin
         clients: arguments.clients,
         seed,
         calm: Duration::from_millis(arguments.calm),
+        kills: arguments.kills,
+        pause: Duration::from_millis(arguments.pause),
         settle: Duration::from_secs(arguments.settle),
     };
     match besiege(&daemons, options).await {

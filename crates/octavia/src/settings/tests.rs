@@ -143,7 +143,7 @@ fn every_option_that_applies_has_an_effect() {
     let applying = octavia_config::groups()
         .flat_map(|group| group.options)
         .filter(|spec| spec.applies == octavia_config::Applies::Yes);
-    assert_eq!(applying.count(), 101 + together, "an option that applies belongs into the list above");
+    assert_eq!(applying.count(), 104 + together, "an option that applies belongs into the list above");
 }
 
 #[test]
