@@ -13,6 +13,8 @@ use octavia_wire::{Heartbeat, ListenerStats, ListenerWord};
 const REVIEW: SignedDuration = SignedDuration::from_mins(5);
 /// For so many amphorae statistics are written at every interval; for more, in proportion less often.
 const STATISTICS_OF: usize = 1000;
+/// Statistics of so many amphorae are written together: they may have many rows, and lives do not wait for more.
+const TOGETHER: usize = 100;
 
 /// The latest heartbeats, by amphora. Only signed ones get here, so the senders are ours.
 #[derive(Debug, Default)]
@@ -102,25 +104,34 @@ impl Heard {
         self.amphorae.values().filter_map(due).collect()
     }
 
-    /// Those that say nothing new, and whose life or statistics were not written for long. Others, too, if their review
-    /// has been waited for so long: they live, whatever they say.
+    /// Those that say nothing new, and whose life or statistics were not written for long: at most [`TOGETHER`] with
+    /// statistics, those of longest ago, after all others. Also those whose review has been waited for so long: they live,
+    /// whatever they say.
     pub(crate) fn acknowledgements(&self, now: Timestamp, pace: Pace) -> Vec<Due> {
         let times = self.amphorae.len().div_ceil(STATISTICS_OF).max(1);
-        let statistics = pace.statistics * i32::try_from(times).unwrap_or(i32::MAX);
-        let due = |amphora: &Amphora| {
-            let (beat, written) = (amphora.latest.as_ref()?, amphora.written.as_ref()?);
-            let unwritten = now.duration_since(written.at);
-            let statistics = now.duration_since(written.counted.1) >= statistics;
-            let is_due = match amphora.needs_review() {
-                false => statistics || unwritten >= pace.life,
-                true => {
-                    let waits = written.waits_since.is_some_and(|at| now.duration_since(at) >= pace.life);
-                    waits && unwritten >= pace.life
-                }
+        let interval = pace.statistics * i32::try_from(times).unwrap_or(i32::MAX);
+        let (mut lives, mut counts) = (vec![], vec![]);
+        for amphora in self.amphorae.values() {
+            let (Some(beat), Some(heard_at), Some(written)) =
+                (&amphora.latest, amphora.heard_at, &amphora.written)
+            else {
+                continue;
             };
-            is_due.then_some(Due { beat: Arc::clone(beat), heard_at: amphora.heard_at?, statistics })
-        };
-        self.amphorae.values().filter_map(due).collect()
+            let lives_unwritten = now.duration_since(written.at) >= pace.life;
+            let waits = || written.waits_since.is_some_and(|at| now.duration_since(at) >= pace.life);
+            let reviewed = !amphora.needs_review();
+            let due = Due { beat: Arc::clone(beat), heard_at, statistics: false };
+            if reviewed && now.duration_since(written.counted.1) >= interval {
+                counts.push((written.counted.1, lives_unwritten, due));
+            } else if lives_unwritten && (reviewed || waits()) {
+                lives.push(due);
+            }
+        }
+        counts.sort_by_key(|(at, ..)| *at);
+        let later = counts.split_off(counts.len().min(TOGETHER));
+        lives.extend(later.into_iter().filter(|(_, unwritten, _)| *unwritten).map(|(.., due)| due));
+        lives.extend(counts.into_iter().map(|(.., due)| Due { statistics: true, ..due }));
+        lives
     }
 
     /// Takes note of what was reviewed, whether it was a sign of life, and what the rows were like before.
@@ -397,6 +408,7 @@ mod tests {
     fn statistics_of_many_are_written_less_often() {
         for (amphorae, seconds) in [(1, 3), (1000, 3), (1001, 6), (20_000, 60)] {
             let mut heard = Heard::default();
+            // Of the second all that is new is its number.
             for seq in [1, 2] {
                 for number in 0..amphorae {
                     let id = AmphoraId::from_untyped_uuid(Uuid::from_u128(number as u128));
@@ -405,13 +417,28 @@ mod tests {
                 let reviews = heard.reviews();
                 reviews.into_iter().for_each(|due| heard.reviewed(due, true, MARK, at(0)));
             }
-            let with_statistics = |millis| {
+            let with_statistics = |heard: &Heard, millis| {
                 let due = heard.acknowledgements(at(millis), PACE);
+                assert_eq!(due.len(), amphorae, "all live");
+                assert!(due.iter().rev().skip_while(|due| due.statistics).all(|due| !due.statistics));
                 due.iter().filter(|due| due.statistics).count()
             };
-            assert_eq!(with_statistics(seconds * 1000 - 1), 0, "{amphorae}");
-            assert_eq!(with_statistics(seconds * 1000), amphorae);
-            assert_eq!(heard.acknowledgements(at(2000), PACE).len(), amphorae);
+            assert_eq!(with_statistics(&heard, 2000), 0, "{amphorae}");
+            assert_eq!(with_statistics(&heard, seconds * 1000 - 1), 0, "{amphorae}");
+            assert_eq!(with_statistics(&heard, seconds * 1000), amphorae.min(TOGETHER));
+            // The others come then, whether or not they live.
+            let now = at(seconds * 1000);
+            heard
+                .acknowledgements(now, PACE)
+                .into_iter()
+                .for_each(|due| _ = heard.acknowledged(due, MARK, now));
+            for number in 0..amphorae {
+                let id = AmphoraId::from_untyped_uuid(Uuid::from_u128(number as u128));
+                heard.note(Heartbeat { id, ..beat(3, ListenerWord::Open, 3) }, now);
+            }
+            let next = heard.acknowledgements(now, PACE);
+            assert_eq!(next.len(), (amphorae - amphorae.min(TOGETHER)).min(TOGETHER));
+            assert!(next.iter().all(|due| due.statistics));
         }
     }
 

@@ -190,25 +190,37 @@ impl HealthManager {
     async fn acknowledge(&self) -> Result<(), StoreError> {
         let pace =
             Pace { life: self.options.heartbeat_timeout / 4, statistics: self.options.statistics_interval };
-        let due = self.state().heard.acknowledgements(self.clock.now(), pace);
-        for batch in due.chunks(TOGETHER) {
-            let writes: Vec<_> = {
-                let state = self.state();
-                batch.iter().map(|due| state.heard.write(due)).collect()
-            };
-            let written = self.store.heartbeats_apply(&writes).await;
-            self.note_store(&written);
-            let mut state = self.state();
-            let mut stale = false;
-            for (due, mark) in batch.iter().zip(written?) {
-                match mark {
-                    Some(mark) => stale |= state.heard.acknowledged(due.clone(), mark, self.clock.now()),
-                    None => state.heard.refused(due),
-                }
+        loop {
+            let due = self.state().heard.acknowledgements(self.clock.now(), pace);
+            for batch in
+                due.chunk_by(|a, b| a.statistics == b.statistics).flat_map(|same| same.chunks(TOGETHER))
+            {
+                self.acknowledge_together(batch).await?;
             }
-            if stale {
-                self.to_review.notify_one();
+            // There may be more whose statistics are due.
+            if !due.last().is_some_and(|due| due.statistics) {
+                return Ok(());
             }
+        }
+    }
+
+    async fn acknowledge_together(&self, batch: &[Due]) -> Result<(), StoreError> {
+        let writes: Vec<_> = {
+            let state = self.state();
+            batch.iter().map(|due| state.heard.write(due)).collect()
+        };
+        let written = self.store.heartbeats_apply(&writes).await;
+        self.note_store(&written);
+        let mut state = self.state();
+        let mut stale = false;
+        for (due, mark) in batch.iter().zip(written?) {
+            match mark {
+                Some(mark) => stale |= state.heard.acknowledged(due.clone(), mark, self.clock.now()),
+                None => state.heard.refused(due),
+            }
+        }
+        if stale {
+            self.to_review.notify_one();
         }
         Ok(())
     }
