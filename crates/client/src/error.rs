@@ -33,6 +33,9 @@ pub enum Error {
     WentToError { what: String, reason: Option<String> },
     #[error("{what} is still {status} after {} s", after.as_secs())]
     WaitTimeout { what: String, status: String, after: Duration },
+    /// A drill could not be made, or did not end well.
+    #[error("{0}")]
+    Drill(String),
     /// Nothing was done: it was a dry run.
     #[error("this was a dry run")]
     Rehearsed,

@@ -11,6 +11,7 @@ mod args;
 mod clouds;
 mod command;
 mod console;
+mod drill;
 mod error;
 mod populated;
 mod rehearsal;

@@ -2,6 +2,7 @@
 
 mod amphora;
 mod availability_zone;
+mod drill;
 mod flavor;
 mod health_monitor;
 mod l7policy;
@@ -22,6 +23,7 @@ use clap::{Args, Subcommand};
 
 pub(crate) use self::amphora::*;
 pub(crate) use self::availability_zone::*;
+pub(crate) use self::drill::*;
 pub(crate) use self::flavor::*;
 pub(crate) use self::health_monitor::*;
 pub(crate) use self::l7policy::*;
@@ -74,6 +76,8 @@ pub enum Command {
     /// Amphorae: what carries the traffic (for administrators)
     #[command(name = "amphorae")]
     Amphora(Group<AmphoraCommand>),
+    /// Drills: what clients notice when something fails (for administrators)
+    Drill(Group<DrillCommand>),
 }
 
 /// A subcommand of one kind, with the options all kinds share.

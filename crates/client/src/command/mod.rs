@@ -2,6 +2,7 @@
 
 mod amphora;
 mod availability_zone;
+mod drill;
 mod flavor;
 mod health_monitor;
 mod l7policy;
@@ -95,6 +96,7 @@ async fn dispatch(
         Command::AvailabilityZoneProfile(group) => group.options.clone(),
         Command::Provider(group) => group.options.clone(),
         Command::Amphora(group) => group.options.clone(),
+        Command::Drill(group) => group.options.clone(),
     };
     let cloud = CloudConfig::load(environment, &options.overrides())?;
     let api = Api::new(Session::new(cloud)?);
@@ -115,6 +117,7 @@ async fn dispatch(
         Command::AvailabilityZoneProfile(group) => profile::run_zone(&mut job, group.command).await,
         Command::Provider(group) => provider::run(&mut job, group.command).await,
         Command::Amphora(group) => amphora::run(&mut job, group.command).await,
+        Command::Drill(group) => drill::run(&mut job, group.command).await,
     };
     match outcome {
         Ok(()) | Err(Error::Rehearsed) => job.print_plans(),
