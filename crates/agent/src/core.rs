@@ -250,7 +250,7 @@ impl Agent {
                 Some(()) = signals.renew.recv() => self.take_over(),
                 next = Self::successor(&mut self.successor) => self.hand_over(next).await,
                 checked = Self::checked(&mut self.renewal) => self.checked_renewal(checked),
-                () = self.plumber.news() => {}
+                turned = self.plumber.news() => if turned { self.pace.hurry() },
                 () = self.predecessors.ended() => self.settle_predecessors().await,
                 () = tokio::time::sleep_until(timer) => self.tick(Instant::now()).await,
             }
@@ -619,7 +619,7 @@ impl Agent {
         self.turn_tickets();
         let report = self.report().await;
         Proxy::trim_log(&self.directory);
-        let beat = compose(self.boot.amphora_id, self.seq, self.spec.as_ref(), report, &self.faults);
+        let beat = compose(self.boot.amphora_id, self.seq, self.spec.as_ref(), report, &self.faults, self.plumber.part());
         self.seq += 1;
         self.sender.send(&beat);
         self.pace.beaten(Instant::now());

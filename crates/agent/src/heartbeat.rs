@@ -5,7 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use octavia_model::{AmphoraId, PoolId};
+use octavia_model::{AmphoraId, PoolId, VrrpState};
 use octavia_wire::{
     AmphoraSpec, Heartbeat, HeartbeatError, ListenerFault, MAX_DATAGRAM, MemberWord, PoolReport,
     ProxyPoolReport, ProxyReport, pool_of_key,
@@ -28,6 +28,7 @@ pub(crate) fn compose(
     spec: Option<&AmphoraSpec>,
     proxy: Option<(Uuid, ProxyReport)>,
     faults: &[ListenerFault],
+    vrrp: Option<VrrpState>,
 ) -> Heartbeat {
     let boot = proxy.as_ref().map(|(boot, _)| *boot);
     let generation = proxy.as_ref().map(|(_, report)| report.generation);
@@ -48,6 +49,7 @@ pub(crate) fn compose(
         generation,
         faults: faults.to_vec(),
         partial: false,
+        vrrp,
     }
 }
 
@@ -279,9 +281,16 @@ mod tests {
                 .into(),
         };
         let boot = Uuid::new_v4();
-        let beat = compose(AmphoraId::nil(), 5, Some(&spec), Some((boot, report.clone())), &[]);
+        let beat = compose(
+            AmphoraId::nil(),
+            5,
+            Some(&spec),
+            Some((boot, report.clone())),
+            &[],
+            Some(VrrpState::Master),
+        );
         assert_eq!((beat.ver, beat.seq, beat.boot, beat.generation), (2, 5, Some(boot), Some(7)));
-        assert_eq!(beat.listeners, report.listeners);
+        assert_eq!((&beat.listeners, beat.vrrp), (&report.listeners, Some(VrrpState::Master)));
         let mut keys = vec![
             format!("{pool}:{}", listeners[0].id),
             format!("{pool}:{}", listeners[1].id),
@@ -292,14 +301,14 @@ mod tests {
         assert!(beat.pools.values().all(|pool| pool.members[&member] == MemberWord::Down));
         assert!(beat.pools.values().all(|pool| pool.checks[&member] == "refused"));
 
-        let beat = compose(AmphoraId::nil(), 6, Some(&spec), None, &[]);
+        let beat = compose(AmphoraId::nil(), 6, Some(&spec), None, &[], None);
         assert!(beat.listeners.is_empty() && beat.pools.is_empty());
         assert_eq!((beat.boot, beat.generation), (None, None));
     }
 
     /// A beat of `pools` pools, each of `members` members, each pool used by `listeners` listeners.
     fn large(pools: usize, members: usize, listeners: usize, down: usize) -> Heartbeat {
-        let mut beat = compose(AmphoraId::nil(), 0, None, None, &[]);
+        let mut beat = compose(AmphoraId::nil(), 0, None, None, &[], None);
         for _ in 0..pools {
             let pool = PoolId::new_v4();
             let mut report =
@@ -381,7 +390,7 @@ mod tests {
         let addresses = controllers.iter().map(|c| c.local_addr().unwrap()).collect();
         let mut sender = Sender::new(addresses, "key".to_owned());
         for seq in 0..6 {
-            sender.send(&compose(AmphoraId::nil(), seq, None, None, &[]));
+            sender.send(&compose(AmphoraId::nil(), seq, None, None, &[], None));
         }
         for (i, controller) in controllers.iter().enumerate() {
             controller.set_read_timeout(Some(Duration::from_secs(5))).unwrap();

@@ -148,6 +148,8 @@ pub struct HealthMetrics {
     accepted: Counter,
     refused: Family<Labels, Counter>,
     pub(crate) silent: Gauge,
+    pub(crate) pairs_without_master: Gauge,
+    pub(crate) pairs_with_many_masters: Gauge,
 }
 
 /// Why a datagram changed nothing.
@@ -172,6 +174,16 @@ impl HealthMetrics {
             "amphorae_silent",
             "Amphorae in service that were not heard for too long, as of the last look",
             self.silent.clone(),
+        );
+        registry.register(
+            "pairs_without_master",
+            "Load balancers of whose amphorae none holds the VIPs, as of the last look",
+            self.pairs_without_master.clone(),
+        );
+        registry.register(
+            "pairs_with_many_masters",
+            "Load balancers of whose amphorae more than one holds the VIPs, as of the last look",
+            self.pairs_with_many_masters.clone(),
         );
     }
 

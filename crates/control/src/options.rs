@@ -92,6 +92,8 @@ pub struct HealthOptions {
     pub heartbeat_key: HeartbeatKey,
     /// After how long an amphora counts as silent.
     pub heartbeat_timeout: SignedDuration,
+    /// For how long amphorae have to say what they say of who holds the VIPs until it counts; longer than they need to agree.
+    pub agreement_patience: SignedDuration,
     /// How often what was heard is written.
     pub flush_interval: Duration,
     /// How often statistics are written, of up to 1,000 amphorae; of more, in proportion less often.
@@ -106,6 +108,7 @@ impl HealthOptions {
         Self {
             heartbeat_key,
             heartbeat_timeout: SignedDuration::from_secs(60),
+            agreement_patience: SignedDuration::from_secs(5),
             flush_interval: Duration::from_millis(100),
             statistics_interval: SignedDuration::from_secs(3),
             scan_interval: Duration::from_secs(3),

@@ -29,6 +29,18 @@ text_enum! {
     }
 }
 
+text_enum! {
+    /// What an amphora does about the VIPs that another could have, too (RFC 9568, section 6.4, whose *Active* is called as it was
+    /// before). Its role says only what it should do where nothing else decides.
+    VrrpState {
+        /// It holds the VIPs.
+        Master = "MASTER",
+        Backup = "BACKUP",
+        /// It could not serve, and takes no part.
+        Fault = "FAULT",
+    }
+}
+
 /// From this number on an amphora's heartbeats are numbered for its life: never twice the same, never a lower one, also
 /// after a restart of its agent. Lower numbers may start again from zero.
 pub const SEQ_FOR_LIFE: u64 = 1 << 40;
@@ -49,6 +61,8 @@ pub struct Amphora {
     pub vrrp_interface: Option<String>,
     pub vrrp_id: Option<i32>,
     pub vrrp_priority: Option<i32>,
+    /// As it said last; `None` = no other could have the VIPs, or it does not say.
+    pub vrrp_state: Option<VrrpState>,
     pub cert_expiration: Option<Timestamp>,
     pub cached_zone: Option<String>,
     pub image_id: Option<uuid::Uuid>,
@@ -87,6 +101,7 @@ impl Amphora {
             vrrp_interface: None,
             vrrp_id: None,
             vrrp_priority: None,
+            vrrp_state: None,
             cert_expiration: None,
             cached_zone: None,
             image_id: None,

@@ -22,7 +22,7 @@ mod text_enum;
 mod tls;
 mod word;
 
-pub use amphora::{Amphora, AmphoraRole, AmphoraStatus, SEQ_FOR_LIFE};
+pub use amphora::{Amphora, AmphoraRole, AmphoraStatus, SEQ_FOR_LIFE, VrrpState};
 pub use catalogue::{AvailabilityZone, AvailabilityZoneProfile, Flavor, FlavorProfile};
 pub use error::{Blame, Retry};
 pub use graph::LoadBalancerGraph;

@@ -13,6 +13,8 @@ text_enum! {
         CloudRefused = "CLOUD_REFUSED",
         AmphoraUnreachable = "AMPHORA_UNREACHABLE",
         AmphoraSilent = "AMPHORA_SILENT",
+        NoMaster = "NO_MASTER",
+        ManyMasters = "MANY_MASTERS",
         ProxyNotRunning = "PROXY_NOT_RUNNING",
         FailoverAsked = "FAILOVER_ASKED",
         PendingTooLong = "PENDING_TOO_LONG",

@@ -3,12 +3,14 @@
 //! - [`compile`]: a load balancer's tree becomes the [`AmphoraSpec`](octavia_wire::AmphoraSpec) of one amphora.
 //! - [`plan`]: what to do next so that observed becomes desired.
 //! - [`rollup`]: what a heartbeat means for operating statuses.
+//! - [`disagreement`]: whether amphorae agree on which of them holds the VIPs.
 //! - [`Sequence`]: which heartbeats are news; [`own_fault`]: whose fault their absence is.
 //! - [`backoff`]: when to try again.
 //! - [`forecast`] and [`impacts`]: what a change would lead to, for people.
 
 #![forbid(unsafe_code)]
 
+mod agreement;
 mod backoff;
 mod codes;
 mod compile;
@@ -23,6 +25,7 @@ mod step;
 mod succession;
 mod world;
 
+pub use agreement::{Claim, Disagreement, disagreement};
 pub use backoff::{BACKOFF_MAX, backoff, jittered};
 pub use codes::{BadCodes, expected_codes};
 pub use compile::{

@@ -267,7 +267,7 @@ fn note<K: Ord>(changes: &mut BTreeMap<K, StatusChange>, id: K, row: &Statuses, 
 }
 
 /// The difference from the row, if there is one.
-fn change(row: &Statuses, (operating, reason): Verdict) -> Option<StatusChange> {
+pub(crate) fn change(row: &Statuses, (operating, reason): Verdict) -> Option<StatusChange> {
     let reason = if row.provisioning == ProvisioningStatus::Error { row.reason.clone() } else { reason };
     (row.operating != operating || row.reason != reason).then_some(StatusChange { operating, reason })
 }

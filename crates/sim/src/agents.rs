@@ -140,6 +140,7 @@ impl SimAgent {
             generation: self.spec.as_ref().filter(|_| !self.no_proxy).map(|spec| spec.generation),
             faults,
             partial: false,
+            vrrp: None,
         })
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use jiff::Timestamp;
-use octavia_model::{AmphoraId, AmphoraStatus, ListenerId, SEQ_FOR_LIFE};
+use octavia_model::{AmphoraId, AmphoraStatus, ListenerId, SEQ_FOR_LIFE, VrrpState};
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
@@ -55,6 +55,8 @@ pub struct HeartbeatWrite {
     /// Counters by listener; listeners unknown to the amphora's load balancer are left out.
     pub statistics: BTreeMap<ListenerId, Statistics>,
     pub statuses: StatusWrites,
+    /// What it does about the VIPs that another could have, too.
+    pub vrrp: Option<VrrpState>,
 }
 
 /// What the roll-up of a heartbeat depends on in the rows: as long as it is the same, so is what the same heartbeat
@@ -76,6 +78,8 @@ struct Life {
     boot: Option<String>,
     previous_boot: Option<String>,
     to_replace: bool,
+    vrrp_state: Option<String>,
+    vrrp_since: Option<i64>,
 }
 
 impl Store {
@@ -251,6 +255,7 @@ async fn lives_lock(
         .columns([Column::Id, Column::LoadBalancerId, Column::Status, Column::AppliedGeneration])
         .columns([Column::LastHeartbeatAt, Column::CreatedAt, Column::BeatSeq, Column::BeatAt])
         .columns([Column::Boot, Column::PreviousBoot, Column::ToReplace])
+        .columns([Column::VrrpState, Column::VrrpSince])
         .filter(Column::Id.is_in(amphorae.iter().map(|id| codec::id(*id))))
         .order_by_asc(Column::Id)
         .lock_exclusive()
@@ -278,6 +283,8 @@ async fn lives_write(tx: &DatabaseTransaction, lives: Vec<Life>) -> Result<(), S
         boot: Set(life.boot),
         previous_boot: Set(life.previous_boot),
         to_replace: Set(life.to_replace),
+        vrrp_state: Set(life.vrrp_state),
+        vrrp_since: Set(life.vrrp_since),
         ..Default::default()
     };
     let ours = [
@@ -287,6 +294,8 @@ async fn lives_write(tx: &DatabaseTransaction, lives: Vec<Life>) -> Result<(), S
         Column::BeatAt,
         Column::Boot,
         Column::PreviousBoot,
+        Column::VrrpState,
+        Column::VrrpSince,
     ];
     amphora::Entity::insert_many(lives.into_iter().map(row))
         .on_conflict(OnConflict::column(Column::Id).update_columns(ours).to_owned())
@@ -335,6 +344,10 @@ impl Life {
                 life.previous_boot = self.boot.clone();
                 life.boot = Some(boot);
             }
+        }
+        let vrrp = beat.vrrp.map(|state| state.to_string());
+        if life.vrrp_state != vrrp {
+            (life.vrrp_state, life.vrrp_since) = (vrrp, Some(at));
         }
         life
     }

@@ -42,6 +42,7 @@ mod list;
 mod metrics;
 mod migration;
 mod options;
+mod pairs;
 mod promise;
 mod quota;
 mod receipt;
@@ -76,6 +77,7 @@ pub use list::{
 pub use metrics::StoreMetrics;
 pub use migration::Schema;
 pub use options::{Call, Clock, Interceptor, StoreOptions};
+pub use pairs::PairClaim;
 pub use promise::Promise;
 pub use quota::{Claim, QuotaRecord};
 pub use receipt::Receipt;

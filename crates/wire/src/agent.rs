@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use octavia_model::{AmphoraId, ListenerId, LoadBalancerId, Reason, ReasonCode};
+use octavia_model::{AmphoraId, ListenerId, LoadBalancerId, Reason, ReasonCode, VrrpState};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -58,21 +58,12 @@ impl std::fmt::Debug for BootConfig {
 /// What an amphora of several knows of who has the VIPs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VrrpReport {
+    #[serde(with = "crate::text")]
     pub state: VrrpState,
     /// The VIPs are on its interface.
     pub holds: bool,
     /// With whom it agrees on that, by their own addresses.
     pub peers: Vec<IpAddr>,
-}
-
-/// RFC 9568, section 6.4, whose *Active* is called as it was before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum VrrpState {
-    /// It could not serve, and takes no part.
-    Fault,
-    Backup,
-    Master,
 }
 
 /// What became of a pushed spec.

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use flate2::{Decompress, FlushDecompress, Status};
 use hmac::{Hmac, Mac};
-use octavia_model::{AmphoraId, ListenerId, MemberId, PoolId};
+use octavia_model::{AmphoraId, ListenerId, MemberId, PoolId, VrrpState};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use uuid::Uuid;
@@ -52,6 +52,29 @@ pub struct Heartbeat {
     /// Absent from the original's agent.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
+    /// Of an amphora that others could have the VIPs of: `MASTER` = it holds them. Absent from the original's agent.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "vrrp_word")]
+    pub vrrp: Option<VrrpState>,
+}
+
+/// A word that this version does not know says nothing.
+mod vrrp_word {
+    use octavia_model::VrrpState;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[expect(clippy::ref_option, reason = "as serde calls it")]
+    pub(super) fn serialize<S: Serializer>(
+        word: &Option<VrrpState>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        word.map(VrrpState::as_str).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<VrrpState>, D::Error> {
+        Ok(Option::<String>::deserialize(deserializer)?.and_then(|word| word.parse().ok()))
+    }
 }
 
 fn two() -> u32 {
@@ -306,6 +329,7 @@ mod tests {
             generation: Some(3),
             faults: vec![],
             partial: false,
+            vrrp: Some(VrrpState::Backup),
         }
     }
 
@@ -314,6 +338,27 @@ mod tests {
         let beat = beat();
         let datagram = beat.seal(b"key").unwrap();
         assert_eq!(Heartbeat::open(&datagram, b"key").unwrap(), beat);
+    }
+
+    #[test]
+    fn what_is_not_told_or_not_known_of_vrrp_says_nothing() {
+        let told = |vrrp: &str| {
+            let text = format!(r#"{{"id": "{}", "seq": 1{vrrp}}}"#, AmphoraId::nil());
+            serde_json::from_str::<Heartbeat>(&text).unwrap()
+        };
+        for (text, expected) in [
+            ("", None),
+            (r#", "vrrp": null"#, None),
+            (r#", "vrrp": "MASTER""#, Some(VrrpState::Master)),
+            (r#", "vrrp": "FAULT""#, Some(VrrpState::Fault)),
+            (r#", "vrrp": "SIDEWAYS""#, None),
+        ] {
+            assert_eq!(told(text).vrrp, expected, "{text}");
+        }
+        assert!(
+            !serde_json::to_string(&told("")).unwrap().contains("vrrp"),
+            "the original's has no such key"
+        );
     }
 
     #[test]

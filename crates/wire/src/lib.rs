@@ -24,7 +24,7 @@ mod text;
 
 pub use agent::{
     AgentFault, AgentInfo, ApplyOutcome, BootConfig, InterfaceFault, ListenerFault, TakeoverReport,
-    VrrpReport, VrrpState, paths,
+    VrrpReport, paths,
 };
 pub use estate::{Counts, Estate, MemberHealth, Reckoning, StickEntries, StickSubject};
 pub use heartbeat::{

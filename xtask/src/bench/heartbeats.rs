@@ -235,6 +235,7 @@ fn beat(amphora: &Amphora, number: u64) -> Heartbeat {
         generation: Some(lb.generation),
         faults: vec![],
         partial: false,
+        vrrp: None,
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 
+use octavia_model::VrrpState;
 use octavia_wire::{AmphoraSpec, Mac, NetworkSpec, SocketName, VrrpReport, VrrpSpec};
 use rustix::process::{Resource, getrlimit};
 use tokio::time::Instant;
@@ -98,11 +99,26 @@ impl Plumber {
         self.router.as_ref()?.report()
     }
 
-    /// Waits for news, and has them looked at. May be dropped and called again at any time.
-    pub(super) async fn news(&mut self) {
-        News::come(self.news.as_ref()).await;
+    /// What a heartbeat says of it: a master is who has the VIPs on its interface.
+    pub(super) fn part(&self) -> Option<VrrpState> {
+        let report = self.vrrp()?;
+        Some(if report.state == VrrpState::Master && !report.holds {
+            VrrpState::Backup
+        } else {
+            report.state
+        })
+    }
+
+    /// Waits for news, and has them looked at; or until another holds the VIPs than before, which is `true`. May be dropped and
+    /// called again at any time.
+    pub(super) async fn news(&mut self) -> bool {
+        tokio::select! {
+            () = News::come(self.news.as_ref()) => {}
+            () = Router::turned(self.router.as_mut()) => return true,
+        }
         let soon = Instant::now() + SETTLE;
         self.look_at = self.look_at.map(|due| due.min(soon)).or(Some(soon));
+        false
     }
 
     /// Undoes what others have done; whether the faults are others now.

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use octavia_wire::{VrrpReport, VrrpSpec, VrrpState};
+use octavia_model::VrrpState;
+use octavia_wire::{VrrpReport, VrrpSpec};
+use tokio::sync::watch;
 
 use crate::namespace::Namespace;
 use crate::network::{Fault, Network, Vips, no_router};
-use crate::vrrp::{Addresses, Begin, State, Vrrp, VrrpError, VrrpSockets};
+use crate::vrrp::{Addresses, Begin, State, Vrrp, VrrpError, VrrpSockets, VrrpStatus};
 
 /// Whoever follows needs three intervals at most, and then the VIPs go in any case.
 const LEAVING: Duration = Duration::from_secs(3);
@@ -20,6 +22,8 @@ pub(super) struct Router {
     network: Network,
     namespace: Namespace,
     running: Option<(Vrrp, VrrpSpec)>,
+    /// Of the running one.
+    status: Option<watch::Receiver<VrrpStatus>>,
     /// Cleared when another router follows the running one, or none.
     current: Arc<AtomicBool>,
     healthy: bool,
@@ -31,7 +35,16 @@ pub(super) struct Router {
 impl Router {
     pub(super) fn new(network: Network, namespace: Namespace, renewed: bool) -> Self {
         let current = Arc::default();
-        Self { network, namespace, running: None, current, healthy: false, renewed, fault: None }
+        Self {
+            network,
+            namespace,
+            running: None,
+            status: None,
+            current,
+            healthy: false,
+            renewed,
+            fault: None,
+        }
     }
 
     /// Has it run as the spec says, and take part. What cannot be is a fault; it is tried again with each call.
@@ -51,6 +64,7 @@ impl Router {
         }
         match self.start(spec) {
             Ok(router) => {
+                self.status = Some(router.status());
                 self.running = Some((router, spec.clone()));
                 self.fault = None;
             }
@@ -91,6 +105,19 @@ impl Router {
 
     pub(super) fn fault(&self) -> Option<&Fault> {
         self.fault.as_ref()
+    }
+
+    /// Waits until its state is another; for ever without a router. May be dropped and called again at any time.
+    pub(super) async fn turned(router: Option<&mut Self>) {
+        let Some(router) = router else { return std::future::pending().await };
+        if let Some(status) = &mut router.status {
+            if status.changed().await.is_ok() {
+                return;
+            }
+            // It is gone; that is noticed when it is looked at.
+            router.status = None;
+        }
+        std::future::pending().await
     }
 
     pub(super) fn report(&self) -> Option<VrrpReport> {

@@ -22,6 +22,8 @@ pub(crate) struct AmphoraView {
     vrrp_interface: Option<String>,
     vrrp_id: Option<i32>,
     vrrp_priority: Option<i32>,
+    /// Ours: the original does not know.
+    vrrp_state: Option<&'static str>,
     cached_zone: Option<String>,
     image_id: Option<String>,
     compute_flavor: Option<String>,
@@ -48,6 +50,7 @@ impl AmphoraView {
             vrrp_interface: amphora.vrrp_interface.clone(),
             vrrp_id: amphora.vrrp_id,
             vrrp_priority: amphora.vrrp_priority,
+            vrrp_state: amphora.vrrp_state.map(|state| state.as_str()),
             cached_zone: amphora.cached_zone.clone(),
             image_id: amphora.image_id.map(|id| id.to_string()),
             compute_flavor: amphora.compute_flavor.clone(),

@@ -118,6 +118,7 @@ async fn statistics_of_an_amphora() {
         report: Report::Totals { boot: None },
         statistics: [(listener, statistics)].into(),
         statuses: StatusWrites::default(),
+        vrrp: None,
     };
     assert!(world.store.heartbeat_apply(&write).await.expect("written"));
     let stats = world.call_as(ADMIN, "GET", &path, None).await.expect(200);

@@ -209,6 +209,7 @@ impl Heard {
                 .map(|(id, report)| (*id, statistics_of(report.stats)))
                 .collect(),
             statuses: StatusWrites::default(),
+            vrrp: beat.vrrp,
         }
     }
 
@@ -282,7 +283,7 @@ fn statistics_of(stats: ListenerStats) -> Statistics {
 
 /// Whether two heartbeats mean the same statuses.
 fn says_the_same(a: &Heartbeat, b: &Heartbeat) -> bool {
-    (a.boot, a.generation) == (b.boot, b.generation)
+    (a.boot, a.generation, a.vrrp) == (b.boot, b.generation, b.vrrp)
         && a.faults == b.faults
         && a.pools == b.pools
         && words(a).eq(words(b))
@@ -316,6 +317,7 @@ mod tests {
             generation: Some(1),
             faults: vec![],
             partial: false,
+            vrrp: None,
         }
     }
 

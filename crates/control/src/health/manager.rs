@@ -12,6 +12,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 
 use super::heard::{Due, Heard, Noted, Pace};
+use super::pairs::Disagreements;
 use crate::metrics::Refusal;
 use crate::{Clock, HealthOptions, Stop};
 
@@ -25,9 +26,9 @@ const WAKE_EVERY: SignedDuration = SignedDuration::from_secs(5);
 /// Cheap to clone; clones share what was heard.
 #[derive(Debug, Clone)]
 pub struct HealthManager {
-    store: Store,
+    pub(super) store: Store,
     clock: Arc<dyn Clock>,
-    options: Arc<HealthOptions>,
+    pub(super) options: Arc<HealthOptions>,
     state: Arc<Mutex<State>>,
     to_review: Arc<Notify>,
 }
@@ -42,8 +43,10 @@ impl Drop for AbortOnDrop {
 }
 
 #[derive(Debug)]
-struct State {
-    heard: Heard,
+pub(super) struct State {
+    pub(super) heard: Heard,
+    /// Load balancers whose amphorae do not agree on who holds the VIPs, as of the last look.
+    pub(super) disagreeing: Disagreements,
     /// Silence is counted from here: the start, or the end of a trouble of our own.
     listening_since: Timestamp,
     /// The store failed, and has not answered since.
@@ -64,6 +67,7 @@ impl HealthManager {
     pub fn new(store: Store, clock: Arc<dyn Clock>, options: HealthOptions) -> Self {
         let state = State {
             heard: Heard::default(),
+            disagreeing: Disagreements::new(),
             listening_since: clock.now(),
             store_in_trouble: false,
             silent: BTreeSet::new(),
@@ -79,7 +83,7 @@ impl HealthManager {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -271,7 +275,8 @@ impl HealthManager {
         };
         let lb = &context.graph.load_balancer;
         write.alive = !is_lifeless(&context.graph, beat);
-        write.statuses = status_writes(rollup(&context.graph, beat));
+        let changes = rollup(&context.graph, beat).with_disagreement(lb, self.disagreement(lb.id));
+        write.statuses = status_writes(changes);
         write.applied_generation =
             beat.generation.filter(|generation| *generation > context.amphora.applied_generation);
         let Some(mark) = self.store.heartbeat_review(&write, context.mark).await? else { return Ok(None) };
@@ -297,6 +302,9 @@ impl HealthManager {
                 return Ok(());
             }
         }
+        let pairs = self.scan_pairs().await;
+        self.note_store(&pairs);
+        pairs?;
         let rows = self.store.amphorae_silent(now - timeout).await;
         self.note_store(&rows);
         let rows = rows?;

@@ -6,5 +6,6 @@
 
 mod heard;
 mod manager;
+mod pairs;
 
 pub use manager::HealthManager;

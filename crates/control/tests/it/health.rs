@@ -1,9 +1,13 @@
 //! What heartbeats, and their absence, do to rows.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use octavia_control::{HealthManager, HealthMetrics, Stopper};
-use octavia_model::{AmphoraId, ListenerId, LoadBalancerId, OperatingStatus as O, ReasonCode, SEQ_FOR_LIFE};
+use octavia_model::{
+    Amphora, AmphoraId, ListenerId, LoadBalancerId, OperatingStatus as O, ReasonCode, SEQ_FOR_LIFE,
+    VrrpState, WorkerId,
+};
 use octavia_wire::{Heartbeat, ListenerReport, ListenerStats, ListenerWord};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
@@ -24,6 +28,7 @@ fn beat(amphora: AmphoraId, listener: ListenerId, seq: u64) -> Heartbeat {
         generation: Some(1),
         faults: vec![],
         partial: false,
+        vrrp: None,
     }
 }
 
@@ -288,4 +293,50 @@ async fn listens_on_a_socket() {
     crate::worker::until("online", async || rig.statuses(lb).await.operating == O::Online).await;
     stopper.stop();
     task.await.unwrap();
+}
+
+/// Each of two says that it waits, or that it is master; their load balancer is shown so as long as that lasts.
+#[tokio::test]
+async fn a_pair_that_does_not_agree_is_shown() {
+    use VrrpState::{Backup, Master};
+
+    let rig = Rig::new().await;
+    let lb = rig.active().await;
+    let (first, listener) = parts_of(&rig, lb).await;
+    rig.store.lb_wake(lb).await.unwrap();
+    let lease = rig.store.lease_acquire(lb, WorkerId::new_v4(), Duration::from_secs(30)).await;
+    let lease = lease.unwrap().unwrap();
+    let row = rig.store.amphora_fetch(first).await.unwrap().unwrap();
+    let second = Amphora { id: AmphoraId::new_v4(), ..row };
+    rig.store.amphora_insert(&lease, &second).await.unwrap();
+    let metrics = HealthMetrics::default();
+    let health = rig.health_counted(metrics.clone());
+    let mut seq = 0;
+    rig.clock.forward(61);
+    for (states, operating, code) in [
+        ([Master, Backup], O::Online, None),
+        ([Backup, Backup], O::Error, Some(ReasonCode::NoMaster)),
+        ([Master, Master], O::Degraded, Some(ReasonCode::ManyMasters)),
+        ([Backup, Master], O::Online, None),
+    ] {
+        for _ in 0..4 {
+            seq += 1;
+            for (amphora, state) in [first, second.id].into_iter().zip(states) {
+                hear(&health, &Heartbeat { vrrp: Some(state), ..beat(amphora, listener, seq) }).await;
+            }
+            health.scan().await.unwrap();
+            rig.clock.forward(8);
+        }
+        let statuses = rig.statuses(lb).await;
+        assert_eq!((statuses.operating, statuses.reason.map(|reason| reason.code)), (operating, code));
+        let (mut registry, mut text) = (Registry::default(), String::new());
+        metrics.register(&mut registry);
+        encode(&mut text, &registry).unwrap();
+        let counted = |name: &str, of| {
+            let line = format!("{name} {}", u8::from(code == Some(of)));
+            assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
+        };
+        counted("pairs_without_master", ReasonCode::NoMaster);
+        counted("pairs_with_many_masters", ReasonCode::ManyMasters);
+    }
 }

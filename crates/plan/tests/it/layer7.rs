@@ -159,6 +159,7 @@ fn a_pool_of_a_policy_has_a_status() {
             generation: Some(1),
             faults: vec![],
             partial: false,
+            vrrp: None,
         };
         let changes = rollup(&graph, &beat);
         let status = |n| changes.pools.get(&pool_id(n)).map(|change| change.operating);

@@ -48,6 +48,7 @@ fn beat(listener: Option<ListenerWord>, pool: Option<(PoolWord, &[MemberWord])>)
         generation: Some(1),
         faults: vec![],
         partial: false,
+        vrrp: None,
     }
 }
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
-use octavia_model::{Amphora, AmphoraId, AmphoraStatus, Known, ProvisioningStatus, Statuses};
+use octavia_model::{Amphora, AmphoraId, AmphoraStatus, Known, ProvisioningStatus, Statuses, VrrpState};
 use octavia_plan::{
     Desired, Observed, ObservedAmphora, ObservedServer, Plan, PlanOptions, ServerPower, Step, peers, plan,
 };
-use octavia_wire::{AgentInfo, ListenerFault, VrrpReport, VrrpState};
+use octavia_wire::{AgentInfo, ListenerFault, VrrpReport};
 
 use crate::fixture::{amphora, amphora_id, graph, start};
 

@@ -22,6 +22,9 @@ pub struct Model {
     pub vrrp_interface: Option<String>,
     pub vrrp_id: Option<i64>,
     pub vrrp_priority: Option<i64>,
+    /// What it said last of its part, and since when it says that.
+    pub vrrp_state: Option<String>,
+    pub vrrp_since: Option<i64>,
     pub cert_expiration: Option<i64>,
     pub cached_zone: Option<String>,
     pub image_id: Option<String>,
@@ -90,6 +93,7 @@ impl TryFrom<Model> for Amphora {
             vrrp_interface: row.vrrp_interface,
             vrrp_id: decode.int_option("vrrp_id", row.vrrp_id)?,
             vrrp_priority: decode.int_option("vrrp_priority", row.vrrp_priority)?,
+            vrrp_state: decode.parse_option("vrrp_state", row.vrrp_state.as_deref())?,
             cert_expiration: decode.time_option("cert_expiration", row.cert_expiration)?,
             cached_zone: row.cached_zone,
             image_id: decode.parse_option("image_id", row.image_id.as_deref())?,

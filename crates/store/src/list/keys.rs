@@ -196,6 +196,7 @@ const AMPHORA: &[Key] = &[
     null("vrrp_interface", Text),
     null("vrrp_id", Number),
     null("vrrp_priority", Number),
+    null("vrrp_state", Text),
     null("cached_zone", Text),
     null("image_id", Text),
     null("compute_flavor", Text),

@@ -22,6 +22,7 @@ mod m0004_idempotency;
 mod m0005_large_lists;
 mod m0006_request_ids;
 mod m0007_names_descending;
+mod m0009_vrrp_state;
 mod table;
 
 /// Where the names of applied migrations are.
@@ -40,6 +41,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_large_lists::Migration),
             Box::new(m0006_request_ids::Migration),
             Box::new(m0007_names_descending::Migration),
+            Box::new(m0009_vrrp_state::Migration),
         ]
     }
 

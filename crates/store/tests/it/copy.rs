@@ -68,6 +68,7 @@ async fn fill(store: &Store) -> Filled {
         report: Report::Totals { boot: Some(Uuid::new_v4()) },
         statistics: BTreeMap::from([(listener, statistics)]),
         statuses: StatusWrites::default(),
+        vrrp: Some(VrrpState::Backup),
     };
     assert!(store.heartbeat_apply(&beat).await.unwrap());
     let fetched = async |id| store.lb_fetch(id).await.unwrap().unwrap();

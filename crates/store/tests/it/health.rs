@@ -21,6 +21,7 @@ fn beat(amphora: AmphoraId, seq: u64, received_at: Timestamp) -> HeartbeatWrite 
         report: Report::Totals { boot: None },
         statistics: BTreeMap::new(),
         statuses: StatusWrites::default(),
+        vrrp: None,
     }
 }
 
@@ -475,4 +476,59 @@ async fn a_mark_is_another_where_statuses_may_be() {
 
 async fn mark_of(store: &Store, amphora: AmphoraId) -> Mark {
     store.health_context(amphora).await.unwrap().unwrap().mark
+}
+
+/// What amphorae say of who holds the VIPs, one step after the other; then which load balancers have not one master.
+#[tokio::test]
+async fn pairs_that_do_not_agree_are_found() {
+    use VrrpState::{Backup, Fault, Master};
+
+    on_all(|store| async move {
+        let (graph, first, lease) = with_amphora(&store).await;
+        let lb = graph.load_balancer.id;
+        let second = sample::amphora(lb);
+        store.amphora_insert(&lease, &second).await.unwrap();
+        // Another one, which is alone, and says nothing of it.
+        let (_, alone, _other_lease) = with_amphora(&store).await;
+        let start = store.now().await.unwrap();
+        let at = |seconds| start + SignedDuration::from_secs(seconds);
+        assert!(store.heartbeat_apply(&beat(alone, 1, at(0))).await.unwrap());
+        let amphorae = [first, second.id];
+        // Who says what, when; then what is told of both, and since when, unless they agree.
+        for (seq, (at_second, who, says, found)) in (1..).zip([
+            (1, 0, None, None),
+            (2, 0, Some(Backup), Some([(Some(Backup), Some(2)), (None, None)])),
+            (3, 1, Some(Fault), Some([(Some(Backup), Some(2)), (Some(Fault), Some(3))])),
+            (4, 0, Some(Master), None),
+            (5, 1, Some(Backup), None),
+            (6, 1, Some(Master), Some([(Some(Master), Some(4)), (Some(Master), Some(6))])),
+            (7, 1, Some(Master), Some([(Some(Master), Some(4)), (Some(Master), Some(6))])),
+            (8, 1, None, None),
+        ]) {
+            let write = HeartbeatWrite { vrrp: says, ..beat(amphorae[who], seq, at(at_second)) };
+            assert!(store.heartbeat_apply(&write).await.unwrap());
+            assert_eq!(store.amphora_fetch(amphorae[who]).await.unwrap().unwrap().vrrp_state, says);
+            let mut pairs = store.pairs_without_one_master().await.unwrap();
+            let claims = pairs.remove(&lb);
+            assert!(pairs.is_empty(), "{pairs:?}");
+            let told = claims.map(|claims| {
+                amphorae.map(|id| {
+                    let claim = claims.iter().find(|claim| claim.amphora == id).unwrap();
+                    let heard = claim.heard.map(|heard| heard.duration_since(start).as_secs());
+                    assert!(id != amphorae[who] || heard == Some(at_second));
+                    (claim.state, claim.since.map(|since| since.duration_since(start).as_secs()))
+                })
+            });
+            assert_eq!(told, found, "{at_second}");
+        }
+        // One that is gone is not asked.
+        for (seq, who) in [(9, 0), (9, 1)] {
+            let write = HeartbeatWrite { vrrp: Some(Master), ..beat(amphorae[who], seq, at(9)) };
+            assert!(store.heartbeat_apply(&write).await.unwrap());
+        }
+        assert_eq!(store.pairs_without_one_master().await.unwrap().len(), 1);
+        store.amphora_delete_mark(&lease, second.id).await.unwrap();
+        assert_eq!(store.pairs_without_one_master().await.unwrap().len(), 0);
+    })
+    .await;
 }

@@ -1,4 +1,4 @@
-use octavia_model::{AmphoraRole, AmphoraStatus};
+use octavia_model::{AmphoraRole, AmphoraStatus, VrrpState};
 
 use super::*;
 use crate::openapi::attribute::{Filters, attributes};
@@ -34,6 +34,7 @@ pub(in crate::openapi) const AMPHORA: Resource = Resource {
         "vrrp_interface", Text(0), No No No Null, 0, "The interface that VRRP is spoken on.";
         "vrrp_id", Integer(0, MOST), No No No Null, 0, "The virtual router it is of.";
         "vrrp_priority", Integer(0, MOST), No No No Null, 0, "The larger takes the VIP.";
+        "vrrp_state", Word(VrrpState::WORDS), No No No Null, 0, "Whether it has the VIP now, as it says: `MASTER` has it, `BACKUP` waits, `FAULT` could not serve. Not in the original.";
         "cached_zone", Text(0), No No No Null, 0, "The compute service's availability zone it is in.";
         "image_id", Uuid, No No No Null, 1, "The image it was started from.";
         "compute_flavor", Text(0), No No No Null, 3, "The compute flavor it has.";

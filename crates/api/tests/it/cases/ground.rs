@@ -140,6 +140,7 @@ impl Ground {
             report: Report::Totals { boot: None },
             statistics: [(graph.listeners[0].id, statistics)].into(),
             statuses: StatusWrites::default(),
+            vrrp: Some(octavia_model::VrrpState::Master),
         };
         assert!(store.heartbeat_apply(&write).await.expect("written"));
         let stored = store.amphora_fetch(row.id).await.expect("asked").expect("there");
