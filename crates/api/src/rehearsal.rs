@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use http::StatusCode;
 use jiff::Timestamp;
-use octavia_model::{Amphora, AmphoraId, AmphoraStatus, LoadBalancerGraph};
+use octavia_model::{Amphora, AmphoraId, AmphoraStatus, LoadBalancerGraph, Topology};
 use octavia_plan::{Desired, Forecast, Impact, PlanOptions, forecast, impacts};
 use octavia_store::{ListQuery, Which};
 use serde_json::Value;
@@ -126,7 +126,8 @@ impl Scene {
             fence: LEASE,
         };
         // The clock decides about patience only, and here everybody is patient.
-        let plan = forecast(desired, Timestamp::now(), &PlanOptions::default());
+        let agreeing = call.state.options.interfaces && root.topology == Topology::ActiveStandby;
+        let plan = forecast(desired, agreeing, Timestamp::now(), &PlanOptions::default());
         let effects = impacts(before.as_ref(), &after, &amphorae, &plan.steps);
         Ok((plan, effects))
     }

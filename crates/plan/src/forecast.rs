@@ -2,14 +2,17 @@
 //!
 //! It shows people what a change leads to before they make it. Nothing decides by it.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 use newtype_uuid::GenericUuid;
 use octavia_model::{
     Amphora, AmphoraId, AmphoraRole, AmphoraStatus, Known, LoadBalancerGraph, ProvisioningStatus, Statuses,
+    VrrpState,
 };
-use octavia_wire::{AgentInfo, WIRE_VERSION};
+use octavia_wire::{AgentInfo, VrrpReport, WIRE_VERSION};
 
-use crate::planner::{Plan, PlanOptions, plan};
+use crate::planner::{Plan, PlanOptions, peers, plan};
 use crate::step::Step;
 use crate::world::{Desired, Observed, ObservedAmphora, ObservedServer, ServerPower};
 
@@ -25,9 +28,9 @@ pub struct Forecast {
 }
 
 /// Begins where rows say that things are, and takes them for true: what has a server runs, and has the generation that
-/// it said last.
-pub fn forecast(desired: Desired, now: Timestamp, options: &PlanOptions) -> Forecast {
-    let mut world = World::new(desired, now);
+/// it said last. `agreeing` = amphorae of a pair agree by themselves on who holds the VIPs, and do.
+pub fn forecast(desired: Desired, agreeing: bool, now: Timestamp, options: &PlanOptions) -> Forecast {
+    let mut world = World::new(desired, agreeing, now);
     let mut steps = vec![];
     for _ in 0..ROUNDS {
         let Plan::Run(batch) = plan(&world.desired, &world.observed, now, options) else { break };
@@ -53,10 +56,24 @@ struct World {
 }
 
 impl World {
-    fn new(desired: Desired, now: Timestamp) -> Self {
+    fn new(desired: Desired, agreeing: bool, now: Timestamp) -> Self {
         let amphorae = desired.amphorae.iter().map(|row| (row.id, seen(row))).collect();
-        let observed = Observed { vip: Known::Yes(()), amphorae, silence_trusted: false, agreeing: false };
-        Self { desired, observed, now, made: vec![] }
+        let observed = Observed { vip: Known::Yes(()), amphorae, silence_trusted: false, agreeing };
+        let mut world = Self { desired, observed, now, made: vec![] };
+        for id in world.desired.amphorae.iter().map(|row| row.id).collect::<Vec<_>>() {
+            world.inform(id);
+        }
+        world
+    }
+
+    /// Its agent knows of all others that there are now.
+    fn inform(&mut self, id: AmphoraId) {
+        let peers = peers(&self.desired.amphorae, id).into_iter().collect();
+        let report = VrrpReport { state: VrrpState::Backup, holds: false, peers };
+        let report = Some(report).filter(|_| self.observed.agreeing);
+        if let Some(agent) = self.observed.amphorae.get_mut(&id).and_then(|seen| seen.agent.as_mut()) {
+            agent.vrrp = report;
+        }
     }
 
     fn apply(&mut self, step: &Step) {
@@ -77,6 +94,7 @@ impl World {
                 let said = agent(*amphora, generation, self.desired.fence);
                 let pushed = ObservedAmphora { server: running(), agent: Some(said) };
                 self.observed.amphorae.insert(*amphora, pushed);
+                self.inform(*amphora);
             }
             Step::AmphoraRecord(row) => self.update(row.id, |old| old.clone_from(row)),
             Step::AmphoraRetire { amphora, .. } => {
@@ -96,7 +114,12 @@ impl World {
                 statuses.provisioning = ProvisioningStatus::Error;
                 statuses.reason = Some(reason.clone());
             }
-            Step::PortsEnsure { .. } | Step::LoadBalancerDelete => {}
+            Step::PortsEnsure { amphora } => {
+                // Unlike any other, and of no network.
+                let stand_in = IpAddr::from(amphora.into_untyped_uuid().into_bytes());
+                self.update(*amphora, |row| row.vrrp_ip = Some(stand_in));
+            }
+            Step::LoadBalancerDelete => {}
         }
     }
 

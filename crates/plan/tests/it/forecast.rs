@@ -34,7 +34,11 @@ fn desired(graph: LoadBalancerGraph, running: u16, marked: u16) -> Desired {
 }
 
 fn told(desired: &Desired) -> Forecast {
-    forecast(desired.clone(), start() + SignedDuration::from_hours(1), &PlanOptions::default())
+    told_of(desired, false)
+}
+
+fn told_of(desired: &Desired, agreeing: bool) -> Forecast {
+    forecast(desired.clone(), agreeing, start() + SignedDuration::from_hours(1), &PlanOptions::default())
 }
 
 fn served(generation: u64, root: ProvisioningStatus) -> LoadBalancerGraph {
@@ -95,6 +99,46 @@ fn steps_until_there_is_nothing_to_do() {
     }
 }
 
+/// Amphorae that agree on who holds the VIPs need no other one to go before they have their spec.
+#[test]
+fn pairs_that_agree() {
+    use ProvisioningStatus::{Active, PendingCreate, PendingUpdate};
+    for (root, generation, running, marked, steps, made) in [
+        (
+            PendingCreate,
+            1,
+            0,
+            0,
+            "amphora_create amphora_create server_ensure server_ensure ports_ensure ports_ensure spec_push \
+             spec_push settle",
+            2,
+        ),
+        (PendingUpdate, 2, 2, 0, "spec_push spec_push settle", 0),
+        (Active, 1, 2, 0, "", 0),
+        // All are told of the new one, which serves before the old one goes; then that this is gone.
+        (
+            Active,
+            1,
+            2,
+            1,
+            "amphora_create server_ensure ports_ensure spec_push spec_push spec_push amphora_retire \
+             amphora_delete spec_push spec_push",
+            1,
+        ),
+    ] {
+        let mut graph = served(generation, root);
+        graph.load_balancer.topology = Topology::ActiveStandby;
+        let mut desired = desired(graph, running, marked);
+        for (row, last) in desired.amphorae.iter_mut().zip(11..) {
+            row.vrrp_ip = Some([192, 0, 2, last].into());
+        }
+        let told = told_of(&desired, true);
+        let names: Vec<_> = told.steps.iter().map(|step| step.name()).collect();
+        assert_eq!(names.join(" "), steps, "{root} {running} {marked}");
+        assert_eq!(told.new_amphorae.len(), made);
+    }
+}
+
 /// Also from states that are no good, it ends.
 #[test]
 fn forecasts_end() {
@@ -102,8 +146,10 @@ fn forecasts_end() {
         for root in ProvisioningStatus::ALL {
             let mut desired = desired(served(2, *root), 3, 1);
             desired.amphorae.iter_mut().for_each(|row| row.status = *status);
-            let told = told(&desired);
-            assert!(told.steps.len() < 20, "{status} {root}: {:?}", told.steps);
+            for agreeing in [false, true] {
+                let told = told_of(&desired, agreeing);
+                assert!(told.steps.len() < 20, "{status} {root}: {:?}", told.steps);
+            }
         }
     }
 }
