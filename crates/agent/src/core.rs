@@ -4,6 +4,7 @@
 mod fault;
 mod plumbing;
 mod router;
+mod sharing;
 mod takeover;
 mod tickets;
 
@@ -38,6 +39,7 @@ use crate::renewal::{self, RenewalError};
 use crate::request_ids::RequestIds;
 use crate::respawn::Respawn;
 use crate::rest::{self, Question};
+use crate::sharing::Sharing;
 use crate::socket::Sockets;
 use crate::spec_file::SpecFile;
 use crate::sys::{allow_renewal, give_back_clean_pages};
@@ -153,6 +155,7 @@ struct Agent {
     request_ids: RequestIds,
     sockets: Sockets,
     plumber: Plumber,
+    sharing: Sharing,
     logs: Logs,
     faults: Vec<ListenerFault>,
     proxy: Option<Proxy>,
@@ -200,6 +203,7 @@ impl Agent {
         let seq = directory.first_beat();
         let namespace = options.namespace()?;
         let plumber = Plumber::new(namespace.as_ref(), renewed)?;
+        let sharing = Sharing::new(namespace.clone());
         Ok(Self {
             directory,
             boot,
@@ -213,6 +217,7 @@ impl Agent {
             request_ids: None,
             sockets: Sockets::default(),
             plumber,
+            sharing,
             logs: Logs::default(),
             faults: vec![],
             proxy: None,
@@ -239,6 +244,7 @@ impl Agent {
         }
         while !matches!(self.renewal, Renewal::Due) {
             self.plumber.judge(self.running() != (0, 0));
+            self.sharing.set_serves(self.plumber.vrrp().is_some_and(|vrrp| vrrp.holds));
             let timer = self.next_timer(Instant::now());
             tokio::select! {
                 question = questions.recv() => match question {
@@ -251,6 +257,7 @@ impl Agent {
                 next = Self::successor(&mut self.successor) => self.hand_over(next).await,
                 checked = Self::checked(&mut self.renewal) => self.checked_renewal(checked),
                 turned = self.plumber.news() => if turned { self.pace.hurry() },
+                question = self.sharing.asked() => self.share(question).await,
                 () = self.predecessors.ended() => self.settle_predecessors().await,
                 () = tokio::time::sleep_until(timer) => self.tick(Instant::now()).await,
             }
@@ -369,6 +376,7 @@ impl Agent {
                     if self.plumber.serve() {
                         self.open_sockets()?;
                     }
+                    self.sharing.keep(self.spec.as_ref());
                     return Ok(());
                 }
                 error => return error,
@@ -489,6 +497,7 @@ impl Agent {
                 tracing::info!(pid = proxy.pid(), boot = %proxy.boot, "proxy started");
                 self.sockets.adopt(sockets);
                 self.logs.forget();
+                self.sharing.forget();
                 self.proxy = Some(proxy);
                 self.pace.hurry();
                 Ok(())
@@ -619,7 +628,14 @@ impl Agent {
         self.turn_tickets();
         let report = self.report().await;
         Proxy::trim_log(&self.directory);
-        let beat = compose(self.boot.amphora_id, self.seq, self.spec.as_ref(), report, &self.faults, self.plumber.part());
+        let beat = compose(
+            self.boot.amphora_id,
+            self.seq,
+            self.spec.as_ref(),
+            report,
+            &self.faults,
+            self.plumber.part(),
+        );
         self.seq += 1;
         self.sender.send(&beat);
         self.pace.beaten(Instant::now());

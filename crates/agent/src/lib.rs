@@ -3,7 +3,8 @@
 //! It takes whole specs over mutual TLS ([`rest`]), keeps the newest on disk ([`spec_file`]), opens listening sockets
 //! ([`socket`]), supervises the proxy that carries the traffic ([`proxy`]), and says in signed heartbeats how it goes
 //! ([`heartbeat`]). Where an amphora has interfaces of its own, it makes them as the spec wants them ([`network`]), and
-//! agrees with another amphora which of them holds the VIPs ([`vrrp`]). One task ([`core`]) owns all other state, so
+//! agrees with another amphora which of them holds the VIPs ([`vrrp`]), and they tell each other where clients were sent
+//! ([`sharing`]). One task ([`core`]) owns all other state, so
 //! everything happens in an order. `LIFECYCLE.md` tells the life of a spec, of a socket and of the two processes.
 
 mod accept;
@@ -22,6 +23,7 @@ mod renewal;
 mod request_ids;
 mod respawn;
 mod rest;
+mod sharing;
 mod socket;
 mod spec_file;
 mod sys;

@@ -45,6 +45,8 @@ pub(crate) struct Hello {
     pub(crate) sockets: Vec<(SocketName, OwnedFd)>,
     /// It takes descriptors for access logs.
     pub(crate) logs: bool,
+    /// It shares its stick tables.
+    pub(crate) shares: bool,
 }
 
 #[derive(Debug)]
@@ -98,11 +100,13 @@ impl Link {
 
     pub(crate) async fn hello(&mut self) -> Result<Hello, LinkError> {
         match self.ask(&ProxyCommand::Hello, vec![]).await? {
-            ProxyEvent::Hello { boot, threads, generation, fence, sockets, logs, process, .. } => {
+            ProxyEvent::Hello {
+                boot, threads, generation, fence, sockets, logs, process, shares, ..
+            } => {
                 let fds = self.reader.take_fds(sockets.len())?;
                 let sockets = sockets.into_iter().zip(fds).collect();
                 let process = if process.is_nil() { boot } else { process };
-                Ok(Hello { boot, process, threads, running: (fence, generation), sockets, logs })
+                Ok(Hello { boot, process, threads, running: (fence, generation), sockets, logs, shares })
             }
             _ => Err(LinkError::Unexpected("no hello")),
         }

@@ -1,5 +1,7 @@
 //! The proxy's process: started, found again, waited for, ended.
 
+mod sharing;
+
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -76,6 +78,8 @@ pub(crate) struct Proxy {
     pub(crate) held: BTreeSet<SocketName>,
     /// It takes descriptors for access logs; an older one would take them for sockets.
     pub(crate) takes_logs: bool,
+    /// It shares its stick tables; an older one would not understand it.
+    shares: bool,
 }
 
 /// What became of a configuration.
@@ -189,7 +193,8 @@ impl Proxy {
                 Process::adopt(id)?.ok_or(LinkError::Closed)?
             }
         };
-        let Hello { boot, process: life, threads, running, sockets, logs } = match link.hello().await {
+        let Hello { boot, process: life, threads, running, sockets, logs, shares } = match link.hello().await
+        {
             Ok(hello) => hello,
             Err(error) => {
                 if last || matches!(error, LinkError::Silent) {
@@ -201,7 +206,10 @@ impl Proxy {
         let held = sockets.iter().map(|(name, _)| *name).collect();
         process.kill_on_drop = false;
         let socket = socket.to_owned();
-        Ok((Self { process, link, socket, boot, life, threads, running, held, takes_logs: logs }, sockets))
+        Ok((
+            Self { process, link, socket, boot, life, threads, running, held, takes_logs: logs, shares },
+            sockets,
+        ))
     }
 
     /// A new connection to the same process, in place of one that broke; the sockets it has come along, as at the first.
@@ -238,6 +246,7 @@ impl Proxy {
         self.link = link;
         self.running = hello.running;
         self.takes_logs = hello.logs;
+        self.shares = hello.shares;
         self.held = hello.sockets.iter().map(|(name, _)| *name).collect();
         Ok(hello.sockets)
     }

@@ -183,9 +183,14 @@ impl Executor<'_> {
     }
 
     async fn ports_ensure(&self, row: &Amphora) -> Result<(), StepError> {
-        let plumbed = plumb(self.parts, &self.desired.graph, &self.desired.amphorae, row).await?;
+        let plumbed = self.plumb(row).await?;
         let row = with_ports(row, &plumbed);
         Ok(self.parts.store.amphora_update(self.lease, &row).await?)
+    }
+
+    async fn plumb(&self, row: &Amphora) -> Result<Plumbed, CloudError> {
+        let Desired { graph, amphorae, .. } = self.desired;
+        plumb(self.parts, graph, amphorae, row, self.options).await
     }
 
     async fn spec_push(&self, row: &Amphora) -> Result<(), StepError> {
@@ -198,8 +203,7 @@ impl Executor<'_> {
             stapling.staple(identities.listeners.values_mut().flatten(), self.parts.clock.as_ref()).await;
         }
         let has_ports = self.parts.compute.has_ports();
-        let plumbed =
-            if has_ports { Some(plumb(self.parts, graph, &self.desired.amphorae, row).await?) } else { None };
+        let plumbed = if has_ports { Some(self.plumb(row).await?) } else { None };
         let mut spec = compile(graph, row.id, self.desired.fence, &identities, &self.options.spec);
         spec.tickets = self.tickets();
         let mut row = row.clone();

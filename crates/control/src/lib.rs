@@ -35,7 +35,9 @@ pub use health::HealthManager;
 pub use housekeeping::{Housekeeping, Swept};
 pub use metrics::{HealthMetrics, WorkerMetrics};
 pub use noop_agents::NoopAgents;
-pub use options::{BootOptions, HealthOptions, HeartbeatKey, HousekeepingOptions, Parts, WorkerOptions};
+pub use options::{
+    BootOptions, HealthOptions, HeartbeatKey, HousekeepingOptions, Parts, VrrpOptions, WorkerOptions,
+};
 pub use random::{Random, SystemRandom};
 pub use staples::{Stapling, StaplingOptions};
 pub use stop::{Stop, Stopper};

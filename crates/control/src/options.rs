@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use octavia_cloud::{CertIssuer, Compute, Network, Secrets};
 use octavia_plan::{PlanOptions, SpecOptions};
 use octavia_store::Store;
-use octavia_wire::TicketRoot;
+use octavia_wire::{TicketRoot, VrrpSpec};
 
 use crate::{Agents, Clock, HealthMetrics, Random, Stapling, WorkerMetrics};
 
@@ -30,8 +30,11 @@ pub struct WorkerOptions {
     pub plan: PlanOptions,
     pub spec: SpecOptions,
     pub boot: BootOptions,
-    /// What the keys of TLS session tickets follow from; `None` = each proxy makes its own.
+    /// What the keys of TLS session tickets follow from, and those by which amphorae of a pair know each other; `None` = each proxy
+    /// makes its own, and nothing is shared.
     pub tickets: Option<TicketRoot>,
+    /// How amphorae of a pair agree on who holds the VIPs.
+    pub vrrp: VrrpOptions,
     /// `None` = nobody is asked about certificates.
     pub stapling: Option<Stapling>,
     /// Load balancers worked on at once.
@@ -59,6 +62,7 @@ impl WorkerOptions {
             spec: SpecOptions::default(),
             boot,
             tickets: None,
+            vrrp: VrrpOptions::default(),
             stapling: None,
             concurrency: 16,
             lease_ttl: Duration::from_secs(30),
@@ -69,6 +73,24 @@ impl WorkerOptions {
             agent_port: 9443,
             metrics: WorkerMetrics::default(),
         }
+    }
+}
+
+/// The original's `[keepalived_vrrp]`, within the bounds of [`VrrpSpec`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VrrpOptions {
+    /// Milliseconds, in tens.
+    pub advert_interval_ms: u32,
+    /// Seconds after which the holder announces the VIPs again; 0 = never.
+    pub announce_refresh_s: u32,
+    /// How often each time.
+    pub announce_refresh_count: u8,
+}
+
+impl Default for VrrpOptions {
+    fn default() -> Self {
+        let advert_interval_ms = VrrpSpec::ADVERT_INTERVAL_MS;
+        Self { advert_interval_ms, announce_refresh_s: 5, announce_refresh_count: 2 }
     }
 }
 

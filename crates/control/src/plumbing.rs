@@ -11,9 +11,11 @@ use octavia_model::{
     Amphora, AmphoraId, AmphoraRole, LoadBalancerGraph, NetworkId, PortId, SubnetId, Topology, Transport,
 };
 use octavia_plan::peers;
-use octavia_wire::{InterfaceSpec, Mac, NetworkSpec, RouteSpec, VrrpSpec, VrrpVersion};
+use octavia_wire::{
+    InterfaceSpec, Mac, NetworkSpec, RouteSpec, SHARING_PORT, SharingSpec, VrrpSpec, VrrpVersion,
+};
 
-use crate::Parts;
+use crate::{Parts, VrrpOptions, WorkerOptions};
 
 /// Of VRRP; there is one virtual router on an interface.
 const ROUTER_ID: u8 = 1;
@@ -46,6 +48,7 @@ pub(crate) async fn plumb(
     graph: &LoadBalancerGraph,
     amphorae: &[Amphora],
     amphora: &Amphora,
+    options: &WorkerOptions,
 ) -> Result<Plumbed, CloudError> {
     let lb = &graph.load_balancer;
     let mut networks = BTreeMap::new();
@@ -84,7 +87,11 @@ pub(crate) async fn plumb(
         parts.compute.port_attach(amphora.id, port).await?;
     }
     let vrrp = match lb.topology {
-        Topology::ActiveStandby => Some(router(amphora, own, peers, &vips, of_vip)?),
+        Topology::ActiveStandby => {
+            let key = options.tickets.as_ref().map(|root| root.sharing_key(lb.id));
+            let sharing = key.map(|key| SharingSpec { port: SHARING_PORT, key });
+            Some(VrrpSpec { sharing, ..router(amphora, own, peers, &vips, of_vip, options.vrrp)? })
+        }
         Topology::Single => None,
     };
     let interfaces = ports.iter().map(|port| interface(port, &vips));
@@ -146,16 +153,17 @@ fn wanted(graph: &LoadBalancerGraph, networks: &BTreeMap<SubnetId, NetworkId>) -
     std::iter::once(vip).chain(members).collect()
 }
 
-/// What may come in at the VIPs: each listener's port, from those that it allows; VRRP, from those who speak it.
+/// What may come in at the VIPs: each listener's port, from those that it allows; VRRP, and where clients are sent, from the
+/// other amphorae.
 fn rules(graph: &LoadBalancerGraph, speakers: &[IpAddr]) -> Vec<SecurityRule> {
     let families: BTreeSet<_> = vips(graph).into_iter().map(|vip| vip.is_ipv6()).collect();
     let mut rules = vec![];
     if graph.load_balancer.topology == Topology::ActiveStandby {
-        rules.extend(speakers.iter().map(|speaker| SecurityRule {
-            family: IpFamily::of(*speaker),
-            protocol: RuleProtocol::Vrrp,
-            ports: None,
-            remote: Some(IpNet::from(*speaker)),
+        rules.extend(speakers.iter().flat_map(|speaker| {
+            let family = IpFamily::of(*speaker);
+            let vrrp = SecurityRule { family, protocol: RuleProtocol::Vrrp, ports: None, remote: None };
+            let sharing = SecurityRule::any(family, RuleProtocol::Tcp, SHARING_PORT);
+            [vrrp, sharing].map(|rule| SecurityRule { remote: Some(IpNet::from(*speaker)), ..rule })
         }));
     }
     for listener in graph.listeners.iter().filter(|listener| !listener.statuses.provisioning.is_leaving()) {
@@ -186,20 +194,22 @@ fn router(
     peers: BTreeSet<IpAddr>,
     vips: &[IpAddr],
     port: &Port,
+    options: VrrpOptions,
 ) -> Result<VrrpSpec, CloudError> {
     Ok(VrrpSpec {
         interface: mac(port)?,
         version: VrrpVersion::V3,
         router_id: ROUTER_ID,
         priority: if amphora.role == Some(AmphoraRole::Backup) { BACKUP } else { MASTER },
-        advert_interval_ms: VrrpSpec::ADVERT_INTERVAL_MS,
+        advert_interval_ms: options.advert_interval_ms,
         preempt: false,
         source,
         peers: peers.into_iter().collect(),
         password: None,
         vips: vips.to_vec(),
-        announce_refresh_s: 5,
-        announce_refresh_count: 2,
+        announce_refresh_s: options.announce_refresh_s,
+        announce_refresh_count: options.announce_refresh_count,
+        sharing: None,
     })
 }
 
@@ -310,6 +320,7 @@ mod tests {
             told,
             [
                 "V4 Vrrp 0 192.0.2.2/32",
+                "V4 Tcp 1025 192.0.2.2/32",
                 "V4 Tcp 80 anybody",
                 "V6 Tcp 80 anybody",
                 "V4 Tcp 81 198.51.100.0/24",
@@ -318,7 +329,7 @@ mod tests {
             ]
         );
         graph.load_balancer.topology = Topology::Single;
-        assert_eq!(rules(&graph, &["192.0.2.2".parse().unwrap()]).len(), 5, "nobody speaks VRRP");
+        assert_eq!(rules(&graph, &["192.0.2.2".parse().unwrap()]).len(), 5, "there is nobody to agree with");
     }
 
     #[test]

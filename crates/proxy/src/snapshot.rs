@@ -12,8 +12,8 @@ use ipnet::IpNet;
 use newtype_uuid::GenericUuid;
 use octavia_model::{Algorithm, ListenerId, ListenerProtocol, MemberId, PoolId, PoolProtocol};
 use octavia_wire::{
-    AmphoraSpec, InsertHeader, ListenerSpec, MonitorSpec, PoolSpec, SorryPageSpec, SpecError, TicketSpec,
-    TimeoutsSpec, TlsError,
+    AmphoraSpec, InsertHeader, ListenerSpec, MonitorSpec, PoolSpec, SharingKey, SorryPageSpec, SpecError,
+    TicketSpec, TimeoutsSpec, TlsError,
 };
 
 use crate::access_log::LogConf;
@@ -22,6 +22,7 @@ use crate::layer7::{Action, Policy};
 use crate::persistence::{Claim, Persistence};
 use crate::proxy_protocol::ProxyProtocol;
 use crate::state::{Health, ListenerState, MemberState, Registry, RouteState, Tally};
+use crate::stick::Secret;
 use crate::tls::{MemberTls, TlsConf};
 
 /// One configuration of the whole data plane.
@@ -249,7 +250,9 @@ impl Snapshot {
     /// Compiles a spec. Nothing changes for traffic until the snapshot is given to the engine.
     pub fn compile(spec: &AmphoraSpec, registry: &Registry) -> Result<Self, SpecError> {
         spec.validate()?;
-        let pools = spec.pools.iter().map(|pool| Ok((pool.id, Arc::new(PoolConf::compile(pool, registry)?))));
+        let shared = spec.sharing().map(|sharing| &sharing.key);
+        let pool = |pool: &PoolSpec| Ok((pool.id, Arc::new(PoolConf::compile(pool, shared, registry)?)));
+        let pools = spec.pools.iter().map(pool);
         let pools = pools.collect::<Result<HashMap<_, _>, SpecError>>()?;
         let pages = sorry_pages(spec);
         let (mut listeners, mut faults) = (HashMap::new(), vec![]);
@@ -464,7 +467,8 @@ impl PoolConf {
         self.rotation.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn compile(spec: &PoolSpec, registry: &Registry) -> Result<Self, SpecError> {
+    /// `shared` = what other amphorae's stick tables have in common with ours.
+    fn compile(spec: &PoolSpec, shared: Option<&SharingKey>, registry: &Registry) -> Result<Self, SpecError> {
         let members = spec.members.iter().map(|member| MemberConf {
             id: member.id,
             address: SocketAddr::new(member.address, member.port),
@@ -479,7 +483,8 @@ impl PoolConf {
         });
         let members: Vec<_> = members.collect();
         let persistence = spec.persistence.as_ref().map(|persistence| {
-            let table = |subject| registry.stick_table(spec.id, subject);
+            let secret = shared.map(|key| key.table_secret(spec.id)).map(|(one, two)| Secret(one, two));
+            let table = |subject| registry.stick_table(spec.id, subject, secret);
             Box::new(Persistence::compile(persistence, &members, table))
         });
         let tls = match &spec.tls {

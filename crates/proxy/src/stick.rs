@@ -2,15 +2,21 @@
 //!
 //! A table is shared by all traffic threads. Clients are spread over shards, each with a lock of its own, held for a
 //! few steps in memory. A full shard forgets whoever it has not seen for longest, and so do all for whom the time is up.
+//!
+//! What is new in it can be asked for by another amphora's ([`StickTable::news`]): each entry has the turn in which it was
+//! made, or went elsewhere, or was seen again after a while. So nothing is queued for whoever asks, and nothing is lost by who does not.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 #[expect(deprecated, reason = "the one keyed hash of the standard library that can be given its key")]
 use std::hash::SipHasher;
 use std::hash::{BuildHasher, Hash, Hasher};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use octavia_model::MemberId;
+use octavia_wire::sharing::Mark;
+use uuid::Uuid;
 
 const SHARDS: usize = 16;
 /// Clients of one shard, at most.
@@ -18,6 +24,11 @@ const SHARD_MAX: usize = 1024;
 /// Clients of one table, at most; `docs/configuration.md` says it, too. The original has room for 10,240
 /// (`haproxy_stick_size`).
 pub const STICK_MAX: usize = SHARDS * SHARD_MAX;
+/// That a client was seen again is news after so many milliseconds: by so much others take it for older than it is.
+const SEEN_AGAIN: u64 = 1_000;
+
+/// Client, member, and for how many milliseconds it has not been seen.
+type News = Vec<(u64, MemberId, u64)>;
 
 /// A client, hashed with a secret of the table's: whoever makes up clients cannot make two of them meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +37,10 @@ pub struct StickKey(u64);
 #[derive(Debug)]
 pub struct StickTable {
     secret: Secret,
+    /// Others have a mark of this very table.
+    id: Uuid,
+    /// The last turn in which something was news.
+    turns: Arc<AtomicU64>,
     shards: Box<[Mutex<Shard>]>,
 }
 
@@ -49,8 +64,9 @@ impl Default for StickTable {
 impl StickTable {
     /// An empty one, in which clients have the keys that they have in others with the same secret.
     pub(crate) fn with(secret: Secret) -> Self {
-        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(SHARD_MAX))).collect();
-        Self { secret, shards }
+        let turns = Arc::<AtomicU64>::default();
+        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(SHARD_MAX, &turns))).collect();
+        Self { secret, id: Uuid::new_v4(), turns, shards }
     }
 
     pub(crate) fn secret(&self) -> Secret {
@@ -73,6 +89,31 @@ impl StickTable {
     pub(crate) fn learn(&self, entries: &[(u64, MemberId, u64)], now: u64) {
         for &(key, member, age) in entries {
             self.shard(StickKey(key)).learn(key, member, now.saturating_sub(age));
+        }
+    }
+
+    /// What is new since a mark, at most so many entries, and how far that goes. All there is without a mark, or with another table's. `None` = nothing.
+    pub(crate) fn news(&self, since: Option<Mark>, most: usize, now: u64) -> Option<(News, Mark)> {
+        // Turns are taken under the lock of a shard: who has one up to this is there when its shard is locked below.
+        let last = self.turns.load(Relaxed);
+        let known = since.filter(|mark| mark.table == self.id && mark.turn <= last);
+        let mark = known.unwrap_or(Mark { table: self.id, turn: 0, until: last });
+        if mark.turn == last {
+            return None;
+        }
+        let mut news: Vec<_> =
+            self.shards.iter().flat_map(|shard| lock(shard).news(mark, last, now)).collect();
+        news.sort_unstable_by_key(|(turn, ..)| *turn);
+        let turn = news.get(most).map_or(last, |(next, ..)| next - 1);
+        news.truncate(most);
+        let entries = news.into_iter().map(|(_, key, member, age)| (key, member, age)).collect();
+        Some((entries, Mark { turn, ..mark }))
+    }
+
+    /// Remembers where another amphora has sent clients, unless they were seen here since.
+    pub(crate) fn learn_newer(&self, entries: &[(u64, MemberId, u64)], now: u64) {
+        for &(key, member, age) in entries {
+            self.shard(StickKey(key)).learn_newer(key, member, now.saturating_sub(age));
         }
     }
 
@@ -120,6 +161,8 @@ struct Shard {
     oldest: u32,
     /// The first of the entries that are nobody's, which `older` links.
     free: u32,
+    /// The table's.
+    turns: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -129,11 +172,18 @@ struct Entry {
     seen: u64,
     newer: u32,
     older: u32,
+    /// When it was news; 0 = it is nobody's.
+    turn: u64,
+    /// When it was seen then.
+    told: u64,
+    /// Another amphora told it, which knows it.
+    learned: bool,
 }
 
 impl Shard {
-    fn new(max: usize) -> Self {
-        Self { max, places: HashMap::new(), entries: vec![], newest: NONE, oldest: NONE, free: NONE }
+    fn new(max: usize, turns: &Arc<AtomicU64>) -> Self {
+        let turns = Arc::clone(turns);
+        Self { max, places: HashMap::new(), entries: vec![], newest: NONE, oldest: NONE, free: NONE, turns }
     }
 
     fn get(&mut self, key: u64, now: u64, timeout: Option<u64>) -> Option<MemberId> {
@@ -147,7 +197,9 @@ impl Shard {
         self.expire(now, timeout);
         if let Some(&place) = self.places.get(&key) {
             self.touch(place, now);
-            self.entry(place).member = member;
+            if std::mem::replace(&mut self.entry(place).member, member) != member {
+                self.is_news(place);
+            }
             return;
         }
         if self.places.len() >= self.max {
@@ -162,13 +214,70 @@ impl Shard {
         if self.places.contains_key(&key) || self.places.len() >= self.max {
             return;
         }
+        let place = self.place_for(key, member, seen);
+        self.link_by_age(place);
+    }
+
+    /// The same of one that another amphora has sent there: the newer of two counts, also of those for whom there is no room.
+    fn learn_newer(&mut self, key: u64, member: MemberId, seen: u64) {
+        let known = self.places.get(&key).copied();
+        let place = match known {
+            Some(place) => {
+                let ours = self.entry(place);
+                let (seen_here, sent_here) = (ours.seen, ours.member);
+                if (seen_here, sent_here) >= (seen, member) {
+                    // Who told it is to know better.
+                    if sent_here != member {
+                        self.is_news(place);
+                    }
+                    return;
+                }
+                self.unlink(place);
+                place
+            }
+            None => {
+                if self.places.len() >= self.max {
+                    if self.entry(self.oldest).seen >= seen {
+                        return;
+                    }
+                    self.remove(self.oldest);
+                }
+                self.place_for(key, member, seen)
+            }
+        };
+        let entry = self.entry(place);
+        (entry.member, entry.seen) = (member, seen);
+        self.link_by_age(place);
+        self.is_news(place);
+        self.entry(place).learned = true;
+    }
+
+    /// Turn, client, member, and for how long it has not been seen. What was learned is told only to those who ask the first time:
+    /// others have it from where it is from, and it would go round in circles.
+    fn news(&self, since: Mark, last: u64, now: u64) -> Vec<(u64, u64, MemberId, u64)> {
+        let is_news = |entry: &&Entry| {
+            entry.turn > since.turn && entry.turn <= last && (!entry.learned || entry.turn <= since.until)
+        };
+        let told = |entry: &Entry| (entry.turn, entry.key, entry.member, now.saturating_sub(entry.seen));
+        self.entries.iter().filter(is_news).map(told).collect()
+    }
+
+    /// It has its turn.
+    fn is_news(&mut self, place: u32) {
+        let turn = self.turns.fetch_add(1, Relaxed) + 1;
+        let entry = self.entry(place);
+        (entry.turn, entry.told, entry.learned) = (turn, entry.seen, false);
+    }
+
+    /// An entry that is not linked, where it belongs.
+    fn link_by_age(&mut self, place: u32) {
+        let seen = self.entry(place).seen;
         let mut newer = NONE;
         let mut older = self.newest;
         while older != NONE && self.entry(older).seen > seen {
             newer = older;
             older = self.entry(older).older;
         }
-        let place = self.place_for(key, member, seen);
         if newer == NONE {
             return self.link_newest(place);
         }
@@ -182,7 +291,7 @@ impl Shard {
 
     /// A new entry, not linked yet.
     fn place_for(&mut self, key: u64, member: MemberId, seen: u64) -> u32 {
-        let entry = Entry { key, member, seen, newer: NONE, older: NONE };
+        let entry = Entry { key, member, seen, newer: NONE, older: NONE, turn: 0, told: 0, learned: false };
         let place = if self.free == NONE {
             self.entries.push(entry);
             (self.entries.len() - 1) as u32
@@ -193,6 +302,7 @@ impl Shard {
             place
         };
         self.places.insert(key, place);
+        self.is_news(place);
         place
     }
 
@@ -218,6 +328,9 @@ impl Shard {
     fn touch(&mut self, place: u32, now: u64) {
         let entry = self.entry(place);
         entry.seen = entry.seen.max(now);
+        if entry.learned || entry.seen.saturating_sub(entry.told) >= SEEN_AGAIN {
+            self.is_news(place);
+        }
         if self.newest != place {
             self.unlink(place);
             self.link_newest(place);
@@ -228,7 +341,7 @@ impl Shard {
         self.unlink(place);
         let free = self.free;
         let entry = self.entry(place);
-        entry.older = free;
+        (entry.older, entry.turn) = (free, 0);
         let key = entry.key;
         self.places.remove(&key);
         self.free = place;
@@ -263,153 +376,4 @@ impl Shard {
 }
 
 #[cfg(test)]
-mod tests {
-    use newtype_uuid::GenericUuid;
-    use proptest::prelude::*;
-    use uuid::Uuid;
-
-    use super::*;
-
-    fn member(n: u8) -> MemberId {
-        MemberId::from_untyped_uuid(Uuid::from_u128(n.into()))
-    }
-
-    /// A table as its plainest description has it: the one seen last is last.
-    #[derive(Debug, Default)]
-    struct Plain(Vec<(u64, MemberId, u64)>);
-
-    impl Plain {
-        fn expire(&mut self, now: u64, timeout: Option<u64>) {
-            self.0.retain(|(_, _, seen)| timeout.is_none_or(|timeout| seen + timeout > now));
-        }
-
-        fn get(&mut self, key: u64, now: u64, timeout: Option<u64>) -> Option<MemberId> {
-            self.expire(now, timeout);
-            let place = self.0.iter().position(|(k, ..)| *k == key)?;
-            let (_, member, _) = self.0.remove(place);
-            self.0.push((key, member, now));
-            Some(member)
-        }
-
-        fn put(&mut self, max: usize, key: u64, member: MemberId, now: u64, timeout: Option<u64>) {
-            if self.get(key, now, timeout).is_some() {
-                self.0.pop();
-            } else if self.0.len() == max {
-                self.0.remove(0);
-            }
-            self.0.push((key, member, now));
-        }
-    }
-
-    #[derive(Debug, Clone)]
-    enum Step {
-        Get(u64),
-        Put(u64, u8),
-        Wait(u64),
-        Timeout(Option<u64>),
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            4 => (0..12u64).prop_map(Step::Get),
-            4 => (0..12u64, 0..4u8).prop_map(|(key, member)| Step::Put(key, member)),
-            2 => (0..20u64).prop_map(Step::Wait),
-            1 => prop::option::of(0..30u64).prop_map(Step::Timeout),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn a_shard_is_what_it_says(max in 1..8usize, steps in prop::collection::vec(step(), 0..200)) {
-            let (mut shard, mut plain) = (Shard::new(max), Plain::default());
-            let (mut now, mut timeout) = (1_000, None);
-            for step in steps {
-                match step {
-                    Step::Get(key) => prop_assert_eq!(shard.get(key, now, timeout), plain.get(key, now, timeout)),
-                    Step::Put(key, n) => {
-                        shard.put(key, member(n), now, timeout);
-                        plain.put(max, key, member(n), now, timeout);
-                    }
-                    Step::Wait(ms) => now += ms,
-                    Step::Timeout(other) => timeout = other,
-                }
-                prop_assert!(shard.places.len() <= max && shard.entries.len() <= max);
-                let mut seen = vec![];
-                let mut place = shard.oldest;
-                while place != NONE {
-                    let entry = shard.entry(place);
-                    seen.push((entry.key, entry.member, entry.seen));
-                    place = entry.newer;
-                }
-                prop_assert_eq!(&seen, &plain.0);
-                prop_assert_eq!(seen.len(), shard.places.len());
-            }
-        }
-    }
-
-    #[test]
-    fn has_room_for_so_many_and_no_more() {
-        let table = StickTable::default();
-        for n in 0..10_240u32 {
-            table.put(table.key(n), member(1), 0, None);
-        }
-        let lost = (0..10_240u32).filter(|n| table.get(table.key(n), 0, None).is_none()).count();
-        assert_eq!(lost, 0, "as many as the original has room for");
-        for n in 0..200_000u32 {
-            table.put(table.key(n), member(2), 0, None);
-        }
-        assert_eq!(table.len(), STICK_MAX);
-        let entries: usize = table.shards.iter().map(|shard| lock(shard).entries.len()).sum();
-        assert_eq!(entries, STICK_MAX);
-        assert_eq!(table.get(table.key(199_999u32), 0, None), Some(member(2)));
-        assert_eq!(table.get(table.key(0u32), 0, None), None);
-    }
-
-    #[test]
-    fn a_table_goes_on_in_another_process() {
-        let table = StickTable::default();
-        for (n, seen) in [(1u8, 0), (2, 50), (3, 90)] {
-            table.put(table.key(n), member(n), seen, Some(100));
-        }
-        let next = StickTable::with(table.secret());
-        next.put(next.key(2u8), member(9), 95, Some(100));
-        for _ in 0..2 {
-            next.learn(&table.entries(95), 95);
-        }
-        assert_eq!(next.len(), 3);
-        for (n, now, expected) in [(1u8, 99, Some(1)), (2, 99, Some(9)), (3, 189, Some(3)), (1, 210, None)] {
-            let (key, expected) = (next.key(n), expected.map(member));
-            assert_eq!(key, table.key(n));
-            assert_eq!(next.get(key, now, Some(100)), expected, "{n}");
-        }
-        assert_ne!(StickTable::default().key(1u8), table.key(1u8), "another secret");
-    }
-
-    #[test]
-    fn what_is_learned_is_as_old_as_it_was() {
-        let mut shard = Shard::new(3);
-        shard.put(2, member(2), 95, None);
-        // One is known, and for the last there is no room.
-        for (key, seen) in [(3, 90), (1, 0), (2, 50), (4, 60)] {
-            shard.learn(key, member(9), seen);
-        }
-        let first = (1, member(9), 99);
-        let others = [(3, member(9), 9), (2, member(2), 4)];
-        assert_eq!(shard.told(99), [&[first][..], &others].concat());
-        shard.expire(100, Some(100));
-        assert_eq!(shard.told(99), others);
-    }
-
-    #[test]
-    fn clients_are_forgotten_in_time() {
-        let table = StickTable::default();
-        let key = table.key("client");
-        table.put(key, member(1), 5, Some(10));
-        assert_eq!(table.get(key, 14, Some(10)), Some(member(1)));
-        assert_eq!(table.get(key, 23, Some(10)), Some(member(1)), "it was seen in between");
-        assert_eq!(table.get(key, 33, Some(10)), None);
-        assert!(table.is_empty());
-        table.put(key, member(1), 40, None);
-        assert_eq!(table.get(key, u64::MAX, None), Some(member(1)));
-    }
-}
+mod tests;

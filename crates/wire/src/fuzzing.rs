@@ -13,7 +13,10 @@ use serde::de::DeserializeOwned;
 use crate::channel::{ChannelError, FrameReader, FrameWriter};
 use crate::heartbeat::{MAX_INFLATED, sign};
 use crate::process::start_time;
-use crate::{Heartbeat, MAX_DATAGRAM, ProcessId, ProxyCommand, ProxyEvent, clean_mappings, pool_of_key};
+use crate::sharing::{Answer, Ask, Frames, Greeting, Seal};
+use crate::{
+    Heartbeat, MAX_DATAGRAM, ProcessId, ProxyCommand, ProxyEvent, TicketRoot, clean_mappings, pool_of_key,
+};
 
 const KEY: &[u8] = b"key";
 
@@ -137,6 +140,55 @@ pub fn process(data: &[u8]) -> bool {
     good
 }
 
+/// `data` as a greeting, as what comes after one, and as the JSON in a frame of somebody who has the key.
+pub fn sharing(data: &[u8]) -> bool {
+    let data = &data[..data.len().min(64 << 10)];
+    let mut good = false;
+    if let Some(greeting) = data.first_chunk().and_then(|first| Greeting::read(*first).ok()) {
+        good = true;
+        assert!(data.starts_with(greeting.bytes()));
+    }
+    let mut strange = Frames::new(seal());
+    for piece in data.chunks(1000) {
+        strange.push(piece);
+        match strange.message::<Answer>() {
+            Ok(message) => assert_eq!(message, None, "nobody has the key"),
+            Err(_) => break,
+        }
+    }
+    // Both, always.
+    good | sealed::<Ask>(data) | sealed::<Answer>(data)
+}
+
+fn seal() -> Seal {
+    let key = TicketRoot::new(KEY).sharing_key(octavia_model::LoadBalancerId::nil());
+    Seal::both(&key, &Greeting::new([1; 16]), &Greeting::new([2; 16])).0
+}
+
+fn sealed<T: Serialize + DeserializeOwned + PartialEq + Debug>(json: &[u8]) -> bool {
+    let read = |mut bytes: Vec<u8>| {
+        let mut frames = Frames::new(seal());
+        frames.push(&bytes);
+        let message = frames.message::<T>();
+        if let Ok(Some(_)) = message {
+            // The last byte of its tag is another: nothing of it is read.
+            let last = bytes.len() - 1;
+            bytes[last] ^= 1;
+            let mut frames = Frames::new(seal());
+            frames.push(&bytes);
+            assert!(frames.message::<T>().is_err());
+        }
+        message.ok()
+    };
+    let Some(message) = read(seal().close(json).unwrap()) else { return false };
+    let message = message.unwrap();
+    // It may take more room than it came in: names that are left out are written.
+    if let Ok(again) = seal().frame(&message) {
+        assert_eq!(read(again).unwrap().unwrap(), message);
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use octavia_corpus::play;
@@ -149,6 +201,11 @@ mod tests {
     #[test]
     fn channel() {
         play("channel", super::channel);
+    }
+
+    #[test]
+    fn sharing() {
+        play("sharing", super::sharing);
     }
 
     #[test]

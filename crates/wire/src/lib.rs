@@ -19,6 +19,7 @@ mod mac;
 mod memory;
 mod process;
 mod proxy;
+pub mod sharing;
 mod spec;
 mod text;
 
@@ -42,8 +43,9 @@ pub use spec::{
     L7POLICIES_MAX, L7PolicySpec, L7RULES_MAX, L7RuleSpec, L7TEXT_MAX, ListenerSpec, LogField, LogFormat,
     LogFormatError, LogFormatSpec, LogPiece, LogTarget, MemberSpec, MonitorSpec, NetworkFault, NetworkSpec,
     PLUMBED_VIPS_MAX, PROXIES_MAX, PersistenceSpec, PoolIdentitySpec, PoolSpec, PoolTlsSpec, RouteSpec,
-    SorryPageFault, SorryPageSpec, SpecError, StapleSpec, TicketKey, TicketRoot, TicketSpec, TimeoutsSpec,
-    TlsError, TlsFault, TlsSpec, VrrpFault, VrrpPassword, VrrpSpec, VrrpVersion,
+    SHARING_PORT, SharingKey, SharingSpec, SorryPageFault, SorryPageSpec, SpecError, StapleSpec, TicketKey,
+    TicketRoot, TicketSpec, TimeoutsSpec, TlsError, TlsFault, TlsSpec, VrrpFault, VrrpPassword, VrrpSpec,
+    VrrpVersion,
 };
 
 /// The newest version of everything in this crate.

@@ -11,6 +11,7 @@ use octavia_model::{ListenerId, MemberId, PoolId, Transport};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::sharing::{Marks, SharedTables};
 use crate::{
     AmphoraSpec, Estate, ListenerFault, ListenerReport, LogTarget, MemberWord, PoolWord, Reckoning,
     StickEntries,
@@ -89,6 +90,10 @@ pub enum ProxyCommand {
     /// What a process before it has counted by now; `over` = it is gone. Of one that was not heard of, only what it counts
     /// from now on is credited. Answered by `Inherited`.
     Credit { process: Uuid, reckoning: Box<Reckoning>, over: bool },
+    /// What is new in its stick tables, about so many entries of all together; answered by [`ProxyEvent::Shared`].
+    Share { since: Marks, most: usize },
+    /// Where another amphora of the load balancer has sent clients; answered by [`ProxyEvent::Learned`].
+    Learn { tables: SharedTables },
 }
 
 /// Proxy → agent. `Changed` comes unasked, the rest in answer to a command.
@@ -108,6 +113,9 @@ pub enum ProxyEvent {
         /// Which process it is: the boot is its predecessor's, if it has one. Nil = an older version, whose boot it is.
         #[serde(default)]
         process: Uuid,
+        /// It shares its stick tables.
+        #[serde(default)]
+        shares: bool,
     },
     Applied {
         generation: u64,
@@ -135,6 +143,13 @@ pub enum ProxyEvent {
         /// Connections that are open; with none left, it exits once this is said.
         open: u64,
         reckoning: Box<Reckoning>,
+    },
+    Shared {
+        tables: SharedTables,
+    },
+    /// Of these pools it has a table, and knows now what was told.
+    Learned {
+        pools: Vec<PoolId>,
     },
 }
 

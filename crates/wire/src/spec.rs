@@ -5,6 +5,7 @@ mod layer7;
 mod network;
 mod persistence;
 mod pool_tls;
+mod sharing;
 mod sorry;
 mod tickets;
 mod tls;
@@ -26,6 +27,7 @@ pub use self::layer7::{L7Fault, L7PATTERNS_MAX, L7POLICIES_MAX, L7RULES_MAX, L7T
 pub use self::network::{InterfaceSpec, NetworkFault, NetworkSpec, PLUMBED_VIPS_MAX, RouteSpec};
 pub use self::persistence::{COOKIE_NAME_MAX, PersistenceSpec};
 pub use self::pool_tls::{PoolIdentitySpec, PoolTlsSpec};
+pub use self::sharing::{SHARING_PORT, SharingKey, SharingSpec};
 pub use self::sorry::{SorryPageFault, SorryPageSpec};
 pub use self::tickets::{TicketKey, TicketRoot, TicketSpec};
 pub use self::tls::{CertificateSpec, Der, IdentitySpec, KeySpec, StapleSpec, TlsError, TlsFault, TlsSpec};

@@ -134,6 +134,7 @@ impl Fake {
                 sockets,
                 logs: false,
                 process,
+                shares: false,
             },
             fds,
         )

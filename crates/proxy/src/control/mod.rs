@@ -269,6 +269,7 @@ impl Control {
             sockets,
             logs: true,
             process: self.process,
+            shares: true,
         };
         (hello, fds)
     }

@@ -74,6 +74,12 @@ impl Control {
                 registry.inherit_table(pool, &table, now);
                 ProxyEvent::Inherited
             }
+            ProxyCommand::Share { since, most } => {
+                ProxyEvent::Shared { tables: registry.shared(&since, most, now) }
+            }
+            ProxyCommand::Learn { tables } => {
+                ProxyEvent::Learned { pools: registry.learn_shared(&tables, now) }
+            }
             ProxyCommand::Credit { process, reckoning, over } => {
                 registry.credit(process, *reckoning, over);
                 self.engine.limits_changed();

@@ -4,9 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::slice::from_ref;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use octavia_model::{MemberId, PoolId};
+use octavia_wire::sharing::{Marks, SharedTable, SharedTables};
 use octavia_wire::{Counts, MemberHealth, MemberWord, Reckoning, StickEntries};
 use uuid::Uuid;
 
@@ -202,6 +204,45 @@ impl Registry {
         if *subject == told.subject && table.secret() == secret {
             table.learn(&told.entries, now);
         }
+    }
+
+    /// What is new in the stick tables since another amphora has asked the last time, about `most` entries of all together, and
+    /// of a quarter as many tables.
+    pub(crate) fn shared(&self, since: &Marks, most: usize, now: u64) -> SharedTables {
+        let tables: Vec<_> = {
+            let entries = self.entries();
+            let tables = entries.tables.iter();
+            tables.map(|(pool, (subject, table))| (*pool, subject.clone(), Arc::clone(table))).collect()
+        };
+        let mut left = most;
+        let mut shared = SharedTables::new();
+        for (pool, subject, table) in tables {
+            if shared.len() >= most.div_ceil(4) {
+                break;
+            }
+            // One entry each at the least, so that no table waits for the others.
+            let news = table.news(since.get(&pool).copied(), left.max(1), now);
+            if let Some((entries, mark)) = news {
+                left = left.saturating_sub(entries.len());
+                shared.insert(pool, SharedTable { subject, entries, mark });
+            }
+        }
+        shared
+    }
+
+    /// Learns where another amphora has sent clients; the pools that have a table of the kind.
+    pub(crate) fn learn_shared(&self, tables: &SharedTables, now: u64) -> Vec<PoolId> {
+        let entries = self.entries();
+        let mut learned = vec![];
+        for (pool, told) in tables {
+            if let Some((subject, table)) = entries.tables.get(pool)
+                && *subject == told.subject
+            {
+                table.learn_newer(&told.entries, now);
+                learned.push(*pool);
+            }
+        }
+        learned
     }
 }
 

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::counters::PerThread;
 use super::{Checks, Health, ListenerState, MemberState, RouteState};
 use crate::access_log::LogCounters;
-use crate::stick::StickTable;
+use crate::stick::{Secret, StickTable};
 use crate::sys;
 use crate::tls::MemberTls;
 
@@ -133,15 +133,22 @@ impl Registry {
         entries.listeners.values().fold(entries.forgotten, |all, state| all.and(Totals::of(state)))
     }
 
-    /// A pool's stick table, made on first use, and when its entries shall be about something else.
-    pub(crate) fn stick_table(&self, pool: PoolId, subject: Subject) -> Arc<StickTable> {
+    /// A pool's stick table, made on first use, and when its entries shall be about something else, or under another secret;
+    /// without one, it is the table's own.
+    pub(crate) fn stick_table(
+        &self,
+        pool: PoolId,
+        subject: Subject,
+        secret: Option<Secret>,
+    ) -> Arc<StickTable> {
         let mut entries = self.entries();
         if let Some((known, table)) = entries.tables.get(&pool)
             && *known == subject
+            && secret.is_none_or(|secret| secret == table.secret())
         {
             return Arc::clone(table);
         }
-        let table = Arc::<StickTable>::default();
+        let table = Arc::new(secret.map_or_else(StickTable::default, StickTable::with));
         entries.tables.insert(pool, (subject, Arc::clone(&table)));
         table
     }

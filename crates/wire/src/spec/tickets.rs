@@ -29,9 +29,13 @@ const PERIOD_MAX: u64 = u32::MAX as u64;
 const SECRET: usize = 32;
 
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
-struct Secret([u8; SECRET]);
+pub(super) struct Secret([u8; SECRET]);
 
 impl Secret {
+    pub(super) const fn reveal(&self) -> &[u8; SECRET] {
+        &self.0
+    }
+
     /// Of a key of any length (HKDF-Extract, RFC 5869).
     fn extract(key: &[u8]) -> Self {
         let mut mac = mac(b"octavia tickets 1");
@@ -40,7 +44,7 @@ impl Secret {
     }
 
     /// What follows from it under this name (HMAC-SHA-256, the step of HKDF-Expand).
-    fn derive(&self, label: &str, context: &[&[u8]]) -> Self {
+    pub(super) fn derive(&self, label: &str, context: &[&[u8]]) -> Self {
         let mut mac = mac(&self.0);
         mac.update(label.as_bytes());
         context.iter().for_each(|part| mac.update(part));
@@ -75,6 +79,11 @@ impl TicketRoot {
         let id = load_balancer.into_untyped_uuid();
         let first = self.0.derive("octavia tickets 1: load balancer", &[id.as_bytes()]);
         TicketSpec::begin(first, 0).at(period)
+    }
+
+    /// Something else that amphorae of this load balancer have in common.
+    pub(super) fn derive(&self, label: &str, load_balancer: LoadBalancerId) -> Secret {
+        self.0.derive(label, &[load_balancer.into_untyped_uuid().as_bytes()])
     }
 }
 
@@ -247,7 +256,7 @@ impl<'de> Deserialize<'de> for Secret {
                 secret.0.copy_from_slice(&bytes[..SECRET]);
                 Ok(secret)
             }
-            _ => Err(D::Error::custom("a secret of ticket keys is not 32 bytes in base64")),
+            _ => Err(D::Error::custom("a secret is not 32 bytes in base64")),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
+use super::SharingSpec;
 use crate::Mac;
 
 /// Of one virtual router.
@@ -46,6 +47,9 @@ pub struct VrrpSpec {
     /// How often each time; 1-16.
     #[serde(default = "refresh_count")]
     pub announce_refresh_count: u8,
+    /// How routers tell each other where clients were sent; `None` = they do not, as of before there was that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sharing: Option<SharingSpec>,
 }
 
 /// The original's `vrrp_garp_refresh_interval`.
@@ -148,6 +152,8 @@ pub enum VrrpFault {
     NoVip,
     #[error("announces {0} times, allowed are 1-16")]
     Announcements(u8),
+    #[error("shares its tables at port 0")]
+    SharingPort,
 }
 
 impl VrrpSpec {
@@ -165,6 +171,9 @@ impl VrrpSpec {
         self.check_version()?;
         if !(1..=16).contains(&self.announce_refresh_count) {
             return Err(VrrpFault::Announcements(self.announce_refresh_count));
+        }
+        if self.sharing.as_ref().is_some_and(|sharing| sharing.port == 0) {
+            return Err(VrrpFault::SharingPort);
         }
         for (what, count, allowed) in
             [("peers", self.peers.len(), PEERS_MAX), ("VIPs", self.vips.len(), VIPS_MAX)]
@@ -216,7 +225,10 @@ impl VrrpSpec {
 
 #[cfg(test)]
 mod tests {
+    use octavia_model::LoadBalancerId;
+
     use super::*;
+    use crate::TicketRoot;
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
@@ -236,12 +248,17 @@ mod tests {
             vips: vec![ip("192.0.2.9"), ip("2001:db8::9")],
             announce_refresh_s: 5,
             announce_refresh_count: 2,
+            sharing: None,
         }
     }
 
     fn v2() -> VrrpSpec {
         let password = Some(VrrpPassword::new("secret7".to_owned()));
         VrrpSpec { version: VrrpVersion::V2, advert_interval_ms: 1_000, password, ..spec() }
+    }
+
+    fn sharing(port: u16) -> Option<SharingSpec> {
+        Some(SharingSpec { port, key: TicketRoot::new(&[1; 32]).sharing_key(LoadBalancerId::nil()) })
     }
 
     fn ips(count: u8) -> Vec<IpAddr> {
@@ -295,6 +312,8 @@ mod tests {
                 VrrpSpec { announce_refresh_count: 17, ..spec() },
                 Some(VrrpFault::Announcements(17)),
             ),
+            ("sharing", VrrpSpec { sharing: sharing(1025), ..spec() }, None),
+            ("sharing nowhere", VrrpSpec { sharing: sharing(0), ..spec() }, Some(VrrpFault::SharingPort)),
             (
                 "many peers",
                 VrrpSpec { peers: ips(17), ..spec() },
@@ -344,7 +363,7 @@ mod tests {
 
     #[test]
     fn as_it_crosses_the_wire() {
-        for spec in [spec(), v2()] {
+        for spec in [spec(), v2(), VrrpSpec { sharing: sharing(1026), ..spec() }] {
             let text = serde_json::to_string(&spec).unwrap();
             assert_eq!(serde_json::from_str::<VrrpSpec>(&text).unwrap(), spec);
         }

@@ -32,6 +32,7 @@ fn spec(host: &Host, peer: &Host, vip: IpAddr, priority: u8) -> VrrpSpec {
         vips: vec![vip],
         announce_refresh_s: 5,
         announce_refresh_count: 2,
+        sharing: None,
     }
 }
 
