@@ -74,8 +74,9 @@ impl Choice {
     pub(crate) fn topology(&self, network: NetworkId, options: &ApiOptions) -> Result<Topology, Fault> {
         let topology = match &self.flavor {
             Some(flavor) => profile::flavor(&self.provider, &flavor.flavor_data, options.interfaces)?,
-            None => Topology::Single,
+            None => None,
         };
+        let topology = topology.unwrap_or_else(|| options.topology());
         let listed = match &self.zone {
             Some(zone) => profile::availability_zone(&self.provider, &zone.availability_zone_data, network)?,
             None => false,

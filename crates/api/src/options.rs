@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use octavia_model::{Limit, NetworkId, Quota, Timeouts};
+use octavia_model::{Limit, NetworkId, Quota, Timeouts, Topology};
 
 use crate::{CorsOptions, HealthcheckOptions};
 
@@ -55,6 +55,8 @@ pub struct ApiOptions {
     /// Amphorae have interfaces of their own: two of them can agree on who holds the VIPs, which may be on more subnets than
     /// one, and have a QoS policy.
     pub interfaces: bool,
+    /// Of load balancers whose flavor does not say: the original's `loadbalancer_topology`.
+    pub default_topology: Topology,
     /// A proxy stands in front: what its `Forwarded` and `X-Forwarded-*` say of client, host and path is true.
     pub proxy_headers: bool,
     pub cors: Vec<CorsOptions>,
@@ -127,6 +129,13 @@ pub enum DataPlane {
     Anything,
 }
 
+impl ApiOptions {
+    /// Of load balancers whose flavor does not say: pairs are only where they can agree on who holds the VIPs.
+    pub const fn topology(&self) -> Topology {
+        if self.interfaces { self.default_topology } else { Topology::Single }
+    }
+}
+
 impl Default for ApiOptions {
     fn default() -> Self {
         Self {
@@ -155,6 +164,7 @@ impl Default for ApiOptions {
             default_quota: Quota::default(),
             api_base_uri: None,
             interfaces: false,
+            default_topology: Topology::Single,
             data_plane: DataPlane::default(),
             proxy_headers: false,
             cors: vec![CorsOptions::default()],

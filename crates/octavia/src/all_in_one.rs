@@ -61,6 +61,7 @@ impl AllInOne {
     pub(crate) async fn start(state_dir: &Path, settings: &Settings) -> anyhow::Result<Self> {
         let state = StateDir::open(state_dir)?;
         local::not_kept(&state);
+        settings.warn_of_topology();
         let listener = listen("the API", settings.bind).await?;
         let url = format!("http://{}", reachable(listener.local_addr()?));
 

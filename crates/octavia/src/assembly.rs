@@ -25,6 +25,7 @@ use crate::args::{AuthStrategy, NetworkKind};
 use crate::audit::AuditWriter;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
+use crate::settings::pairs::agreement_patience;
 use crate::{policy, server};
 
 /// A hundred years.
@@ -123,6 +124,7 @@ impl Outside {
         // Of amphorae that exist in name only, nobody is heard.
         worker.plan.heartbeat_timeout = if self.built { settings.heartbeat_timeout } else { NEVER };
         worker.tickets = Some(self.tickets.clone());
+        worker.vrrp = settings.vrrp;
         worker.stapling = settings.stapling.start();
         worker.spec.default_connection_limit = settings.default_connection_limit;
         worker.spec.access_log = settings.access_log.options();
@@ -149,6 +151,7 @@ impl Outside {
         make_room(&socket);
         let mut health = HealthOptions::new(self.heartbeat_key.clone());
         health.heartbeat_timeout = settings.heartbeat_timeout;
+        health.agreement_patience = agreement_patience(settings.vrrp);
         health.metrics = metrics.clone();
         health.scan_interval = settings.health_check_interval;
         Ok(Some((health, socket)))

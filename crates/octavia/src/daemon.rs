@@ -45,6 +45,9 @@ pub(crate) async fn run(part: Part, state_dir: &Path, settings: Settings) -> any
 async fn start(part: Part, state_dir: &Path, mut settings: Settings) -> anyhow::Result<Running> {
     let cloud = LocalClient::open(state_dir, &local::url(state_dir)?)?;
     settings.api.interfaces = cloud.has_interfaces();
+    if part == Part::Api {
+        settings.warn_of_topology();
+    }
     let settings = &settings;
     let outside = Outside::of_client(&cloud, settings)?;
     // Addresses first: that one cannot be had is the mistake of whoever starts this.

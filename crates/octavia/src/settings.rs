@@ -9,6 +9,7 @@ mod files;
 mod heartbeats;
 pub(crate) mod keystone;
 mod login;
+pub(crate) mod pairs;
 pub(crate) mod secrets;
 mod service;
 mod sorry;
@@ -26,6 +27,7 @@ use octavia_config::option::{
     DEFAULT, api_settings, certificates, haproxy_amphora, health_manager, house_keeping, oslo_policy,
 };
 use octavia_config::{Config, Opt, Origin, Problem, Severity};
+use octavia_control::VrrpOptions;
 use octavia_store::StoreOptions;
 
 use self::access_log::AccessLogSettings;
@@ -61,6 +63,7 @@ pub(crate) struct Settings {
     pub(crate) access_log: AccessLogSettings,
     pub(crate) sorry: SorrySettings,
     pub(crate) stapling: StaplingSettings,
+    pub(crate) vrrp: VrrpOptions,
     pub(crate) agent_connect_timeout: Duration,
     pub(crate) agent_request_timeout: Duration,
     /// Lifetime of an amphora's certificate.
@@ -145,6 +148,7 @@ impl Reader<'_> {
             access_log: self.access_log(),
             sorry: self.sorry(),
             stapling: self.stapling(),
+            vrrp: self.vrrp(),
             agent_connect_timeout: self.fraction(&haproxy_amphora::rest_request_conn_timeout),
             agent_request_timeout: self.fraction(&haproxy_amphora::rest_request_read_timeout),
             cert_lifetime: SignedDuration::from_secs(self.number(&certificates::cert_validity_time)),

@@ -201,16 +201,20 @@ fn read(kind: ProfileKind, provider: &str, data: &str) -> Result<Map<String, Val
     check(kind, provider, &parse(kind.data_key(), data)?).cloned()
 }
 
-/// What a load balancer of a flavor with this data is like; `pairs` = it may have two amphorae.
-pub(crate) fn flavor(provider: &str, data: &str, pairs: bool) -> Result<Topology, Fault> {
-    let mut topology = Topology::Single;
+/// The topology of a load balancer of a flavor with this data; `None` = it does not say. `pairs` = it may have two
+/// amphorae.
+pub(crate) fn flavor(provider: &str, data: &str, pairs: bool) -> Result<Option<Topology>, Fault> {
+    let mut topology = None;
     for (key, value) in read(ProfileKind::Flavor, provider, data)? {
         let available = match key.as_str() {
             "loadbalancer_topology" if pairs && value == Topology::ActiveStandby.as_str() => {
-                topology = Topology::ActiveStandby;
+                topology = Some(Topology::ActiveStandby);
                 true
             }
-            "loadbalancer_topology" => value == Topology::Single.as_str(),
+            "loadbalancer_topology" => {
+                topology = Some(Topology::Single);
+                value == Topology::Single.as_str()
+            }
             "sriov_vip" | "allow_member_sriov" => value == false,
             _ => false,
         };
@@ -321,9 +325,9 @@ mod tests {
     #[test]
     fn pairs_where_they_can_be() {
         for (data, topology) in [
-            (r#"{"loadbalancer_topology": "ACTIVE_STANDBY"}"#, Topology::ActiveStandby),
-            (r#"{"loadbalancer_topology": "SINGLE"}"#, Topology::Single),
-            ("{}", Topology::Single),
+            (r#"{"loadbalancer_topology": "ACTIVE_STANDBY"}"#, Some(Topology::ActiveStandby)),
+            (r#"{"loadbalancer_topology": "SINGLE"}"#, Some(Topology::Single)),
+            ("{}", None),
         ] {
             assert_eq!(flavor("amphora", data, true).unwrap(), topology, "{data}");
         }

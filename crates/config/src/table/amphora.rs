@@ -149,17 +149,19 @@ options! {
 
     /// Two amphorae that share an address.
     keepalived_vrrp {
-        /// VRRP advertisement interval.
-        vrrp_advert_int: i64 = row::int().default("1");
+        /// Seconds between two advertisements; another amphora takes over after three to four of them. Where nothing is given, they
+        /// come every 200 ms.
+        vrrp_advert_int: i64 = row::int_in(Some(1), Some(40)).default("1").applies();
         /// Check script period.
-        vrrp_check_interval: i64 = row::int().default("5");
+        vrrp_check_interval: i64 = row::int().default("5").not_here(NO_CHECK_SCRIPT);
         /// Failures before FAULT.
-        vrrp_fail_count: i64 = row::int().default("2");
+        vrrp_fail_count: i64 = row::int().default("2").not_here(NO_CHECK_SCRIPT);
         /// Successes before leaving FAULT.
-        vrrp_success_count: i64 = row::int().default("2");
-        /// Seconds between MASTER GARPs.
-        vrrp_garp_refresh_interval: i64 = row::int().default("5");
-        /// GARPs per refresh.
-        vrrp_garp_refresh_count: i64 = row::int().default("2");
+        vrrp_success_count: i64 = row::int().default("2").not_here(NO_CHECK_SCRIPT);
+        /// Seconds after which the holder announces again where the VIPs are (gratuitous ARP, neighbor advertisements); 0 = only when
+        /// it takes them.
+        vrrp_garp_refresh_interval: i64 = row::int_in(Some(0), Some(86400)).default("5").applies();
+        /// How often each time.
+        vrrp_garp_refresh_count: i64 = row::int_in(Some(1), Some(16)).default("2").applies();
     }
 }

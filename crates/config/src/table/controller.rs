@@ -39,8 +39,8 @@ options! {
         distributor_driver: String = row::text().default("distributor_noop_driver").not_here(UNUSED);
         /// Ordered stats sinks: stats_db, stats_logger.
         statistics_drivers: Vec<String> = row::list().default("stats_db");
-        /// SINGLE or ACTIVE_STANDBY default.
-        loadbalancer_topology: String = row::choice(&["ACTIVE_STANDBY", "SINGLE"]).default("SINGLE");
+        /// Topology of load balancers whose flavor does not say. Where amphorae have no interfaces of their own, all are SINGLE.
+        loadbalancer_topology: String = row::choice(&["ACTIVE_STANDBY", "SINGLE"]).default("SINGLE").applies();
         /// Pass boot files through cloud-init user-data, deprecated.
         user_data_config_drive: bool = row::flag().default("false").not_here(UNUSED);
         /// Attempts of the amphora delete subflow.

@@ -97,6 +97,7 @@ mod reason {
         "lines of the access log are kept on the amphora where [access_log] file says so, and nowhere else";
     pub(super) const NEXT_TARGET: &str =
         "while a log host fails, the next one gets its lines, however long that takes";
+    pub(super) const NO_CHECK_SCRIPT: &str = "no script checks: an agent knows at once whether its proxy serves, and leaves the VIPs to the other if not";
     pub(super) const NO_FLOWS: &str = "there are no flows and no job board: load balancers are reconciled";
     pub(super) const NO_HAPROXY: &str = "amphorae run no HAProxy";
     pub(super) const NO_LOCKS: &str = "there are no lock files";

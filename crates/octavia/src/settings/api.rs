@@ -25,6 +25,7 @@ impl Reader<'_> {
             },
             data_plane: defaults.data_plane,
             interfaces: defaults.interfaces,
+            default_topology: self.topology(),
             default_provider: self.default_provider(&enabled_providers),
             enabled_providers,
             pagination_max_limit: self

@@ -83,6 +83,10 @@ fn every_option_that_applies_has_an_effect() {
         "[ocsp_stapling]\nenabled = yes",
         "[ocsp_stapling]\nallowed_networks = 10.0.0.0/8",
         "[ocsp_stapling]\ntimeout = 7",
+        "[controller_worker]\nloadbalancer_topology = ACTIVE_STANDBY",
+        "[keepalived_vrrp]\nvrrp_advert_int = 1",
+        "[keepalived_vrrp]\nvrrp_garp_refresh_interval = 0",
+        "[keepalived_vrrp]\nvrrp_garp_refresh_count = 7",
         "[database]\nconnection = mysql+pymysql://u:p@h/d",
         "[database]\nmax_pool_size = 3",
         "[database]\npool_timeout = 3",
@@ -143,7 +147,7 @@ fn every_option_that_applies_has_an_effect() {
     let applying = octavia_config::groups()
         .flat_map(|group| group.options)
         .filter(|spec| spec.applies == octavia_config::Applies::Yes);
-    assert_eq!(applying.count(), 104 + together, "an option that applies belongs into the list above");
+    assert_eq!(applying.count(), 108 + together, "an option that applies belongs into the list above");
 }
 
 #[test]
