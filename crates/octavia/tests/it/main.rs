@@ -24,6 +24,8 @@ mod members_tls;
 mod native;
 mod operator;
 mod pair;
+mod pair_clients;
+mod pair_keepalived;
 mod ports;
 mod prometheus;
 mod quickstart;

@@ -17,14 +17,14 @@ use crate::world::{LIMIT, binary};
 
 /// As long as it takes to notice, and far more than that on a loaded machine; without a pair it would be the minute after
 /// which an amphora is taken for silent.
-const LONGEST_GAP: Duration = Duration::from_secs(10);
+pub(crate) const LONGEST_GAP: Duration = Duration::from_secs(10);
 
-struct Centre {
-    product: AllInOne,
-    rest: Rest,
+pub(crate) struct Centre {
+    pub(crate) product: AllInOne,
+    pub(crate) rest: Rest,
     /// Of the names of its namespaces.
     prefix: String,
-    origin: Origin,
+    pub(crate) origin: Origin,
     // Dropped after the product, which must not use the directory then.
     _removed: Removed,
     _dir: tempfile::TempDir,
@@ -48,7 +48,12 @@ fn local(arguments: &[&str], state: &Path) -> Result<String> {
 
 impl Centre {
     /// `None` where there can be none.
-    async fn start() -> Result<Option<Self>> {
+    pub(crate) async fn start() -> Result<Option<Self>> {
+        Self::start_with("").await
+    }
+
+    /// With this in `octavia.conf`.
+    pub(crate) async fn start_with(configuration: &str) -> Result<Option<Self>> {
         if !rustix::process::geteuid().is_root() {
             eprintln!("passed by: namespaces need root");
             return Ok(None);
@@ -56,7 +61,10 @@ impl Centre {
         let dir = tempfile::Builder::new().prefix("octavia-it-").tempdir()?;
         let state = dir.path().join("state");
         let mut options = AllInOneOptions::new(binary(), &state)?;
-        options.arguments = ["--network", "netns", "--hosts", "3"].map(Into::into).to_vec();
+        let file = dir.path().join("octavia.conf");
+        std::fs::write(&file, configuration)?;
+        options.arguments = ["--network", "netns", "--hosts", "3", "--config-file"].map(Into::into).to_vec();
+        options.arguments.push(file.into());
         let removed = Removed(state.clone());
         let product = AllInOne::start(options).await?;
         let rest = product.rest("demo").await?;
@@ -100,21 +108,50 @@ impl Centre {
     }
 
     /// The amphorae of the load balancer.
-    async fn amphorae(&self, admin: &Rest, id: &str) -> Result<Vec<Value>> {
+    pub(crate) async fn amphorae(&self, admin: &Rest, id: &str) -> Result<Vec<Value>> {
         let mut answer = admin.get(&format!("/octavia/amphorae?loadbalancer_id={id}")).await?;
         Ok(answer["amphorae"].as_array_mut().context("no list")?.drain(..).collect())
     }
 
     /// Whether the VIP is on an interface of the amphora.
-    fn holds(&self, amphora: &str, vip: IpAddr) -> Result<bool> {
-        let short: String = amphora.chars().filter(|c| *c != '-').take(12).collect();
-        let namespace = format!("{}{short}-t", self.prefix);
+    pub(crate) fn holds(&self, amphora: &str, vip: IpAddr) -> Result<bool> {
+        let namespace = self.traffic_namespace(amphora);
         let output = Command::new("ip").args(["-n", &namespace, "-o", "address", "show"]).output()?;
         Ok(String::from_utf8(output.stdout)?.contains(&format!(" {vip}/")))
     }
 
+    pub(crate) fn traffic_namespace(&self, amphora: &str) -> String {
+        let short: String = amphora.chars().filter(|c| *c != '-').take(12).collect();
+        format!("{}{short}-t", self.prefix)
+    }
+
+    /// A flavor of pairs.
+    pub(crate) async fn pair_flavor(&self, admin: &Rest) -> Result<String> {
+        let data = r#"{"loadbalancer_topology": "ACTIVE_STANDBY"}"#;
+        let profile =
+            json!({"flavorprofile": {"name": "pair", "provider_name": "amphora", "flavor_data": data}});
+        let profile = admin.post("/lbaas/flavorprofiles", &profile).await?;
+        let flavor = json!({"flavor": {"name": "pair", "flavor_profile_id": profile["flavorprofile"]["id"]}});
+        text(&admin.post("/lbaas/flavors", &flavor).await?["flavor"]["id"])
+    }
+
+    /// A load balancer of the pair, and where it serves.
+    pub(crate) async fn pair(&self, admin: &Rest) -> Result<(String, SocketAddr)> {
+        let flavor = self.pair_flavor(admin).await?;
+        self.load_balancer(Some(&flavor)).await
+    }
+
+    /// Kills an amphora with everything it has.
+    pub(crate) fn kill(&self, amphora: &str) {
+        for kind in ["amphora", "proxy"] {
+            for process in self.product.amphora_processes(kind, Some(amphora)) {
+                proc::kill(process.pid);
+            }
+        }
+    }
+
     /// The amphora that holds the VIP, once exactly one does.
-    async fn holder(&self, amphorae: &[Value], vip: IpAddr) -> Result<String> {
+    pub(crate) async fn holder(&self, amphorae: &[Value], vip: IpAddr) -> Result<String> {
         wait_for("one amphora to hold the VIP", LIMIT, async || {
             let ids = amphorae.iter().filter_map(|row| row["id"].as_str());
             let holders: Vec<_> = ids.filter(|id| self.holds(id, vip).unwrap_or_default()).collect();
@@ -139,7 +176,7 @@ fn ask(address: SocketAddr) -> Result<()> {
 }
 
 /// Waits until it is; how long that took.
-async fn served(address: SocketAddr, limit: Duration) -> Result<Duration> {
+pub(crate) async fn served(address: SocketAddr, limit: Duration) -> Result<Duration> {
     let start = Instant::now();
     wait_for("an answer", limit, async || ask(address).map_err(|error| format!("{error:#}"))).await?;
     Ok(start.elapsed())
@@ -183,13 +220,7 @@ async fn one_amphora_serves_through_its_own_interface() -> Result<()> {
 async fn a_pair_survives_the_loss_of_either() -> Result<()> {
     let Some(centre) = Centre::start().await? else { return Ok(()) };
     let admin = centre.product.rest("admin").await?;
-    let data = r#"{"loadbalancer_topology": "ACTIVE_STANDBY"}"#;
-    let profile = json!({"flavorprofile": {"name": "pair", "provider_name": "amphora", "flavor_data": data}});
-    let profile = admin.post("/lbaas/flavorprofiles", &profile).await?;
-    let flavor = json!({"flavor": {"name": "pair", "flavor_profile_id": profile["flavorprofile"]["id"]}});
-    let flavor = text(&admin.post("/lbaas/flavors", &flavor).await?["flavor"]["id"])?;
-
-    let (id, vip) = centre.load_balancer(Some(&flavor)).await?;
+    let (id, vip) = centre.pair(&admin).await?;
     let rows = centre.amphorae(&admin, &id).await?;
     let roles: BTreeSet<_> = rows.iter().filter_map(|row| row["role"].as_str()).collect();
     ensure!(roles == BTreeSet::from(["BACKUP", "MASTER"]), "{rows:?}");
@@ -201,11 +232,7 @@ async fn a_pair_survives_the_loss_of_either() -> Result<()> {
     // Killed with everything it has: the other one follows, and it comes back as the one that waits.
     for _ in 0..3 {
         let holder = centre.holder(&rows, vip.ip()).await?;
-        for kind in ["amphora", "proxy"] {
-            for process in centre.product.amphora_processes(kind, Some(&holder)) {
-                proc::kill(process.pid);
-            }
-        }
+        centre.kill(&holder);
         // What is dead has it until it lives again.
         wait_for("its peer to hold the VIP", LONGEST_GAP, async || {
             match rows.iter().filter_map(|row| row["id"].as_str()).find(|id| *id != holder) {
