@@ -90,6 +90,7 @@ const PROXY_CORES: &[&str] = &[
 const AGENT_CORES: &[&str] = &[
     "accept.rs",
     "door.rs",
+    "netlink/message.rs",
     "network/diff.rs",
     "network/faults.rs",
     "network/message.rs",

@@ -16,6 +16,7 @@ mod heartbeat;
 mod link;
 mod logs;
 mod namespace;
+mod netlink;
 mod network;
 mod predecessors;
 mod proxy;

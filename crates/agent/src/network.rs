@@ -27,7 +27,7 @@ use tokio::io::unix::AsyncFd;
 
 use self::diff::{Change, diff};
 pub(crate) use self::faults::{Fault, listener_faults, no_router};
-use self::netlink::{Netlink, discard_news, open_news};
+use self::netlink::{Kernel, discard_news, open_news};
 use self::state::{Found, Index, Link};
 pub(crate) use self::wanted::Vips;
 use self::wanted::wanted;
@@ -56,7 +56,7 @@ pub(crate) struct Network(Arc<Mutex<Plumbing>>);
 #[derive(Debug)]
 struct Plumbing {
     namespace: Namespace,
-    netlink: Netlink,
+    kernel: Kernel,
     announce: Box<dyn Announce>,
     /// `None` = the spec is not known, and everything stays as it is.
     spec: Option<Arc<NetworkSpec>>,
@@ -70,7 +70,7 @@ impl Network {
     pub(crate) fn open(namespace: &Namespace, announce: Box<dyn Announce>) -> io::Result<Self> {
         Ok(Self(Arc::new(Mutex::new(Plumbing {
             namespace: namespace.clone(),
-            netlink: namespace.within(Netlink::open)??,
+            kernel: namespace.within(Kernel::open)??,
             announce,
             spec: None,
             vips: Vips::AsTheyAre,
@@ -117,7 +117,7 @@ impl Network {
 
     /// Whether all of these are on interfaces now.
     pub(crate) fn has(&self, vips: &[IpAddr]) -> bool {
-        let Ok(found) = self.plumbing().netlink.look() else { return false };
+        let Ok(found) = self.plumbing().kernel.look() else { return false };
         vips.iter().all(|vip| found.addresses.iter().any(|(address, _)| address.address.addr() == *vip))
     }
 
@@ -149,7 +149,7 @@ impl Plumbing {
         let mut come: BTreeMap<Index, Vec<IpAddr>> = BTreeMap::new();
         let mut faults = vec![];
         for _ in 0..ROUNDS {
-            let found = match self.netlink.look() {
+            let found = match self.kernel.look() {
                 Ok(found) => found,
                 Err(error) => return vec![faults::unseen(spec, &error)],
             };
@@ -193,7 +193,7 @@ impl Plumbing {
                 let setting = format!("/proc/sys/net/ipv6/conf/{}/accept_ra", link.name);
                 self.namespace.within(|| std::fs::write(setting, "0"))?
             }
-            _ => self.netlink.change(change),
+            _ => self.kernel.change(change),
         }
     }
 

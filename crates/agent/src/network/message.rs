@@ -1,7 +1,4 @@
 //! The messages of rtnetlink(7): those the agent sends, and what of the kernel's it reads; pure.
-//!
-//! A message is a header of 16 bytes (length, kind, flags, sequence number, port), a fixed part of its kind, and attributes: each
-//! its length, its number and its value, padded to four bytes. All numbers are the machine's own way round.
 
 use std::net::IpAddr;
 
@@ -10,6 +7,7 @@ use octavia_wire::Mac;
 
 use super::diff::Change;
 use super::state::{Address, Found, Link, Route, Rule};
+use crate::netlink::message::{Message, Received, attribute, ip, number};
 
 /// The maker of what the agent makes, where routes, rules and addresses say who made them. Nobody else's number in
 /// /etc/iproute2/rt_protos.
@@ -17,7 +15,6 @@ const OURS: u8 = 79;
 /// Of rules: after those of the machine's own addresses, before those that all use.
 const RULE_PRIORITY: u32 = 100;
 
-const HEADER: usize = 16;
 const IFINFO: usize = 16;
 const IFADDR: usize = 8;
 const ROUTE: usize = 12;
@@ -37,50 +34,6 @@ const FRA_TABLE: u16 = 15;
 const FRA_PROTOCOL: u16 = 21;
 const FR_ACT_TO_TBL: u8 = 1;
 const FOREVER: u32 = u32::MAX;
-
-/// A message that is being written.
-#[derive(Debug)]
-pub(super) struct Message(Vec<u8>);
-
-impl Message {
-    /// `fixed` = the part of its kind.
-    fn new(kind: u16, flags: i32, fixed: &[u8]) -> Self {
-        let mut bytes = vec![0; HEADER];
-        bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
-        // Flags are 16 bits wide, though their names are of a wider type.
-        bytes[6..8].copy_from_slice(&(flags as u16 | libc::NLM_F_REQUEST as u16).to_ne_bytes());
-        bytes.extend(fixed);
-        Self(bytes)
-    }
-
-    fn with(mut self, number: u16, value: &[u8]) -> Self {
-        let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
-        self.0.extend(length.to_ne_bytes());
-        self.0.extend(number.to_ne_bytes());
-        self.0.extend(value);
-        self.0.resize(self.0.len().next_multiple_of(4), 0);
-        self
-    }
-
-    fn with_u32(self, number: u16, value: u32) -> Self {
-        self.with(number, &value.to_ne_bytes())
-    }
-
-    fn with_ip(self, number: u16, address: IpAddr) -> Self {
-        match address {
-            IpAddr::V4(v4) => self.with(number, &v4.octets()),
-            IpAddr::V6(v6) => self.with(number, &v6.octets()),
-        }
-    }
-
-    /// Its bytes, under a number by which its answers are known.
-    pub(super) fn numbered(mut self, sequence: u32) -> Vec<u8> {
-        let length = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
-        self.0[..4].copy_from_slice(&length.to_ne_bytes());
-        self.0[8..12].copy_from_slice(&sequence.to_ne_bytes());
-        self.0
-    }
-}
 
 /// Asks for all interfaces, addresses, routes and rules of both families; one after the other.
 pub(super) fn questions() -> [Message; 4] {
@@ -172,63 +125,6 @@ fn rule(kind: u16, flags: i32, Rule { source, table }: &Rule) -> Message {
         .with(FRA_PROTOCOL, &[OURS])
 }
 
-/// One message of the kernel's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Received<'a> {
-    pub(super) kind: u16,
-    pub(super) flags: u16,
-    pub(super) sequence: u32,
-    body: &'a [u8],
-}
-
-/// The messages of a datagram; what is cut off is left out.
-pub(super) fn messages(mut datagram: &[u8]) -> impl Iterator<Item = Received<'_>> {
-    std::iter::from_fn(move || {
-        let header = datagram.get(..HEADER)?;
-        let length = usize::try_from(number(header)?).ok()?;
-        let body = datagram.get(HEADER..length)?;
-        let pair = |at: usize| Some(u16::from_ne_bytes(header.get(at..at + 2)?.try_into().ok()?));
-        let received = Received { kind: pair(4)?, flags: pair(6)?, sequence: number(&header[8..])?, body };
-        datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some(received)
-    })
-}
-
-impl Received<'_> {
-    /// Of an acknowledgement: `None` = well, or the number of an error.
-    pub(super) fn error(&self) -> Option<i32> {
-        let code = number(self.body).map_or(-libc::EPROTO, u32::cast_signed);
-        (code != 0).then_some(-code)
-    }
-}
-
-fn number(bytes: &[u8]) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?))
-}
-
-fn ip(bytes: &[u8]) -> Option<IpAddr> {
-    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
-    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
-}
-
-/// Number and value of each attribute.
-fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    /// A flag of the number says that the value is made of attributes.
-    const NUMBER: u16 = 0x3fff;
-
-    std::iter::from_fn(move || {
-        let (length, kind) = (bytes.get(..2)?, bytes.get(2..4)?);
-        let length = usize::from(u16::from_ne_bytes(length.try_into().ok()?));
-        let value = bytes.get(4..length)?;
-        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some((u16::from_ne_bytes(kind.try_into().ok()?) & NUMBER, value))
-    })
-}
-
-fn attribute(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
-    attributes(bytes).find(|(number, _)| *number == wanted).map(|(_, value)| value)
-}
-
 impl Found {
     /// Notes what a message says, if it is one of interest.
     pub(super) fn note(&mut self, message: &Received<'_>) {
@@ -314,6 +210,7 @@ fn read_rule(body: &[u8]) -> Option<Rule> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::netlink::message::messages;
 
     fn net(text: &str) -> IpNet {
         text.parse().unwrap()
@@ -388,15 +285,15 @@ mod tests {
     #[test]
     fn what_an_interface_says_of_itself() {
         let settings = [0_u32, 64, 1500, 1].map(u32::to_ne_bytes).concat();
-        let inet6 = Message(vec![]).with(IFLA_INET6_CONF, &settings).0;
-        let families = Message(vec![]).with(libc::AF_INET6 as u16, &inet6).0;
+        let inet6 = Message::attributes().with(IFLA_INET6_CONF, &settings);
+        let families = Message::attributes().with_nested(libc::AF_INET6 as u16, &inet6);
         let fixed = [[0; 4], 7_u32.to_ne_bytes(), 0x1003_u32.to_ne_bytes(), [0; 4]].concat();
         let mac = Mac::new([0x52, 0x54, 0, 0, 0, 1]).unwrap();
         let link = Message::new(libc::RTM_NEWLINK, 0, &fixed)
             .with(libc::IFLA_IFNAME, b"eth1\0")
             .with(libc::IFLA_ADDRESS, &mac.octets())
             .with_u32(libc::IFLA_MTU, 1450)
-            .with(libc::IFLA_AF_SPEC | 0x8000, &families);
+            .with_nested(libc::IFLA_AF_SPEC, &families);
         let found = found_of(&link.numbered(1));
         let expected = Link {
             index: 7,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use octavia_wire::{Mac, NetworkSpec};
 
 use super::super::diff::{Change, diff};
-use super::super::netlink::Netlink;
+use super::super::netlink::Kernel;
 use super::super::state::Found;
 use super::super::wanted::{Vips, wanted};
 use super::super::{Announce, Index, Network};
@@ -72,10 +72,10 @@ fn as_found(found: &Found) -> BTreeSet<String> {
 #[test]
 fn the_kernel_is_as_it_is_taken_for() {
     let Some(plugged) = Plugged::new("kernel") else { return };
-    let mut netlink = plugged.namespace().within(Netlink::open).unwrap().unwrap();
+    let mut kernel = plugged.namespace().within(Kernel::open).unwrap().unwrap();
     let mut become_it = |spec: &NetworkSpec, vips: Vips| {
         for _ in 0..3 {
-            let found = netlink.look().unwrap();
+            let found = kernel.look().unwrap();
             let wanted = wanted(spec, vips, &found);
             assert_eq!(wanted.missing, []);
             let mut changes = diff(&wanted, &found);
@@ -87,7 +87,7 @@ fn the_kernel_is_as_it_is_taken_for() {
                 return as_found(&found);
             }
             for change in changes {
-                netlink.change(&change).unwrap_or_else(|error| panic!("{change}: {error}"));
+                kernel.change(&change).unwrap_or_else(|error| panic!("{change}: {error}"));
             }
         }
         panic!("it is never done: {spec:?}");
