@@ -90,6 +90,12 @@ const PROXY_CORES: &[&str] = &[
 const AGENT_CORES: &[&str] = &[
     "accept.rs",
     "door.rs",
+    "forwarding/flow.rs",
+    "forwarding/marks.rs",
+    "forwarding/netfilter.rs",
+    "forwarding/rules.rs",
+    "forwarding/script.rs",
+    "forwarding/share.rs",
     "netlink/message.rs",
     "network/diff.rs",
     "network/faults.rs",

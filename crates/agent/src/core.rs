@@ -2,6 +2,7 @@
 //! end of the proxy, a timer) comes to it one after the other, so each sees a whole state.
 
 mod fault;
+mod forward;
 mod plumbing;
 mod router;
 mod sharing;
@@ -30,6 +31,7 @@ use self::plumbing::Plumber;
 use self::takeover::Successor;
 use crate::accept::{Present, Verdict, judge};
 use crate::directory::Directory;
+use crate::forwarding::Forwarding;
 use crate::heartbeat::{Pace, Sender, compose};
 use crate::link::LinkError;
 use crate::logs::{self, Logs, Opened};
@@ -156,6 +158,8 @@ struct Agent {
     sockets: Sockets,
     plumber: Plumber,
     sharing: Sharing,
+    /// `None` = the proxy relays all that it can.
+    forwarding: Option<Forwarding>,
     logs: Logs,
     faults: Vec<ListenerFault>,
     proxy: Option<Proxy>,
@@ -204,6 +208,7 @@ impl Agent {
         let namespace = options.namespace()?;
         let plumber = Plumber::new(namespace.as_ref(), renewed)?;
         let sharing = Sharing::new(namespace.clone());
+        let forwarding = namespace.as_ref().map(Forwarding::open).transpose()?;
         Ok(Self {
             directory,
             boot,
@@ -218,6 +223,7 @@ impl Agent {
             sockets: Sockets::default(),
             plumber,
             sharing,
+            forwarding,
             logs: Logs::default(),
             faults: vec![],
             proxy: None,
@@ -357,7 +363,7 @@ impl Agent {
         Ok(ApplyOutcome { generation, fence, faults: self.faults.clone() })
     }
 
-    /// Makes the spec true: interfaces, sockets, then the proxy. A proxy that fails on the way is helped, or replaced, once.
+    /// Makes the spec true: interfaces, sockets, the proxy, what the kernel forwards. A proxy that fails on the way is helped, or replaced, once.
     async fn apply(&mut self) -> Result<(), ApplyError> {
         self.plumber.plumb(self.spec.as_ref());
         for again in [true, false] {
@@ -373,7 +379,9 @@ impl Agent {
                     }
                 }
                 Ok(()) => {
-                    if self.plumber.serve() {
+                    // Before somebody comes.
+                    let forwards = self.forward().await;
+                    if self.plumber.serve() || forwards {
                         self.open_sockets()?;
                     }
                     self.sharing.keep(self.spec.as_ref());
@@ -626,7 +634,13 @@ impl Agent {
     async fn beat(&mut self) {
         self.settle_predecessors().await;
         self.turn_tickets();
-        let report = self.report().await;
+        let mut report = self.report().await;
+        if let Some((boot, report)) = &mut report
+            && self.follow(*boot, report).await
+            && let Err(error) = self.open_sockets()
+        {
+            tracing::error!(%error, "faults may be others than are told");
+        }
         Proxy::trim_log(&self.directory);
         let beat = compose(
             self.boot.amphora_id,
@@ -658,6 +672,9 @@ impl Agent {
         let _ = predecessors.await;
         // Nobody serves there any more.
         self.plumber.withdraw();
+        if let Some(forwarding) = &mut self.forwarding {
+            forwarding.withdraw().await;
+        }
         self.directory.leave();
     }
 }

@@ -12,6 +12,7 @@ mod complaints;
 mod core;
 mod directory;
 mod door;
+mod forwarding;
 mod heartbeat;
 mod link;
 mod logs;

@@ -8,6 +8,7 @@ text_enum! {
         PortNotPermitted = "PORT_NOT_PERMITTED",
         PortInUse = "PORT_IN_USE",
         InterfaceMissing = "INTERFACE_MISSING",
+        NotForwarded = "NOT_FORWARDED",
         ConfigurationRefused = "CONFIGURATION_REFUSED",
         CloudUnavailable = "CLOUD_UNAVAILABLE",
         CloudRefused = "CLOUD_REFUSED",

@@ -27,8 +27,8 @@ use crate::codes::expected_codes;
 
 /// A listener believes proxies of the network after it, in CIDR notation.
 const ACCEPT_PROXY_TAG: &str = "octavia:accept_proxy=";
-/// Seconds a client of UDP is remembered for if its pool does not say.
-const UDP_PERSISTENCE: u32 = 360;
+/// Seconds a client of UDP or SCTP is remembered for if its pool does not say.
+const IPVS_PERSISTENCE: u32 = 360;
 
 /// What the references of listeners and pools lead to, or why that cannot be had.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,7 +78,7 @@ pub fn compile(
     let pools = graph.pools.iter().filter(|p| reachable.contains(&p.id));
     let pools: Vec<_> = pools.map(|p| pool(graph, p, identities.pools.get(&p.id))).collect();
     AmphoraSpec {
-        version: AmphoraSpec::version_of(&pools, None),
+        version: AmphoraSpec::version_of(&listeners, &pools, None),
         amphora_id: amphora,
         load_balancer_id: lb.id,
         generation: lb.generation,
@@ -119,9 +119,13 @@ fn listener_runs(listener: &Listener) -> bool {
     listener.admin_state_up && !listener.statuses.provisioning.is_leaving()
 }
 
-/// Datagrams go as they are, as with the original.
+/// UDP and SCTP go as they are, as with the original.
 fn encrypts(pool: &Pool) -> bool {
-    pool.tls_enabled && pool.protocol != PoolProtocol::Udp
+    pool.tls_enabled && !is_of_datagrams(pool.protocol)
+}
+
+fn is_of_datagrams(protocol: PoolProtocol) -> bool {
+    matches!(protocol, PoolProtocol::Udp | PoolProtocol::Sctp)
 }
 
 fn pool_runs(pool: &Pool) -> bool {
@@ -217,7 +221,7 @@ fn pool(
 /// `None` for a cookie without a name, which no client ever brings; the API does not let one in.
 fn persistence(protocol: PoolProtocol, stored: &SessionPersistence) -> Option<PersistenceSpec> {
     // As the original has IPVS and HAProxy do it.
-    let default = if protocol == PoolProtocol::Udp { UDP_PERSISTENCE } else { 0 };
+    let default = if is_of_datagrams(protocol) { IPVS_PERSISTENCE } else { 0 };
     let timeout = stored.persistence_timeout.and_then(|seconds| seconds.try_into().ok());
     match stored.kind {
         SessionPersistenceType::SourceIp => Some(PersistenceSpec::SourceIp {

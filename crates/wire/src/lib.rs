@@ -49,6 +49,6 @@ pub use spec::{
 };
 
 /// The newest version of everything in this crate.
-pub const WIRE_VERSION: u32 = 4;
+pub const WIRE_VERSION: u32 = 5;
 /// The oldest that is spoken.
 pub const WIRE_VERSION_MIN: u32 = 1;

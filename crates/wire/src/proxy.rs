@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use crate::sharing::{Marks, SharedTables};
 use crate::{
-    AmphoraSpec, Estate, ListenerFault, ListenerReport, LogTarget, MemberWord, PoolWord, Reckoning,
-    StickEntries,
+    AmphoraSpec, Estate, ListenerFault, ListenerReport, ListenerSpec, LogTarget, MemberWord, PoolWord,
+    Reckoning, StickEntries,
 };
 
 /// Which listening socket a file descriptor is. One address has one socket for every traffic thread
@@ -29,9 +29,10 @@ pub struct SocketName {
 }
 
 impl SocketName {
-    /// The sockets that a spec asks for when `threads` threads carry its connections.
+    /// The sockets that a spec asks for when `threads` threads carry its connections. What the kernel forwards needs none.
     pub fn wanted(spec: &AmphoraSpec, threads: u16) -> impl Iterator<Item = Self> {
-        spec.listeners.iter().filter(|listener| listener.is_ready()).flat_map(move |listener| {
+        let open = |listener: &&ListenerSpec| listener.is_ready() && !spec.forwards(listener);
+        spec.listeners.iter().filter(open).flat_map(move |listener| {
             let transport = listener.protocol.transport();
             let sockets = if is_tcp(&transport) { threads } else { 1 };
             spec.vips.iter().flat_map(move |&vip| {
@@ -184,7 +185,7 @@ mod tests {
     use octavia_model::ListenerProtocol;
 
     use super::*;
-    use crate::{SpecError, fixtures};
+    use crate::{NetworkSpec, SpecError, fixtures};
 
     fn spec(listeners: &[(ListenerProtocol, u16)]) -> AmphoraSpec {
         fixtures::spec(listeners.iter().map(|&(protocol, port)| fixtures::listener(protocol, port)).collect())
@@ -207,17 +208,19 @@ mod tests {
             "UDP 192.0.2.2:80 0",
         ];
         assert_eq!(names, expected);
+        let spec = spec.with_network(NetworkSpec::default());
+        assert!(SocketName::wanted(&spec, 1).all(|name| name.transport == Transport::Tcp));
+        assert_eq!(SocketName::wanted(&spec, 1).count(), 2);
     }
 
     #[test]
     fn who_shares_a_port() {
-        use ListenerProtocol::{Http, Sctp, Tcp, Udp};
+        use ListenerProtocol::{Http, Tcp, Udp};
         for (first, second, good) in [(Tcp, Udp, true), (Tcp, Http, false), (Udp, Udp, false)] {
             let clashes =
                 matches!(spec(&[(first, 53), (second, 53)]).validate(), Err(SpecError::PortClash(..)));
             assert_eq!(!clashes, good, "{first} {second}");
         }
-        assert!(matches!(spec(&[(Sctp, 53)]).validate(), Err(SpecError::ProtocolNotBuilt { .. })));
     }
 
     /// A proxy that knows connections alone outlives its agent.

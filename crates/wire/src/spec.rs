@@ -296,8 +296,8 @@ pub enum SpecError {
     Duplicate(String),
     #[error("no address to listen on")]
     NoVip,
-    #[error("listener {listener}: protocol {protocol} is not built into this data plane yet")]
-    ProtocolNotBuilt { listener: ListenerId, protocol: ListenerProtocol },
+    #[error("listener {0} takes SCTP, for which the amphora has to have interfaces of its own")]
+    NoInterfaces(ListenerId),
     #[error("{what} is {value}, allowed is {allowed}")]
     Range { what: &'static str, value: u64, allowed: &'static str },
     #[error("listener {0} has L7 policies, but sees no requests")]
@@ -382,19 +382,8 @@ impl AmphoraSpec {
             if let Some(other) = ports.insert((listener.protocol.transport(), listener.port), listener.id) {
                 return Err(SpecError::PortClash(other, listener.id));
             }
-            if !matches!(
-                listener.protocol,
-                ListenerProtocol::Http
-                    | ListenerProtocol::Https
-                    | ListenerProtocol::Tcp
-                    | ListenerProtocol::TerminatedHttps
-                    | ListenerProtocol::Prometheus
-                    | ListenerProtocol::Udp
-            ) {
-                return Err(SpecError::ProtocolNotBuilt {
-                    listener: listener.id,
-                    protocol: listener.protocol,
-                });
+            if listener.protocol.transport() == Transport::Sctp && self.network.is_none() {
+                return Err(SpecError::NoInterfaces(listener.id));
             }
             if listener.protocol == ListenerProtocol::Prometheus && listener.default_pool.is_some() {
                 return Err(SpecError::NoPool(listener.id));
@@ -425,19 +414,30 @@ impl AmphoraSpec {
         layer7::check(self, &pools)
     }
 
-    /// The version of a spec with these pools and interfaces: an agent that would pass over what they say must refuse
-    /// them, or it would speak in clear where TLS is asked for, or in HTTP/1.1 where a member has chosen HTTP/2, or leave
-    /// its interfaces as they are.
-    pub fn version_of(pools: &[PoolSpec], network: Option<&NetworkSpec>) -> u32 {
+    /// The version of a spec with these listeners, pools and interfaces: an agent that would pass over what they say must
+    /// refuse them, or it would speak in clear where TLS is asked for, or in HTTP/1.1 where a member has chosen HTTP/2, or
+    /// leave its interfaces as they are, or take TCP where SCTP is asked for.
+    pub fn version_of(listeners: &[ListenerSpec], pools: &[PoolSpec], network: Option<&NetworkSpec>) -> u32 {
         let of = |tls: &PoolTlsSpec| if tls.alpn.iter().any(|protocol| protocol == "h2") { 3 } else { 2 };
         let pools = pools.iter().filter_map(|pool| pool.tls.as_ref()).map(of);
-        pools.chain(network.map(|_| 4)).max().unwrap_or(WIRE_VERSION_MIN)
+        let sctp = listeners.iter().any(|listener| listener.protocol == ListenerProtocol::Sctp);
+        pools.chain(network.map(|_| 4)).chain(sctp.then_some(5)).max().unwrap_or(WIRE_VERSION_MIN)
+    }
+
+    /// The listeners whose packets the kernel brings to members, by rules that the agent makes: where an amphora has
+    /// interfaces of its own, those of UDP and SCTP. They have no sockets.
+    pub fn forwarded(&self) -> impl Iterator<Item = &ListenerSpec> {
+        self.listeners.iter().filter(|listener| self.forwards(listener))
+    }
+
+    pub fn forwards(&self, listener: &ListenerSpec) -> bool {
+        self.network.is_some() && listener.protocol.transport() != Transport::Tcp
     }
 
     /// The same for an amphora with interfaces of its own.
     #[must_use]
     pub fn with_network(mut self, network: NetworkSpec) -> Self {
-        self.version = Self::version_of(&self.pools, Some(&network));
+        self.version = Self::version_of(&self.listeners, &self.pools, Some(&network));
         self.network = Some(network);
         self
     }
@@ -465,6 +465,20 @@ mod tests {
         let action = L7ActionSpec::Reject;
         spec.listeners[0].l7policies = vec![L7PolicySpec { id: id(), action, rules: vec![] }];
         assert_eq!(spec.validate(), Err(SpecError::NoRequests(own)));
+    }
+
+    #[test]
+    fn sctp_is_for_amphorae_with_interfaces() {
+        use ListenerProtocol::{Http, Sctp, Udp};
+        let mut spec = fixtures::spec([Http, Udp, Sctp].map(|of| fixtures::listener(of, 80)).to_vec());
+        assert_eq!(spec.validate(), Err(SpecError::NoInterfaces(spec.listeners[2].id)));
+        assert_eq!(spec.forwarded().count(), 0);
+        let plumbed = spec.clone().with_network(NetworkSpec::default());
+        assert_eq!((plumbed.validate(), plumbed.version), (Ok(()), 5));
+        assert_eq!(plumbed.forwarded().map(|of| of.protocol).collect::<Vec<_>>(), [Udp, Sctp]);
+        spec.listeners.pop();
+        assert_eq!(spec.validate(), Ok(()));
+        assert_eq!(spec.with_network(NetworkSpec::default()).version, 4, "older agents take it, too");
     }
 
     #[test]

@@ -192,6 +192,7 @@ impl Agent {
         self.retry_at = (!faults.is_empty()).then(|| Instant::now() + RETRY);
         faults.extend(listener_faults(&spec.listeners, self.plumber.faults()));
         faults.extend(spec.tls_faults());
+        faults.extend(self.forwarding.iter().flat_map(|forwarding| forwarding.faults(spec)));
         for fault in faults.iter().filter(|fault| !self.faults.contains(fault)) {
             tracing::warn!(listener = %fault.listener, code = %fault.code, "{}", fault.text);
         }

@@ -121,6 +121,16 @@ impl Amphora {
         self.started(role::start_agent(self.dir(), self.api(), low_ports, None, traffic));
     }
 
+    /// With a directory in which programs are looked for first.
+    pub(crate) fn start_agent_on_path(&mut self, first: &Path) {
+        let path = std::env::join_paths(
+            std::iter::once(first.to_owned())
+                .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
+        );
+        let traffic = self.traffic.as_deref();
+        self.started(role::start_agent_on_path(self.dir(), self.api(), traffic, &path.unwrap()));
+    }
+
     pub(crate) fn start_agent_with_limit(&mut self, drain: Duration) {
         self.started(role::start_agent(self.dir(), self.api(), true, Some(drain), None));
     }

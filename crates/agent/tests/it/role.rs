@@ -72,17 +72,37 @@ pub(crate) fn start_agent(
     drain_limit: Option<Duration>,
     traffic: Option<&Path>,
 ) -> Child {
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("agent.log")).unwrap();
-    let mut command = Command::new(this_program());
+    let mut command = agent_command(traffic);
     if !low_ports {
         command.env(NO_LOW_PORTS, "1");
-    }
-    if let Some(traffic) = traffic {
-        command.env(TRAFFIC, traffic);
     }
     if let Some(limit) = drain_limit {
         command.env(DRAIN_LIMIT, limit.as_secs().to_string());
     }
+    spawn_agent(command, dir, bind)
+}
+
+pub(crate) fn start_agent_on_path(
+    dir: &Path,
+    bind: std::net::SocketAddr,
+    traffic: Option<&Path>,
+    path: &std::ffi::OsStr,
+) -> Child {
+    let mut command = agent_command(traffic);
+    command.env("PATH", path);
+    spawn_agent(command, dir, bind)
+}
+
+fn agent_command(traffic: Option<&Path>) -> Command {
+    let mut command = Command::new(this_program());
+    if let Some(traffic) = traffic {
+        command.env(TRAFFIC, traffic);
+    }
+    command
+}
+
+fn spawn_agent(mut command: Command, dir: &Path, bind: std::net::SocketAddr) -> Child {
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("agent.log")).unwrap();
     command
         .args(["role::agent", "--exact", "--nocapture"])
         .env(DIR, dir)

@@ -258,10 +258,13 @@ fn persistence() {
         assert_eq!(spec.pools[0].persistence, expected, "{kind} {cookie:?} {timeout:?} {granularity:?}");
     }
     assert_eq!(compiled(|_| ()).pools[0].persistence, None);
-    // Clients of UDP are forgotten after a time in any case.
-    for (timeout, expected) in [(None, 360), (Some(0), 360), (Some(-1), 360), (Some(60), 60)] {
+    // Clients of UDP and SCTP are forgotten after a time in any case.
+    let timeouts = [(None, 360), (Some(0), 360), (Some(-1), 360), (Some(60), 60)];
+    let both =
+        [PoolProtocol::Udp, PoolProtocol::Sctp].map(|protocol| timeouts.map(|timeout| (protocol, timeout)));
+    for (protocol, (timeout, expected)) in both.concat() {
         let spec = compiled(|g| {
-            g.pools[0].protocol = PoolProtocol::Udp;
+            g.pools[0].protocol = protocol;
             g.pools[0].tls_enabled = true;
             g.pools[0].session_persistence = Some(SessionPersistence {
                 kind: Kind::SourceIp,

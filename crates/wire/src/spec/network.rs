@@ -382,8 +382,8 @@ mod tests {
     #[test]
     fn who_does_not_know_of_interfaces_refuses_them() {
         let network = NetworkSpec { interfaces: vec![interface(1, None, "", "", "")], vrrp: None };
-        assert_eq!(AmphoraSpec::version_of(&[], None), WIRE_VERSION_MIN);
-        assert_eq!(AmphoraSpec::version_of(&[], Some(&network)), 4);
+        assert_eq!(AmphoraSpec::version_of(&[], &[], None), WIRE_VERSION_MIN);
+        assert_eq!(AmphoraSpec::version_of(&[], &[], Some(&network)), 4);
         let json = serde_json::to_value(fixtures::spec(vec![])).unwrap();
         assert_eq!(json.get("network"), None);
         let json = serde_json::to_value(&network).unwrap();

@@ -180,7 +180,7 @@ mod tests {
         let http2 = PoolTlsSpec { alpn: vec!["http/1.1".to_owned(), "h2".to_owned()], ..tls() };
         for (tls, version) in [(None, 1), (Some(tls()), 2), (Some(http2), 3)] {
             let mut spec = spec(tls);
-            spec.version = AmphoraSpec::version_of(&spec.pools, spec.network.as_ref());
+            spec.version = AmphoraSpec::version_of(&spec.listeners, &spec.pools, spec.network.as_ref());
             assert_eq!((spec.version, spec.validate()), (version, Ok(())));
         }
         for version in [0, WIRE_VERSION + 1] {
