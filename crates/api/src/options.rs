@@ -53,7 +53,7 @@ pub struct ApiOptions {
     pub api_base_uri: Option<String>,
     pub data_plane: DataPlane,
     /// Amphorae have interfaces of their own: two of them can agree on who holds the VIPs, which may be on more subnets than
-    /// one, and have a QoS policy.
+    /// one, and have a QoS policy; and the kernel forwards what is not for the proxy, SCTP among it.
     pub interfaces: bool,
     /// Of load balancers whose flavor does not say: the original's `loadbalancer_topology`.
     pub default_topology: Topology,
@@ -133,6 +133,10 @@ impl ApiOptions {
     /// Of load balancers whose flavor does not say: pairs are only where they can agree on who holds the VIPs.
     pub const fn topology(&self) -> Topology {
         if self.interfaces { self.default_topology } else { Topology::Single }
+    }
+
+    pub(crate) fn carries_sctp(&self) -> bool {
+        self.interfaces || self.data_plane == DataPlane::Anything
     }
 }
 

@@ -301,13 +301,14 @@ mod tests {
     #[test]
     fn what_is_let_in() {
         let mut graph = graph(Topology::ActiveStandby);
-        let cidrs: [&[&str]; 3] = [&[], &["198.51.100.0/24"], &["0.0.0.0/0", "2001:db8::/32"]];
+        let cidrs: [&[&str]; 4] = [&[], &["198.51.100.0/24"], &["0.0.0.0/0", "2001:db8::/32"], &[]];
         for (n, cidrs) in (80..).zip(cidrs) {
             let mut listener = Listener::new(id(n.into()), &graph.load_balancer, n, Timestamp::UNIX_EPOCH);
             listener.allowed_cidrs = Some(cidrs.iter().map(|cidr| cidr.parse().unwrap()).collect());
             graph.listeners.push(listener);
         }
         graph.listeners[2].protocol = ListenerProtocol::Udp;
+        graph.listeners[3].protocol = ListenerProtocol::Sctp;
         let told: Vec<_> = rules(&graph, &["192.0.2.2".parse().unwrap()])
             .iter()
             .map(|rule| {
@@ -326,10 +327,12 @@ mod tests {
                 "V4 Tcp 81 198.51.100.0/24",
                 "V4 Udp 82 0.0.0.0/0",
                 "V6 Udp 82 2001:db8::/32",
+                "V4 Sctp 83 anybody",
+                "V6 Sctp 83 anybody",
             ]
         );
         graph.load_balancer.topology = Topology::Single;
-        assert_eq!(rules(&graph, &["192.0.2.2".parse().unwrap()]).len(), 5, "there is nobody to agree with");
+        assert_eq!(rules(&graph, &["192.0.2.2".parse().unwrap()]).len(), 7, "there is nobody to agree with");
     }
 
     #[test]

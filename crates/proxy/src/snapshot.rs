@@ -56,7 +56,8 @@ pub enum Mode {
     Tcp,
     /// Requests are read, and we tell what we count (PROMETHEUS listeners).
     Metrics,
-    /// Each datagram goes to the member of its session (UDP listeners).
+    /// Each datagram goes to the member of its session, if it comes here at all and the kernel does not forward it (UDP and
+    /// SCTP listeners).
     Udp,
 }
 
@@ -356,8 +357,8 @@ impl ListenerConf {
             mode: match spec.protocol {
                 ListenerProtocol::Http | ListenerProtocol::TerminatedHttps => Mode::Http,
                 ListenerProtocol::Prometheus => Mode::Metrics,
-                ListenerProtocol::Udp => Mode::Udp,
-                _ => Mode::Tcp,
+                ListenerProtocol::Udp | ListenerProtocol::Sctp => Mode::Udp,
+                ListenerProtocol::Tcp | ListenerProtocol::Https => Mode::Tcp,
             },
             port: spec.port,
             connection_limit: spec.connection_limit,

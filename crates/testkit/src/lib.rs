@@ -15,6 +15,7 @@ pub mod origin;
 pub mod proc;
 pub mod product;
 pub mod rest;
+pub mod sctp;
 pub mod siege;
 pub mod tcp;
 pub mod tree;

@@ -75,17 +75,11 @@ pub(crate) fn create(
     }
     let clash = Fault::PortClash { protocol: protocol.as_str(), port: protocol_port };
     let tags = new_tags(body.tags.get(), clash)?;
-    let built = matches!(
-        protocol,
-        ListenerProtocol::Http
-            | ListenerProtocol::Https
-            | ListenerProtocol::Tcp
-            | ListenerProtocol::TerminatedHttps
-            | ListenerProtocol::Prometheus
-            | ListenerProtocol::Udp
-    );
-    if !built && options.data_plane == DataPlane::Built {
-        return Err(unsupported(graph, format!("{protocol} listeners are not available yet.")));
+    if protocol == ListenerProtocol::Sctp && !options.carries_sctp() {
+        return Err(unsupported(
+            graph,
+            "SCTP listeners need amphorae that have interfaces of their own.".to_owned(),
+        ));
     }
     check_clear(graph, protocol, body, options)?;
     let tls = tls::create(&body.tls, protocol == ListenerProtocol::TerminatedHttps, &options.listener_tls);

@@ -161,8 +161,11 @@ fn data_plane(
     if options.data_plane == DataPlane::Anything {
         return Ok(());
     }
-    if pool.protocol == PoolProtocol::Sctp {
-        return Err(unsupported(graph, format!("{} pools are not available yet.", pool.protocol)));
+    if pool.protocol == PoolProtocol::Sctp && !options.carries_sctp() {
+        return Err(unsupported(
+            graph,
+            "SCTP pools need amphorae that have interfaces of their own.".to_owned(),
+        ));
     }
     let unspoken = if pool.tls_enabled && chooses { tls::unspoken(&pool.tls) } else { None };
     unspoken.map_or(Ok(()), |message| Err(unsupported(graph, message)))

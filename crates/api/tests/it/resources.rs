@@ -1,5 +1,6 @@
 //! The plain life of each resource: create, show, update, delete, and what is stored.
 
+use octavia_api::ApiOptions;
 use octavia_model::{LoadBalancerId, ProvisioningStatus};
 use serde_json::{Value, json};
 
@@ -538,6 +539,26 @@ async fn udp_beside_tcp() {
     let changed = json!({ "pool": { "session_persistence": persistence } });
     let changed = world.put(&format!("pools/{pool}"), changed).await.expect(200);
     assert_eq!(changed["pool"]["session_persistence"]["persistence_timeout"], 9);
+}
+
+/// The kernel forwards it, where amphorae have interfaces of their own.
+#[tokio::test]
+async fn sctp_by_what_amphorae_have() {
+    for (interfaces, status) in [(false, 501), (true, 201)] {
+        let world = World::with(ApiOptions { interfaces, ..ApiOptions::default() }).await;
+        let lb = world.load_balancer(MEMBER, json!({})).await.to_string();
+        let mut pool = json!({ "loadbalancer_id": lb, "protocol": "SCTP", "lb_algorithm": "SOURCE_IP" });
+        pool["session_persistence"] = json!({ "type": "SOURCE_IP", "persistence_timeout": 60 });
+        let pool = world.post("pools", json!({ "pool": pool })).await;
+        assert_eq!(pool.status, status, "{}", pool.body);
+        let listener = json!({ "loadbalancer_id": lb, "protocol": "SCTP", "protocol_port": 80 });
+        let listener = world.post("listeners", json!({ "listener": listener })).await;
+        assert_eq!(listener.status, status, "{}", listener.body);
+        if status == 201 {
+            let monitor = json!({ "pool_id": pool.body["pool"]["id"], "type": "SCTP", "delay": 2, "timeout": 1, "max_retries": 1 });
+            world.post("healthmonitors", json!({ "healthmonitor": monitor })).await.expect(201);
+        }
+    }
 }
 
 /// Where datagrams are passed on as they are, members are of an IP version that a VIP is of; elsewhere of any.

@@ -25,7 +25,7 @@ use self::directory::Directory;
 use self::peer::Peer;
 use self::succession::Departure;
 use crate::engine::{Engine, EngineError};
-use crate::health::{Ping, Prober};
+use crate::health::{Ping, Prober, Sctp};
 use crate::report::report;
 use crate::snapshot::Snapshot;
 use crate::{privilege, sys};
@@ -85,7 +85,7 @@ pub fn run(options: ProxyOptions) -> Result<(), ProxyError> {
     let (_directory, listener) = Directory::take(&options.dir, options.next)?;
     let boot = Uuid::new_v4();
     let (cookie, _) = boot.as_u64_pair();
-    let ping = Ping::open(cookie);
+    let (ping, sctp) = (Ping::open(cookie), Sctp::open(cookie));
     if options.sandbox {
         privilege::drop_all()?;
     }
@@ -97,7 +97,7 @@ pub fn run(options: ProxyOptions) -> Result<(), ProxyError> {
     if options.sandbox {
         privilege::confine()?;
     }
-    let mut control = Control::new(engine, boot, listener, signals, ping)?;
+    let mut control = Control::new(engine, boot, listener, signals, ping, sctp)?;
     tracing::info!(%boot, next = options.next, threads = control.engine.threads(), sandbox = options.sandbox, "proxy started");
     let grace = control.serve()?;
     let open = control.engine.drain(grace);
@@ -140,13 +140,14 @@ impl Control {
         listener: UnixListener,
         signals: OwnedFd,
         ping: Ping,
+        sctp: Sctp,
     ) -> Result<Self, ProxyError> {
         let epoll = Arc::new(sys::epoll()?);
         epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
         epoll::add(&epoll, &signals, EventData::new_u64(STOP), EventFlags::IN)?;
         let changed = engine.registry().changed();
         epoll::add(&epoll, changed, EventData::new_u64(CHANGED), EventFlags::IN)?;
-        let prober = Prober::new(Arc::clone(&epoll), Arc::clone(engine.registry()), ping)?;
+        let prober = Prober::new(Arc::clone(&epoll), Arc::clone(engine.registry()), ping, sctp)?;
         Ok(Self {
             epoll,
             engine,

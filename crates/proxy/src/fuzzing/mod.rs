@@ -23,7 +23,7 @@ pub(crate) use layer7::{policy, rule};
 pub use persistence::persistence;
 pub use spec::spec;
 
-pub use crate::health::fuzzing::{answer as check_answer, ping_reply};
+pub use crate::health::fuzzing::{answer as check_answer, ping_reply, sctp_answer};
 
 #[cfg(test)]
 mod tests {
@@ -67,6 +67,11 @@ mod tests {
     #[test]
     fn ping_reply() {
         play("ping_reply", super::ping_reply);
+    }
+
+    #[test]
+    fn sctp_answer() {
+        play("sctp_answer", super::sctp_answer);
     }
 
     #[test]

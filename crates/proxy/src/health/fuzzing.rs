@@ -7,6 +7,7 @@ use octavia_wire::HttpCheck;
 
 use super::http::{self, Answer};
 use super::ping::{self, COOKIE_SIZE};
+use super::sctp;
 use super::tls::{self, Hello};
 
 /// More than any verdict needs.
@@ -43,6 +44,35 @@ pub fn ping_reply(data: &[u8]) -> bool {
             let words = [COOKIE, token.to_be_bytes()].concat();
             assert!(data.ends_with(&words));
             assert_eq!(ping::reply(v6, with_ip_header, *b"stranger", data), None);
+        }
+    }
+    good
+}
+
+/// `data` as a packet that came to a socket for SCTP, with a checksum that is right or as it came: it is ours, or not.
+pub fn sctp_answer(data: &[u8]) -> bool {
+    const COOKIE: u32 = 0x8000_0007;
+    let mut good = false;
+    for (from, header) in [("192.0.2.7", 20), ("2001:db8::7", 0)] {
+        let from = from.parse().unwrap();
+        let _ = sctp::answer(from, COOKIE, data);
+        let mut packet = data.to_vec();
+        let header = if header > 0 {
+            data.first().map_or(0, |byte| usize::from(byte & 15) * 4).max(header)
+        } else {
+            0
+        };
+        let Some(bytes) = packet.get_mut(header..).filter(|bytes| bytes.len() >= 12) else { continue };
+        let checksum = sctp::checksum(bytes);
+        bytes[8..12].copy_from_slice(&checksum);
+        if let Some(answer) = sctp::answer(from, COOKIE, &packet) {
+            good = true;
+            assert_eq!(answer.from.ip(), from);
+            assert!(answer.token(1 << 40) < 1 << 40);
+            assert!(
+                sctp::answer(from, !COOKIE | 1 << 31, &packet)
+                    .is_none_or(|other| other.token(9) != answer.token(9))
+            );
         }
     }
     good

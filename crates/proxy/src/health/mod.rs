@@ -1,7 +1,7 @@
 //! Health checks: who is checked, when, and what becomes of it.
 //!
 //! The [`Prober`] lives on the control thread's event loop. Decisions are pure: [`machine`] counts, `schedule` says
-//! when, `http` and `tls` read answers. What a member was survives a new configuration; its place on the scale does,
+//! when, `http`, `tls` and `sctp` read answers. What a member was survives a new configuration; its place on the scale does,
 //! too, as long as its monitor is the same.
 
 mod check;
@@ -12,6 +12,7 @@ mod http2;
 pub mod machine;
 mod ping;
 mod schedule;
+mod sctp;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -29,6 +30,7 @@ use rustls::ClientConfig;
 use self::check::{Check, NotStarted, Verdict};
 use self::machine::Machine;
 pub(crate) use self::ping::Ping;
+pub(crate) use self::sctp::Sctp;
 use crate::proxy_protocol::ProxyProtocol;
 use crate::snapshot::{MemberConf, Monitor, PoolConf, Snapshot};
 use crate::state::{Health, MemberState, Registry};
@@ -38,8 +40,9 @@ pub(crate) const FIRST_TOKEN: u64 = 16;
 /// How long a datagram may be on its way and the word that nobody took it on its way back, as with the original's
 /// script, in milliseconds.
 const SILENCE_MS: u64 = 1_000;
-/// Of the sockets for echo requests.
+/// Of the sockets for echo requests, and of those for SCTP.
 pub(crate) const PING_TOKEN: u64 = FIRST_TOKEN - 1;
+pub(crate) const SCTP_TOKEN: u64 = FIRST_TOKEN - 2;
 
 /// Checks every member that is to be checked.
 #[derive(Debug)]
@@ -53,6 +56,7 @@ pub(crate) struct Prober {
     next_token: u64,
     tls: Option<Arc<ClientConfig>>,
     ping: Ping,
+    sctp: Sctp,
 }
 
 /// One member under one monitor.
@@ -98,14 +102,20 @@ impl Habits {
 #[derive(Debug)]
 struct Flight {
     token: u64,
-    /// `None` = an echo request, which has no socket of its own.
+    /// `None` = an echo request or one of SCTP, which has no socket of its own.
     check: Option<Check>,
 }
 
 impl Prober {
-    pub(crate) fn new(epoll: Arc<OwnedFd>, registry: Arc<Registry>, ping: Ping) -> rustix::io::Result<Self> {
-        for socket in ping.sockets() {
-            epoll::add(&epoll, socket, EventData::new_u64(PING_TOKEN), EventFlags::IN)?;
+    pub(crate) fn new(
+        epoll: Arc<OwnedFd>,
+        registry: Arc<Registry>,
+        ping: Ping,
+        sctp: Sctp,
+    ) -> rustix::io::Result<Self> {
+        let pings = ping.sockets().map(|socket| (socket, PING_TOKEN));
+        for (socket, token) in pings.chain(sctp.sockets().map(|socket| (socket, SCTP_TOKEN))) {
+            epoll::add(&epoll, socket, EventData::new_u64(token), EventFlags::IN)?;
         }
         Ok(Self {
             epoll,
@@ -116,6 +126,7 @@ impl Prober {
             next_token: FIRST_TOKEN,
             tls: None,
             ping,
+            sctp,
         })
     }
 
@@ -192,7 +203,7 @@ impl Prober {
     fn permitted(&self, monitor: &Monitor, address: SocketAddr) -> Result<(), String> {
         match monitor.spec.kind {
             HealthMonitorType::Ping => self.ping.permitted(address.ip()),
-            HealthMonitorType::Sctp => Err(format!("{} monitors are not built yet", monitor.spec.kind)),
+            HealthMonitorType::Sctp => self.sctp.permitted(address.ip()),
             _ => Ok(()),
         }
     }
@@ -226,25 +237,45 @@ impl Prober {
 
     /// A socket with this token is ready.
     pub(crate) fn ready(&mut self, token: u64, now: u64) {
-        if token == PING_TOKEN {
-            while let Some((from, token)) = self.ping.receive() {
-                let member = self.in_flight.get(&token).copied();
-                let answered = |member: &MemberId| {
-                    self.probes.get(member).is_some_and(|probe| {
-                        probe.address.ip() == from
-                            && probe.flight.as_ref().is_some_and(|flight| flight.check.is_none())
-                    })
-                };
-                if let Some(member) = member.filter(answered) {
-                    self.conclude(member, Ok(()), now);
+        match token {
+            PING_TOKEN => {
+                while let Some((from, token)) = self.ping.receive() {
+                    self.answered(HealthMonitorType::Ping, token, |probe| probe.ip() == from, Ok(()), now);
                 }
+                return;
             }
-            return;
+            SCTP_TOKEN => {
+                while let Some(answer) = self.sctp.receive() {
+                    let token = answer.token(self.next_token);
+                    let from = |probe: SocketAddr| probe == answer.from;
+                    self.answered(HealthMonitorType::Sctp, token, from, answer.verdict, now);
+                }
+                return;
+            }
+            _ => {}
         }
         let Some(&member) = self.in_flight.get(&token) else { return };
         let flight = self.probes.get_mut(&member).and_then(|probe| probe.flight.as_mut());
         let verdict = flight.and_then(|flight| flight.check.as_mut()).and_then(Check::advance);
         if let Some(verdict) = verdict {
+            self.conclude(member, verdict, now);
+        }
+    }
+
+    /// An answer has come to a socket that many checks share: it counts if it is of whom it should be.
+    fn answered(
+        &mut self,
+        kind: HealthMonitorType,
+        token: u64,
+        is_from: impl Fn(SocketAddr) -> bool,
+        verdict: Verdict,
+        now: u64,
+    ) {
+        let Some(&member) = self.in_flight.get(&token) else { return };
+        let asked = self.probes.get(&member).is_some_and(|probe| {
+            probe.monitor.spec.kind == kind && is_from(probe.address) && probe.flight.is_some()
+        });
+        if asked {
             self.conclude(member, verdict, now);
         }
     }
@@ -256,17 +287,23 @@ impl Prober {
         };
         let token = self.next_token;
         self.next_token += 1;
-        let started = if probe.monitor.spec.kind == HealthMonitorType::Ping {
-            self.ping.send(probe.address.ip(), token).map(|()| None).map_err(NotStarted::from)
-        } else {
-            let Habits { proxy_protocol, tls } = &probe.habits;
-            let (spec, address) = (&probe.monitor.spec, probe.address);
-            let started = Check::start(spec, address, *proxy_protocol, tls.as_ref(), &mut self.tls);
-            started.and_then(|check| {
-                let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-                epoll::add(&self.epoll, check.socket(), EventData::new_u64(token), interest)?;
-                Ok(Some(check))
-            })
+        let started = match probe.monitor.spec.kind {
+            HealthMonitorType::Ping => {
+                self.ping.send(probe.address.ip(), token).map(|()| None).map_err(NotStarted::from)
+            }
+            HealthMonitorType::Sctp => {
+                self.sctp.send(probe.address, token).map(|()| None).map_err(NotStarted::from)
+            }
+            _ => {
+                let Habits { proxy_protocol, tls } = &probe.habits;
+                let (spec, address) = (&probe.monitor.spec, probe.address);
+                let started = Check::start(spec, address, *proxy_protocol, tls.as_ref(), &mut self.tls);
+                started.and_then(|check| {
+                    let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+                    epoll::add(&self.epoll, check.socket(), EventData::new_u64(token), interest)?;
+                    Ok(Some(check))
+                })
+            }
         };
         match started {
             Ok(check) => {

@@ -82,7 +82,8 @@ impl Rig {
     fn new() -> Self {
         let epoll = Arc::new(sys::epoll().unwrap());
         let registry = Arc::new(Registry::new(1).unwrap());
-        let prober = Prober::new(Arc::clone(&epoll), Arc::clone(&registry), Ping::open(7)).unwrap();
+        let prober = Prober::new(Arc::clone(&epoll), Arc::clone(&registry), Ping::open(7), Sctp::open(7));
+        let prober = prober.unwrap();
         Self { epoll, registry, prober }
     }
 

@@ -1,6 +1,7 @@
 //! An amphora with interfaces of its own, in a namespace: the agent makes them what the spec says, and keeps them so.
 
 mod datagrams;
+mod sctp;
 mod stage;
 
 use std::net::{IpAddr, SocketAddr};
