@@ -15,6 +15,7 @@ mod disk;
 mod explain;
 mod failover;
 mod floods;
+mod forwarded;
 mod framing;
 mod http2;
 mod lbaas_v2;

@@ -24,6 +24,7 @@ pub(crate) struct Centre {
     pub(crate) rest: Rest,
     /// Of the names of its namespaces.
     prefix: String,
+    /// A member on this machine, which has the gateways' addresses.
     pub(crate) origin: Origin,
     // Dropped after the product, which must not use the directory then.
     _removed: Removed,
@@ -71,7 +72,6 @@ impl Centre {
         let hosts = local(&["hosts"], &state)?;
         let first = hosts.lines().next().and_then(|line| line.rsplit_once(' ')).context("no host")?.1;
         let prefix = first.strip_suffix("h1").context("it ends with the host's name")?.to_owned();
-        // A member on this machine, which has the gateways' addresses.
         let subnets = rest.network_get("/v2.0/subnets?name=private-subnet").await?;
         let gateway: IpAddr = text(&subnets["subnets"][0]["gateway_ip"])?.parse()?;
         let origin = Origin::start((gateway, 0).into(), "one")?;
