@@ -177,6 +177,16 @@ pub fn terminate(pid: i32) {
     signal(pid, Signal::TERM);
 }
 
+/// Has a process stand still, with all that it holds.
+pub fn pause(pid: i32) {
+    signal(pid, Signal::STOP);
+}
+
+/// Lets it go on.
+pub fn resume(pid: i32) {
+    signal(pid, Signal::CONT);
+}
+
 /// Presses Ctrl-C for it.
 pub fn interrupt(pid: i32) {
     signal(pid, Signal::INT);

@@ -6,7 +6,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use octavia_testkit::daemons::Role;
 use octavia_testkit::siege::{SiegeOptions, besiege};
-use octavia_testkit::{Daemons, DaemonsOptions, DatabaseKind, DatabaseServer, Populated, rest};
+use octavia_testkit::{
+    Daemons, DaemonsOptions, DatabaseKind, DatabaseServer, Populated, proc, rest, wait_for,
+};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::Mutex;
@@ -89,6 +91,15 @@ fn check(what: &str, output: &Output, code: i32, words: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// A worker that has held a lease for longer than work takes.
+fn held_for_long(metrics: &str) -> Option<String> {
+    metrics.lines().find_map(|line| {
+        let (worker, age) =
+            line.strip_prefix("octavia_worker_lease_oldest_seconds{worker=\"")?.split_once("\"} ")?;
+        (age.parse::<f64>().ok()? > 3.0).then(|| worker.to_owned())
+    })
+}
+
 /// What an operator does, and is told.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_installation_is_looked_at_made_renewed_and_broken() -> Result<()> {
@@ -155,6 +166,30 @@ async fn an_installation_is_looked_at_made_renewed_and_broken() -> Result<()> {
     serving(vip).await?;
     check("no keeper", &run(&["doctor"])?, 2, &["-> Start `octavia local serve`."])?;
     daemons.restart(of(&daemons, Role::Keeper)[0]).await?;
+
+    // A cloud that hangs holds up neither the end of a worker nor, for longer than that, its load balancer.
+    let keeper = daemons.all()[of(&daemons, Role::Keeper)[0]].pid().context("no keeper")?;
+    proc::pause(keeper);
+    let (index, worker) = wait_for("a worker to wait for the cloud", LIMIT, async || {
+        for index in of(&daemons, Role::Worker) {
+            let text = daemons.metrics(index).await.map_err(|error| format!("{error:#}"))?;
+            if let Some(worker) = held_for_long(&text) {
+                return Ok((index, worker));
+            }
+        }
+        Err("nobody holds a lease for long".to_owned())
+    })
+    .await?;
+    daemons.stop(index).await?;
+    wait_for("its leases to be given back", LIMIT, async || {
+        let text = daemons.metrics(of(&daemons, Role::Housekeeping)[0]).await;
+        let text = text.map_err(|error| format!("{error:#}"))?;
+        let held = text.lines().find(|line| line.starts_with("octavia_leases{") && line.contains(&worker));
+        held.map_or(Ok(()), |line| Err(line.to_owned()))
+    })
+    .await?;
+    proc::resume(keeper);
+    daemons.restart(index).await?;
 
     // Every daemon ends well, and one after the other is renewed over a schema of the next version.
     server.execute("octavia", "ALTER TABLE load_balancer ADD COLUMN future BIGINT")?;
