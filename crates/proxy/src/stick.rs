@@ -56,9 +56,13 @@ impl std::fmt::Debug for Secret {
 
 impl Default for StickTable {
     fn default() -> Self {
-        let random = || RandomState::new().hash_one(());
         Self::with(Secret(random(), random()))
     }
+}
+
+/// As hash tables choose their keys.
+fn random() -> u64 {
+    RandomState::new().hash_one(())
 }
 
 impl StickTable {
@@ -66,7 +70,7 @@ impl StickTable {
     pub(crate) fn with(secret: Secret) -> Self {
         let turns = Arc::<AtomicU64>::default();
         let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(SHARD_MAX, &turns))).collect();
-        Self { secret, id: Uuid::new_v4(), turns, shards }
+        Self { secret, id: Uuid::from_u64_pair(random(), random()), turns, shards }
     }
 
     pub(crate) fn secret(&self) -> Secret {
