@@ -3,6 +3,7 @@
 
 mod fault;
 mod forward;
+mod papers;
 mod plumbing;
 mod router;
 mod sharing;
@@ -73,6 +74,7 @@ pub(crate) async fn run(options: AgentOptions, inherited: Option<OwnedFd>) -> Re
         directory.file(&boot.server_cert),
         directory.file(&boot.client_ca),
         boot.controller_name.clone(),
+        boot.amphora_id,
     );
     // Said now rather than to the first controller.
     tls.config()?;
@@ -293,6 +295,9 @@ impl Agent {
             Question::Info(sender) => {
                 let _ = sender.send(self.info());
             }
+            Question::Papers(papers, sender) => {
+                let _ = sender.send(self.renew_papers(*papers));
+            }
         }
         self.tidy_at = Some(Instant::now() + QUIET);
     }
@@ -311,6 +316,7 @@ impl Agent {
             interfaces: self.plumber.faults().iter().map(|fault| fault.told.clone()).collect(),
             vrrp: self.plumber.vrrp(),
             refresh_at: self.spec.as_ref().and_then(AmphoraSpec::refresh_at),
+            papers: Some(self.boot.papers.clone()),
             takeover: self.takeover.clone(),
             predecessors: u32::try_from(self.predecessors.len()).unwrap_or(u32::MAX),
         }

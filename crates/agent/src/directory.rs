@@ -81,6 +81,29 @@ impl Directory {
         first
     }
 
+    /// Replaces the files one after the other, durably; all are on the disk before the first gets its name.
+    pub(crate) fn replace(&self, files: &[(&Path, &[u8])]) -> io::Result<()> {
+        let new = |name: &Path| {
+            let mut path = self.file(name).into_os_string();
+            path.push(".new");
+            PathBuf::from(path)
+        };
+        let written = files.iter().try_for_each(|(name, content)| {
+            let mut open = OpenOptions::new();
+            let mut file = open.create(true).truncate(true).write(true).mode(0o600).open(new(name))?;
+            file.write_all(content)?;
+            file.sync_all()
+        });
+        let renamed = written.and_then(|()| {
+            files.iter().try_for_each(|(name, _)| std::fs::rename(new(name), self.file(name)))
+        });
+        if renamed.is_err() {
+            // On a full disk they are in the way.
+            files.iter().for_each(|(name, _)| drop(std::fs::remove_file(new(name))));
+        }
+        renamed.and_then(|()| File::open(&self.path)?.sync_all())
+    }
+
     /// Gives the proxy that has taken over the names of the one before, which is found again by its pid. In this order: what
     /// happens in between, somebody listens at the socket, and nobody is forgotten.
     pub(crate) fn promote(&self, predecessor: u32) -> io::Result<()> {

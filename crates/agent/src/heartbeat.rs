@@ -165,6 +165,11 @@ impl Sender {
         Self { controllers, key, next: 0, v4: None, v6: None, complaints: Complaints::default() }
     }
 
+    /// Signs with this key from now on.
+    pub(crate) fn sign_with(&mut self, key: String) {
+        self.key = key;
+    }
+
     pub(crate) fn send(&mut self, heartbeat: &Heartbeat) {
         let Some(&controller) = self.controllers.get(self.next) else { return };
         self.next = (self.next + 1) % self.controllers.len();

@@ -90,6 +90,7 @@ pub fn check(options: &AgentOptions) -> Result<(), AgentError> {
         directory.join(&boot.server_cert),
         directory.join(&boot.client_ca),
         boot.controller_name.clone(),
+        boot.amphora_id,
     )
     .config()?;
     options.namespace()?;

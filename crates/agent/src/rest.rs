@@ -13,8 +13,10 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use octavia_wire::{AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, paths};
+use octavia_wire::{AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, Papers, PapersReport, paths};
+use rustls_pki_types::CertificateDer;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -50,6 +52,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) enum Question {
     Push(Box<AmphoraSpec>, RequestIds, oneshot::Sender<Result<ApplyOutcome, AgentFault>>),
     Info(oneshot::Sender<AgentInfo>),
+    /// They are in order.
+    Papers(Box<Papers>, oneshot::Sender<Result<PapersReport, AgentFault>>),
 }
 
 /// Accepts, at once: who waited in the listening socket would wait for strangers. Until `closing` ends: then who comes waits
@@ -87,7 +91,7 @@ async fn accept(
                     let ended = tokio::select! {
                         biased;
                         _ = sent_away => Err("sent away, so that others can come in".to_owned()),
-                        ended = connection(tcp, &tls, questions, pass, closing) => ended,
+                        ended = connection(tcp, tls, questions, pass, closing) => ended,
                     };
                     if let Err(error) = ended
                         && let Some(unsaid) = door.complain()
@@ -178,7 +182,7 @@ impl Drop for Pass {
 
 async fn connection(
     tcp: TcpStream,
-    tls: &Tls,
+    tls: Arc<Tls>,
     questions: mpsc::Sender<Question>,
     pass: Pass,
     mut closing: watch::Receiver<()>,
@@ -201,13 +205,15 @@ async fn connection(
         Ok(Ok(Ok(stream))) => stream,
     };
     pass.step(Stage::Idle);
-    let pass = Arc::new(pass);
+    let peer = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let peer = peer.iter().map(|cert| cert.clone().into_owned()).collect();
+    let caller = Arc::new(Caller { questions, pass, tls, peer });
     let asked = Arc::new(Notify::new());
     let first = Arc::clone(&asked);
     let service = service_fn(move |request| {
-        let (questions, pass) = (questions.clone(), Arc::clone(&pass));
+        let caller = Arc::clone(&caller);
         asked.notify_one();
-        async move { Ok::<_, Infallible>(answer(request, &questions, &pass).await) }
+        async move { Ok::<_, Infallible>(answer(request, &caller).await) }
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -229,15 +235,21 @@ async fn connection(
     ended.map_err(|error| error.to_string())
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    questions: &mpsc::Sender<Question>,
-    pass: &Pass,
-) -> Response<String> {
+/// Somebody who is believed, on one connection.
+#[derive(Debug)]
+struct Caller {
+    questions: mpsc::Sender<Question>,
+    pass: Pass,
+    tls: Arc<Tls>,
+    /// The certificate, then what links it to its authority.
+    peer: Vec<CertificateDer<'static>>,
+}
+
+async fn answer(request: Request<Incoming>, caller: &Caller) -> Response<String> {
     let path = request.uri().path().to_owned();
     let (allowed, method) = match path.as_str() {
         paths::VERSION | paths::INFO => (Method::GET, request.method().clone()),
-        paths::SPEC => (Method::PUT, request.method().clone()),
+        paths::SPEC | paths::PAPERS => (Method::PUT, request.method().clone()),
         _ => return fault(StatusCode::NOT_FOUND, format!("{path} is not a path of this API")),
     };
     if method != allowed {
@@ -250,37 +262,57 @@ async fn answer(
     }
     match path.as_str() {
         paths::VERSION => json(StatusCode::OK, &serde_json::json!({ "api_version": "2.0" })),
-        paths::INFO => info(questions, pass).await,
-        _ => push(request, questions, pass).await,
+        paths::INFO => info(caller).await,
+        paths::PAPERS => papers(request, caller).await,
+        _ => push(request, caller).await,
     }
 }
 
-async fn info(questions: &mpsc::Sender<Question>, pass: &Pass) -> Response<String> {
+async fn info(caller: &Caller) -> Response<String> {
     let (sender, receiver) = oneshot::channel();
-    match ask(questions, pass, Question::Info(sender), receiver).await {
+    match ask(caller, Question::Info(sender), receiver).await {
         Some(info) => json(StatusCode::OK, &info),
         None => stopping(),
     }
 }
 
-async fn push(
-    request: Request<Incoming>,
-    questions: &mpsc::Sender<Question>,
-    pass: &Pass,
-) -> Response<String> {
+async fn push(request: Request<Incoming>, caller: &Caller) -> Response<String> {
     let ids = request_ids(request.headers());
-    let body = match tokio::time::timeout(BODY_TIMEOUT, read(request)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(refused)) => return refused,
-        Err(_) => return fault(StatusCode::REQUEST_TIMEOUT, "the body did not come in time".to_owned()),
-    };
-    let spec = match serde_json::from_slice::<AmphoraSpec>(&body) {
+    let spec = match body::<AmphoraSpec>(request, "a spec").await {
         Ok(spec) => spec,
-        Err(error) => return fault(StatusCode::BAD_REQUEST, format!("the body is not a spec: {error}")),
+        Err(refused) => return refused,
     };
-    drop(body);
     let (sender, receiver) = oneshot::channel();
-    match ask(questions, pass, Question::Push(Box::new(spec), ids, sender), receiver).await {
+    outcome(ask(caller, Question::Push(Box::new(spec), ids, sender), receiver).await)
+}
+
+async fn papers(request: Request<Incoming>, caller: &Caller) -> Response<String> {
+    let papers = match body::<Papers>(request, "papers").await {
+        Ok(papers) => papers,
+        Err(refused) => return refused,
+    };
+    if let Err(error) = caller.tls.examine(&papers, &caller.peer) {
+        return fault(StatusCode::BAD_REQUEST, format!("these papers are not in order: {error}"));
+    }
+    let (sender, receiver) = oneshot::channel();
+    outcome(ask(caller, Question::Papers(Box::new(papers), sender), receiver).await)
+}
+
+/// What the request brings; without it, the refusal.
+async fn body<T: DeserializeOwned>(request: Request<Incoming>, what: &str) -> Result<T, Response<String>> {
+    let body = match tokio::time::timeout(BODY_TIMEOUT, read(request)).await {
+        Ok(body) => body?,
+        Err(_) => {
+            return Err(fault(StatusCode::REQUEST_TIMEOUT, "the body did not come in time".to_owned()));
+        }
+    };
+    serde_json::from_slice(&body)
+        .map_err(|error| fault(StatusCode::BAD_REQUEST, format!("the body is not {what}: {error}")))
+}
+
+/// `None` = the agent is about to end.
+fn outcome(done: Option<Result<impl Serialize, AgentFault>>) -> Response<String> {
+    match done {
         Some(Ok(outcome)) => json(StatusCode::OK, &outcome),
         Some(Err(refusal)) => {
             let status = StatusCode::from_u16(refusal.http_code);
@@ -291,18 +323,13 @@ async fn push(
 }
 
 /// Asks the core; until it answers, the connection is not to be sent away. `None` = the agent is about to end.
-async fn ask<T>(
-    questions: &mpsc::Sender<Question>,
-    pass: &Pass,
-    question: Question,
-    answer: oneshot::Receiver<T>,
-) -> Option<T> {
-    pass.step(Stage::Busy);
-    let answer = match questions.send(question).await {
+async fn ask<T>(caller: &Caller, question: Question, answer: oneshot::Receiver<T>) -> Option<T> {
+    caller.pass.step(Stage::Busy);
+    let answer = match caller.questions.send(question).await {
         Ok(()) => answer.await.ok(),
         Err(_) => None,
     };
-    pass.step(Stage::Idle);
+    caller.pass.step(Stage::Idle);
     answer
 }
 

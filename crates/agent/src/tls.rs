@@ -2,19 +2,24 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use octavia_model::AmphoraId;
+use octavia_wire::Papers;
 use rustls::client::danger::HandshakeSignatureValid;
+use rustls::client::verify_server_name;
 use rustls::crypto::CryptoProvider;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{ServerSessionMemoryCache, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::server::{
+    ParsedCertificate, ServerSessionMemoryCache, VerifierBuilderError, WebPkiClientVerifier,
+};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig,
     SignatureScheme,
 };
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio::time::Instant;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -29,6 +34,8 @@ pub enum TlsError {
     File { path: PathBuf, error: io::Error },
     #[error("{path} is of no use: {error}")]
     Pem { path: PathBuf, error: rustls_pki_types::pem::Error },
+    #[error("who brings these papers would not be believed by them: {0}")]
+    Stranger(Error),
     #[error("no client could be believed: {0}")]
     Authority(#[from] VerifierBuilderError),
     #[error(transparent)]
@@ -40,6 +47,7 @@ pub(crate) struct Tls {
     cert_path: PathBuf,
     authority_path: PathBuf,
     controller_name: String,
+    amphora: AmphoraId,
     provider: Arc<CryptoProvider>,
     current: Mutex<Option<Current>>,
 }
@@ -58,9 +66,31 @@ impl fmt::Debug for Tls {
 }
 
 impl Tls {
-    pub(crate) fn new(cert_path: PathBuf, authority_path: PathBuf, controller_name: String) -> Self {
+    pub(crate) fn new(
+        cert_path: PathBuf,
+        authority_path: PathBuf,
+        controller_name: String,
+        amphora: AmphoraId,
+    ) -> Self {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        Self { cert_path, authority_path, controller_name, provider, current: Mutex::default() }
+        Self { cert_path, authority_path, controller_name, amphora, provider, current: Mutex::default() }
+    }
+
+    /// Whether one could go on with these papers. Else nobody could bring better ones: so whoever brings them, with this
+    /// certificate, has to be believed by them, too.
+    pub(crate) fn examine(&self, papers: &Papers, peer: &[CertificateDer<'_>]) -> Result<(), TlsError> {
+        let authority = papers.client_ca.as_bytes();
+        self.build(papers.server_cert.as_bytes(), authority)?;
+        let own = CertificateDer::from_pem_slice(papers.server_cert.as_bytes());
+        let own = own.map_err(|error| TlsError::Pem { path: self.cert_path.clone(), error })?;
+        let name = ServerName::try_from(self.amphora.to_string())
+            .map_err(|_| Error::from(CertificateError::BadEncoding))?;
+        verify_server_name(&ParsedCertificate::try_from(&own)?, &name)?;
+        let (peer, intermediates) = peer.split_first().ok_or(Error::NoCertificatesPresented)?;
+        self.believed(authority)?
+            .verify_client_cert(peer, intermediates, UnixTime::now())
+            .map_err(TlsError::Stranger)
+            .map(drop)
     }
 
     /// For one accepted connection. Certificate, key and authority are read each time, so whoever renews them only
@@ -80,24 +110,11 @@ impl Tls {
     }
 
     fn build(&self, cert: &[u8], authority: &[u8]) -> Result<ServerConfig, TlsError> {
-        let pem = |path: &PathBuf| {
-            let path = path.clone();
-            move |error| TlsError::Pem { path, error }
-        };
-        let mut roots = RootCertStore::empty();
-        for root in CertificateDer::pem_slice_iter(authority) {
-            roots.add(root.map_err(pem(&self.authority_path))?)?;
-        }
         let chain = CertificateDer::pem_slice_iter(cert)
             .collect::<Result<Vec<_>, _>>()
             .map_err(pem(&self.cert_path))?;
         let key = PrivateKeyDer::from_pem_slice(cert).map_err(pem(&self.cert_path))?;
-        let verifier = Controllers {
-            chain: WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
-                .build()?,
-            name: self.controller_name.clone(),
-            complaints: Mutex::default(),
-        };
+        let verifier = self.believed(authority)?;
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()?
             .with_client_cert_verifier(Arc::new(verifier))
@@ -106,6 +123,22 @@ impl Tls {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(config)
     }
+
+    /// Whom to believe with these authorities.
+    fn believed(&self, authorities: &[u8]) -> Result<Controllers, TlsError> {
+        let mut roots = RootCertStore::empty();
+        for root in CertificateDer::pem_slice_iter(authorities) {
+            roots.add(root.map_err(pem(&self.authority_path))?)?;
+        }
+        let chain = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider));
+        let (name, complaints) = (self.controller_name.clone(), Mutex::default());
+        Ok(Controllers { chain: chain.build()?, name, complaints })
+    }
+}
+
+fn pem(path: &Path) -> impl FnOnce(rustls_pki_types::pem::Error) -> TlsError + use<> {
+    let path = path.to_owned();
+    move |error| TlsError::Pem { path, error }
 }
 
 /// Believes whoever the authority signed for *and* carries the controllers' name: the same authority signs for

@@ -46,7 +46,8 @@ pub trait Compute: Send + Sync + std::fmt::Debug {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ServerRequest {
     pub amphora_id: AmphoraId,
-    pub load_balancer_id: LoadBalancerId,
+    /// `None` = of no load balancer yet.
+    pub load_balancer_id: Option<LoadBalancerId>,
     /// Laid into the server before it starts.
     pub files: Vec<BootFile>,
     /// Of a server that is there already it changes nothing.

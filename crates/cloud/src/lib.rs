@@ -21,7 +21,7 @@ mod secrets;
 pub mod suite;
 
 pub use barbican::{Barbican, HttpOptions, ServiceIdentity, ServiceTokens};
-pub use cert::{CertIssuer, IssuedCert};
+pub use cert::{Authority, CertIssuer, HeartbeatKey, IssuedCert, Trust};
 pub use compute::{BootFile, Compute, Placement, Server, ServerRequest, ServerState};
 pub use error::CloudError;
 pub use identity::{AUDIT_IDS_MAX, Identity, IdentityError, RequestContext, ServiceContext};

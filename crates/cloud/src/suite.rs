@@ -65,7 +65,7 @@ pub async fn compute_suite(compute: &dyn Compute) {
 pub fn server_request() -> ServerRequest {
     ServerRequest {
         amphora_id: AmphoraId::new_v4(),
-        load_balancer_id: LoadBalancerId::new_v4(),
+        load_balancer_id: Some(LoadBalancerId::new_v4()),
         files: vec![BootFile { name: "boot.json".into(), content: b"{}".to_vec() }],
         placement: Placement::default(),
     }
@@ -219,11 +219,12 @@ pub async fn ports_suite(
     let before = free().await;
     let server = server_request();
     let amphora = server.amphora_id;
+    let load_balancer = server.load_balancer_id.expect("the server is one's");
     compute.server_ensure(&server).await.expect("a server is made");
     assert_eq!(server_up(compute, amphora).await.ports, []);
     let of = |subnets: &[SubnetId]| PortRequest {
         amphora_id: amphora,
-        load_balancer_id: server.load_balancer_id,
+        load_balancer_id: load_balancer,
         network_id,
         role: PortRole::Vip,
         subnets: subnets.iter().map(|subnet| PortSubnet { subnet_id: *subnet, address: None }).collect(),
@@ -272,7 +273,6 @@ pub async fn ports_suite(
         assert_eq!(network.port_list(Some(request.amphora_id)).await, Ok(vec![]), "{what} leaves nothing");
     }
 
-    let load_balancer = server.load_balancer_id;
     let rules = [SecurityRule::any(IpFamily::V4, RuleProtocol::Tcp, 80)];
     let group = network.security_group_ensure(load_balancer, &rules).await.expect("a group is made");
     for rules in [&rules[..], &[]] {
@@ -338,7 +338,12 @@ pub async fn cert_suite(issuer: &dyn CertIssuer) {
     let two = issuer.issue("octavia-controller", day).await.expect("a certificate is issued");
     assert_ne!(one.key, two.key, "no key is given twice");
     assert!(one.chain.starts_with("-----BEGIN CERTIFICATE-----") && one.key.contains("PRIVATE KEY"));
-    assert!(issuer.authority().starts_with("-----BEGIN CERTIFICATE-----"));
+    let trust = issuer.trust();
+    assert!(trust.bundle().starts_with("-----BEGIN CERTIFICATE-----"));
+    assert_eq!(one.authority, trust.issuing.name);
+    let each = issuer.issue_each("octavia-controller", day).await.expect("certificates are issued");
+    let of: Vec<_> = each.iter().map(|cert| cert.authority.as_str()).collect();
+    assert_eq!(of, trust.authorities().map(|authority| authority.name.as_str()).collect::<Vec<_>>());
     let long = "x".repeat(65);
     for name in ["", "two words", "a\nb", "*", "ö", long.as_str()] {
         assert_caller(&issuer.issue(name, day).await.expect_err(name), name);

@@ -12,17 +12,18 @@ use http::{Method, Request, StatusCode, header};
 use hyper::body::{Body, Incoming};
 use hyper_util::rt::TokioIo;
 use jiff::{SignedDuration, Timestamp};
-use octavia_cloud::CertIssuer;
+use octavia_cloud::{CertIssuer, Trust};
 use octavia_model::{
     AmphoraId, Blame, REQUEST_ID_HEADER, REQUEST_IDS_MAX, Reason, ReasonCode, Retry, is_request_id,
 };
-use octavia_wire::{AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, paths};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use octavia_wire::{AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, Papers, PapersReport, paths};
+use rustls::pki_types::ServerName;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio_rustls::TlsConnector;
+
+use crate::client_tls::client_config;
 
 /// The largest answer read from an agent, in bytes.
 const MAX_ANSWER: usize = 1 << 20;
@@ -40,6 +41,9 @@ pub trait Agents: Send + Sync + std::fmt::Debug {
         spec: &AmphoraSpec,
         request_ids: &[String],
     ) -> Result<ApplyOutcome, AgentError>;
+
+    /// Gives the agent new papers, unless it has some of a higher fence. Twice is once.
+    async fn papers_push(&self, agent: AgentAddress, papers: &Papers) -> Result<PapersReport, AgentError>;
 
     /// What the agent runs.
     async fn info(&self, agent: AgentAddress) -> Result<AgentInfo, AgentError>;
@@ -141,10 +145,12 @@ pub struct MutualTlsAgents {
     identity: Mutex<Option<Identity>>,
 }
 
-/// Our own certificate, as a ready TLS configuration; it also remembers sessions to resume.
+/// Our own certificates, as a ready TLS configuration; it also remembers sessions to resume.
 #[derive(Clone)]
 struct Identity {
     tls: Arc<rustls::ClientConfig>,
+    /// Whom it was made to believe.
+    trust: Arc<Trust>,
     renew_at: Timestamp,
 }
 
@@ -161,15 +167,18 @@ impl MutualTlsAgents {
 
     async fn tls(&self) -> Result<Arc<rustls::ClientConfig>, AgentError> {
         let mut identity = self.identity.lock().await;
-        if let Some(identity) = identity.as_ref().filter(|identity| Timestamp::now() < identity.renew_at) {
+        let trust = self.issuer.trust();
+        let good = |identity: &&Identity| Timestamp::now() < identity.renew_at && *identity.trust == *trust;
+        if let Some(identity) = identity.as_ref().filter(good) {
             return Ok(identity.tls.clone());
         }
+        let none = |error: &dyn std::fmt::Display| AgentError::NoIdentity(error.to_string());
         let lifetime = self.options.cert_lifetime;
-        let cert = self.issuer.issue(&self.options.controller_name, lifetime).await;
-        let cert = cert.map_err(|error| AgentError::NoIdentity(error.to_string()))?;
-        let tls = client_config(&cert.chain, &cert.key, self.issuer.authority());
-        let tls = Arc::new(tls.map_err(|error| AgentError::NoIdentity(error.to_string()))?);
-        *identity = Some(Identity { tls: tls.clone(), renew_at: cert.expires_at - lifetime / 3 });
+        let certs = self.issuer.issue_each(&self.options.controller_name, lifetime).await;
+        let certs = certs.map_err(|error| none(&error))?;
+        let end = certs.first().map(|cert| cert.expires_at).ok_or_else(|| none(&"there is no authority"))?;
+        let tls = Arc::new(client_config(&certs, &trust.bundle()).map_err(|error| none(&error))?);
+        *identity = Some(Identity { tls: tls.clone(), trust, renew_at: end - lifetime / 3 });
         Ok(tls)
     }
 
@@ -200,6 +209,13 @@ impl Agents for MutualTlsAgents {
         answer(status, &body)
     }
 
+    async fn papers_push(&self, agent: AgentAddress, papers: &Papers) -> Result<PapersReport, AgentError> {
+        let body = serde_json::to_string(papers).map_err(|error| AgentError::Garbled(error.to_string()))?;
+        let question = Question { method: Method::PUT, path: paths::PAPERS, body, request_ids: &[] };
+        let (status, body) = self.request(agent, question).await?;
+        answer(status, &body)
+    }
+
     async fn info(&self, agent: AgentAddress) -> Result<AgentInfo, AgentError> {
         let question =
             Question { method: Method::GET, path: paths::INFO, body: String::new(), request_ids: &[] };
@@ -211,24 +227,6 @@ impl Agents for MutualTlsAgents {
             Err(AgentError::Garbled(format!("it calls itself {}", info.amphora_id)))
         }
     }
-}
-
-fn client_config(
-    chain: &str,
-    key: &str,
-    authority: &str,
-) -> Result<rustls::ClientConfig, Box<dyn std::error::Error>> {
-    let mut roots = rustls::RootCertStore::empty();
-    for cert in CertificateDer::pem_slice_iter(authority.as_bytes()) {
-        roots.add(cert?)?;
-    }
-    let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<Vec<_>, _>>()?;
-    let key = PrivateKeyDer::from_pem_slice(key.as_bytes())?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    Ok(rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_client_auth_cert(chain, key)?)
 }
 
 /// What an agent is asked.

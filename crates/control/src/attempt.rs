@@ -12,6 +12,7 @@ use octavia_store::{Lease, StoreError};
 use crate::executor::{Executor, StepError};
 use crate::ledger::Ledger;
 use crate::observe::{Observation, observe};
+use crate::turn::turn_leave;
 use crate::{Parts, Reconciled, Stop, WorkerOptions};
 
 /// The first and the longest pause between two looks at a server that is starting.
@@ -52,6 +53,9 @@ impl Attempt<'_> {
         let outcome = self.work_and_note(&mut ledger).await?;
         if outcome != Reconciled::Deleted {
             ledger.flush().await?;
+            if let Some(limit) = self.options.builds {
+                turn_leave(self.parts, self.lease, outcome == Reconciled::Done, limit).await?;
+            }
         }
         Ok(outcome)
     }
@@ -186,6 +190,7 @@ impl Attempt<'_> {
                 }
                 (Ok(()), _) => {}
                 (Err(StepError::Store(StoreError::LeaseLost)), _) => return Err(StoreError::LeaseLost),
+                (Err(error @ StepError::Waits(_)), step) => trouble.failed.push((step, error)),
                 (Err(error), step) => {
                     tracing::warn!(%step, %error, "a step failed");
                     self.options.metrics.step_failed();
@@ -212,6 +217,13 @@ impl Attempt<'_> {
 
 impl Trouble {
     fn later(&self) -> Reconciled {
+        let waits = |(_, error): &(Step, StepError)| matches!(error, StepError::Waits(_));
+        if let Some((_, error)) = self.failed.first()
+            && self.failed.iter().all(waits)
+            && self.retired.is_empty()
+        {
+            return Reconciled::Waits(error.to_string());
+        }
         let failed = self.failed.iter().map(|(_, error)| error.to_string());
         let said: Vec<String> = failed.chain(self.retired.iter().cloned()).collect();
         later("Not everything could be done.", &said)

@@ -9,7 +9,10 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::stop::Stopper;
-use crate::{HealthManager, HealthOptions, Housekeeping, HousekeepingOptions, Parts, Worker, WorkerOptions};
+use crate::{
+    HealthManager, HealthOptions, Housekeeping, HousekeepingOptions, Parts, SpareKeeper, SpareKeeperOptions,
+    Worker, WorkerOptions,
+};
 
 /// One statement on a database that answers.
 const LEASES_RETURNED_WITHIN: Duration = Duration::from_secs(5);
@@ -21,6 +24,8 @@ pub struct ControllerOptions {
     /// With the socket heartbeats come to.
     pub health: Option<(HealthOptions, UdpSocket)>,
     pub housekeeping: Option<HousekeepingOptions>,
+    /// With housekeeping, and for any number of workers.
+    pub spares: Option<SpareKeeperOptions>,
 }
 
 /// Running parts. Dropping it ends them in the midst of what they do, which is as safe as a crash: everything is
@@ -45,11 +50,15 @@ impl Controller {
             tasks.spawn(worker.run());
         }
         if let Some((options, socket)) = options.health {
-            let health = HealthManager::new(parts.store.clone(), parts.clock.clone(), options);
+            let health =
+                HealthManager::new(parts.store.clone(), parts.clock.clone(), parts.certs.clone(), options);
             tasks.spawn(health.run(socket, stop.clone()));
         }
         if let Some(options) = options.housekeeping {
-            tasks.spawn(Housekeeping::new(parts, options).run(stop));
+            tasks.spawn(Housekeeping::new(parts.clone(), options).run(stop.clone()));
+        }
+        if let Some(options) = options.spares {
+            tasks.spawn(SpareKeeper::new(parts, options).run(stop));
         }
         Self { stopper, tasks, store, worker: id }
     }

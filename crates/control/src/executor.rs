@@ -1,20 +1,26 @@
 //! Doing what was planned: one arm for each step, each idempotent, each result stored under the lease.
 
+use futures::future::join_all;
 use jiff::Timestamp;
 use newtype_uuid::GenericUuid;
 use octavia_cloud::{CloudError, Placement, PortSubnet, ServerRequest, VipRequest};
 use octavia_model::{
-    Amphora, AmphoraId, AmphoraRole, AmphoraStatus, Blame, Known, Reason, ReasonCode, Retry,
+    Amphora, AmphoraId, AmphoraRole, AmphoraStatus, Blame, Known, Reason, ReasonCode, Retry, Topology,
 };
-use octavia_plan::{Desired, Observed, Step, compile, terminating};
+use octavia_plan::{Desired, Observed, Step, agent_lacks_proxy, compile, terminating};
 use octavia_store::{Lease, Settled, Settlement, StoreError};
 use octavia_wire::TicketSpec;
 
 use crate::boot::boot_files;
-use crate::observe::agent_address;
+use crate::observe::{agent_address, observe_amphora};
+use crate::papers::{Issued, papers_issue};
 use crate::plumbing::{Plumbed, plumb, ports_remove};
 use crate::secrets::{SecretsUnread, identities};
+use crate::turn::turn_take;
 use crate::{AgentAddress, AgentError, Parts, WorkerOptions};
+
+/// Spares that are asked at once whether they are well.
+const SPARES_ASKED: usize = 4;
 
 /// Runs steps of one plan, made from `desired` and `observed`, under one lease.
 #[derive(Debug)]
@@ -39,6 +45,9 @@ pub(crate) enum StepError {
     Agent(#[from] AgentError),
     #[error(transparent)]
     Secret(#[from] SecretsUnread),
+    /// Others have servers made first.
+    #[error("{0}")]
+    Waits(String),
 }
 
 impl StepError {
@@ -46,7 +55,7 @@ impl StepError {
     /// tried again. Anything else is retried with backoff, and shown when that takes too long.
     pub(crate) fn verdict(&self) -> Option<Reason> {
         match self {
-            Self::Store(_) | Self::Secret(_) => None,
+            Self::Store(_) | Self::Secret(_) | Self::Waits(_) => None,
             Self::Cloud(error) => (error.blame == Blame::Caller || error.retry == Retry::Never).then(|| {
                 let advice = "Change what was asked for, or delete the load balancer.";
                 Reason::new(ReasonCode::CloudRefused, error.message.clone(), advice)
@@ -65,6 +74,7 @@ impl Executor<'_> {
             Step::ServerEnsure { amphora } => self.server_ensure(self.row(*amphora)?).await,
             Step::PortsEnsure { amphora } => self.ports_ensure(self.row(*amphora)?).await,
             Step::SpecPush { amphora } => self.spec_push(self.row(*amphora)?).await,
+            Step::PapersPush { amphora } => self.papers_push(self.row(*amphora)?).await,
             Step::AmphoraRecord(row) => Ok(self.parts.store.amphora_update(self.lease, row).await?),
             Step::AmphoraRetire { amphora, reason } => {
                 tracing::warn!(%amphora, %reason, "replacing an amphora");
@@ -140,8 +150,11 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// Only the row: its id is what everything made for the amphora is named by.
+    /// Only the row: its id is what everything made for the amphora is named by. A spare has its server already.
     async fn amphora_create(&self, role: AmphoraRole) -> Result<(), StepError> {
+        if self.options.spares && self.spare_adopt(role).await? {
+            return Ok(());
+        }
         let lb = &self.desired.graph.load_balancer;
         let id = AmphoraId::from_untyped_uuid(self.parts.random.uuid());
         let row = Amphora {
@@ -152,11 +165,41 @@ impl Executor<'_> {
         Ok(self.parts.store.amphora_insert(self.lease, &row).await?)
     }
 
+    /// Makes one of the spares that answer this load balancer's; false = none can be had.
+    async fn spare_adopt(&self, role: AmphoraRole) -> Result<bool, StepError> {
+        let lb = &self.desired.graph.load_balancer;
+        // Spares are anywhere: of a pair, only the first can be one, and the other is made apart from it.
+        let alone = match lb.topology {
+            Topology::Single => true,
+            Topology::ActiveStandby => self.desired.amphorae.is_empty() && role == AmphoraRole::Master,
+        };
+        if !alone || lb.availability_zone.is_some() {
+            return Ok(false);
+        }
+        let ready = self.parts.store.spare_list(Some(AmphoraStatus::Ready)).await?;
+        for spares in ready.chunks(SPARES_ASKED) {
+            let asked = spares.iter().map(|row| observe_amphora(self.parts, row, self.options.agent_port));
+            for (row, (seen, _)) in spares.iter().zip(join_all(asked).await) {
+                let well = seen.agent.is_some_and(|agent| !agent_lacks_proxy(&agent));
+                if well && self.parts.store.spare_adopt(self.lease, row.id, role, lb).await? {
+                    tracing::info!(amphora = %row.id, "a spare is adopted");
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
     async fn server_ensure(&self, row: &Amphora) -> Result<(), StepError> {
+        if let Some(limit) = self.options.builds
+            && let Some(cause) = turn_take(self.parts, self.lease, &self.desired.graph, limit).await?
+        {
+            return Err(StepError::Waits(cause));
+        }
         let boot = &self.options.boot;
-        let cert = self.parts.certs.issue(&row.id.to_string(), boot.cert_lifetime).await?;
-        let load_balancer_id = self.desired.graph.load_balancer.id;
-        let files = boot_files(row.id, load_balancer_id, &cert, self.parts.certs.authority(), boot)?;
+        let issued = self.papers_issue(row).await?;
+        let load_balancer_id = Some(self.desired.graph.load_balancer.id);
+        let files = boot_files(row.id, load_balancer_id, &issued.papers, boot)?;
         let others = self.desired.amphorae.iter().map(|other| other.id).filter(|other| *other != row.id);
         let placement = Placement { apart_from: others.collect(), ..Placement::default() };
         let request = ServerRequest { amphora_id: row.id, load_balancer_id, files, placement };
@@ -167,11 +210,37 @@ impl Executor<'_> {
             lb_network_ip: server.agent.map(|address| address.ip()).or(row.lb_network_ip),
             vrrp_port_id: server.vip_subnet_port.or(row.vrrp_port_id),
             cached_zone: server.zone.or_else(|| row.cached_zone.clone()),
-            cert_expiration: Some(cert.expires_at),
             updated_at: Some(self.now()),
             ..row.clone()
         };
-        Ok(self.parts.store.amphora_update(self.lease, &row).await?)
+        self.parts.store.amphora_update(self.lease, &row).await?;
+        self.papers_record(row.id, &issued).await
+    }
+
+    async fn papers_issue(&self, row: &Amphora) -> Result<Issued, StepError> {
+        let (certs, lifetime) = (self.parts.certs.as_ref(), self.options.boot.cert_lifetime);
+        Ok(papers_issue(certs, row.id, self.desired.fence, lifetime).await?)
+    }
+
+    async fn papers_record(&self, amphora: AmphoraId, issued: &Issued) -> Result<(), StepError> {
+        let Issued { authority, expires_at, .. } = issued;
+        Ok(self.parts.store.amphora_papers(self.lease, amphora, authority, *expires_at).await?)
+    }
+
+    async fn papers_push(&self, row: &Amphora) -> Result<(), StepError> {
+        let agent = self.agent(row)?;
+        let issued = self.papers_issue(row).await?;
+        self.parts.agents.papers_push(agent, &issued.papers).await?;
+        tracing::info!(amphora = %row.id, authority = issued.authority, until = %issued.expires_at, "papers renewed");
+        self.papers_record(row.id, &issued).await
+    }
+
+    /// Where the amphora's agent answers.
+    fn agent(&self, row: &Amphora) -> Result<AgentAddress, StepError> {
+        let server = self.observed.amphorae.get(&row.id).map_or(Known::Unknown, |seen| seen.server.clone());
+        let address = agent_address(row, &server, self.options.agent_port)
+            .ok_or_else(|| AgentError::Unreachable("its address is not known".to_owned()))?;
+        Ok(AgentAddress { amphora: row.id, address })
     }
 
     /// Alike for all amphorae of the load balancer; they go on by themselves from there.
@@ -194,9 +263,7 @@ impl Executor<'_> {
     }
 
     async fn spec_push(&self, row: &Amphora) -> Result<(), StepError> {
-        let server = self.observed.amphorae.get(&row.id).map_or(Known::Unknown, |seen| seen.server.clone());
-        let address = agent_address(row, &server, self.options.agent_port)
-            .ok_or_else(|| AgentError::Unreachable("its address is not known".to_owned()))?;
+        let agent = self.agent(row)?;
         let graph = &self.desired.graph;
         let mut identities = identities(self.parts.secrets.as_ref(), graph).await?;
         if let Some(stapling) = &self.options.stapling {
@@ -211,7 +278,6 @@ impl Executor<'_> {
             spec = spec.with_network(plumbed.network.clone());
             row = with_ports(&row, plumbed);
         }
-        let agent = AgentAddress { amphora: row.id, address };
         let outcome = self.parts.agents.spec_push(agent, &spec, self.request_ids).await?;
         if let Some(plumbed) = &plumbed {
             ports_remove(self.parts, row.id, &plumbed.needless).await?;

@@ -63,7 +63,9 @@ impl<'a> Ledger<'a> {
                     finished_at,
                     outcome: outcome(result),
                 };
-                self.records.extend(entries.into_iter().zip(&results).map(record));
+                // Of who waits for its turn there is one entry as long as it does.
+                let noted = entries.into_iter().zip(&results).filter(|(_, result)| !is_wait(result));
+                self.records.extend(noted.map(record));
                 Ok(results)
             }
             Either::Right(((), batch)) => {
@@ -90,12 +92,16 @@ impl<'a> Ledger<'a> {
     }
 }
 
+fn is_wait(result: &Result<(), StepError>) -> bool {
+    matches!(result, Err(StepError::Waits(_)))
+}
+
 fn outcome(result: &Result<(), StepError>) -> Result<(), String> {
     result.as_ref().copied().map_err(ToString::to_string)
 }
 
 /// A lost lease is the one trouble that counts: whoever holds it now writes the ledger.
-fn quietly(result: Result<(), StoreError>) -> Result<(), StoreError> {
+pub(crate) fn quietly(result: Result<(), StoreError>) -> Result<(), StoreError> {
     match result {
         Err(StoreError::LeaseLost) => Err(StoreError::LeaseLost),
         Err(error) => {

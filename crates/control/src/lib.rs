@@ -9,6 +9,7 @@
 mod agents;
 mod attempt;
 mod boot;
+mod client_tls;
 mod clock;
 mod controller;
 mod executor;
@@ -20,12 +21,15 @@ mod noop_agents;
 mod observe;
 mod options;
 mod orphans;
+mod papers;
 mod plumbing;
 mod public;
 mod random;
 mod secrets;
+mod spares;
 mod staples;
 mod stop;
+mod turn;
 mod worker;
 
 pub use agents::{AgentAddress, AgentError, Agents, MutualTlsAgents, MutualTlsOptions};
@@ -35,10 +39,9 @@ pub use health::HealthManager;
 pub use housekeeping::{Housekeeping, Swept};
 pub use metrics::{HealthMetrics, WorkerMetrics};
 pub use noop_agents::NoopAgents;
-pub use options::{
-    BootOptions, HealthOptions, HeartbeatKey, HousekeepingOptions, Parts, VrrpOptions, WorkerOptions,
-};
+pub use options::{BootOptions, HealthOptions, HousekeepingOptions, Parts, VrrpOptions, WorkerOptions};
 pub use random::{Random, SystemRandom};
+pub use spares::{SpareKeeper, SpareKeeperOptions};
 pub use staples::{Stapling, StaplingOptions};
 pub use stop::{Stop, Stopper};
 pub use worker::{Reconciled, Worker};

@@ -130,6 +130,7 @@ impl WorkerMetrics {
             Some(Reconciled::Done) => "done",
             Some(Reconciled::Deleted) => "deleted",
             Some(Reconciled::Later(_)) => "later",
+            Some(Reconciled::Waits(_)) => "waits",
             Some(Reconciled::NotOurs) => "not_ours",
             Some(Reconciled::LeaseLost) => "lease_lost",
             Some(Reconciled::Stopped) => "stopped",
@@ -146,10 +147,18 @@ impl WorkerMetrics {
 #[derive(Debug, Clone, Default)]
 pub struct HealthMetrics {
     accepted: Counter,
+    signed: Family<Labels, Counter>,
     refused: Family<Labels, Counter>,
     pub(crate) silent: Gauge,
     pub(crate) pairs_without_master: Gauge,
     pub(crate) pairs_with_many_masters: Gauge,
+}
+
+/// Which key of ours a heartbeat is signed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyAge {
+    Newest,
+    Previous,
 }
 
 /// Why a datagram changed nothing.
@@ -165,6 +174,11 @@ pub(crate) enum Refusal<'a> {
 impl HealthMetrics {
     pub fn register(&self, registry: &mut Registry) {
         registry.register("heartbeats_accepted", "Heartbeats that were news", self.accepted.clone());
+        registry.register(
+            "heartbeats_signed",
+            "Heartbeats by the key that signed them: newest, or previous, which somebody still needs",
+            self.signed.clone(),
+        );
         registry.register(
             "heartbeats_refused",
             "Datagrams that changed nothing, by reason; of an unknown amphora, accepted before that was known",
@@ -189,6 +203,14 @@ impl HealthMetrics {
 
     pub(crate) fn accepted(&self) {
         self.accepted.inc();
+    }
+
+    pub(crate) fn signed(&self, with: KeyAge) {
+        let key = match with {
+            KeyAge::Newest => "newest",
+            KeyAge::Previous => "previous",
+        };
+        self.signed.get_or_create(&[("key", key)]).inc();
     }
 
     pub(crate) fn refused(&self, why: Refusal<'_>) {

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use octavia_model::AmphoraId;
-use octavia_wire::{AgentInfo, AmphoraSpec, ApplyOutcome, ListenerFault, WIRE_VERSION};
+use octavia_wire::{AgentInfo, AmphoraSpec, ApplyOutcome, ListenerFault, Papers, PapersReport, WIRE_VERSION};
 use uuid::Uuid;
 
 use crate::{AgentAddress, AgentError, Agents};
@@ -45,6 +45,10 @@ impl Agents for NoopAgents {
         Ok(ApplyOutcome { generation: spec.generation, fence: spec.fence, faults })
     }
 
+    async fn papers_push(&self, _: AgentAddress, papers: &Papers) -> Result<PapersReport, AgentError> {
+        Ok(PapersReport { fence: papers.fence, mark: papers.mark.clone() })
+    }
+
     async fn info(&self, agent: AgentAddress) -> Result<AgentInfo, AgentError> {
         let applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
         let Applied { precedence: (fence, generation), faults } =
@@ -61,6 +65,7 @@ impl Agents for NoopAgents {
             interfaces: vec![],
             vrrp: None,
             refresh_at: None,
+            papers: None,
             takeover: None,
             predecessors: 0,
         })

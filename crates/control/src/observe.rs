@@ -7,6 +7,7 @@ use octavia_cloud::{Server, ServerState};
 use octavia_model::{Amphora, AmphoraStatus, Known, Topology};
 use octavia_plan::{Desired, Observed, ObservedAmphora, ObservedServer, ServerPower};
 
+use crate::papers::papers_wanted;
 use crate::{AgentAddress, Parts};
 
 /// What was learned, and what could not be asked.
@@ -25,6 +26,7 @@ pub(crate) async fn observe(parts: &Parts, desired: &Desired, agent_port: u16) -
             silence_trusted: false,
             agreeing: parts.compute.has_ports()
                 && desired.graph.load_balancer.topology == Topology::ActiveStandby,
+            trust: Some(papers_wanted(parts.certs.as_ref())),
         },
         troubles: vec![],
     };
@@ -55,7 +57,7 @@ async fn observe_vip(parts: &Parts, desired: &Desired) -> (Known<()>, Option<Str
     }
 }
 
-async fn observe_amphora(
+pub(crate) async fn observe_amphora(
     parts: &Parts,
     amphora: &Amphora,
     agent_port: u16,

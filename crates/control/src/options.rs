@@ -37,6 +37,10 @@ pub struct WorkerOptions {
     pub vrrp: VrrpOptions,
     /// `None` = nobody is asked about certificates.
     pub stapling: Option<Stapling>,
+    /// Whether there may be spares: a new amphora is one that has booted already, if one fits.
+    pub spares: bool,
+    /// Load balancers whose servers may be in the making at once, of all workers together; `None` = any number.
+    pub builds: Option<usize>,
     /// Load balancers worked on at once.
     pub concurrency: usize,
     /// How long a lease lasts unless renewed, which happens at a third of it; at most the store's horizon.
@@ -64,6 +68,8 @@ impl WorkerOptions {
             tickets: None,
             vrrp: VrrpOptions::default(),
             stapling: None,
+            spares: false,
+            builds: None,
             concurrency: 16,
             lease_ttl: Duration::from_secs(30),
             resume_pace: Duration::from_millis(10),
@@ -100,7 +106,6 @@ pub struct BootOptions {
     /// Where heartbeats go, in turn.
     pub controllers: Vec<SocketAddr>,
     pub heartbeat_interval: Duration,
-    pub heartbeat_key: HeartbeatKey,
     /// Common name of the controllers' client certificates.
     pub controller_name: String,
     /// Lifetime of an agent's server certificate.
@@ -111,7 +116,6 @@ pub struct BootOptions {
 
 #[derive(Debug, Clone)]
 pub struct HealthOptions {
-    pub heartbeat_key: HeartbeatKey,
     /// After how long an amphora counts as silent.
     pub heartbeat_timeout: SignedDuration,
     /// For how long amphorae have to say what they say of who holds the VIPs until it counts; longer than they need to agree.
@@ -125,10 +129,9 @@ pub struct HealthOptions {
     pub metrics: HealthMetrics,
 }
 
-impl HealthOptions {
-    pub fn new(heartbeat_key: HeartbeatKey) -> Self {
+impl Default for HealthOptions {
+    fn default() -> Self {
         Self {
-            heartbeat_key,
             heartbeat_timeout: SignedDuration::from_secs(60),
             agreement_patience: SignedDuration::from_secs(5),
             flush_interval: Duration::from_millis(100),
@@ -170,25 +173,5 @@ impl Default for HousekeepingOptions {
             outbox_max: 100_000,
             orphan_age: SignedDuration::from_mins(5),
         }
-    }
-}
-
-/// The key that signs heartbeats; never shown.
-#[derive(Clone)]
-pub struct HeartbeatKey(Arc<str>);
-
-impl HeartbeatKey {
-    pub fn new(key: impl Into<Arc<str>>) -> Self {
-        Self(key.into())
-    }
-
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for HeartbeatKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("HeartbeatKey(<secret>)")
     }
 }

@@ -20,6 +20,9 @@ use tracing::Instrument;
 use crate::attempt::{Attempt, Before};
 use crate::{Parts, Stop, WorkerOptions};
 
+/// How often one that waits for its turn asks; several times as often as it takes to be forgotten.
+const TURN_POLL: SignedDuration = SignedDuration::from_secs(10);
+
 /// Cheap to clone; clones are the same owner of leases.
 #[derive(Debug, Clone)]
 pub struct Worker {
@@ -39,6 +42,8 @@ pub enum Reconciled {
     Deleted,
     /// Not yet; tried again after a backoff. What it waits for, or failed with.
     Later(String),
+    /// Others have servers made first. What is waited for.
+    Waits(String),
     /// Another worker holds the lease, or nothing is there to be leased.
     NotOurs,
     /// The lease ran out or went to another worker: whatever was under way was dropped.
@@ -213,6 +218,12 @@ impl Worker {
                     last_error: Some(error.clone()),
                 }
             }
+            // Woken as soon as it is its turn; asking now and then says that it is still wanted.
+            Reconciled::Waits(cause) => Release {
+                next_attempt_at: later(TURN_POLL),
+                attempts: before.attempts,
+                last_error: Some(cause.clone()),
+            },
             Reconciled::Stopped => {
                 Release { next_attempt_at: now, attempts: before.attempts, last_error: before.last_error }
             }

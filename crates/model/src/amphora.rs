@@ -63,7 +63,10 @@ pub struct Amphora {
     pub vrrp_priority: Option<i32>,
     /// As it said last; `None` = no other could have the VIPs, or it does not say.
     pub vrrp_state: Option<VrrpState>,
+    /// When the agent's certificate ends.
     pub cert_expiration: Option<Timestamp>,
+    /// The authority that certificate is of, by its name.
+    pub cert_authority: Option<String>,
     pub cached_zone: Option<String>,
     pub image_id: Option<uuid::Uuid>,
     pub compute_flavor: Option<String>,
@@ -80,6 +83,12 @@ pub struct Amphora {
 }
 
 impl Amphora {
+    /// A row for an amphora that is still to be made, and is no load balancer's yet.
+    pub fn spare(id: AmphoraId, created_at: Timestamp) -> Self {
+        let row = Self::new(id, LoadBalancerId::nil(), AmphoraRole::Standalone, created_at);
+        Self { load_balancer_id: None, role: None, ..row }
+    }
+
     /// A row for an amphora that is still to be made.
     pub fn new(
         id: AmphoraId,
@@ -103,6 +112,7 @@ impl Amphora {
             vrrp_priority: None,
             vrrp_state: None,
             cert_expiration: None,
+            cert_authority: None,
             cached_zone: None,
             image_id: None,
             compute_flavor: None,

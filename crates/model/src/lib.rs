@@ -20,6 +20,7 @@ mod resource;
 mod status;
 mod text_enum;
 mod tls;
+mod turn;
 mod word;
 
 pub use amphora::{Amphora, AmphoraRole, AmphoraStatus, SEQ_FOR_LIFE, VrrpState};
@@ -44,6 +45,7 @@ pub use resource::{
 pub use status::{OperatingStatus, ProvisioningStatus, Statuses};
 pub use text_enum::UnknownWord;
 pub use tls::{Cipher, TlsVersion};
+pub use turn::Turn;
 pub use word::{
     Algorithm, ClientAuthentication, HealthMonitorType, HttpMethod, L7PolicyAction, L7RuleCompareType,
     L7RuleType, ListenerProtocol, PoolProtocol, SessionPersistenceType, Topology, Transport, VnicType,

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use crate::args::NetworkKind;
 use crate::assembly::{
     Counters, Migrate, Outside, housekeeping, listen, listen_for_metrics, open_store, reachable,
-    serve_metrics, write_atomically,
+    serve_metrics, spares, write_atomically,
 };
 use crate::audit::AuditWriter;
 use crate::running::Running;
@@ -69,7 +69,8 @@ impl AllInOne {
             NetworkKind::Netns => LocalKind::Netns(settings.netns),
             NetworkKind::Loopback | NetworkKind::Noop => LocalKind::Loopback,
         };
-        let options = LocalOptions { url: url.clone(), kind, ..LocalOptions::default() };
+        let heartbeat_keys = settings.trust.heartbeat_keys.clone();
+        let options = LocalOptions { url: url.clone(), kind, heartbeat_keys, ..LocalOptions::default() };
         let cloud = LocalCloud::open(state.path(), options).context("the embedded cloud does not open")?;
         let cloud = Arc::new(cloud);
         let outside = Outside::of_cloud(&cloud, settings)?;
@@ -161,7 +162,9 @@ async fn controller_options(
     if !settings.controller {
         return Ok(ControllerOptions::default());
     }
-    Ok(ControllerOptions { worker: Some(worker), health, housekeeping: Some(housekeeping(settings)) })
+    let spares = Some(spares(&worker, settings));
+    let housekeeping = Some(housekeeping(settings));
+    Ok(ControllerOptions { worker: Some(worker), health, housekeeping, spares })
 }
 
 /// Makes the file be there, for our eyes only; SQLite gives its companions the same mode.

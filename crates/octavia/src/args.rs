@@ -54,6 +54,9 @@ pub(crate) enum Command {
     /// The embedded local cloud of a state directory: look at its hosts, break them, remove everything
     #[command(subcommand)]
     Local(LocalCommand),
+    /// By what controllers and amphorae know each other: see it, change it without interruption
+    #[command(subcommand)]
+    Trust(TrustCommand),
     /// The database: bring its schema up to date, copy it
     #[command(subcommand)]
     Db(DbCommand),
@@ -178,6 +181,28 @@ pub(crate) struct LocalHost {
     pub(crate) host: String,
     #[command(flatten)]
     pub(crate) local: LocalOptions,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TrustCommand {
+    /// Show the authorities, and which amphora has a certificate of which, until when
+    Show(TrustOptions),
+    /// Make a new authority, which issues from now on, and a new heartbeat key; those of before stay good
+    Roll(TrustOptions),
+    /// Drop the authority and the heartbeat key of before; refused while an amphora needs them
+    Finish(TrustOptions),
+}
+
+/// A service may be at work in the state directory: it notices by itself.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct TrustOptions {
+    #[arg(long, value_name = "DIR", env = "OCTAVIA_STATE_DIR")]
+    pub(crate) state_dir: PathBuf,
+    /// The service's database, if it is not SQLite in DIR
+    #[arg(long, value_name = "URL", env = "OCTAVIA_DATABASE_URL", hide_env_values = true)]
+    pub(crate) database: Option<String>,
+    #[command(flatten)]
+    pub(crate) config: ConfigFiles,
 }
 
 #[derive(Debug, Subcommand)]

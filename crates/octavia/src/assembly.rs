@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
@@ -11,9 +12,11 @@ use octavia_api::{ApiMetrics, ApiState, Audit, Authentication};
 use octavia_cloud::local::{LocalClient, LocalCloud};
 use octavia_cloud::{CertIssuer, Compute, Identity, Network, NoopCompute, NoopNetwork, Secrets};
 use octavia_control::{
-    Agents, BootOptions, HealthMetrics, HealthOptions, HeartbeatKey, HousekeepingOptions, MutualTlsAgents,
-    MutualTlsOptions, NoopAgents, Parts, SystemClock, SystemRandom, WorkerMetrics, WorkerOptions,
+    Agents, BootOptions, HealthMetrics, HealthOptions, HousekeepingOptions, MutualTlsAgents,
+    MutualTlsOptions, NoopAgents, Parts, SpareKeeperOptions, SystemClock, SystemRandom, WorkerMetrics,
+    WorkerOptions,
 };
+use octavia_plan::SpareOptions;
 use octavia_store::{Schema, Store};
 use octavia_wire::TicketRoot;
 use prometheus_client::registry::Registry;
@@ -31,6 +34,11 @@ use crate::{policy, server};
 /// A hundred years.
 const NEVER: SignedDuration = SignedDuration::from_hours(100 * 365 * 24);
 
+/// Spares in the making at once.
+const SPARE_BUILDS: usize = 4;
+/// How often spares are looked at.
+const SPARES_EVERY: Duration = Duration::from_secs(1);
+
 /// The world outside the service.
 #[derive(Debug, Clone)]
 pub(crate) struct Outside {
@@ -41,7 +49,6 @@ pub(crate) struct Outside {
     secrets: Arc<dyn Secrets>,
     certs: Arc<dyn CertIssuer>,
     agents: Arc<dyn Agents>,
-    heartbeat_key: HeartbeatKey,
     tickets: TicketRoot,
     /// Where this machine is to the amphorae.
     management: IpAddr,
@@ -70,7 +77,6 @@ impl Outside {
             identity: cloud.identity(),
             secrets: settings.secrets.open(cloud.secrets())?,
             certs: cloud.cert_issuer(),
-            heartbeat_key: HeartbeatKey::new(cloud.heartbeat_key()),
             tickets: TicketRoot::new(cloud.ticket_key().as_bytes()),
             management: cloud.management_address(),
             built: settings.network != NetworkKind::Noop,
@@ -86,7 +92,6 @@ impl Outside {
             identity: cloud.identity(),
             secrets: settings.secrets.open(cloud.secrets())?,
             certs: cloud.cert_issuer(),
-            heartbeat_key: HeartbeatKey::new(cloud.heartbeat_key()),
             tickets: TicketRoot::new(cloud.ticket_key().as_bytes()),
             management: cloud.management_address(),
             built: true,
@@ -114,15 +119,17 @@ impl Outside {
         let boot = BootOptions {
             controllers: settings.heartbeats.destinations(self.management),
             heartbeat_interval: settings.heartbeat_interval,
-            heartbeat_key: self.heartbeat_key.clone(),
             controller_name: MutualTlsOptions::default().controller_name,
-            cert_lifetime: settings.cert_lifetime,
+            cert_lifetime: settings.trust.cert_lifetime,
             // Many amphorae share this machine; its cores are used by many processes, not by many threads.
             proxy_threads: 1,
         };
         let mut worker = WorkerOptions::new(boot);
         // Of amphorae that exist in name only, nobody is heard.
         worker.plan.heartbeat_timeout = if self.built { settings.heartbeat_timeout } else { NEVER };
+        worker.plan.renew_before = settings.trust.renew_before;
+        worker.spares = settings.spares > 0;
+        worker.builds = settings.builds;
         worker.tickets = Some(self.tickets.clone());
         worker.vrrp = settings.vrrp;
         worker.stapling = settings.stapling.start();
@@ -149,11 +156,13 @@ impl Outside {
             .await
             .with_context(|| format!("heartbeats cannot be received at {address}"))?;
         make_room(&socket);
-        let mut health = HealthOptions::new(self.heartbeat_key.clone());
-        health.heartbeat_timeout = settings.heartbeat_timeout;
-        health.agreement_patience = agreement_patience(settings.vrrp);
-        health.metrics = metrics.clone();
-        health.scan_interval = settings.health_check_interval;
+        let health = HealthOptions {
+            heartbeat_timeout: settings.heartbeat_timeout,
+            metrics: metrics.clone(),
+            scan_interval: settings.health_check_interval,
+            agreement_patience: agreement_patience(settings.vrrp),
+            ..HealthOptions::default()
+        };
         Ok(Some((health, socket)))
     }
 
@@ -213,6 +222,23 @@ fn agents(certs: Arc<dyn CertIssuer>, settings: &Settings) -> Arc<dyn Agents> {
 pub(crate) fn local_compute(cloud: &LocalCloud) -> anyhow::Result<Arc<dyn Compute>> {
     let executable = std::env::current_exe().context("this program's own path is not known")?;
     cloud.compute(&executable).context("the compute driver does not start")
+}
+
+/// Also where none are wanted: those of before have to go.
+pub(crate) fn spares(worker: &WorkerOptions, settings: &Settings) -> SpareKeeperOptions {
+    let plan = &worker.plan;
+    SpareKeeperOptions {
+        spares: SpareOptions {
+            size: settings.spares,
+            builds: SPARE_BUILDS,
+            boot_timeout: plan.boot_timeout,
+            heartbeat_timeout: plan.heartbeat_timeout,
+            renew_before: plan.renew_before,
+        },
+        boot: worker.boot.clone(),
+        agent_port: worker.agent_port,
+        interval: if settings.spares > 0 { SPARES_EVERY } else { settings.cleanup_interval },
+    }
 }
 
 pub(crate) fn housekeeping(settings: &Settings) -> HousekeepingOptions {

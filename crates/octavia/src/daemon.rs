@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::assembly::{
     Counters, Migrate, Outside, housekeeping, listen, listen_for_metrics, open_store, reachable,
-    serve_metrics,
+    serve_metrics, spares,
 };
 use crate::audit::AuditWriter;
 use crate::running::Running;
@@ -43,7 +43,8 @@ pub(crate) async fn run(part: Part, state_dir: &Path, settings: Settings) -> any
 }
 
 async fn start(part: Part, state_dir: &Path, mut settings: Settings) -> anyhow::Result<Running> {
-    let cloud = LocalClient::open(state_dir, &local::url(state_dir)?)?;
+    let keys = settings.trust.heartbeat_keys.clone();
+    let cloud = LocalClient::open(state_dir, &local::url(state_dir)?, keys)?;
     settings.api.interfaces = cloud.has_interfaces();
     if part == Part::Api {
         settings.warn_of_topology();
@@ -62,7 +63,10 @@ async fn start(part: Part, state_dir: &Path, mut settings: Settings) -> anyhow::
         Part::Api => {}
         Part::Worker => options.worker = Some(outside.worker(settings, &counters.worker)?),
         Part::HealthManager => options.health = outside.health(settings, &counters.health).await?,
-        Part::Housekeeping => options.housekeeping = Some(housekeeping(settings)),
+        Part::Housekeeping => {
+            options.housekeeping = Some(housekeeping(settings));
+            options.spares = Some(spares(&outside.worker(settings, &counters.worker)?, settings));
+        }
     }
     let store = open_store(shared_database(settings)?, settings, Migrate::No).await?;
     let audit = match part {

@@ -24,6 +24,7 @@ mod server;
 mod settings;
 mod signal;
 mod state_dir;
+mod trust;
 mod upgrade_check;
 
 use std::ffi::OsString;
@@ -79,6 +80,7 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Config(command) => config::run(command),
         Command::Policy(command) => policy::run(command),
         Command::Local(command) => multi_threaded(local::run(command)),
+        Command::Trust(command) => multi_threaded(trust::run(command)),
         Command::Db(command) => multi_threaded(db::run(command)),
         Command::Amphora(options) => amphora(options),
         Command::Proxy(options) => proxy(options),

@@ -15,6 +15,7 @@ mod service;
 mod sorry;
 mod stapling;
 mod tls;
+mod trust;
 mod users;
 
 use std::net::{IpAddr, SocketAddr};
@@ -24,7 +25,7 @@ use jiff::SignedDuration;
 use octavia_api::{ApiOptions, DataPlane};
 use octavia_cloud::local::NetnsOptions;
 use octavia_config::option::{
-    DEFAULT, api_settings, certificates, haproxy_amphora, health_manager, house_keeping, oslo_policy,
+    DEFAULT, api_settings, haproxy_amphora, health_manager, house_keeping, oslo_policy,
 };
 use octavia_config::{Config, Opt, Origin, Problem, Severity};
 use octavia_control::VrrpOptions;
@@ -36,6 +37,7 @@ use self::keystone::KeystoneSettings;
 use self::secrets::SecretsSettings;
 use self::sorry::SorrySettings;
 use self::stapling::StaplingSettings;
+use self::trust::TrustSettings;
 use crate::args::{AllInOneOptions, AuthStrategy, NetworkKind};
 use crate::audit::AuditSettings;
 use crate::metrics::MetricsSettings;
@@ -66,8 +68,11 @@ pub(crate) struct Settings {
     pub(crate) vrrp: VrrpOptions,
     pub(crate) agent_connect_timeout: Duration,
     pub(crate) agent_request_timeout: Duration,
-    /// Lifetime of an amphora's certificate.
-    pub(crate) cert_lifetime: SignedDuration,
+    pub(crate) trust: TrustSettings,
+    /// Amphorae that boot before anybody needs them.
+    pub(crate) spares: usize,
+    /// Load balancers whose servers may be in the making at once; `None` = any number.
+    pub(crate) builds: Option<usize>,
     pub(crate) heartbeats: HeartbeatSettings,
     pub(crate) heartbeat_interval: Duration,
     pub(crate) heartbeat_timeout: SignedDuration,
@@ -151,7 +156,12 @@ impl Reader<'_> {
             vrrp: self.vrrp(),
             agent_connect_timeout: self.fraction(&haproxy_amphora::rest_request_conn_timeout),
             agent_request_timeout: self.fraction(&haproxy_amphora::rest_request_read_timeout),
-            cert_lifetime: SignedDuration::from_secs(self.number(&certificates::cert_validity_time)),
+            trust: self.trust(),
+            // As in the original, nothing below 1 is a limit.
+            builds: usize::try_from(self.number(&haproxy_amphora::build_rate_limit))
+                .ok()
+                .filter(|most| *most > 0),
+            spares: usize::try_from(self.number(&house_keeping::spare_amphora_pool_size)).unwrap_or(0),
             heartbeats: self.heartbeats(),
             heartbeat_interval: self.seconds(&health_manager::heartbeat_interval),
             heartbeat_timeout: SignedDuration::from_secs(self.number(&health_manager::heartbeat_timeout)),

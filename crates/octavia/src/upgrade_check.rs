@@ -144,7 +144,7 @@ fn local_cloud(installation: &Installation) -> Check {
     const NAME: &str = "Local Cloud";
     let there = installation.state_dir.as_ref().filter(|dir| dir.join("cloud/cloud.json").exists());
     let Some(dir) = there else { return Check { name: NAME, outcome: Outcome::Success, details: None } };
-    match LocalClient::open(dir, "") {
+    match LocalClient::open(dir, "", vec![]) {
         Ok(_) => Check { name: NAME, outcome: Outcome::Success, details: None },
         Err(error) => Check::new(NAME, Outcome::Failure, format!("{error}.")),
     }

@@ -58,7 +58,8 @@ struct World {
 impl World {
     fn new(desired: Desired, agreeing: bool, now: Timestamp) -> Self {
         let amphorae = desired.amphorae.iter().map(|row| (row.id, seen(row))).collect();
-        let observed = Observed { vip: Known::Yes(()), amphorae, silence_trusted: false, agreeing };
+        let observed =
+            Observed { vip: Known::Yes(()), amphorae, silence_trusted: false, agreeing, trust: None };
         let mut world = Self { desired, observed, now, made: vec![] };
         for id in world.desired.amphorae.iter().map(|row| row.id).collect::<Vec<_>>() {
             world.inform(id);
@@ -119,7 +120,7 @@ impl World {
                 let stand_in = IpAddr::from(amphora.into_untyped_uuid().into_bytes());
                 self.update(*amphora, |row| row.vrrp_ip = Some(stand_in));
             }
-            Step::LoadBalancerDelete => {}
+            Step::PapersPush { .. } | Step::LoadBalancerDelete => {}
         }
     }
 
@@ -162,6 +163,7 @@ fn agent(amphora_id: AmphoraId, generation: u64, fence: u64) -> AgentInfo {
         interfaces: vec![],
         vrrp: None,
         refresh_at: None,
+        papers: None,
         takeover: None,
         predecessors: 0,
     }

@@ -14,7 +14,9 @@
 //!    desired one gets the whole spec, and so does one for which it is time to ask authorities about certificates again; one
 //!    that is dead stands in nobody's way.
 //! 6. One that an operator wants replaced carries on until its successor has booted (`succession.rs`).
-//! 7. When all of them run the desired generation, and nobody is left to be replaced, it is settled.
+//! 7. An agent whose certificate ends soon, or that knows other authorities or another heartbeat key than those that are
+//!    good now, gets new papers (`papers.rs`).
+//! 8. When all of them run the desired generation, and nobody is left to be replaced, it is settled.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -26,6 +28,7 @@ use octavia_model::{
 use octavia_wire::AgentInfo;
 
 use crate::backoff::backoff;
+use crate::papers::renewals;
 use crate::reason::{fault_reason, proxy_not_running};
 use crate::step::Step;
 use crate::succession::{Succession, Successors, is_in_service};
@@ -41,6 +44,8 @@ pub struct PlanOptions {
     pub boot_timeout: SignedDuration,
     /// How long a new amphora leaves the traffic to one that is being removed, before both may carry it.
     pub removal_patience: SignedDuration,
+    /// How long before its end an agent's certificate is renewed; shorter than the certificates' lifetime.
+    pub renew_before: SignedDuration,
 }
 
 impl Default for PlanOptions {
@@ -50,6 +55,7 @@ impl Default for PlanOptions {
             heartbeat_timeout: SignedDuration::from_secs(60),
             boot_timeout: SignedDuration::from_mins(10),
             removal_patience: SignedDuration::from_secs(30),
+            renew_before: SignedDuration::from_hours(24 * 14),
         }
     }
 }
@@ -106,12 +112,13 @@ fn presence(desired: &Desired, observed: &Observed, now: Timestamp, options: &Pl
     let wanted = wanted(desired.graph.load_balancer.topology);
     let (retired, there): (Vec<_>, Vec<_>) =
         desired.amphorae.iter().partition(|a| a.status == AmphoraStatus::PendingDelete);
+    let papers = renewals(desired, observed, there.iter().copied(), now, options);
     let (marked, mut current): (Vec<_>, Vec<_>) = there.into_iter().partition(|a| a.to_replace);
     // Those in service first, then the oldest: what is more than wanted goes from the end.
     current.sort_by_key(|a| (!is_in_service(a), a.created_at, a.id));
     let surplus = current.split_off(wanted.min(current.len()));
 
-    let mut steps = vec![];
+    let mut steps = papers;
     if observed.vip.is_no() {
         steps.push(Step::VipEnsure);
     }

@@ -18,6 +18,8 @@ pub enum Step {
     PortsEnsure { amphora: AmphoraId },
     /// The whole spec of the current generation goes to the agent.
     SpecPush { amphora: AmphoraId },
+    /// The agent gets a new certificate, and the authorities and the heartbeat key that are good now.
+    PapersPush { amphora: AmphoraId },
     /// What was observed of an amphora goes into its row.
     AmphoraRecord(Box<Amphora>),
     /// The amphora's row is marked for removal; a replacement follows.
@@ -41,6 +43,7 @@ impl Step {
             Self::ServerEnsure { .. } => "server_ensure",
             Self::PortsEnsure { .. } => "ports_ensure",
             Self::SpecPush { .. } => "spec_push",
+            Self::PapersPush { .. } => "papers_push",
             Self::AmphoraRecord(_) => "amphora_record",
             Self::AmphoraRetire { .. } => "amphora_retire",
             Self::AmphoraDelete { .. } => "amphora_delete",
@@ -56,6 +59,7 @@ impl Step {
             Self::ServerEnsure { amphora }
             | Self::PortsEnsure { amphora }
             | Self::SpecPush { amphora }
+            | Self::PapersPush { amphora }
             | Self::AmphoraRetire { amphora, .. }
             | Self::AmphoraDelete { amphora } => Some(*amphora),
             Self::AmphoraRecord(row) => Some(row.id),

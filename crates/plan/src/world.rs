@@ -37,6 +37,17 @@ pub struct Observed {
     pub silence_trusted: bool,
     /// Amphorae of a pair agree by themselves on who holds the VIPs: both can run beside one that leaves.
     pub agreeing: bool,
+    /// `None` = nobody renews papers here.
+    pub trust: Option<WantedPapers>,
+}
+
+/// What agents' papers are to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedPapers {
+    /// Of the authorities and the heartbeat key that are good now.
+    pub mark: String,
+    /// The name of the authority that issues.
+    pub authority: String,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use octavia_cloud::{Network, VipRequest};
-use octavia_control::{HealthManager, Housekeeping, Parts, Worker};
+use octavia_control::{HealthManager, Housekeeping, Parts, SpareKeeper, Worker};
 use octavia_model::{LoadBalancerId, ProjectId, ProvisioningStatus};
 use octavia_store::{Accept, ChangeError, ListQuery, Store, Which};
 use rand::SeedableRng;
@@ -80,6 +80,13 @@ pub(crate) async fn housekeeping(
                 swept.vips.len()
             ));
         }
+        clock.sleep(every).await;
+    }
+}
+
+pub(crate) async fn spares(keeper: SpareKeeper, clock: SimClock, every: Duration) {
+    loop {
+        keeper.look().await;
         clock.sleep(every).await;
     }
 }

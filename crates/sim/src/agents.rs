@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use newtype_uuid::GenericUuid;
-use octavia_cloud::ServerState;
+use octavia_cloud::{BootFile, CertIssuer, ServerState};
 use octavia_control::{AgentAddress, AgentError, Agents};
 use octavia_model::{AmphoraId, ReasonCode};
 use octavia_wire::{
-    AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, Heartbeat, ListenerFault, ListenerReport,
-    ListenerStats, ListenerWord, MemberWord, PoolReport, PoolWord, WIRE_VERSION,
+    AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, BootConfig, Heartbeat, ListenerFault, ListenerReport,
+    ListenerStats, ListenerWord, MemberWord, Papers, PapersReport, PoolReport, PoolWord, WIRE_VERSION,
 };
 use uuid::Uuid;
 
@@ -25,6 +25,8 @@ pub struct SimAgent {
     /// The proxy carries traffic; it outlives its agent.
     pub carries: bool,
     pub spec: Option<AmphoraSpec>,
+    /// As it was given them last; none only before it was ever started.
+    pub papers: Option<Papers>,
     pub boots: u64,
     pub seq: u64,
     /// Since the start.
@@ -40,6 +42,30 @@ pub struct SimAgent {
 }
 
 impl SimAgent {
+    /// The files that a server is started with.
+    pub(crate) fn born(&mut self, files: &[BootFile]) {
+        let text = |name: &std::path::Path| {
+            let file = files.iter().find(|file| std::path::Path::new(&file.name) == name);
+            file.map(|file| String::from_utf8_lossy(&file.content).into_owned()).unwrap_or_default()
+        };
+        let Ok(boot) = serde_json::from_str::<BootConfig>(&text(BootConfig::FILE.as_ref())) else { return };
+        self.papers = Some(Papers {
+            fence: boot.papers.fence,
+            mark: boot.papers.mark.clone(),
+            server_cert: text(&boot.server_cert),
+            client_ca: text(&boot.client_ca),
+            heartbeat_key: boot.heartbeat_key,
+        });
+    }
+
+    /// Whether it and a controller that believes these authorities believe each other.
+    fn is_trusted(&self, authorities: &[String]) -> bool {
+        let Some(papers) = &self.papers else { return true };
+        let names =
+            |pem: &str| authorities.iter().any(|name| pem.lines().any(|line| line.ends_with(name.as_str())));
+        names(&papers.server_cert) && names(&papers.client_ca)
+    }
+
     /// The server came up: both processes start, with the durable spec.
     pub(crate) fn start(&mut self, now: Timestamp) {
         self.alive = true;
@@ -85,6 +111,7 @@ impl SimAgent {
             interfaces: vec![],
             vrrp: None,
             refresh_at: None,
+            papers: self.papers.as_ref().map(report),
             takeover: None,
             predecessors: 0,
         }
@@ -145,7 +172,22 @@ impl SimAgent {
     }
 }
 
+/// The rules of a real agent: nothing of a lower fence, nothing by which the controller would be locked out.
+fn take(agent: &mut SimAgent, papers: &Papers) -> Result<PapersReport, AgentError> {
+    let newest = agent.papers.as_ref().map_or(0, |papers| papers.fence).max(agent.precedence().0);
+    if papers.fence < newest {
+        return Err(AgentError::Superseded(fault(409, "newer papers are there")));
+    }
+    agent.papers = Some(papers.clone());
+    Ok(report(papers))
+}
+
 impl World {
+    /// Names of the authorities that controllers believe now.
+    fn believed(&self) -> Vec<String> {
+        self.trust().authorities().map(|authority| authority.name.clone()).collect()
+    }
+
     fn amphora_label(&self, id: AmphoraId) -> String {
         self.journal.name("amp", id.into_untyped_uuid())
     }
@@ -155,10 +197,11 @@ impl World {
         &self,
         state: &mut WorldState,
         id: AmphoraId,
+        trusted: &[String],
         spec: &AmphoraSpec,
     ) -> Result<ApplyOutcome, AgentError> {
         let name = self.amphora_label(id);
-        let server = reachable(state, id)?;
+        let server = reachable(state, id, trusted)?;
         if spec.amphora_id != id {
             return Err(AgentError::Refused(fault(400, "this is not my spec")));
         }
@@ -202,13 +245,24 @@ fn unreachable(why: &str) -> AgentError {
     AgentError::Unreachable(why.to_owned())
 }
 
-fn reachable(state: &mut WorldState, id: AmphoraId) -> Result<&mut SimServer, AgentError> {
+fn report(papers: &Papers) -> PapersReport {
+    PapersReport { fence: papers.fence, mark: papers.mark.clone() }
+}
+
+/// `trusted`: the names of authorities that the controller believes.
+fn reachable<'a>(
+    state: &'a mut WorldState,
+    id: AmphoraId,
+    trusted: &[String],
+) -> Result<&'a mut SimServer, AgentError> {
     let server = state.servers.get_mut(&id).ok_or_else(|| unreachable("no route to host"))?;
-    if server.state == ServerState::Running && server.agent.alive && !server.agent.unreachable {
-        Ok(server)
-    } else {
-        Err(unreachable("connection refused"))
+    if server.state != ServerState::Running || !server.agent.alive || server.agent.unreachable {
+        return Err(unreachable("connection refused"));
     }
+    if !server.agent.is_trusted(trusted) {
+        return Err(AgentError::Untrusted("unknown authority".to_owned()));
+    }
+    Ok(server)
 }
 
 #[async_trait]
@@ -228,11 +282,30 @@ impl Agents for World {
         if self.gates.pass(Gate::Before, what.clone()).await == Verdict::Fault {
             return Err(unreachable("connection timed out"));
         }
+        let trusted = self.believed();
         let outcome = {
             let now = self.gates.now();
             let mut state = self.state();
             state.boot(now);
-            self.apply(&mut state, agent.amphora, spec)
+            self.apply(&mut state, agent.amphora, &trusted, spec)
+        };
+        if self.gates.pass(Gate::After, what).await == Verdict::Fault {
+            return Err(unreachable("connection reset before the answer"));
+        }
+        outcome
+    }
+
+    async fn papers_push(&self, agent: AgentAddress, papers: &Papers) -> Result<PapersReport, AgentError> {
+        let what = format!("papers_push {} fence {}", self.amphora_label(agent.amphora), papers.fence);
+        if self.gates.pass(Gate::Before, what.clone()).await == Verdict::Fault {
+            return Err(unreachable("connection timed out"));
+        }
+        let trusted = self.believed();
+        let outcome = {
+            let now = self.gates.now();
+            let mut state = self.state();
+            state.boot(now);
+            reachable(&mut state, agent.amphora, &trusted).and_then(|server| take(&mut server.agent, papers))
         };
         if self.gates.pass(Gate::After, what).await == Verdict::Fault {
             return Err(unreachable("connection reset before the answer"));
@@ -245,9 +318,9 @@ impl Agents for World {
         if self.gates.pass(Gate::Before, what).await == Verdict::Fault {
             return Err(unreachable("connection timed out"));
         }
-        let now = self.gates.now();
+        let (now, trusted) = (self.gates.now(), self.believed());
         let mut state = self.state();
         state.boot(now);
-        reachable(&mut state, agent.amphora).map(|server| server.agent.info(agent.amphora))
+        reachable(&mut state, agent.amphora, &trusted).map(|server| server.agent.info(agent.amphora))
     }
 }

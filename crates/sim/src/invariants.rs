@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use newtype_uuid::GenericUuid;
-use octavia_cloud::ServerState;
+use octavia_cloud::{CertIssuer, ServerState};
 use octavia_model::{AmphoraStatus, LoadBalancerGraph, LoadBalancerId, ProvisioningStatus, WorkerId};
 use octavia_plan::{BACKOFF_MAX, Identities, SpecOptions, compile, rollup};
 use octavia_store::{AmphoraRow, Call, Inspection, LoadBalancerRow, Store};
@@ -17,7 +17,7 @@ use octavia_wire::{AmphoraSpec, PoolTlsSpec};
 
 use crate::journal::Journal;
 use crate::secrets::key_mark;
-use crate::simulation::MAX_PENDING;
+use crate::simulation::{MAX_PENDING, SPARE_BUILDS};
 use crate::tap::Tap;
 use crate::world::{SECRET_MARK, World};
 
@@ -30,6 +30,8 @@ pub(crate) struct Inspector {
     journal: Journal,
     world: World,
     tap: Tap,
+    /// Spares there should be.
+    spares: usize,
     before: Inspection,
     workers: BTreeMap<WorkerId, usize>,
     /// Times in rows may lie anywhere ahead, and count as past there.
@@ -37,15 +39,20 @@ pub(crate) struct Inspector {
 }
 
 impl Inspector {
-    pub(crate) fn new(journal: Journal, world: World, tap: Tap) -> Self {
+    pub(crate) fn new(journal: Journal, world: World, tap: Tap, spares: usize) -> Self {
         Self {
             journal,
             world,
             tap,
+            spares,
             before: Inspection::default(),
             workers: BTreeMap::new(),
             went_back: false,
         }
+    }
+
+    pub(crate) fn want_spares(&mut self, size: usize) {
+        self.spares = size;
     }
 
     pub(crate) fn worker(&mut self, id: WorkerId, number: usize) {
@@ -150,12 +157,16 @@ impl Inspector {
     /// I5 in the rows.
     fn amphorae(&self, rows: &Inspection) {
         let mut counts = BTreeMap::<_, usize>::new();
-        for row in rows.amphorae.iter().filter(|row| row.status != AmphoraStatus::Deleted) {
+        let leaving =
+            |row: &AmphoraRow| row.load_balancer_id.is_none() && row.status == AmphoraStatus::PendingDelete;
+        let there = rows.amphorae.iter().filter(|row| row.status != AmphoraStatus::Deleted && !leaving(row));
+        for row in there {
             *counts.entry(row.load_balancer_id).or_default() += 1;
         }
         for (lb, count) in counts {
             let name = lb.map_or_else(|| "no load balancer".to_owned(), |lb| self.lb_name(lb));
-            if count > MOST_AMPHORAE {
+            let most = if lb.is_some() { MOST_AMPHORAE } else { self.spares + SPARE_BUILDS };
+            if count > most {
                 self.journal.broken(format!("I5: {name} has {count} amphorae"));
             }
         }
@@ -178,12 +189,14 @@ impl Inspector {
         for server in self.world.state().servers.values() {
             let listeners = server.agent.spec.as_ref().is_some_and(|spec| !spec.listeners.is_empty());
             if server.state == ServerState::Running && server.agent.carries && listeners {
-                *carrying.entry(server.load_balancer).or_default() += 1;
+                let of = server.agent.spec.as_ref().map(|spec| spec.load_balancer_id);
+                *carrying.entry(of.or(server.load_balancer)).or_default() += 1;
             }
         }
         for (lb, count) in carrying {
             if count > MOST_AMPHORAE {
-                self.journal.broken(format!("I5: {count} amphorae carry traffic of {}", self.lb_name(lb)));
+                let name = lb.map_or_else(|| "nobody".to_owned(), |lb| self.lb_name(lb));
+                self.journal.broken(format!("I5: {count} amphorae carry traffic of {name}"));
             }
         }
     }
@@ -250,6 +263,9 @@ impl Inspector {
                 return Some(format!("{name} applied {} of {}", row.applied_generation, row.generation));
             }
         }
+        if let Some(difference) = self.spares(&rows) {
+            return Some(difference);
+        }
         if let Some(difference) = self.orphans(&rows, &alive) {
             return Some(difference);
         }
@@ -272,6 +288,22 @@ impl Inspector {
                 None
             }
         }
+    }
+
+    /// As many spares as there should be, all of them ready.
+    fn spares(&self, rows: &Inspection) -> Option<String> {
+        let spares = rows.amphorae.iter().filter(|row| row.load_balancer_id.is_none());
+        let there: Vec<_> = spares.filter(|row| row.status != AmphoraStatus::Deleted).collect();
+        let state = self.world.state();
+        let well = |row: &&&AmphoraRow| {
+            let server = state.servers.get(&row.id).filter(|server| server.state == ServerState::Running);
+            row.status == AmphoraStatus::Ready
+                && server.is_some_and(|server| server.agent.alive && server.agent.carries)
+        };
+        let ready = there.iter().filter(well).count();
+        let as_wanted = ready == self.spares && there.len() == self.spares;
+        (!as_wanted)
+            .then(|| format!("{ready} of {} spares are ready, {} are wanted", there.len(), self.spares))
     }
 
     /// Every server and address has its row, and every row its address.
@@ -320,12 +352,16 @@ impl Inspector {
         if amphora.status != AmphoraStatus::Allocated {
             return Some(format!("its amphora is {}", amphora.status));
         }
+        let wanted_papers = self.world.trust().mark();
         let state = self.world.state();
         let Some(server) = state.servers.get(&amphora.id) else {
             return Some("its server is gone".to_owned());
         };
         if server.state != ServerState::Running || !server.agent.alive {
             return Some(format!("its server is {:?}", server.state));
+        }
+        if server.agent.papers.as_ref().is_none_or(|papers| papers.mark != wanted_papers) {
+            return Some("its agent has not the papers of today".to_owned());
         }
         let mut wanted = compile(graph, amphora.id, 0, &Identities::new(), &SpecOptions::default());
         let runs = server.agent.spec.as_ref().map(|spec| AmphoraSpec { fence: 0, ..spec.clone() });

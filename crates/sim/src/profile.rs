@@ -9,6 +9,10 @@ use rand::seq::IndexedRandom;
 #[derive(Debug, Clone)]
 pub struct Profile {
     pub workers: usize,
+    /// Amphorae that are made before anybody needs them.
+    pub spares: usize,
+    /// Load balancers whose servers may be in the making at once.
+    pub builds: Option<usize>,
     /// Load balancers made in the course of it.
     pub load_balancers: usize,
     /// Changes users make while there are faults.
@@ -23,6 +27,8 @@ pub struct Profile {
     pub kill: f64,
     /// Something breaks in the world: a server, an agent, an address.
     pub mishap: f64,
+    /// An operator changes authorities, or ends such a change.
+    pub trust: f64,
     /// Somebody does not get on for a while, sometimes for longer than a lease lasts.
     pub freeze: f64,
     /// The most an event takes.
@@ -45,9 +51,12 @@ impl Profile {
         let (jump, lost_beat, freeze) =
             (pick(&[0.0, 0.01, 0.05]), pick(&[0.0, 0.1, 0.5]), pick(&[0.0, 0.01, 0.03]));
         let ask = pick(&[0.03, 0.08, 0.3]);
+        let trust = pick(&[0.0, 0.0, 0.01, 0.03]);
         Self {
             ask,
             workers: rng.random_range(1..=3),
+            builds: *[None, None, Some(1), Some(2)].choose(rng).unwrap_or(&None),
+            spares: *[0, 0, 1, 2].choose(rng).unwrap_or(&0),
             load_balancers: *[1, 1, 2, 3].choose(rng).unwrap_or(&1),
             changes: rng.random_range(0..=16),
             events: rng.random_range(100..=700),
@@ -55,6 +64,7 @@ impl Profile {
             fault,
             kill,
             mishap,
+            trust,
             freeze,
             jump,
             longest_jump: SignedDuration::from_secs(*[2, 15, 45].choose(rng).unwrap_or(&2)),

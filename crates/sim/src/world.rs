@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use newtype_uuid::GenericUuid;
 use octavia_cloud::{
-    CertIssuer, CloudError, Compute, IssuedCert, Network, NetworkInfo, PortInfo, Server, ServerRequest,
-    ServerState, SubnetInfo, VipPort, VipRequest,
+    Authority, CertIssuer, CloudError, Compute, HeartbeatKey, IssuedCert, Network, NetworkInfo, PortInfo,
+    Server, ServerRequest, ServerState, SubnetInfo, Trust, VipPort, VipRequest,
 };
 use octavia_model::{AmphoraId, LoadBalancerId, NetworkId, PortId, SecurityGroupId, SubnetId};
 use uuid::Uuid;
@@ -47,6 +47,10 @@ pub struct WorldState {
     past_servers: VecDeque<Vec<Server>>,
     past_vips: VecDeque<Vec<LoadBalancerId>>,
     made: u64,
+    /// How often operators changed authority and heartbeat key.
+    pub rolls: u64,
+    /// Those before the last change are still good.
+    pub rolling: bool,
     /// How long the next server takes to start.
     pub boot_time: SignedDuration,
     /// Calls for servers are refused: the cloud is full.
@@ -59,7 +63,8 @@ pub struct WorldState {
 
 #[derive(Debug, Clone)]
 pub struct SimServer {
-    pub load_balancer: LoadBalancerId,
+    /// For whom it was made; of a spare, nobody.
+    pub load_balancer: Option<LoadBalancerId>,
     pub compute_id: String,
     pub state: ServerState,
     pub address: SocketAddr,
@@ -238,6 +243,7 @@ impl Compute for World {
             let boot_time = state.boot_time;
             if let Some(server) = state.servers.get_mut(&id) {
                 if server.state == ServerState::Stopped {
+                    server.agent.born(&request.files);
                     server.state = ServerState::Building;
                     server.up_at = now + boot_time;
                 }
@@ -247,7 +253,7 @@ impl Compute for World {
                 }
                 let n = state.next();
                 let [.., high, low] = n.to_be_bytes();
-                let server = SimServer {
+                let mut server = SimServer {
                     load_balancer: lb,
                     compute_id: format!("server-{n}"),
                     state: ServerState::Building,
@@ -255,6 +261,7 @@ impl Compute for World {
                     up_at: now + boot_time,
                     agent: SimAgent::default(),
                 };
+                server.agent.born(&request.files);
                 state.servers.insert(id, server);
             }
             // A server that takes no time to start is up at once.
@@ -423,17 +430,50 @@ impl CertIssuer for World {
             if !plain || name.is_empty() || name.len() > 64 || !lifetime.is_positive() {
                 return Err(CloudError::refused("no certificate for such a name or lifetime"));
             }
-            let n = state.next();
+            let (n, authority) = (state.next(), authority(state.rolls));
             Ok(IssuedCert {
-                chain: format!("-----BEGIN CERTIFICATE-----\n{n} of {name}\n-----END CERTIFICATE-----\n"),
+                chain: authority.pem.replace("\nauthority", &format!("\n{n} of {name} by authority")),
                 key: format!("-----BEGIN PRIVATE KEY-----\n{SECRET_MARK} {n}\n-----END PRIVATE KEY-----\n"),
                 expires_at: now + lifetime,
+                authority: authority.name,
+                issuer: vec![],
             })
         })
         .await
     }
 
-    fn authority(&self) -> &str {
-        "-----BEGIN CERTIFICATE-----\nsimulated\n-----END CERTIFICATE-----\n"
+    async fn issue_each(&self, name: &str, lifetime: SignedDuration) -> Result<Vec<IssuedCert>, CloudError> {
+        // Simulated agents are not asked which they believe.
+        let mut each = vec![];
+        for authority in self.trust().authorities() {
+            let cert = self.issue(name, lifetime).await?;
+            each.push(IssuedCert { authority: authority.name.clone(), ..cert });
+        }
+        Ok(each)
     }
+
+    fn trust(&self) -> Arc<Trust> {
+        let (rolls, before) = {
+            let state = self.state();
+            (state.rolls, state.rolling.then(|| state.rolls.saturating_sub(1)))
+        };
+        Arc::new(Trust {
+            issuing: authority(rolls),
+            retiring: before.map(authority).into_iter().collect(),
+            heartbeat_key: heartbeat_key(rolls),
+            previous_keys: before.map(heartbeat_key).into_iter().collect(),
+        })
+    }
+}
+
+fn authority(number: u64) -> Authority {
+    Authority {
+        name: format!("authority {number}"),
+        pem: format!("-----BEGIN CERTIFICATE-----\nauthority {number}\n-----END CERTIFICATE-----\n"),
+        expires_at: Timestamp::MAX,
+    }
+}
+
+fn heartbeat_key(number: u64) -> HeartbeatKey {
+    HeartbeatKey::new(format!("{SECRET_MARK} heartbeat key {number}"))
 }

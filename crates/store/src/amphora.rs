@@ -1,5 +1,6 @@
 //! Rows of amphorae, written by the worker that holds the lease of their load balancer.
 
+use jiff::Timestamp;
 use octavia_model::{Amphora, AmphoraId, AmphoraStatus};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
@@ -21,19 +22,7 @@ impl Store {
     async fn amphora_insert_once(&self, lease: &Lease, amphora: &Amphora) -> Result<(), StoreError> {
         let tx = self.begin_write().await?;
         fence(&tx, lease).await?;
-        let row = ActiveModel {
-            id: Set(codec::id(amphora.id)),
-            created_at: Set(codec::micros(self.clock(&tx).await?)),
-            updated_at: Set(None),
-            last_heartbeat_at: Set(None),
-            beat_seq: Set(None),
-            beat_at: Set(None),
-            boot: Set(None),
-            previous_boot: Set(None),
-            to_replace: Set(false),
-            refresh_after: Set(None),
-            ..amphora::worker_columns(amphora)
-        };
+        let row = amphora::new_row(amphora, self.clock(&tx).await?);
         Entity::insert(row)
             .exec_without_returning(&tx)
             .await
@@ -41,10 +30,28 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Writes everything but what heartbeats (`last_heartbeat_at`) and operators (`to_replace`, `refresh_after`) write; `applied_generation` is written as given.
+    /// Writes everything but what heartbeats (`last_heartbeat_at`) and operators (`to_replace`, `refresh_after`) write, and
+    /// what [`Store::amphora_papers`] does; `applied_generation` is written as given.
     pub async fn amphora_update(&self, lease: &Lease, amphora: &Amphora) -> Result<(), StoreError> {
         let call = Call::of_lease("amphora_update", lease);
         framed!(self, call, self.amphora_write(lease, amphora.id, amphora::worker_columns(amphora)))
+    }
+
+    /// Until when the agent's certificate is good, and of which authority it is.
+    pub async fn amphora_papers(
+        &self,
+        lease: &Lease,
+        id: AmphoraId,
+        authority: &str,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let call = Call::of_lease("amphora_papers", lease);
+        let row = ActiveModel {
+            cert_expiration: Set(Some(codec::micros(expires_at))),
+            cert_authority: Set(Some(authority.to_owned())),
+            ..Default::default()
+        };
+        framed!(self, call, self.amphora_write(lease, id, row.clone()))
     }
 
     /// The amphora is gone: its row becomes `DELETED`, and is purged later.

@@ -11,7 +11,7 @@ use sea_orm::{
 use crate::entity::{
     amphora, availability_zone, availability_zone_profile, flavor, flavor_profile, health_monitor, l7policy,
     l7rule, listener, listener_statistics, load_balancer, member, operation, outbox, pool, quota, receipt,
-    tag, vip_security_group,
+    tag, turn, vip_security_group,
 };
 use crate::migration::{self, Schema};
 use crate::{Store, StoreError};
@@ -52,7 +52,7 @@ macro_rules! each_table {
         each_table!(@ $call ($($argument),*)
             availability_zone_profile availability_zone flavor_profile flavor quota load_balancer outbox operation
             tag vip_security_group amphora pool listener member health_monitor listener_statistics l7policy l7rule
-            receipt)
+            receipt turn)
     };
     (@ $call:ident $arguments:tt $($table:ident)*) => {
         $( each_table!(! $call $table $arguments); )*

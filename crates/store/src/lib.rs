@@ -9,6 +9,7 @@
 //!   [`Behalf`].
 //! - **Operators** write the catalogue through the API: flavors, availability zones and their profiles.
 //! - **Workers** take a [`Lease`] and write under its epoch; a late worker's writes change nothing.
+//! - **Spares**, amphorae of no load balancer yet, change by the status that they have; under a lease one is adopted.
 //! - The **health manager** writes operating statuses and statistics with [`Store::heartbeat_apply`] and
 //!   [`Store::heartbeats_apply`], never a
 //!   provisioning status.
@@ -49,8 +50,10 @@ mod receipt;
 mod retry;
 mod settle;
 mod show;
+mod spare;
 mod stats;
 mod store;
+mod turn;
 mod url;
 mod vip;
 mod write;
@@ -84,4 +87,5 @@ pub use receipt::Receipt;
 pub use settle::{Settled, Settlement};
 pub use stats::{AmphoraStatistics, Statistics};
 pub use store::Store;
+pub use turn::{TURN_WAIT, TurnAsked, TurnClaim};
 pub use url::check_url;

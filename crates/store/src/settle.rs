@@ -22,6 +22,7 @@ use crate::group::WriteTransaction;
 use crate::lease::fence;
 use crate::options::Call;
 use crate::retry::framed;
+use crate::turn::turn_remove;
 use crate::write::{children_write, outbox_write, root_write};
 use crate::{Lease, Store, StoreError};
 
@@ -146,6 +147,7 @@ impl Store {
         let root = fence(&tx, lease).await?;
         let now = codec::micros(self.clock(&tx).await?);
         children_delete(&tx, &root.id).await?;
+        turn_remove(&tx, lease.lb).await?;
         amphora::Entity::update_many()
             .col_expr(amphora::Column::Status, Expr::value(AmphoraStatus::Deleted.as_str()))
             .col_expr(amphora::Column::UpdatedAt, Expr::value(now))

@@ -19,6 +19,9 @@ pub mod paths {
     pub const SPEC: &str = "/2.0/spec";
     /// `GET`, answers [`AgentInfo`](crate::AgentInfo).
     pub const INFO: &str = "/2.0/info";
+    /// `PUT` [`Papers`](crate::Papers), answers a [`PapersReport`](crate::PapersReport). Whoever says nothing of its papers
+    /// in `info` does not know it. 409 when those of a higher fence are already there.
+    pub const PAPERS: &str = "/2.0/papers";
 }
 
 /// What an agent is given when its server is made: the file [`BootConfig::FILE`], of mode 0600 since it holds the
@@ -39,6 +42,38 @@ pub struct BootConfig {
     pub controller_name: String,
     /// Threads that carry traffic; 0 = one a core.
     pub proxy_threads: u16,
+    /// Of the key and the files above. Renewed with them, as the last thing.
+    #[serde(default)]
+    pub papers: PapersReport,
+}
+
+/// By what agent and controllers know each other, as a controller renews it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Papers {
+    /// Epoch of the lease under which they were made out.
+    pub fence: u64,
+    /// The controller's name for what is in them, but for certificate and key; told back to it.
+    pub mark: String,
+    /// PEM: the agent's certificate chain and key.
+    pub server_cert: String,
+    /// PEM: the authorities that sign controllers' client certificates.
+    pub client_ca: String,
+    /// What signs heartbeats.
+    pub heartbeat_key: String,
+}
+
+impl std::fmt::Debug for Papers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Papers").field("fence", &self.fence).field("mark", &self.mark).finish_non_exhaustive()
+    }
+}
+
+/// Which papers an agent has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PapersReport {
+    pub fence: u64,
+    /// Empty = from before there were marks.
+    pub mark: String,
 }
 
 impl BootConfig {
@@ -124,6 +159,9 @@ pub struct AgentInfo {
     /// When it wants to be pushed what authorities say of certificates then, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_at: Option<u64>,
+    /// `None` = an agent of before they could be renewed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub papers: Option<PapersReport>,
     /// How the last take-over by another proxy ended that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub takeover: Option<TakeoverReport>,

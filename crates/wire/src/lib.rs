@@ -24,8 +24,8 @@ mod spec;
 mod text;
 
 pub use agent::{
-    AgentFault, AgentInfo, ApplyOutcome, BootConfig, InterfaceFault, ListenerFault, TakeoverReport,
-    VrrpReport, paths,
+    AgentFault, AgentInfo, ApplyOutcome, BootConfig, InterfaceFault, ListenerFault, Papers, PapersReport,
+    TakeoverReport, VrrpReport, paths,
 };
 pub use estate::{Counts, Estate, MemberHealth, Reckoning, StickEntries, StickSubject};
 pub use heartbeat::{

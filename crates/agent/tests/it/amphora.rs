@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use octavia_model::{AmphoraId, LoadBalancerId};
 use octavia_wire::{
-    AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, BootConfig, Heartbeat, ProcessId, files, paths,
+    AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, BootConfig, Heartbeat, PapersReport, ProcessId, files,
+    paths,
 };
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -19,7 +20,7 @@ use crate::role;
 /// Longer than anything here takes, also on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const CONTROLLER: &str = "octavia-controller";
-const KEY: &str = "heartbeat key";
+pub(crate) const KEY: &str = "heartbeat key";
 
 pub(crate) struct Amphora {
     temp: tempfile::TempDir,
@@ -29,6 +30,8 @@ pub(crate) struct Amphora {
     pub(crate) ip: IpAddr,
     pub(crate) authority: Authority,
     tls: Arc<rustls::ClientConfig>,
+    /// What its heartbeats are signed with.
+    pub(crate) key: String,
     controller: UdpSocket,
     /// The namespace of its traffic.
     pub(crate) traffic: Option<PathBuf>,
@@ -73,6 +76,7 @@ impl Amphora {
             ip,
             authority,
             tls,
+            key: KEY.to_owned(),
             controller,
             traffic: None,
             agent: None,
@@ -87,6 +91,7 @@ impl Amphora {
             client_ca: PathBuf::from("client_ca.pem"),
             controller_name: CONTROLLER.to_owned(),
             proxy_threads: 2,
+            papers: PapersReport::default(),
         };
         std::fs::write(amphora.file(BootConfig::FILE), serde_json::to_vec(&boot).unwrap()).unwrap();
         std::fs::write(amphora.file("server.pem"), amphora.authority.issue(&id.to_string())).unwrap();
@@ -97,6 +102,10 @@ impl Amphora {
     /// As a controller.
     pub(crate) fn tls(&self) -> &Arc<rustls::ClientConfig> {
         &self.tls
+    }
+
+    pub(crate) fn set_tls(&mut self, tls: Arc<rustls::ClientConfig>) {
+        self.tls = tls;
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -215,7 +224,7 @@ impl Amphora {
         let mut datagram = vec![0; 65_536];
         eventually(what, || {
             let length = self.controller.recv(&mut datagram).ok()?;
-            let beat = Heartbeat::open(&datagram[..length], KEY.as_bytes()).unwrap();
+            let beat = Heartbeat::open(&datagram[..length], self.key.as_bytes()).unwrap();
             assert_eq!(beat.id, self.id);
             is_it(&beat).then_some(beat)
         })

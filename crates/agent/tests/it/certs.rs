@@ -32,8 +32,15 @@ impl Authority {
 
     /// A client that trusts this authority and shows `identity`, if any.
     pub(crate) fn client(&self, identity: Option<&str>) -> Arc<rustls::ClientConfig> {
+        Self::client_of(&self.pem, identity)
+    }
+
+    /// A client that trusts these authorities.
+    pub(crate) fn client_of(authorities: &str, identity: Option<&str>) -> Arc<rustls::ClientConfig> {
         let mut roots = rustls::RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
+        for root in CertificateDer::pem_slice_iter(authorities.as_bytes()) {
+            roots.add(root.unwrap()).unwrap();
+        }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

@@ -1,8 +1,8 @@
 //! Who may command an agent, and that it proves who it is.
 
-use octavia_wire::paths;
+use octavia_wire::{AgentFault, Papers, PapersReport, files, paths};
 
-use crate::amphora::{Amphora, CONTROLLER};
+use crate::amphora::{Amphora, CONTROLLER, KEY};
 use crate::certs::{Authority, request};
 
 #[test]
@@ -85,4 +85,105 @@ fn another_authority_takes_over_without_a_restart() {
     assert_eq!(ask(&new_client).unwrap().0, 200);
     // Nor by a session that is remembered.
     ask(&old_client).expect_err("no longer");
+}
+
+fn papers(fence: u64, mark: &str, server_cert: String, client_ca: &str, key: &str) -> Papers {
+    Papers {
+        fence,
+        mark: mark.to_owned(),
+        server_cert,
+        client_ca: client_ca.to_owned(),
+        heartbeat_key: key.to_owned(),
+    }
+}
+
+/// As this agent's papers change, what they are told by, and the words of a refusal.
+fn bring(amphora: &Amphora, papers: &Papers) -> Result<PapersReport, (u16, String)> {
+    let (status, body) = amphora.request("PUT", paths::PAPERS, &serde_json::to_vec(papers).unwrap());
+    if status == 200 {
+        return Ok(serde_json::from_slice(&body).unwrap());
+    }
+    Err((status, serde_json::from_slice::<AgentFault>(&body).unwrap().error))
+}
+
+#[test]
+fn papers_lead_from_one_authority_and_key_to_the_next() {
+    let mut amphora = Amphora::start();
+    let (id, old, new) = (amphora.id.to_string(), amphora.authority.pem.clone(), Authority::new());
+    let both = format!("{}{old}", new.pem);
+    let client = |of: &Authority| Authority::client_of(&both, Some(&of.issue(CONTROLLER)));
+    let ask = |amphora: &Amphora, of: &Authority| {
+        let head = format!("GET {} HTTP/1.1", paths::INFO);
+        request(&client(of), &id, amphora.api(), &head, b"").map(|(status, _)| status)
+    };
+    amphora.set_tls(client(&amphora.authority));
+    assert_eq!(amphora.info().papers, Some(PapersReport::default()), "as it was born");
+    ask(&amphora, &new).expect_err("not yet");
+
+    // From here on either is believed.
+    let first = papers(7, "both", new.issue(&id), &both, "another key");
+    assert_eq!(bring(&amphora, &first), Ok(PapersReport { fence: 7, mark: "both".to_owned() }));
+    assert_eq!((ask(&amphora, &new).unwrap(), ask(&amphora, &amphora.authority).unwrap()), (200, 200));
+    amphora.key = "another key".to_owned();
+    amphora.forget_heartbeats();
+    amphora.heartbeat("a beat under the new key", |_| true);
+    let late = papers(6, "late", amphora.authority.issue(&id), &old, KEY);
+    assert_eq!(bring(&amphora, &late).unwrap_err().0, 409, "of a worker that is late");
+
+    amphora.kill_agent();
+    amphora.start_agent();
+    assert_eq!(amphora.info().papers, Some(PapersReport { fence: 7, mark: "both".to_owned() }));
+    amphora.forget_heartbeats();
+    amphora.heartbeat("a beat under the new key, after a restart", |_| true);
+
+    amphora.set_tls(client(&new));
+    let last = papers(7, "new", new.issue(&id), &new.pem, "another key");
+    assert_eq!(bring(&amphora, &last).unwrap().mark, "new");
+    assert_eq!(ask(&amphora, &new).unwrap(), 200);
+    ask(&amphora, &amphora.authority).expect_err("no longer");
+    let left = std::fs::read_dir(amphora.dir()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(left.map(|name| name.into_string().unwrap()).all(|name| !name.ends_with(".new")));
+}
+
+/// Nothing that would lock controllers out is taken, nor anything by half.
+#[test]
+fn papers_that_are_not_in_order_change_nothing() {
+    let amphora = Amphora::start();
+    let (id, pem, ours) = (amphora.id.to_string(), &amphora.authority.pem, &amphora.authority);
+    let stranger = Authority::new();
+    let other = octavia_model::AmphoraId::new_v4().to_string();
+    let of_another_key = {
+        let (one, two) = (ours.issue(&id), ours.issue(&id));
+        let at = |pem: &str| pem.find("-----BEGIN PRIVATE").unwrap();
+        one[..at(&one)].to_owned() + &two[at(&two)..]
+    };
+    let directory = || {
+        let names = ["server.pem", "client_ca.pem", "boot.json"];
+        names.map(|name| std::fs::read(amphora.file(name)).unwrap())
+    };
+    let before = directory();
+    for (what, cert, authority, words) in [
+        ("no certificate", String::new(), pem.as_str(), "not in order"),
+        ("another's", ours.issue(&other), pem, "not valid for"),
+        ("a key of another certificate", of_another_key, pem, "not in order"),
+        ("no authority", ours.issue(&id), "", "no client could be believed"),
+        ("a strange authority", ours.issue(&id), &stranger.pem, "would not be believed"),
+    ] {
+        let (status, error) = bring(&amphora, &papers(7, "bad", cert, authority, KEY)).expect_err(what);
+        assert_eq!(status, 400, "{what}: {error}");
+        assert!(error.contains(words), "{what}: {error}");
+        assert_eq!(directory(), before, "{what}");
+    }
+    // What cannot be stored is not used, either.
+    let aside = amphora.file("client_ca.pem.new");
+    std::fs::create_dir(&aside).unwrap();
+    let good = papers(7, "good", ours.issue(&id), pem, "another key");
+    assert_eq!(bring(&amphora, &good).unwrap_err().0, 500);
+    assert_eq!(directory(), before);
+    amphora.heartbeat("a beat under the key of before", |_| true);
+    std::fs::remove_dir(aside).unwrap();
+    assert_eq!(bring(&amphora, &good).unwrap().mark, "good");
+    let log = std::fs::read_to_string(amphora.file(files::PROXY_LOG)).unwrap_or_default()
+        + &std::fs::read_to_string(amphora.file("agent.log")).unwrap_or_default();
+    assert!(!log.contains("another key") && !log.contains("PRIVATE"), "{log}");
 }

@@ -3,12 +3,14 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use http::StatusCode;
+use jiff::Timestamp;
 use octavia_cloud::VipRequest;
 use octavia_model::{
     AdditionalVip, Demand, LoadBalancer, LoadBalancerGraph, LoadBalancerId, ProjectId, ProvisioningStatus,
     QuotaKind, Vip,
 };
-use octavia_store::{OperationPage, Which};
+use octavia_plan::queued;
+use octavia_store::{Operation, OperationPage, TURN_WAIT, Which};
 
 use crate::body::Sent;
 use crate::call::{Answer, Call};
@@ -325,7 +327,16 @@ pub(super) async fn operations(call: &Call) -> Result<Answer, Fault> {
     let limit = arguments.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(OPERATIONS_MAX);
     let rows = call.state.store.operation_list(graph.load_balancer.id, marker, limit).await?;
     let fields = call.fields();
-    let rows = rows.iter().map(|row| (row.id, Row::new(OperationView::from(row), &fields)));
+    let waits = |row: &Operation| row.kind == TURN_WAIT && row.finished_at.is_none();
+    let queue = match rows.iter().any(waits) {
+        true => queued(&call.state.store.turn_list().await?, graph.load_balancer.id, Timestamp::now()),
+        false => None,
+    };
+    let view = |row: &Operation| match &queue {
+        Some(queue) if waits(row) => OperationView::from(row).queued(queue),
+        _ => OperationView::from(row),
+    };
+    let rows = rows.iter().map(|row| (row.id, Row::new(view(row), &fields)));
     let page = Page { key: "operations", links_key: "operations_links", rows: rows.collect() };
     Ok(page.answer(call, &arguments))
 }

@@ -1,5 +1,6 @@
 //! What workers did and are doing.
 
+use octavia_plan::Queue;
 use octavia_store::Operation;
 use serde::Serialize;
 
@@ -18,6 +19,9 @@ pub(crate) struct OperationView {
     /// What it failed with.
     error: Option<String>,
     request_ids: Vec<String>,
+    /// Among those that wait for their turn, from 1.
+    position: Option<usize>,
+    waits_for: Option<String>,
 }
 
 impl From<&Operation> for OperationView {
@@ -32,6 +36,17 @@ impl From<&Operation> for OperationView {
             finished_at: operation.finished_at.map(Into::into),
             error: operation.error.clone(),
             request_ids: operation.request_ids.clone(),
+            position: None,
+            waits_for: None,
         }
+    }
+}
+
+impl OperationView {
+    /// Of one that waits: where it is in the queue, and why.
+    pub(crate) fn queued(mut self, queue: &Queue) -> Self {
+        self.position = Some(queue.position);
+        self.waits_for = Some(queue.cause());
+        self
     }
 }

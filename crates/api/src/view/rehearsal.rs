@@ -65,6 +65,7 @@ impl From<&Step> for StepView {
             Step::AmphoraCreate { role } => format!("An amphora is planned, in the role {role}."),
             Step::ServerEnsure { .. } => "Its server is made and boots.".to_owned(),
             Step::PortsEnsure { .. } => "Its ports are made.".to_owned(),
+            Step::PapersPush { .. } => "Its agent gets a new certificate.".to_owned(),
             Step::SpecPush { .. } => "It gets its configuration.".to_owned(),
             Step::AmphoraRecord(_) => "What it says of itself is noted.".to_owned(),
             Step::AmphoraRetire { reason, .. } => format!("It is to go. {}", reason.text),

@@ -241,7 +241,7 @@ async fn operations_of_a_load_balancer() {
     let all = world.get(&path).await;
     assert_eq!(kinds(&all), ["step4", "step3", "step2", "step1", "step0"], "newest first");
     let first = &all["operations"][4];
-    assert_eq!(first.as_object().map(serde_json::Map::len), Some(9));
+    assert_eq!(first.as_object().map(serde_json::Map::len), Some(11));
     let requests = first["request_ids"].as_array().expect("a list");
     assert!(requests.len() == 1 && requests[0].as_str().is_some_and(|id| id.starts_with("req-")), "{first}");
     assert_eq!(
@@ -252,6 +252,7 @@ async fn operations_of_a_load_balancer() {
     assert!(first["finished_at"].is_string());
     assert_eq!(all["operations"][3]["error"], "The cloud said no.");
     assert_eq!(all["operations"][0]["finished_at"], Value::Null, "it is under way");
+    assert!(all["operations"][0]["position"].is_null() && all["operations"][0]["waits_for"].is_null());
 
     // Page by page, by the links, and back.
     let link = |page: &Value, rel: &str| {
@@ -282,4 +283,26 @@ async fn operations_of_a_load_balancer() {
     // An entry of another load balancer marks nothing here.
     let reply = world.call_as(MEMBER, "GET", &format!("{path}?marker={}", foreign.id), None).await;
     assert_eq!(reply.status, 400);
+}
+
+/// One for which others' servers are made first: where it is among those that wait, and why.
+#[tokio::test]
+async fn who_waits_for_its_turn_can_see_why() {
+    let world = World::new().await;
+    let lb = world.load_balancer(MEMBER, json!({})).await;
+    let path = format!("loadbalancers/{lb}/operations");
+    let lease = world.lease(lb).await;
+    let id = octavia_model::OperationId::new_v4();
+    let kind = octavia_store::TURN_WAIT.to_owned();
+    let waits = octavia_store::OperationStart { id, kind, amphora_id: None, generation: 1 };
+    world.store.operation_start(&lease, std::slice::from_ref(&waits)).await.expect("noted");
+    let project_id = octavia_model::ProjectId::new("project");
+    let claim = octavia_store::TurnClaim { project_id, urgent: false, operation_id: id };
+    world.store.turn_ask(&lease, &claim, |_, _| false).await.expect("asked");
+    let entry = &world.get(&path).await["operations"][0];
+    assert_eq!((&entry["kind"], &entry["position"]), (&json!("turn_wait"), &json!(1)));
+    assert!(entry["waits_for"].as_str().is_some_and(|cause| cause.contains("number 1 of 1")), "{entry}");
+    world.store.operation_finish(&lease, &[(id, Ok(()))]).await.expect("noted");
+    let entry = &world.get(&path).await["operations"][0];
+    assert!(entry["position"].is_null() && entry["waits_for"].is_null(), "{entry}");
 }

@@ -24,6 +24,7 @@ mod secrets;
 mod seed;
 mod settings;
 mod time;
+mod trust_file;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -42,13 +43,13 @@ use self::identity::LocalIdentity;
 use self::netns::Netns;
 pub use self::netns::{HOSTS_MAX, HostView, NetnsOptions};
 pub use self::network::LocalNetwork;
-pub use self::outside::{host_set, hosts, remove};
+pub use self::outside::{host_set, hosts, remove, trust, trust_finish, trust_roll};
 use self::remote::Services;
 pub use self::remote::{Keeper, LocalClient};
 pub use self::secrets::LocalSecrets;
 use self::seed::Seed;
 use self::settings::Settings;
-use crate::{CertIssuer, Compute, Identity, Network, Secrets};
+use crate::{CertIssuer, Compute, HeartbeatKey, Identity, Network, Secrets};
 
 /// Where the services are below the address of the API, as the service catalogue tells.
 pub const IDENTITY_PATH: &str = "/identity";
@@ -71,6 +72,8 @@ pub struct LocalOptions {
     pub login_penalty: Duration,
     /// The same for ever in one state directory.
     pub kind: LocalKind,
+    /// Keys of heartbeats, the newest first, instead of those that the state directory keeps.
+    pub heartbeat_keys: Vec<HeartbeatKey>,
 }
 
 /// What amphorae and networks are made of.
@@ -100,6 +103,7 @@ impl Default for LocalOptions {
             token_lifetime: SignedDuration::from_hours(1),
             login_penalty: Duration::from_secs(1),
             kind: LocalKind::Loopback,
+            heartbeat_keys: vec![],
         }
     }
 }
@@ -137,6 +141,8 @@ pub enum OpenError {
     NetnsUnusable(String),
     #[error("the namespaces cannot be made: {0}")]
     NetnsTrouble(io::Error),
+    #[error("{0}")]
+    Trust(&'static str),
 }
 
 impl OpenError {
@@ -194,7 +200,8 @@ impl LocalCloud {
         settings.save(&cloud_dir)?;
 
         let seed = Seed::new(settings.seed.clone());
-        let authority = LocalAuthority::open(&cloud_dir, now)?;
+        let keys = options.heartbeat_keys.clone();
+        let authority = LocalAuthority::open(&cloud_dir, &settings.heartbeat_key, keys, now)?;
         let identity = LocalIdentity::open(&cloud_dir, &seed, &settings, &options, now)?;
         let netns = options.kind.netns().map(|netns| Netns::open(claim.number, netns)).transpose()?;
         let owner = identity.owner().to_owned();
@@ -276,11 +283,6 @@ impl LocalCloud {
     /// 127.N.0.1 or 10.N.0.1, which is no amphora's: where the controller listens for heartbeats.
     pub fn management_address(&self) -> IpAddr {
         management_address(&self.settings)
-    }
-
-    /// Random, made at the first start.
-    pub fn heartbeat_key(&self) -> &str {
-        &self.settings.heartbeat_key
     }
 
     /// What the keys of all TLS session tickets follow from; random, made at the first start, and no amphora's.

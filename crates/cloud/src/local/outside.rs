@@ -1,14 +1,17 @@
 //! What a state directory has made outside itself, from outside: looking at it, breaking it, taking it away.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::files::path_remove;
+use jiff::Timestamp;
 use octavia_model::AmphoraId;
 
+use super::files::path_remove;
 use super::netns::{HostNumber, HostView, Netns};
 use super::settings::Settings;
-use super::{OpenError, compute};
+use super::trust_file::TrustFile;
+use super::{OpenError, cert, compute};
+use crate::Trust;
 
 /// What an `all-in-one`, or `local serve`, writes into its state directory. Nothing else is touched.
 const ENTRIES: &[&str] = &[
@@ -75,6 +78,43 @@ pub fn host_set(dir: &Path, name: &str, up: bool) -> Result<(), OpenError> {
     let found = hosts.into_iter().find(|(_, view)| view.name == name);
     let (host, _) = found.ok_or_else(|| OpenError::HostUnknown(name.to_owned()))?;
     netns.host_set(host, up).map_err(OpenError::NetnsTrouble)
+}
+
+/// By what controllers and agents of the state directory know each other. A controller may be at work meanwhile.
+///
+/// # Errors
+///
+/// If there is no cloud, or its file is damaged.
+pub fn trust(dir: &Path) -> Result<Trust, OpenError> {
+    cert::trust_read(&cloud_dir(dir)?)
+}
+
+/// Makes a new authority, which issues from now on, and a new heartbeat key; those of before stay good. Controllers at
+/// work notice by themselves, and lead amphorae over.
+///
+/// # Errors
+///
+/// If there is no cloud, or the change before is not finished.
+pub fn trust_roll(dir: &Path) -> Result<Trust, OpenError> {
+    let cloud = cloud_dir(dir)?;
+    TrustFile::roll(&cloud, || cert::made(Timestamp::now()))?;
+    cert::trust_read(&cloud)
+}
+
+/// Ends that: only the newest authority and the newest key are good. The caller sees to it that nobody needs another.
+///
+/// # Errors
+///
+/// If there is no cloud, or no change under way.
+pub fn trust_finish(dir: &Path) -> Result<Trust, OpenError> {
+    let cloud = cloud_dir(dir)?;
+    TrustFile::finish(&cloud)?;
+    cert::trust_read(&cloud)
+}
+
+fn cloud_dir(dir: &Path) -> Result<PathBuf, OpenError> {
+    settings(dir)?;
+    Ok(dir.join("cloud"))
 }
 
 fn netns(dir: &Path) -> Result<Netns, OpenError> {

@@ -24,6 +24,7 @@ pub(super) struct Settings {
     /// Of the ids of all that is always there.
     pub(super) seed: String,
     pub(super) token_key: String,
+    /// The first one; those that are good now are in `trust.json`.
     pub(super) heartbeat_key: String,
     /// One from before there were any, or that somebody has taken out, is made anew.
     #[serde(default = "random_text::<32>")]

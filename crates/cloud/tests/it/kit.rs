@@ -65,7 +65,7 @@ impl Cloud {
     pub(crate) fn kept_with(&self, compute: Arc<dyn Compute>) -> (LocalClient, JoinSet<()>) {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.local.keeper(compute).unwrap().run(std::future::pending()));
-        (LocalClient::open(self.path(), "http://127.0.0.1:9876").unwrap(), tasks)
+        (LocalClient::open(self.path(), "http://127.0.0.1:9876", vec![]).unwrap(), tasks)
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use octavia_cloud::local::{LocalClient, OpenError};
+use octavia_cloud::local::{self, LocalClient, OpenError};
 use octavia_cloud::suite::cert_suite;
 use octavia_cloud::{IdentityError, Reader, SecretError, SecretRef};
 use octavia_model::{AmphoraId, Blame, LoadBalancerId, Retry};
@@ -17,7 +17,7 @@ const URL: &str = "http://127.0.0.1:9876";
 async fn without_a_keeper_nothing_is_known() {
     let cloud = Cloud::new();
     let token = cloud.token("demo").await;
-    let client = LocalClient::open(cloud.path(), URL).unwrap();
+    let client = LocalClient::open(cloud.path(), URL, vec![]).unwrap();
     for _ in 0..2 {
         let error = client.compute().server_find(AmphoraId::new_v4()).await.unwrap_err();
         assert_eq!((error.blame, error.retry), (Blame::Dependency, Retry::Safe), "{error}");
@@ -43,15 +43,16 @@ async fn without_a_keeper_nothing_is_known() {
 #[tokio::test]
 async fn what_is_shared_by_files() {
     let cloud = Cloud::new();
-    let client = LocalClient::open(cloud.path(), URL).unwrap();
+    let client = LocalClient::open(cloud.path(), URL, vec![]).unwrap();
     assert_eq!(client.management_address(), cloud.local.management_address());
-    assert_eq!(client.heartbeat_key(), cloud.local.heartbeat_key());
     assert_eq!(client.ticket_key(), cloud.local.ticket_key());
-    assert_eq!(client.cert_issuer().authority(), cloud.local.cert_issuer().authority());
+    assert_eq!(client.cert_issuer().trust(), cloud.local.cert_issuer().trust());
+    local::trust_roll(cloud.path()).unwrap();
+    assert_eq!(client.cert_issuer().trust(), cloud.local.cert_issuer().trust(), "both notice");
     assert_eq!(client.identity().auth_uri(), cloud.local.identity().auth_uri());
     cert_suite(&*client.cert_issuer()).await;
     let empty = tempfile::tempdir().unwrap();
-    assert!(matches!(LocalClient::open(empty.path(), URL), Err(OpenError::NoCloud(_))));
+    assert!(matches!(LocalClient::open(empty.path(), URL, vec![]), Err(OpenError::NoCloud(_))));
     assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0, "nothing is made by who only asks");
 }
 

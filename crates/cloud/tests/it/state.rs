@@ -75,10 +75,10 @@ async fn everything_is_the_same_after_a_restart() {
     cloud.local.network().vip_release(released.load_balancer_id).await.unwrap();
     let before = (
         cloud.password("demo"),
-        cloud.local.heartbeat_key().to_owned(),
+        heartbeat_key(&cloud),
         cloud.local.ticket_key().to_owned(),
         cloud.local.management_address(),
-        cloud.local.cert_issuer().authority().to_owned(),
+        cloud.local.cert_issuer().trust().bundle(),
         cloud.get(&kept, "/identity/v3/auth/catalog").await.body,
         cloud.get(&kept, "/networking/v2.0/subnets").await.body,
     );
@@ -91,10 +91,10 @@ async fn everything_is_the_same_after_a_restart() {
     assert!(!unfinished.exists());
     let after = (
         cloud.password("demo"),
-        cloud.local.heartbeat_key().to_owned(),
+        heartbeat_key(&cloud),
         cloud.local.ticket_key().to_owned(),
         cloud.local.management_address(),
-        cloud.local.cert_issuer().authority().to_owned(),
+        cloud.local.cert_issuer().trust().bundle(),
         cloud.get(&kept, "/identity/v3/auth/catalog").await.body,
         cloud.get(&kept, "/networking/v2.0/subnets").await.body,
     );
@@ -162,9 +162,9 @@ fn a_ticket_key_that_is_taken_out_is_made_anew_and_stays() {
     let cloud = cloud.restarted(options());
     let second = cloud.local.ticket_key().to_owned();
     assert!(second != first && second.len() == 43, "{second}");
-    let heartbeat_key = cloud.local.heartbeat_key().to_owned();
+    let key = heartbeat_key(&cloud);
     let cloud = cloud.restarted(options());
-    assert_eq!((cloud.local.ticket_key(), cloud.local.heartbeat_key()), (&*second, &*heartbeat_key));
+    assert_eq!((cloud.local.ticket_key(), heartbeat_key(&cloud)), (&*second, key));
 }
 
 #[test]
@@ -183,11 +183,15 @@ fn only_clouds_yaml_has_a_password_and_nobody_else_reads_anything() {
         }
     }
     let shown = format!("{:?}", cloud.local);
-    let keys = [cloud.local.heartbeat_key(), cloud.local.ticket_key()].map(str::to_owned);
+    let keys = [heartbeat_key(&cloud), cloud.local.ticket_key().to_owned()];
     for secret in [cloud.password("admin"), cloud.password("demo")].iter().chain(&keys) {
         assert!(!shown.contains(secret), "{shown}");
     }
     assert!(!["PRIVATE", "pbkdf2", "_key"].iter().any(|word| shown.contains(word)), "{shown}");
+}
+
+fn heartbeat_key(cloud: &Cloud) -> String {
+    cloud.local.cert_issuer().trust().heartbeat_key.reveal().to_owned()
 }
 
 fn walk(path: &Path, found: &mut Vec<PathBuf>) {
@@ -208,7 +212,7 @@ fn one_directory_is_for_one_process() {
 
 #[test]
 fn damaged_state_is_refused_with_its_path() {
-    for file in ["cloud/cloud.json", "cloud/ca.pem", "cloud/ca.key", "cloud/ports/x.json"] {
+    for file in ["cloud/cloud.json", "cloud/trust.json", "cloud/ports/x.json"] {
         let cloud = Cloud::new();
         fs::write(cloud.path().join(file), "{").unwrap();
         let Cloud { dir, local, .. } = cloud;

@@ -24,7 +24,7 @@ options! {
         /// Seconds between those tries.
         failover_connection_retry_interval: i64 = row::int().default("5").not_here(BACKOFF);
         /// Concurrent VM builds; -1 means unlimited.
-        build_rate_limit: i64 = row::int().default("-1");
+        build_rate_limit: i64 = row::int_in(Some(-1), Some(100000)).default("-1").applies();
         /// Polls waiting for a build slot.
         build_active_retries: i64 = row::int().default("120").not_here(BACKOFF);
         /// Seconds between slot polls.

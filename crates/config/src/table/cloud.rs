@@ -32,7 +32,7 @@ options! {
         /// Signature hash.
         signing_digest: String = row::text().default("sha256");
         /// Amphora certificate lifetime, seconds.
-        cert_validity_time: i64 = row::int_in(Some(3600), Some(315360000)).default("2592000").applies();
+        cert_validity_time: i64 = row::int_in(Some(30), Some(315360000)).default("2592000").applies();
         /// Directory of the local certificate manager.
         storage_path: String = row::text().default("/var/lib/octavia/certificates/");
     }

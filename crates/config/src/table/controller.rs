@@ -72,7 +72,9 @@ options! {
         /// Stats worker processes; unset means CPU count.
         stats_update_threads: i64 = row::int().not_here(ONE_PROCESS);
         /// HMAC key shared with amphorae (mutable, secret).
-        heartbeat_key: String = row::text().secret();
+        heartbeat_key: String = row::text().secret().applies();
+        /// Keys of before, which are taken as well: a new heartbeat_key reaches amphorae one after the other.
+        previous_heartbeat_keys: Vec<String> = row::list().default("").secret().ours().applies();
         /// Seconds of silence before failover.
         heartbeat_timeout: i64 = row::int_in(Some(1), Some(86400)).default("60").all_in_one("10").applies();
         /// Seconds between stale scans.
@@ -95,10 +97,12 @@ options! {
         amphora_expiry_age: i64 = row::int().default("604800");
         /// Age before DELETED LB rows vanish.
         load_balancer_expiry_age: i64 = row::int_in(Some(0), Some(3153600000)).default("604800").applies();
+        /// Amphorae that boot before anybody needs them, so that a load balancer does not wait for it.
+        spare_amphora_pool_size: i64 = row::int_in(Some(0), Some(1000)).default("0").ours().applies();
         /// Seconds between certificate expiry scans.
-        cert_interval: i64 = row::int().default("3600");
+        cert_interval: i64 = row::int().default("3600").not_here(LOOKED_AT);
         /// Rotate when fewer seconds remain.
-        cert_expiry_buffer: i64 = row::int().default("1209600");
+        cert_expiry_buffer: i64 = row::int_in(Some(0), Some(315360000)).default("1209600").applies();
         /// Concurrent certificate rotations.
         cert_rotate_threads: i64 = row::int().default("10").not_here(ONE_PROCESS);
     }

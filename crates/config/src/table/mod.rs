@@ -100,6 +100,8 @@ mod reason {
     pub(super) const NO_CHECK_SCRIPT: &str = "no script checks: an agent knows at once whether its proxy serves, and leaves the VIPs to the other if not";
     pub(super) const NO_FLOWS: &str = "there are no flows and no job board: load balancers are reconciled";
     pub(super) const NO_HAPROXY: &str = "amphorae run no HAProxy";
+    pub(super) const LOOKED_AT: &str =
+        "certificates are looked at whenever a load balancer is, every few seconds";
     pub(super) const NO_LOCKS: &str = "there are no lock files";
     pub(super) const NO_MEMCACHED: &str = "no memcached is used";
     pub(super) const NO_PLUGINS: &str = "there are no provider drivers in other processes";

@@ -159,8 +159,8 @@ fn problems() {
         ],
     );
     check(
-        "[haproxy_amphora]\nbuild_rate_limit = 5\n",
-        &["0.conf:2: warning: [haproxy_amphora] build_rate_limit: has no effect yet"],
+        "[health_manager]\nsock_rlimit = 5\n",
+        &["0.conf:2: warning: [health_manager] sock_rlimit: has no effect yet"],
     );
     check(
         "[task_flow]\nengine = serial\n",

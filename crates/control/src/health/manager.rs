@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
+use octavia_cloud::{CertIssuer, Trust};
 use octavia_model::{AmphoraId, LoadBalancerId, ProvisioningStatus};
 use octavia_plan::{StatusChange, StatusChanges, is_lifeless, own_fault, rollup, rollup_silent};
 use octavia_store::{HealthContext, Mark, StatusWrite, StatusWrites, Store, StoreError};
-use octavia_wire::{Heartbeat, MAX_DATAGRAM};
+use octavia_wire::{Heartbeat, HeartbeatError, MAX_DATAGRAM};
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 
 use super::heard::{Due, Heard, Noted, Pace};
 use super::pairs::Disagreements;
-use crate::metrics::Refusal;
+use crate::metrics::{KeyAge, Refusal};
 use crate::{Clock, HealthOptions, Stop};
 
 /// At most one line of log of each kind of complaint in this time.
@@ -28,6 +29,7 @@ const WAKE_EVERY: SignedDuration = SignedDuration::from_secs(5);
 pub struct HealthManager {
     pub(super) store: Store,
     clock: Arc<dyn Clock>,
+    certs: Arc<dyn CertIssuer>,
     pub(super) options: Arc<HealthOptions>,
     state: Arc<Mutex<State>>,
     to_review: Arc<Notify>,
@@ -45,6 +47,8 @@ impl Drop for AbortOnDrop {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) heard: Heard,
+    /// With the keys that are taken, as they were when somebody last looked.
+    trust: Arc<Trust>,
     /// Load balancers whose amphorae do not agree on who holds the VIPs, as of the last look.
     pub(super) disagreeing: Disagreements,
     /// Silence is counted from here: the start, or the end of a trouble of our own.
@@ -64,10 +68,16 @@ enum Complaint {
 }
 
 impl HealthManager {
-    pub fn new(store: Store, clock: Arc<dyn Clock>, options: HealthOptions) -> Self {
+    pub fn new(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        certs: Arc<dyn CertIssuer>,
+        options: HealthOptions,
+    ) -> Self {
         let state = State {
             heard: Heard::default(),
             disagreeing: Disagreements::new(),
+            trust: certs.trust(),
             listening_since: clock.now(),
             store_in_trouble: false,
             silent: BTreeSet::new(),
@@ -77,6 +87,7 @@ impl HealthManager {
         Self {
             store,
             clock,
+            certs,
             options: Arc::new(options),
             state: Arc::new(Mutex::new(state)),
             to_review: Arc::default(),
@@ -147,10 +158,11 @@ impl HealthManager {
         }
     }
 
-    /// Takes one datagram in. Whatever is not a fresh heartbeat under our key changes nothing.
+    /// Takes one datagram in. Whatever is not a fresh heartbeat under a key of ours changes nothing.
     pub fn datagram(&self, datagram: &[u8]) {
-        match Heartbeat::open(datagram, self.options.heartbeat_key.reveal().as_bytes()) {
-            Ok(beat) => {
+        match self.open(datagram) {
+            Ok((beat, key)) => {
+                self.options.metrics.signed(key);
                 let noted = self.state().heard.note(beat, self.clock.now());
                 match noted {
                     Noted::Old => self.options.metrics.refused(Refusal::Old),
@@ -167,6 +179,22 @@ impl HealthManager {
                 }
             }
         }
+    }
+
+    /// The beat, and whether it is signed with the newest key. Keys are looked for anew when no known one fits: there may
+    /// be one that an amphora has sooner than we.
+    fn open(&self, datagram: &[u8]) -> Result<(Heartbeat, KeyAge), HeartbeatError> {
+        let known = Arc::clone(&self.state().trust);
+        match open_with(&known, datagram) {
+            Err(HeartbeatError::Signature) => {}
+            opened => return opened,
+        }
+        let now = self.certs.trust();
+        if now == known {
+            return Err(HeartbeatError::Signature);
+        }
+        self.state().trust = Arc::clone(&now);
+        open_with(&now, datagram)
     }
 
     /// Writes what was heard and is worth it. After an error, what was not written is still due.
@@ -239,6 +267,17 @@ impl HealthManager {
     }
 }
 
+fn open_with(trust: &Trust, datagram: &[u8]) -> Result<(Heartbeat, KeyAge), HeartbeatError> {
+    for (age, key) in trust.heartbeat_keys().enumerate() {
+        match Heartbeat::open(datagram, key.reveal().as_bytes()) {
+            Err(HeartbeatError::Signature) => {}
+            Err(error) => return Err(error),
+            Ok(beat) => return Ok((beat, if age == 0 { KeyAge::Newest } else { KeyAge::Previous })),
+        }
+    }
+    Err(HeartbeatError::Signature)
+}
+
 impl State {
     fn may_complain(&mut self, about: Complaint, now: Timestamp) -> bool {
         self.complained.retain(|_, at| now.duration_since(*at) < COMPLAIN_EVERY);
@@ -265,6 +304,11 @@ impl HealthManager {
         let beat = &due.beat;
         let mut write = self.state().heard.write(due);
         let Some(context) = self.store.health_context(beat.id).await? else {
+            // Of no load balancer yet: all there is to know is that it lives, with a proxy.
+            if beat.boot.is_some() && self.store.spare_heard(beat.id, due.heard_at).await? {
+                self.state().heard.forget(beat.id);
+                return Ok(None);
+            }
             self.options.metrics.refused(Refusal::UnknownAmphora);
             let mut state = self.state();
             state.heard.forget(beat.id);
@@ -296,7 +340,10 @@ impl HealthManager {
         let now = self.clock.now();
         let timeout = self.options.heartbeat_timeout;
         {
+            let trust = self.certs.trust();
             let mut state = self.state();
+            // Also those that are not taken any more.
+            state.trust = trust;
             state.heard.forget_silent(now - timeout - timeout);
             if state.store_in_trouble || now.duration_since(state.listening_since) < timeout {
                 return Ok(());

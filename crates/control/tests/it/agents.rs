@@ -51,6 +51,7 @@ fn info(amphora: AmphoraId) -> Script {
         interfaces: vec![],
         vrrp: None,
         refresh_at: None,
+        papers: None,
         takeover: None,
         predecessors: 0,
     };
@@ -63,9 +64,17 @@ fn fault(status: u16) -> Script {
 
 /// An agent with a certificate for `name`, that believes clients of `clients`.
 async fn agent(name: &str, servers: &TestAuthority, clients: &TestAuthority, script: Script) -> SocketAddr {
+    let believed = clients.trust().bundle();
+    agent_believing(name, servers, &believed, script).await
+}
+
+/// The same, of clients of these authorities (PEM).
+async fn agent_believing(name: &str, servers: &TestAuthority, believed: &str, script: Script) -> SocketAddr {
     let cert = servers.issue(name, SignedDuration::from_hours(1)).await.unwrap();
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(clients.authority().as_bytes()).unwrap()).unwrap();
+    for root in CertificateDer::pem_slice_iter(believed.as_bytes()) {
+        roots.add(root.unwrap()).unwrap();
+    }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().unwrap();
@@ -230,4 +239,32 @@ async fn does_not_wait_for_ever() {
         let error = client.info(AgentAddress { amphora, address }).await.unwrap_err();
         assert!(matches!(error, AgentError::Unreachable(_)), "{error:?}");
     }
+}
+
+/// An agent says whom it believes, and is shown what it can check: so none is out of reach while authorities change.
+#[tokio::test]
+async fn agents_of_every_time_are_reached_while_authorities_change() {
+    let authority = Arc::new(TestAuthority::new());
+    let amphora = AmphoraId::new_v4();
+    let name = amphora.to_string();
+    let before = authority.trust().bundle();
+    let old = agent_believing(&name, &authority, &before, info(amphora)).await;
+    let client = MutualTlsAgents::new(authority.clone(), MutualTlsOptions::default());
+    let ask = async |address| client.info(AgentAddress { amphora, address }).await;
+    assert!(ask(old).await.is_ok());
+
+    authority.roll("another key");
+    let trust = authority.trust();
+    let both = agent_believing(&name, &authority, &trust.bundle(), info(amphora)).await;
+    let new = agent_believing(&name, &authority, &trust.issuing.pem, info(amphora)).await;
+    for address in [old, both, new, old] {
+        ask(address).await.unwrap();
+    }
+
+    authority.finish();
+    for address in [both, new] {
+        ask(address).await.unwrap();
+    }
+    let error = ask(old).await.unwrap_err();
+    assert!(matches!(error, AgentError::Untrusted(_)), "{error}");
 }

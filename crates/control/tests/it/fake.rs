@@ -11,7 +11,10 @@ use octavia_cloud::{
 };
 use octavia_control::{AgentAddress, AgentError, Agents};
 use octavia_model::{AmphoraId, LoadBalancerId, NetworkId, PortId, SecurityGroupId, SubnetId};
-use octavia_wire::{AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, ListenerFault, WIRE_VERSION};
+use octavia_wire::{
+    AgentFault, AgentInfo, AmphoraSpec, ApplyOutcome, BootConfig, ListenerFault, Papers, PapersReport,
+    WIRE_VERSION,
+};
 use uuid::Uuid;
 
 /// Cheap to clone; clones are the same cloud.
@@ -41,11 +44,13 @@ pub(crate) struct Facts {
 
 #[derive(Debug, Clone)]
 pub(crate) struct FakeServer {
-    pub(crate) load_balancer: LoadBalancerId,
+    pub(crate) load_balancer: Option<LoadBalancerId>,
     pub(crate) state: ServerState,
     pub(crate) polls_left: u32,
     pub(crate) spec: Option<AmphoraSpec>,
     pub(crate) files: BTreeMap<String, Vec<u8>>,
+    /// Renewed since it started.
+    pub(crate) papers: Option<Papers>,
     pub(crate) starts: u32,
 }
 
@@ -98,6 +103,7 @@ impl Compute for FakeCloud {
             polls_left,
             spec: None,
             files: BTreeMap::new(),
+            papers: None,
             starts: 0,
         });
         if server.state == ServerState::Stopped {
@@ -166,7 +172,11 @@ impl Network for FakeCloud {
 
     async fn vip_release(&self, load_balancer: LoadBalancerId) -> Result<(), CloudError> {
         let mut facts = self.facts();
-        assert!(facts.servers.values().all(|server| server.load_balancer != load_balancer), "still in use");
+        let uses = |server: &FakeServer| {
+            let of = server.spec.as_ref().map(|spec| spec.load_balancer_id).or(server.load_balancer);
+            of == Some(load_balancer)
+        };
+        assert!(!facts.servers.values().any(uses), "still in use");
         facts.vips.remove(&load_balancer);
         Ok(())
     }
@@ -204,11 +214,22 @@ impl Agents for FakeCloud {
             return Err(AgentError::Superseded(fault("there is a newer one", 409)));
         }
         assert_eq!(spec.validate(), Ok(()));
+        let of = server.spec.as_ref().map(|spec| spec.load_balancer_id).or(server.load_balancer);
+        assert!(of.is_none_or(|of| of == spec.load_balancer_id), "another's");
         server.spec = Some(spec.clone());
         if no_proxy {
             return Err(AgentError::Failed(fault("the proxy does not run", 503)));
         }
         Ok(ApplyOutcome { generation: spec.generation, fence: spec.fence, faults })
+    }
+
+    async fn papers_push(&self, agent: AgentAddress, papers: &Papers) -> Result<PapersReport, AgentError> {
+        let mut facts = self.facts();
+        facts.calls.push("papers_push".to_owned());
+        let server = facts.agent(agent)?;
+        assert!(papers.fence >= server.papers_report().fence);
+        server.papers = Some(papers.clone());
+        Ok(server.papers_report())
     }
 
     async fn info(&self, agent: AgentAddress) -> Result<AgentInfo, AgentError> {
@@ -230,9 +251,19 @@ impl Agents for FakeCloud {
             interfaces: vec![],
             vrrp: None,
             refresh_at: None,
+            papers: Some(server.papers_report()),
             takeover: None,
             predecessors: 0,
         })
+    }
+}
+
+impl FakeServer {
+    pub(crate) fn papers_report(&self) -> PapersReport {
+        match &self.papers {
+            Some(papers) => PapersReport { fence: papers.fence, mark: papers.mark.clone() },
+            None => serde_json::from_slice::<BootConfig>(&self.files[BootConfig::FILE]).unwrap().papers,
+        }
     }
 }
 

@@ -38,8 +38,14 @@ async fn hear(health: &HealthManager, beat: &Heartbeat) {
 }
 
 async fn parts_of(rig: &Rig, lb: LoadBalancerId) -> (AmphoraId, ListenerId) {
-    let amphora =
-        rig.cloud.facts().servers.iter().find(|(_, s)| s.load_balancer == lb).map(|(id, _)| *id).unwrap();
+    let amphora = rig
+        .cloud
+        .facts()
+        .servers
+        .iter()
+        .find(|(_, s)| s.load_balancer == Some(lb))
+        .map(|(id, _)| *id)
+        .unwrap();
     (amphora, rig.graph(lb).await.listeners[0].id)
 }
 

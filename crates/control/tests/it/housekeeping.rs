@@ -13,7 +13,7 @@ async fn orphans_are_removed_after_a_while_and_nothing_else() {
     let nobody = LoadBalancerId::new_v4();
     let request = ServerRequest {
         amphora_id: orphan,
-        load_balancer_id: nobody,
+        load_balancer_id: Some(nobody),
         files: vec![],
         placement: Placement::default(),
     };

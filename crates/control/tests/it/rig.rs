@@ -7,13 +7,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use octavia_control::{
-    BootOptions, Clock, HealthManager, HealthMetrics, HealthOptions, HeartbeatKey, Housekeeping,
-    HousekeepingOptions, Parts, Reconciled, Stop, Stopper, SystemRandom, Worker, WorkerOptions,
+    BootOptions, Clock, HealthManager, HealthMetrics, HealthOptions, Housekeeping, HousekeepingOptions,
+    Parts, Reconciled, SpareKeeper, SpareKeeperOptions, Stop, Stopper, SystemRandom, Worker, WorkerOptions,
 };
 use octavia_model::{
     Listener, ListenerId, ListenerProtocol, LoadBalancer, LoadBalancerGraph, LoadBalancerId, NetworkId, Pool,
     PoolId, PortId, ProjectId, ProvisioningStatus, Statuses, SubnetId, Vip,
 };
+use octavia_plan::SpareOptions;
 use octavia_store::{Accept, Behalf, Store, StoreOptions};
 
 use crate::certs::TestAuthority;
@@ -53,6 +54,7 @@ pub(crate) struct Rig {
     pub(crate) cloud: FakeCloud,
     pub(crate) secrets: FakeSecrets,
     pub(crate) clock: TestClock,
+    pub(crate) certs: Arc<TestAuthority>,
     pub(crate) store: Store,
     pub(crate) parts: Parts,
     pub(crate) options: WorkerOptions,
@@ -68,11 +70,12 @@ impl Rig {
         store.migrate().await.unwrap();
         let cloud = FakeCloud::default();
         let secrets = FakeSecrets::default();
+        let certs = Arc::new(TestAuthority::new());
         let parts = Parts {
             store: store.clone(),
             compute: Arc::new(cloud.clone()),
             network: Arc::new(cloud.clone()),
-            certs: Arc::new(TestAuthority::new()),
+            certs: certs.clone(),
             secrets: Arc::new(secrets.clone()),
             agents: Arc::new(cloud.clone()),
             clock: Arc::new(clock.clone()),
@@ -81,7 +84,6 @@ impl Rig {
         let boot = BootOptions {
             controllers: vec!["127.0.0.1:5555".parse().unwrap()],
             heartbeat_interval: Duration::from_secs(1),
-            heartbeat_key: HeartbeatKey::new(KEY),
             controller_name: "octavia-controller".to_owned(),
             cert_lifetime: SignedDuration::from_hours(720),
             proxy_threads: 1,
@@ -89,7 +91,7 @@ impl Rig {
         let options =
             WorkerOptions { boot_patience: SignedDuration::from_secs(2), ..WorkerOptions::new(boot) };
         let (stopper, stop) = Stopper::new();
-        Self { cloud, secrets, clock, store, parts, options, stop, _stopper: stopper }
+        Self { cloud, secrets, clock, certs, store, parts, options, stop, _stopper: stopper }
     }
 
     pub(crate) fn worker(&self) -> Worker {
@@ -97,17 +99,35 @@ impl Rig {
     }
 
     pub(crate) fn health(&self) -> HealthManager {
-        let options = HealthOptions::new(HeartbeatKey::new(KEY));
-        HealthManager::new(self.store.clone(), self.parts.clock.clone(), options)
+        self.health_counted(HealthMetrics::default())
     }
 
     pub(crate) fn health_counted(&self, metrics: HealthMetrics) -> HealthManager {
-        let options = HealthOptions { metrics, ..HealthOptions::new(HeartbeatKey::new(KEY)) };
-        HealthManager::new(self.store.clone(), self.parts.clock.clone(), options)
+        let options = HealthOptions { metrics, ..HealthOptions::default() };
+        let Parts { store, clock, certs, .. } = self.parts.clone();
+        HealthManager::new(store, clock, certs, options)
     }
 
     pub(crate) fn housekeeping(&self) -> Housekeeping {
         Housekeeping::new(self.parts.clone(), HousekeepingOptions::default())
+    }
+
+    /// Keeps so many spares.
+    pub(crate) fn keeper(&self, size: usize) -> SpareKeeper {
+        let spares = SpareOptions {
+            size,
+            builds: 2,
+            boot_timeout: SignedDuration::from_mins(10),
+            heartbeat_timeout: SignedDuration::from_secs(60),
+            renew_before: SignedDuration::from_hours(24),
+        };
+        let options = SpareKeeperOptions {
+            spares,
+            boot: self.options.boot.clone(),
+            agent_port: 9443,
+            interval: Duration::from_secs(1),
+        };
+        SpareKeeper::new(self.parts.clone(), options)
     }
 
     /// What the API does for `POST /loadbalancers`, with a listener on port 80.
@@ -121,6 +141,15 @@ impl Rig {
         self.cloud.facts().vips.insert(graph.load_balancer.id);
         let store = self.store.on_behalf(Behalf { request_ids: request_ids.into(), ..Behalf::default() });
         store.lb_create(&graph).await.unwrap();
+        graph.load_balancer.id
+    }
+
+    /// As [`Rig::lb_create`], changed before anybody sees it.
+    pub(crate) async fn lb_create_as(&self, change: impl FnOnce(&mut LoadBalancerGraph)) -> LoadBalancerId {
+        let mut graph = graph();
+        change(&mut graph);
+        self.cloud.facts().vips.insert(graph.load_balancer.id);
+        self.store.lb_create(&graph).await.unwrap();
         graph.load_balancer.id
     }
 

@@ -286,7 +286,8 @@ async fn the_loop_takes_what_is_due_and_ends_cleanly() {
     // a server that starts slowly is left to the next controller
     rig.cloud.facts().boot_polls = u32::MAX;
     let slow = rig.lb_create().await;
-    until("starting", async || rig.cloud.facts().servers.values().any(|s| s.load_balancer == slow)).await;
+    until("starting", async || rig.cloud.facts().servers.values().any(|s| s.load_balancer == Some(slow)))
+        .await;
     assert!(controller.stop(Duration::from_secs(5)).await);
     assert_eq!(rig.cloud.facts().servers.len(), 20);
     rig.cloud.facts().servers.values_mut().for_each(|server| server.polls_left = 0);

@@ -105,7 +105,7 @@ pub(super) async fn local_cloud(installation: &Installation) -> Vec<Finding> {
     const PLACE: &str = "local cloud";
     let made = installation.state_dir.as_ref().filter(|dir| dir.join("cloud/cloud.json").exists());
     let Some(dir) = made else { return vec![] };
-    let cloud = match LocalClient::open(dir, "") {
+    let cloud = match LocalClient::open(dir, "", vec![]) {
         Ok(cloud) => cloud,
         Err(error) => {
             return vec![Finding::error(PLACE, error.to_string(), "Restore the directory from a backup.")];
@@ -146,7 +146,7 @@ pub(super) async fn addresses(installation: &Installation) -> Vec<Finding> {
         findings.push(tcp("metrics address", settings.metrics.bind, "[metrics] bind_host, bind_port").await);
     }
     let named = settings.heartbeats.controllers();
-    let cloud = installation.state_dir.as_ref().and_then(|dir| LocalClient::open(dir, "").ok());
+    let cloud = installation.state_dir.as_ref().and_then(|dir| LocalClient::open(dir, "", vec![]).ok());
     if named.is_empty()
         && let Some(cloud) = cloud
     {

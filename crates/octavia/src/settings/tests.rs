@@ -21,7 +21,7 @@ fn nothing_configured_is_the_defaults() {
     assert_eq!(format!("{:?}", settings.store), format!("{:?}", StoreOptions::default()));
     assert_eq!(settings.bind, "127.0.0.1:9876".parse().unwrap());
     assert_eq!(settings.heartbeat_timeout, SignedDuration::from_secs(10));
-    assert_eq!(settings.cert_lifetime, SignedDuration::from_hours(24 * 30));
+    assert_eq!(settings.trust.cert_lifetime, SignedDuration::from_hours(24 * 30));
     assert_eq!(settings.expiry_age, SignedDuration::from_hours(24 * 7));
 }
 
@@ -97,6 +97,11 @@ fn every_option_that_applies_has_an_effect() {
         "[health_manager]\nheartbeat_timeout = 7",
         "[health_manager]\nhealth_check_interval = 7",
         "[certificates]\ncert_validity_time = 7200",
+        "[house_keeping]\ncert_expiry_buffer = 7",
+        "[house_keeping]\nspare_amphora_pool_size = 7",
+        "[haproxy_amphora]\nbuild_rate_limit = 7",
+        "[health_manager]\nheartbeat_key = k",
+        "[health_manager]\nheartbeat_key = k\nprevious_heartbeat_keys = j",
         "[haproxy_amphora]\nrest_request_conn_timeout = 0.5",
         "[haproxy_amphora]\nrest_request_read_timeout = 0.5",
         "[oslo_policy]\npolicy_file = /p.yaml",
@@ -147,7 +152,33 @@ fn every_option_that_applies_has_an_effect() {
     let applying = octavia_config::groups()
         .flat_map(|group| group.options)
         .filter(|spec| spec.applies == octavia_config::Applies::Yes);
-    assert_eq!(applying.count(), 108 + together, "an option that applies belongs into the list above");
+    assert_eq!(applying.count(), 113 + together, "an option that applies belongs into the list above");
+}
+
+#[test]
+fn certificates_are_renewed_before_half_of_their_time_is_over() {
+    let hours = SignedDuration::from_hours;
+    for (text, wanted) in [
+        ("", hours(24 * 14)),
+        ("[certificates]\ncert_validity_time = 7200", hours(1)),
+        ("[house_keeping]\ncert_expiry_buffer = 3600", hours(1)),
+        ("[house_keeping]\ncert_expiry_buffer = 0", hours(0)),
+    ] {
+        let (settings, problems) = read(text);
+        assert_eq!((settings.trust.renew_before, problems), (wanted, vec![]), "{text}");
+    }
+    let (settings, _) = read("[health_manager]\nheartbeat_key = b\nprevious_heartbeat_keys = a, z");
+    let keys: Vec<_> = settings.trust.heartbeat_keys.iter().map(|key| key.reveal()).collect();
+    assert_eq!(keys, ["b", "a", "z"]);
+    assert!(!format!("{settings:?}").contains("\"b\""));
+    let (_, problems) = read("[health_manager]\nprevious_heartbeat_keys = a");
+    assert_eq!(
+        problems,
+        [
+            "f:2: error: [health_manager] previous_heartbeat_keys: without a heartbeat_key these are not taken: the state \
+          directory has its own"
+        ]
+    );
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn what_is_wrong_is_said() -> Result<()> {
     for (name, text) in [
         ("good", "[api_settings]\nbind_port = 1234\n"),
         ("wrong", "[api_settings]\nbind_port = 123456\n"),
-        ("warn", "[api_setings]\n[haproxy_amphora]\nbuild_rate_limit = 1\n"),
+        ("warn", "[api_setings]\n[health_manager]\nsock_rlimit = 1\n"),
         ("secret", "[health_manager]\nheartbeat_key = QzX7\n[database]\nconnection = mysql://u:QzX7@h/d\n"),
         (
             "urls",
@@ -120,7 +120,7 @@ async fn all_in_one_does_as_the_file_says() -> Result<()> {
     let database = dir.path().join("other.db");
     let text = format!(
         "[api_settings]\nbind_port = 1\nallow_ping_health_monitors = false\napi_base_uri = https://lb.example/\n\
-         pagination_max_limit = 1\n[haproxy_amphora]\nbuild_rate_limit = 5\n[database]\nconnection = sqlite:///{}\n",
+         pagination_max_limit = 1\n[health_manager]\nsock_rlimit = 5\n[database]\nconnection = sqlite:///{}\n",
         database.display()
     );
     std::fs::write(&path, text)?;
@@ -128,8 +128,7 @@ async fn all_in_one_does_as_the_file_says() -> Result<()> {
     let mut options = AllInOneOptions::new(binary(), dir.path().join("state"))?;
     options.arguments = vec!["--config-file".into(), path.clone().into()];
     let world = World::start_with(dir, options).await?;
-    let warning =
-        format!("{}:7: warning: [haproxy_amphora] build_rate_limit: has no effect yet", path.display());
+    let warning = format!("{}:7: warning: [health_manager] sock_rlimit: has no effect yet", path.display());
     ensure!(world.product.log_tail().contains(&warning));
     ensure!(database.exists());
 

@@ -9,6 +9,9 @@
 //! - `vip yes|no|unknown`, `silence trusted|untrusted`, `boots slowly|at-once`
 //! - `failover aN…` – an operator wants these amphorae replaced; `refresh aN` – wants its spec pushed again
 //! - `stale aN SPAN` – so soon the agent, once it is said what it does, wants to be told anew what authorities say
+//! - `trust NAME` – the authority that issues, and with it the key of heartbeats, is another from now on
+//! - `papers aN NAME SPAN [fence N]` – the agent has papers of this authority, good for so long; `papers aN unknown` – it
+//!   says nothing of them
 //! - `change` – the user writes; `delete` – the user deletes; `lease` – another lease; `clock SPAN` – time goes by
 //! - `plan` – prints the plan; `run` – prints and applies plans until there is nothing to do
 
@@ -17,8 +20,8 @@ use std::path::Path;
 
 use jiff::SignedDuration;
 use octavia_model::{AmphoraStatus, Known, ProvisioningStatus, ReasonCode};
-use octavia_plan::{Plan, ServerPower, Waiting};
-use octavia_wire::{AgentInfo, ListenerFault};
+use octavia_plan::{Plan, ServerPower, Waiting, WantedPapers};
+use octavia_wire::{AgentInfo, ListenerFault, PapersReport};
 
 use crate::fixture::{amphora, listener, listener_id, statuses};
 use crate::world::World;
@@ -166,6 +169,25 @@ fn command(world: &mut World, words: &[&str]) {
             world.seen(id).agent = info;
             if words[2] == "no-proxy" {
                 world.seen(id).agent = Some(AgentInfo { boot: None, ..world.agent(id, 0, 0) });
+            }
+        }
+        "trust" => {
+            let name = words[1].to_owned();
+            world.observed.trust = Some(WantedPapers { mark: format!("mark of {name}"), authority: name });
+        }
+        "papers" => {
+            let id = World::amphora_named(words[1]);
+            let has = words.get(3).map(|span_left| {
+                let until = world.now + span(span_left);
+                let row = world.row(id);
+                row.cert_expiration = Some(until);
+                row.cert_authority = Some(words[2].to_owned());
+                PapersReport { fence: number("fence").unwrap_or(0), mark: format!("mark of {}", words[2]) }
+            });
+            world.papers.remove(&id);
+            world.papers.extend(has.clone().map(|has| (id, has)));
+            if let Some(agent) = &mut world.seen(id).agent {
+                agent.papers = has;
             }
         }
         "vip" => {

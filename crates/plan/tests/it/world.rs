@@ -8,7 +8,7 @@ use octavia_model::{Amphora, AmphoraId, AmphoraStatus, Known, ProvisioningStatus
 use octavia_plan::{
     Desired, Observed, ObservedAmphora, ObservedServer, Plan, PlanOptions, ServerPower, Step, peers, plan,
 };
-use octavia_wire::{AgentInfo, ListenerFault, VrrpReport};
+use octavia_wire::{AgentInfo, ListenerFault, PapersReport, VrrpReport};
 
 use crate::fixture::{amphora, amphora_id, graph, start};
 
@@ -24,6 +24,7 @@ pub(crate) struct World {
     pub(crate) faults: BTreeMap<AmphoraId, Vec<ListenerFault>>,
     /// When agents want what authorities say anew, in seconds since 1970.
     pub(crate) refreshes: BTreeMap<AmphoraId, u64>,
+    pub(crate) papers: BTreeMap<AmphoraId, PapersReport>,
     pub(crate) amphorae_made: u16,
     /// These cannot speak VRRP.
     pub(crate) mute: Vec<AmphoraId>,
@@ -46,12 +47,14 @@ impl World {
                 amphorae: BTreeMap::new(),
                 silence_trusted: true,
                 agreeing: false,
+                trust: None,
             },
             now: start() + SignedDuration::from_hours(24),
             options: PlanOptions::default(),
             boots_at_once: true,
             faults: BTreeMap::new(),
             refreshes: BTreeMap::new(),
+            papers: BTreeMap::new(),
             amphorae_made: 0,
             mute: vec![],
         }
@@ -87,6 +90,7 @@ impl World {
             interfaces: vec![],
             vrrp: None,
             refresh_at: self.refreshes.get(&id).copied(),
+            papers: self.papers.get(&id).cloned(),
             takeover: None,
             predecessors: 0,
         }
@@ -135,6 +139,17 @@ impl World {
                 let row = self.row(amphora);
                 row.status = AmphoraStatus::Allocated;
                 row.applied_generation = generation;
+            }
+            Step::PapersPush { amphora } => {
+                let wanted = self.observed.trust.clone().expect("papers are renewed as somebody wants them");
+                let has = PapersReport { fence: self.desired.fence, mark: wanted.mark };
+                self.papers.insert(amphora, has.clone());
+                if let Some(agent) = &mut self.seen(amphora).agent {
+                    agent.papers = Some(has);
+                }
+                let row = self.row(amphora);
+                row.cert_expiration = Some(now + SignedDuration::from_hours(24 * 30));
+                row.cert_authority = Some(wanted.authority);
             }
             Step::AmphoraRecord(row) => self.row(row.id).clone_from(&row),
             Step::AmphoraRetire { amphora, .. } => {

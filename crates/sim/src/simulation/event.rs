@@ -59,8 +59,8 @@ impl Simulation {
     pub(super) fn freeze_somebody(&mut self) {
         let mut there = self.stage.ready();
         // Best where it does something outside: what it does late meets what others did meanwhile.
-        const OUTSIDE: [&str; 5] =
-            ["server_ensure", "server_delete", "spec_push", "vip_ensure", "vip_release"];
+        const OUTSIDE: [&str; 6] =
+            ["server_ensure", "server_delete", "spec_push", "papers_push", "vip_ensure", "vip_release"];
         let outside = |w: &Waiting| w.gate == Gate::Before && OUTSIDE.iter().any(|p| w.what.starts_with(p));
         let fateful = there.iter().any(outside);
         if fateful {
@@ -105,7 +105,7 @@ impl Simulation {
     }
 
     pub(super) fn verdict(&mut self, waiting: &Waiting) -> Verdict {
-        let cloud = ["server_", "vip_", "port_get", "spec_push", "agent_info", "issue"];
+        let cloud = ["server_", "vip_", "port_get", "spec_push", "papers_push", "agent_info", "issue"];
         let of_cloud = cloud.iter().any(|prefix| waiting.what.starts_with(prefix));
         let fault = match waiting.gate {
             Gate::Sleep(_) => false,

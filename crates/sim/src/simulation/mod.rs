@@ -25,6 +25,8 @@ use crate::tap::Tap;
 use crate::wish::Wish;
 use crate::world::World;
 
+/// Spares in the making at once.
+pub(crate) const SPARE_BUILDS: usize = 2;
 pub(crate) const MAX_PENDING: SignedDuration = SignedDuration::from_mins(5);
 /// How soon everything has to be as asked for, once faults have stopped.
 const CONVERGENCE: SignedDuration = SignedDuration::from_mins(10);
@@ -36,6 +38,10 @@ const CONVERGENCE_EVENTS: usize = 20_000;
 pub enum Act {
     /// A user asks for a load balancer.
     Create,
+    /// So many spares are wanted from now on.
+    Spares(usize),
+    /// An operator changes authority and heartbeat key; or ends the change, if nobody needs what was before.
+    TrustChanges,
     /// A user asks for the same change of every one.
     Wish(Wish),
     Happens(Mishap),
@@ -91,6 +97,7 @@ pub(crate) struct Simulation {
     scan: Option<ActorId>,
     flush: Option<ActorId>,
     sweeper: Option<ActorId>,
+    keeper: Option<ActorId>,
     users: Vec<(ActorId, Timestamp)>,
     pub(crate) load_balancers: Vec<LoadBalancerId>,
     beats_at: BTreeMap<AmphoraId, Timestamp>,
@@ -119,7 +126,7 @@ impl Simulation {
         Self {
             rng,
             stage: Stage::new(gates.clone()),
-            inspector: Inspector::new(journal.clone(), world.clone(), tap.clone()),
+            inspector: Inspector::new(journal.clone(), world.clone(), tap.clone(), profile.spares),
             workers: vec![None; profile.workers],
             profile,
             gates,
@@ -133,6 +140,7 @@ impl Simulation {
             scan: None,
             flush: None,
             sweeper: None,
+            keeper: None,
             users: vec![],
             load_balancers: vec![],
             beats_at: BTreeMap::new(),
@@ -163,10 +171,14 @@ impl Simulation {
     pub(crate) async fn tell(mut self, story: &[Act]) -> Outcome {
         self.profile.workers = 1;
         self.workers.truncate(1);
+        self.want_spares(0);
+        self.profile.builds = None;
         self.faults_stop();
         for act in story {
             match act {
                 Act::Create => self.user_creates(),
+                Act::Spares(size) => self.want_spares(*size),
+                Act::TrustChanges => self.operator_changes_trust().await,
                 Act::Wish(wish) => {
                     for lb in self.load_balancers.clone() {
                         self.user_wishes(lb, wish.clone());
@@ -233,6 +245,8 @@ impl Simulation {
                 self.kill_somebody();
             } else if self.rng.random_bool(p.mishap) {
                 self.mishap();
+            } else if self.rng.random_bool(p.trust) {
+                self.operator_changes_trust().await;
             } else if self.rng.random_bool(p.freeze) {
                 self.freeze_somebody();
             } else if self.rng.random_bool(p.jump) {

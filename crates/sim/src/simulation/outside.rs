@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 use newtype_uuid::GenericUuid;
-use octavia_cloud::ServerState;
+use octavia_cloud::{CertIssuer, ServerState};
 use octavia_model::{AmphoraId, LoadBalancerId};
+use octavia_plan::not_yet_of;
+use octavia_store::ListQuery;
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
 use super::Simulation;
-use super::process::heartbeat_key;
 use crate::actors;
 use crate::wish::{self, Wish};
 
@@ -55,6 +56,25 @@ impl Simulation {
         self.user("user", actors::user_deletes(self.store.clone(), lb, self.journal.clone()));
     }
 
+    // ---- operators
+
+    /// Another authority and heartbeat key; or, while there are two, the end of the older ones, unless somebody needs them.
+    pub(super) async fn operator_changes_trust(&mut self) {
+        let trust = self.world.trust();
+        if trust.retiring.is_empty() {
+            self.journal.note("* an operator changes authority and heartbeat key");
+            let mut state = self.world.state();
+            state.rolls += 1;
+            state.rolling = true;
+            return;
+        }
+        let Ok(rows) = self.tap.inspect(self.store.amphora_list(&ListQuery::default())).await else { return };
+        if not_yet_of(&rows.items, &trust.issuing.name).is_empty() {
+            self.journal.note("* an operator drops the authority and heartbeat key of before");
+            self.world.state().rolling = false;
+        }
+    }
+
     // ---- heartbeats
 
     /// Agents whose time has come send a beat; one that slept through several sends one.
@@ -78,7 +98,8 @@ impl Simulation {
             if !self.calm && self.rng.random_bool(self.profile.lost_beat) {
                 continue;
             }
-            if let Ok(datagram) = beat.seal(heartbeat_key().reveal().as_bytes()) {
+            let Some(papers) = &server.agent.papers else { continue };
+            if let Ok(datagram) = beat.seal(papers.heartbeat_key.as_bytes()) {
                 self.beats.push(datagram);
             }
         }

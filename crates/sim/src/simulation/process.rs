@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use octavia_control::{
-    BootOptions, HealthManager, HealthOptions, HeartbeatKey, Housekeeping, HousekeepingOptions, Parts,
-    Stopper, Worker, WorkerOptions,
+    BootOptions, HealthManager, HealthOptions, Housekeeping, HousekeepingOptions, Parts, SpareKeeper,
+    SpareKeeperOptions, Stopper, Worker, WorkerOptions,
 };
-use octavia_plan::PlanOptions;
+use octavia_plan::{PlanOptions, SpareOptions};
 use rand::seq::IndexedRandom;
 
-use super::{MAX_PENDING, Simulation};
+use super::{MAX_PENDING, SPARE_BUILDS, Simulation};
 use crate::actors;
 use crate::stage::ActorId;
-use crate::world::SECRET_MARK;
 
 const HEARTBEAT_TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+const SPARES_EVERY: Duration = Duration::from_secs(5);
 const SCAN_EVERY: Duration = Duration::from_secs(15);
 const ORPHAN_AGE: SignedDuration = SignedDuration::from_secs(90);
 
@@ -29,7 +29,12 @@ impl Simulation {
                 continue;
             }
             let (stopper, stop) = Stopper::new();
-            let worker = Worker::new(self.parts.clone(), worker_options(), stop);
+            let options = WorkerOptions {
+                spares: self.profile.spares > 0,
+                builds: self.profile.builds,
+                ..worker_options()
+            };
+            let worker = Worker::new(self.parts.clone(), options, stop);
             self.inspector.worker(worker.id(), n);
             let part = actors::worker(worker, self.parts.clone(), self.journal.clone());
             let part = async move {
@@ -57,12 +62,29 @@ impl Simulation {
             let part = actors::housekeeping(sweeper, self.clock.clone(), self.journal.clone(), SWEEP_EVERY);
             self.sweeper = Some(self.stage.enter("housekeeping", part));
         }
+        if self.profile.spares > 0 && !self.keeper.is_some_and(|actor| self.stage.is_playing(actor)) {
+            let keeper = SpareKeeper::new(self.parts.clone(), keeper_options(self.profile.spares));
+            self.keeper =
+                Some(self.stage.enter("spares", actors::spares(keeper, self.clock.clone(), SPARES_EVERY)));
+        }
+    }
+
+    /// Whoever was at work goes by the number of before, and is started anew.
+    pub(super) fn want_spares(&mut self, size: usize) {
+        self.profile.spares = size;
+        self.inspector.want_spares(size);
+        for actor in self.workers.iter_mut().chain([&mut self.keeper]) {
+            if let Some(actor) = actor.take() {
+                self.stage.kill(actor);
+            }
+        }
     }
 
     pub(super) fn kill_somebody(&mut self) {
         let mut mortal: Vec<ActorId> = self.workers.iter().flatten().copied().collect();
         mortal.extend(self.scan);
         mortal.extend(self.sweeper);
+        mortal.extend(self.keeper);
         mortal.extend(self.users.iter().map(|(actor, _)| *actor));
         if let Some(actor) = mortal.choose(&mut self.rng).copied() {
             self.journal.note(format!("* {} is KILLED", self.stage.name(actor)));
@@ -71,21 +93,27 @@ impl Simulation {
     }
 }
 
-pub(super) fn heartbeat_key() -> HeartbeatKey {
-    HeartbeatKey::new(format!("{SECRET_MARK} heartbeat key"))
+pub(super) fn health_manager(parts: &Parts) -> HealthManager {
+    let options = HealthOptions { heartbeat_timeout: HEARTBEAT_TIMEOUT, ..HealthOptions::default() };
+    HealthManager::new(parts.store.clone(), Arc::clone(&parts.clock), Arc::clone(&parts.certs), options)
 }
 
-pub(super) fn health_manager(parts: &Parts) -> HealthManager {
-    let options =
-        HealthOptions { heartbeat_timeout: HEARTBEAT_TIMEOUT, ..HealthOptions::new(heartbeat_key()) };
-    HealthManager::new(parts.store.clone(), Arc::clone(&parts.clock), options)
+fn keeper_options(size: usize) -> SpareKeeperOptions {
+    let WorkerOptions { plan, boot, agent_port, .. } = worker_options();
+    let spares = SpareOptions {
+        size,
+        builds: SPARE_BUILDS,
+        boot_timeout: plan.boot_timeout,
+        heartbeat_timeout: plan.heartbeat_timeout,
+        renew_before: plan.renew_before,
+    };
+    SpareKeeperOptions { spares, boot, agent_port, interval: SPARES_EVERY }
 }
 
 fn worker_options() -> WorkerOptions {
     let boot = BootOptions {
         controllers: vec![],
         heartbeat_interval: Duration::from_secs(10),
-        heartbeat_key: heartbeat_key(),
         controller_name: "controller".to_owned(),
         cert_lifetime: SignedDuration::from_hours(24),
         proxy_threads: 1,
@@ -95,6 +123,7 @@ fn worker_options() -> WorkerOptions {
             max_pending: MAX_PENDING,
             heartbeat_timeout: HEARTBEAT_TIMEOUT,
             boot_timeout: SignedDuration::from_secs(90),
+            renew_before: SignedDuration::from_hours(12),
             ..PlanOptions::default()
         },
         ..WorkerOptions::new(boot)

@@ -91,3 +91,38 @@ fn failover_is_a_fact_in_a_row() {
         }
     }
 }
+
+/// Authority and heartbeat key change at every moment of a creation, a failover and a death, and the older ones are dropped
+/// as soon as they may be.
+#[test]
+fn nobody_is_lost_while_authorities_change() {
+    use Act::TrustChanges;
+
+    check(&[Create, Converges, TrustChanges, Converges, TrustChanges, Converges, TrustChanges, Converges]);
+    let failover = Act::Wish(Wish::Failover);
+    for millis in [0, 50, 120, 400, 2_000] {
+        let later = Passes(SignedDuration::from_millis(millis));
+        for begin in [vec![Create], vec![Create, Converges, failover.clone()], {
+            vec![Create, Converges, Happens(Mishap::ServerVanishes)]
+        }] {
+            let change = [later.clone(), TrustChanges, later.clone(), TrustChanges, Converges];
+            check(&[&begin[..], &change, &[TrustChanges, Converges]].concat());
+        }
+    }
+}
+
+/// Whoever dies in between, a spare is one load balancer's or nobody's, and another takes its place.
+#[test]
+fn spares_are_adopted_and_made_again() {
+    let failover = Act::Wish(Wish::Failover);
+    let begin = [Act::Spares(2), Converges];
+    check(&[&begin[..], &[Create, Create, Create, Converges, failover.clone(), Converges]].concat());
+    for mishap in [Mishap::ServerVanishes, Mishap::ServerStops, Mishap::AgentHangs, Mishap::ProxyGone] {
+        check(&[&begin[..], &[Happens(mishap), Create, Converges]].concat());
+        for millis in [0, 50, 400] {
+            let later = Passes(SignedDuration::from_millis(millis));
+            check(&[&begin[..], &[Create, later, Happens(mishap), Converges]].concat());
+        }
+    }
+    check(&[&begin[..], &[Act::TrustChanges, Converges, Act::TrustChanges, Create, Converges]].concat());
+}

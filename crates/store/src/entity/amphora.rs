@@ -1,3 +1,4 @@
+use jiff::Timestamp;
 use octavia_model::Amphora;
 use sea_orm::ActiveValue::Set;
 use sea_orm::entity::prelude::*;
@@ -42,6 +43,8 @@ pub struct Model {
     // What operators ask for.
     pub to_replace: bool,
     pub refresh_after: Option<i64>,
+    /// Whose certificate the agent has; written with `cert_expiration`.
+    pub cert_authority: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -49,7 +52,7 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// Everything but the id, `created_at`, what heartbeats write and what operators ask for.
+/// Everything but the id, `created_at`, what heartbeats write, what operators ask for and what papers the agent has.
 pub(crate) fn worker_columns(amphora: &Amphora) -> ActiveModel {
     ActiveModel {
         load_balancer_id: Set(amphora.load_balancer_id.map(codec::id)),
@@ -64,13 +67,31 @@ pub(crate) fn worker_columns(amphora: &Amphora) -> ActiveModel {
         vrrp_interface: Set(amphora.vrrp_interface.clone()),
         vrrp_id: Set(amphora.vrrp_id.map(Into::into)),
         vrrp_priority: Set(amphora.vrrp_priority.map(Into::into)),
-        cert_expiration: Set(amphora.cert_expiration.map(codec::micros)),
         cached_zone: Set(amphora.cached_zone.clone()),
         image_id: Set(amphora.image_id.map(|id| id.to_string())),
         compute_flavor: Set(amphora.compute_flavor.clone()),
         applied_generation: Set(codec::count(amphora.applied_generation)),
         updated_at: Set(amphora.updated_at.map(codec::micros)),
         ..Default::default()
+    }
+}
+
+/// All columns of a row that is made now.
+pub(crate) fn new_row(amphora: &Amphora, now: Timestamp) -> ActiveModel {
+    ActiveModel {
+        id: Set(codec::id(amphora.id)),
+        created_at: Set(codec::micros(now)),
+        updated_at: Set(None),
+        last_heartbeat_at: Set(None),
+        beat_seq: Set(None),
+        beat_at: Set(None),
+        boot: Set(None),
+        previous_boot: Set(None),
+        to_replace: Set(false),
+        refresh_after: Set(None),
+        cert_expiration: Set(amphora.cert_expiration.map(codec::micros)),
+        cert_authority: Set(amphora.cert_authority.clone()),
+        ..worker_columns(amphora)
     }
 }
 
@@ -95,6 +116,7 @@ impl TryFrom<Model> for Amphora {
             vrrp_priority: decode.int_option("vrrp_priority", row.vrrp_priority)?,
             vrrp_state: decode.parse_option("vrrp_state", row.vrrp_state.as_deref())?,
             cert_expiration: decode.time_option("cert_expiration", row.cert_expiration)?,
+            cert_authority: row.cert_authority,
             cached_zone: row.cached_zone,
             image_id: decode.parse_option("image_id", row.image_id.as_deref())?,
             compute_flavor: row.compute_flavor,

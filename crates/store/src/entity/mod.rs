@@ -25,4 +25,5 @@ pub(crate) mod pool;
 pub(crate) mod quota;
 pub(crate) mod receipt;
 pub(crate) mod tag;
+pub(crate) mod turn;
 pub(crate) mod vip_security_group;

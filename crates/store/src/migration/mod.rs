@@ -22,7 +22,9 @@ mod m0004_idempotency;
 mod m0005_large_lists;
 mod m0006_request_ids;
 mod m0007_names_descending;
+mod m0008_papers;
 mod m0009_vrrp_state;
+mod m0010_turns;
 mod table;
 
 /// Where the names of applied migrations are.
@@ -41,7 +43,9 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_large_lists::Migration),
             Box::new(m0006_request_ids::Migration),
             Box::new(m0007_names_descending::Migration),
+            Box::new(m0008_papers::Migration),
             Box::new(m0009_vrrp_state::Migration),
+            Box::new(m0010_turns::Migration),
         ]
     }
 
@@ -111,7 +115,9 @@ pub(crate) async fn schema(db: &DatabaseConnection) -> Result<Schema, DbErr> {
 
 /// Every table that holds data, children before parents.
 pub(crate) fn tables() -> impl Iterator<Item = &'static str> {
-    std::iter::once(m0004_idempotency::TABLE).chain(m0001_first_light::TABLES.iter().copied())
+    [m0010_turns::TABLE, m0004_idempotency::TABLE]
+        .into_iter()
+        .chain(m0001_first_light::TABLES.iter().copied())
 }
 
 /// Lets one process at a time change the schema: others wait until the lock is given back, or its connection ends.
@@ -147,6 +153,14 @@ pub(crate) async fn up(db: &DatabaseConnection, steps: Option<u32>) -> Result<us
 /// Takes back the newest steps, with what only they can hold.
 pub(crate) async fn down(db: &DatabaseConnection, steps: Option<u32>) -> Result<(), DbErr> {
     Migrator::down(db, steps).await
+}
+
+/// Whoever is to be alone with a table takes this row of the migrations' first: of a table without rows there is none.
+pub(crate) fn gate_of_turns(backend: DbBackend) -> Option<Statement> {
+    let name = m0010_turns::NAME;
+    let sql = format!("SELECT version FROM {TABLE} WHERE version = '{name}' FOR UPDATE");
+    // Writers of SQLite come one after the other anyway.
+    (backend != DbBackend::Sqlite).then(|| Statement::from_string(backend, sql))
 }
 
 async fn create(manager: &SchemaManager<'_>, tables: Vec<table::Table>) -> Result<(), DbErr> {

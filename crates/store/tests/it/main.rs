@@ -21,4 +21,6 @@ mod receipt;
 mod sample;
 mod schema;
 mod settle;
+mod spare;
 mod speed;
+mod turn;

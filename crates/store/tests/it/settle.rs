@@ -300,6 +300,7 @@ async fn amphorae_ledger_and_outbox() {
             vrrp_id: Some(1),
             vrrp_priority: Some(100),
             cert_expiration: Some("2030-01-01T00:00:00Z".parse().unwrap()),
+            cert_authority: Some("one".to_owned()),
             cached_zone: Some("nova".to_owned()),
             image_id: Some(uuid::Uuid::new_v4()),
             compute_flavor: Some("m1".to_owned()),
@@ -316,6 +317,16 @@ async fn amphorae_ledger_and_outbox() {
         amphora.updated_at = stored[0].updated_at;
         assert!(amphora.updated_at.is_some());
         assert_eq!(stored, [amphora.clone()]);
+        // Who writes the one leaves the other.
+        amphora.cert_expiration = Some("2031-01-01T00:00:00Z".parse().unwrap());
+        amphora.cert_authority = Some("another".to_owned());
+        let until = amphora.cert_expiration.unwrap();
+        store.amphora_papers(&lease, amphora.id, "another", until).await.unwrap();
+        let late = Amphora { cert_authority: None, cert_expiration: None, ..amphora.clone() };
+        store.amphora_update(&lease, &late).await.unwrap();
+        let stored = store.amphora_fetch(amphora.id).await.unwrap().unwrap();
+        amphora.updated_at = stored.updated_at;
+        assert_eq!(stored, amphora);
         store.amphora_delete_mark(&lease, amphora.id).await.unwrap();
         assert!(store.desired_load(&lease).await.unwrap().amphorae.is_empty());
         // Gone is gone.

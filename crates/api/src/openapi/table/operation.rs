@@ -26,5 +26,7 @@ pub(in crate::openapi) const OPERATION: Resource = Resource {
         "finished_at", Time, No No No Null, 0, "When it ended; null while it is under way, or when its worker died.";
         "error", Text(0), No No No Null, 0, "What it failed with.";
         "request_ids", Texts(255), No No No Yes, 0, "The requests that there was work for, the oldest first: their own ids, and before them those that callers gave; the newest 6 ids at most. Empty where the worker acted by itself.";
+        "position", Integer(1, MOST), No No No Null, 0, "Of kind turn_wait, while it is under way: the place among the load balancers that wait until servers are made for them, of which so many may be in the making at once.";
+        "waits_for", Text(0), No No No Null, 0, "With a position: what is waited for, in words.";
     },
 };

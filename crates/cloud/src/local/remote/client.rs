@@ -15,15 +15,16 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{Answer, Call, Consuming, Contained, Reading, SOCKET, SecretRefusal, frame_read, frame_write};
-use crate::local::cert::{self, LocalAuthority};
+use crate::local::cert::LocalAuthority;
 use crate::local::network::Net;
 use crate::local::seed::Seed;
 use crate::local::settings::Settings;
+use crate::local::trust_file::TrustFile;
 use crate::local::{IDENTITY_PATH, OpenError, management_address};
 use crate::{
-    CertIssuer, CloudError, Compute, Consumer, Container, Identity, IdentityError, Network, NetworkInfo,
-    Payload, Port, PortInfo, PortRequest, Reader, RequestContext, SecretError, SecretRef, Secrets,
-    SecurityRule, Server, ServerRequest, SubnetInfo, VipPort, VipRequest,
+    CertIssuer, CloudError, Compute, Consumer, Container, HeartbeatKey, Identity, IdentityError, Network,
+    NetworkInfo, Payload, Port, PortInfo, PortRequest, Reader, RequestContext, SecretError, SecretRef,
+    Secrets, SecurityRule, Server, ServerRequest, SubnetInfo, VipPort, VipRequest,
 };
 
 /// The longest that one answer takes: many servers may wait for their turn to be made.
@@ -46,24 +47,26 @@ struct Inner {
 }
 
 impl LocalClient {
-    /// Of a cloud that was made before. `url` = where the keeper's HTTP APIs are, for what callers without a token are told.
+    /// Of a cloud that was made before. `url` = where the keeper's HTTP APIs are, for what callers without a token are told;
+    /// `keys` = keys of heartbeats, the newest first, instead of those that the state directory keeps.
     ///
     /// # Errors
     ///
     /// If there is no cloud in the state directory yet, or its files cannot be read.
-    pub fn open(state_dir: &Path, url: &str) -> Result<Self, OpenError> {
+    pub fn open(state_dir: &Path, url: &str, keys: Vec<HeartbeatKey>) -> Result<Self, OpenError> {
         let dir = state_dir.canonicalize().map_err(|error| OpenError::file(state_dir, error))?;
         let cloud_dir = dir.join("cloud");
         let settings = Settings::load(&cloud_dir)?;
-        // The certificate is the last of what a first start makes.
-        let settings = settings.filter(|_| cloud_dir.join(cert::CERT_FILE).exists());
+        // The authority is the last of what a first start makes.
+        let settings = settings.filter(|_| TrustFile::is_to_be_had(&cloud_dir));
         let settings = settings.ok_or_else(|| OpenError::NoCloud(dir.clone()))?;
         let seed = Seed::new(settings.seed.clone());
         let nets = match settings.netns {
             Some(_) => Net::netns(settings.network, &seed),
             None => Net::loopback(settings.network, &seed),
         };
-        let authority = Arc::new(LocalAuthority::open(&cloud_dir, Timestamp::now())?);
+        let authority =
+            Arc::new(LocalAuthority::open(&cloud_dir, &settings.heartbeat_key, keys, Timestamp::now())?);
         let auth_uri = format!("{url}{IDENTITY_PATH}");
         Ok(Self(Arc::new(Inner { socket: dir.join(SOCKET), settings, nets, authority, auth_uri })))
     }
@@ -93,17 +96,13 @@ impl LocalClient {
         management_address(&self.0.settings)
     }
 
-    pub fn heartbeat_key(&self) -> &str {
-        &self.0.settings.heartbeat_key
-    }
-
     pub fn ticket_key(&self) -> &str {
         &self.0.settings.ticket_key
     }
 
-    /// When the certificate of the authority ends.
+    /// When the certificate of the authority that issues ends.
     pub fn authority_expires_at(&self) -> Timestamp {
-        self.0.authority.expires_at()
+        self.0.authority.trust().issuing.expires_at
     }
 
     /// Whether amphorae have interfaces of their own, in namespaces.
