@@ -75,7 +75,7 @@ mod tests {
             (AmphoraStatus::PendingDelete, Some("old"), false),
             (AmphoraStatus::Deleted, Some("old"), false),
         ] {
-            let (id, lb) = (AmphoraId::new_v4(), LoadBalancerId::nil());
+            let (id, lb) = (AmphoraId::nil(), LoadBalancerId::nil());
             let mut row = Amphora::new(id, lb, AmphoraRole::Standalone, Timestamp::UNIX_EPOCH);
             row.status = status;
             row.cert_authority = authority.map(str::to_owned);
