@@ -64,6 +64,16 @@ pub struct HeartbeatWrite {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark(pub u64);
 
+/// What became of a heartbeat that was written with others, and the mark of its load balancer just before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acknowledged {
+    Taken(Mark),
+    /// Late or double: nothing was written.
+    Late(Mark),
+    /// There is no such amphora in service.
+    Gone,
+}
+
 /// The columns of an amphora that heartbeats are judged by, or write.
 #[derive(Debug, Clone, FromQueryResult)]
 struct Life {
@@ -121,7 +131,8 @@ impl Store {
         }
         let before = marks_read(&tx, &[beat.amphora]).await?;
         let lives = lives_lock(&tx, &[beat.amphora]).await?;
-        let Some((life, lb)) = lives.get(&codec::id(beat.amphora)).and_then(|life| life.takes(beat)) else {
+        let life = lives.get(&codec::id(beat.amphora)).filter(|life| !life.is_late(beat));
+        let Some((life, lb)) = life.and_then(|life| Some((life, life.serves()?))) else {
             tx.rollback().await?;
             return Ok(None);
         };
@@ -140,19 +151,18 @@ impl Store {
         Ok(Some(mark.unwrap_or(judged)))
     }
 
-    /// Writes what many heartbeats say beside statuses, which are not looked at; of an amphora at most one. For each the
-    /// mark of its load balancer as it was just before, or `None` where [`Store::heartbeat_apply`] returns false.
-    pub async fn heartbeats_apply(&self, beats: &[HeartbeatWrite]) -> Result<Vec<Option<Mark>>, StoreError> {
-        let mut marks = Vec::with_capacity(beats.len());
+    /// Writes what many heartbeats say beside statuses, which are not looked at; of an amphora at most one.
+    pub async fn heartbeats_apply(&self, beats: &[HeartbeatWrite]) -> Result<Vec<Acknowledged>, StoreError> {
+        let mut all = Vec::with_capacity(beats.len());
         for beats in beats.chunks(CHUNK) {
             let call = Call::of("heartbeats_apply");
             let written: Result<_, StoreError> = framed!(self, call, self.heartbeats_apply_once(beats));
-            marks.extend(written?);
+            all.extend(written?);
         }
-        Ok(marks)
+        Ok(all)
     }
 
-    async fn heartbeats_apply_once(&self, beats: &[HeartbeatWrite]) -> Result<Vec<Option<Mark>>, StoreError> {
+    async fn heartbeats_apply_once(&self, beats: &[HeartbeatWrite]) -> Result<Vec<Acknowledged>, StoreError> {
         let amphorae: Vec<_> = beats.iter().map(|beat| beat.amphora).collect();
         let tx = self.begin_write().await?;
         // First, so that whoever writes between this and the next line makes a difference to the next mark.
@@ -161,12 +171,16 @@ impl Store {
         let (mut written, mut counted, mut outcome) = (vec![], vec![], vec![]);
         for beat in beats {
             let id = codec::id(beat.amphora);
-            let taken = lives.get(&id).and_then(|life| life.takes(beat)).zip(marks.get(&id));
-            if let Some(((life, lb), _)) = taken {
-                written.push(life.with(beat));
-                counted.push((lb, beat));
-            }
-            outcome.push(taken.map(|(_, mark)| *mark));
+            let there = lives.get(&id).and_then(|life| Some((life, life.serves()?))).zip(marks.get(&id));
+            outcome.push(match there {
+                None => Acknowledged::Gone,
+                Some(((life, _), mark)) if life.is_late(beat) => Acknowledged::Late(*mark),
+                Some(((life, lb), mark)) => {
+                    written.push(life.with(beat));
+                    counted.push((lb, beat));
+                    Acknowledged::Taken(*mark)
+                }
+            });
         }
         lives_write(&tx, written).await?;
         statistics_write(&tx, &counted).await?;
@@ -305,10 +319,9 @@ async fn lives_write(tx: &DatabaseTransaction, lives: Vec<Life>) -> Result<(), S
 }
 
 impl Life {
-    /// Itself and its load balancer, unless the beat is late, double, or it is gone.
-    fn takes(&self, beat: &HeartbeatWrite) -> Option<(&Self, &str)> {
-        let lb = self.load_balancer_id.as_deref()?;
-        (self.status != AmphoraStatus::Deleted.as_str() && !self.is_late(beat)).then_some((self, lb))
+    /// Its load balancer, unless it is gone.
+    fn serves(&self) -> Option<&str> {
+        self.load_balancer_id.as_deref().filter(|_| self.status != AmphoraStatus::Deleted.as_str())
     }
 
     /// Whether a beat that counted already was sent after this one, or is this one.

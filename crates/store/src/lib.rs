@@ -68,7 +68,7 @@ pub use error::{ChangeError, Duplicate, ListError, Missing, StoreError};
 pub use failover::{AmphoraError, Which};
 pub use fetch::Desired;
 pub use health::{HealthContext, SilentAmphora, StatusWrite, StatusWrites};
-pub use heartbeat::{HeartbeatWrite, Mark, Report};
+pub use heartbeat::{Acknowledged, HeartbeatWrite, Mark, Report};
 pub use housekeeping::OutboxEntry;
 pub use inspect::{AmphoraRow, Inspection, LoadBalancerRow};
 pub use lease::{Lease, Release};

@@ -204,9 +204,9 @@ fn row(amphora: &Amphora) -> octavia_model::Amphora {
 
 /// What agents of this installation sign with.
 fn heartbeat_key(state_dir: &Path) -> Result<String> {
-    let text = std::fs::read_to_string(state_dir.join("cloud/cloud.json"))?;
-    let settings: serde_json::Value = serde_json::from_str(&text)?;
-    let key = settings["heartbeat_key"].as_str().context("no key of heartbeats")?;
+    let text = std::fs::read_to_string(state_dir.join("cloud/trust.json"))?;
+    let trust: serde_json::Value = serde_json::from_str(&text)?;
+    let key = trust["heartbeat_keys"][0].as_str().context("no key of heartbeats")?;
     Ok(key.to_owned())
 }
 

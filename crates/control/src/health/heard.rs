@@ -171,6 +171,17 @@ impl Heard {
         stale
     }
 
+    /// Takes note that the rows know a newer one, as they do where several health managers hear an amphora in turn: this is no
+    /// sign of life, and nothing to hurry for. The rest as [`Heard::acknowledged`].
+    pub(crate) fn late(&mut self, due: &Due, mark: Mark, now: Timestamp) -> bool {
+        let Some(amphora) = self.amphorae.get_mut(&due.beat.id) else { return false };
+        amphora.forget(&due.beat);
+        let Some(written) = &mut amphora.written else { return false };
+        written.at = now;
+        written.stale |= written.outdated || written.mark != mark;
+        written.stale
+    }
+
     /// There is no row of it: nothing of it is kept, however many such there are.
     pub(crate) fn forget(&mut self, amphora: AmphoraId) {
         self.amphorae.remove(&amphora);
@@ -466,6 +477,22 @@ mod tests {
         heard.refused(&late);
         heard.note(beat(4, ListenerWord::Full, 0), at(2002));
         assert_eq!(write(&mut heard, MARK, 2002), Wrote::Nothing);
+    }
+
+    #[test]
+    fn what_another_has_written_is_no_sign_of_life() {
+        let mut heard = Heard::default();
+        heard.note(beat(1, ListenerWord::Open, 0), at(0));
+        write(&mut heard, MARK, 0);
+        for (millis, mark, stale) in [(2000_i64, MARK, false), (4000, Mark(2), true)] {
+            heard.note(beat(millis.unsigned_abs(), ListenerWord::Open, 0), at(millis));
+            let due = heard.acknowledgements(at(millis), PACE).pop().unwrap();
+            assert_eq!(heard.late(&due, mark, at(millis)), stale);
+            assert_eq!(heard.heard_since(at(1)).len(), 0);
+            assert_eq!((heard.reviews(), heard.acknowledgements(at(millis), PACE)), (vec![], vec![]));
+        }
+        heard.note(beat(5000, ListenerWord::Open, 0), at(5000));
+        assert_eq!(write(&mut heard, MARK, 5000), Wrote::Reviewed(5000));
     }
 
     #[test]

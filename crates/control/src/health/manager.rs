@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use octavia_cloud::{CertIssuer, Trust};
 use octavia_model::{AmphoraId, LoadBalancerId, ProvisioningStatus};
 use octavia_plan::{StatusChange, StatusChanges, is_lifeless, own_fault, rollup, rollup_silent};
-use octavia_store::{HealthContext, Mark, StatusWrite, StatusWrites, Store, StoreError};
+use octavia_store::{Acknowledged, HealthContext, Mark, StatusWrite, StatusWrites, Store, StoreError};
 use octavia_wire::{Heartbeat, HeartbeatError, MAX_DATAGRAM};
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
@@ -245,11 +245,16 @@ impl HealthManager {
         self.note_store(&written);
         let mut state = self.state();
         let mut stale = false;
-        for (due, mark) in batch.iter().zip(written?) {
-            match mark {
-                Some(mark) => stale |= state.heard.acknowledged(due.clone(), mark, self.clock.now()),
-                None => state.heard.refused(due),
-            }
+        for (due, outcome) in batch.iter().zip(written?) {
+            let now = self.clock.now();
+            stale |= match outcome {
+                Acknowledged::Taken(mark) => state.heard.acknowledged(due.clone(), mark, now),
+                Acknowledged::Late(mark) => state.heard.late(due, mark, now),
+                Acknowledged::Gone => {
+                    state.heard.refused(due);
+                    false
+                }
+            };
         }
         if stale {
             self.to_review.notify_one();

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use octavia_model::*;
-use octavia_store::{HeartbeatWrite, Mark, Report, Settlement, Statistics, StatusWrite, StatusWrites, Store};
+use octavia_store::{
+    Acknowledged, HeartbeatWrite, Mark, Report, Settlement, Statistics, StatusWrite, StatusWrites, Store,
+};
 use uuid::Uuid;
 
 use crate::databases::on_all;
@@ -405,8 +407,9 @@ async fn many_together_are_written_as_each_alone() {
                 .collect();
             writes.push(beat(AmphoraId::new_v4(), life, received_at));
             let written = store.heartbeats_apply(&writes).await.unwrap();
-            let written: Vec<_> = written.iter().map(Option::is_some).collect();
-            assert_eq!(written, [step[0].3, step[1].3, step[2].3, false], "{second}");
+            assert_eq!(written[3], Acknowledged::Gone, "a stranger");
+            let written = [0, 1, 2].map(|at| matches!(written[at], Acknowledged::Taken(_)));
+            assert_eq!(written, [step[0].3, step[1].3, step[2].3], "{second}");
             for (_, alone, together, _) in &lbs {
                 let facts = async |amphora| {
                     let counted = store.amphora_stats(amphora).await.unwrap();
@@ -434,7 +437,8 @@ async fn a_mark_is_another_where_statuses_may_be() {
             let beats = [beat(amphora, SEQ_FOR_LIFE + seq, at)];
             let marks = store.heartbeats_apply(&beats).await.unwrap();
             let mark = mark_of(&store, amphora).await;
-            assert_eq!(marks, [Some(mark)]);
+            assert_eq!(marks, [Acknowledged::Taken(mark)]);
+            assert_eq!(store.heartbeats_apply(&beats).await.unwrap(), [Acknowledged::Late(mark)]);
             mark
         };
         let first = mark(store.clone()).await;
