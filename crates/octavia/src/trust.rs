@@ -48,8 +48,17 @@ pub(crate) async fn run(command: TrustCommand) -> Result<ExitCode> {
 /// All that are not gone.
 async fn amphorae(options: &TrustOptions) -> Result<Vec<Amphora>> {
     let (settings, _) = config::settings(&options.config)?;
-    let own = || format!("sqlite://{}?mode=rw", options.state_dir.join("octavia.db").display());
-    let url = options.database.clone().or(settings.database).unwrap_or_else(own);
+    let url = match options.database.clone().or(settings.database) {
+        Some(url) => url,
+        None => {
+            ensure!(
+                crate::local::url(&options.state_dir).is_err(),
+                "this cloud is kept for daemons: which amphorae there are is in their database; name it by --config-file or \
+                 --database"
+            );
+            format!("sqlite://{}?mode=rw", options.state_dir.join("octavia.db").display())
+        }
+    };
     let store = Store::connect(&url, StoreOptions::default()).await.context("the database does not open")?;
     let page = store.amphora_list(&ListQuery::default()).await.context("the database cannot be asked")?;
     Ok(page.items)

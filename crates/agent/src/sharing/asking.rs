@@ -53,17 +53,19 @@ impl Asker {
             let Answer { tables } = line.answer().await?;
             let entries: usize = tables.values().map(|table: &SharedTable| table.entries.len()).sum();
             let told: Vec<_> = tables.iter().map(|(pool, table)| (*pool, table.mark)).collect();
+            let mut learns = told.is_empty();
             if !told.is_empty() {
                 let (sender, learned) = oneshot::channel();
                 let question = Question::Learn(tables, sender);
                 self.questions.send(question).await.map_err(|_| LineError::Ending)?;
                 // A proxy that is gone has learned nothing.
                 let learned = learned.await.unwrap_or_default();
+                learns = !learned.is_empty();
                 marks.extend(told.into_iter().filter(|(pool, _)| learned.contains(pool)));
             }
             let pause = match () {
-                // There is more of it.
-                () if entries >= MOST_ENTRIES => continue,
+                // There is more of it; where nothing is learned it would be the same again.
+                () if entries >= MOST_ENTRIES && learns => continue,
                 () if self.serves.load(Relaxed) => NOW_AND_THEN,
                 () => OFTEN,
             };

@@ -142,10 +142,11 @@ async fn amphorae_are_shown_to_administrators() {
         ("lb_network_ip", json!("127.0.0.9")),
         ("cert_busy", json!(false)),
         ("image_id", json!(null)),
+        ("vrrp_state", json!(null)),
     ] {
         assert_eq!(shown["amphora"][key], expected, "{key}");
     }
-    assert_eq!(shown["amphora"].as_object().map(serde_json::Map::len), Some(20));
+    assert_eq!(shown["amphora"].as_object().map(serde_json::Map::len), Some(21));
     for (query, count) in [
         ("", 1),
         ("?status=ALLOCATED&role=STANDALONE", 1),

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 
 /// Files not yet renamed into place end in this; what a crash leaves of them is overwritten, ignored or
@@ -26,11 +26,28 @@ fn replace(path: &Path, content: &[u8], sync: bool) -> io::Result<()> {
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
     file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    owner_as_directory(&file, path)?;
     file.write_all(content)?;
     if sync {
         file.sync_all()?;
     }
     fs::rename(&unfinished, path)
+}
+
+/// Whoever keeps the directory can read what another makes in it, such as root on behalf of an operator.
+pub(super) fn owner_as_directory(file: &File, path: &Path) -> io::Result<()> {
+    let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    let (directory, own) = (fs::metadata(directory)?, file.metadata()?);
+    if own.uid() == directory.uid() {
+        return Ok(());
+    }
+    match fchown(file, Some(directory.uid()), Some(directory.gid())) {
+        // Whoever is not root, and writes there all the same, is trusted with it.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        done => done,
+    }
 }
 
 /// Removes the file durably; absent is fine.

@@ -8,7 +8,7 @@ use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use super::OpenError;
-use super::files::{file_read, file_remove, file_replace};
+use super::files::{file_read, file_remove, file_replace, owner_as_directory};
 use super::seed::random_text;
 
 const FILE: &str = "trust.json";
@@ -75,7 +75,11 @@ impl TrustFile {
         let text = file_read(&path, LIMIT).map_err(|error| OpenError::file(&path, error))?;
         let text = text.ok_or_else(|| OpenError::file(&path, io::ErrorKind::NotFound.into()))?;
         let damaged = |error: String| OpenError::Damaged { path: path.clone(), error };
-        let file: Self = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+        // Its own words would quote what is in the file.
+        let place = |error: serde_json::Error| {
+            damaged(format!("not understood at line {}, column {}", error.line(), error.column()))
+        };
+        let file: Self = serde_json::from_str(&text).map_err(place)?;
         if file.version != VERSION {
             return Err(damaged(format!("version {} is not known", file.version)));
         }
@@ -142,6 +146,7 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
     let open = || -> io::Result<File> {
         let mut options = File::options();
         let file = options.create(true).truncate(false).write(true).mode(0o600).open(&path)?;
+        owner_as_directory(&file, &path)?;
         rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
         Ok(file)
     };

@@ -350,13 +350,17 @@ impl HealthManager {
             // Also those that are not taken any more.
             state.trust = trust;
             state.heard.forget_silent(now - timeout - timeout);
-            if state.store_in_trouble || now.duration_since(state.listening_since) < timeout {
+            if state.store_in_trouble {
                 return Ok(());
             }
         }
+        // What the rows say of who holds the VIPs says for itself how old it is.
         let pairs = self.scan_pairs().await;
         self.note_store(&pairs);
         pairs?;
+        if now.duration_since(self.state().listening_since) < timeout {
+            return Ok(());
+        }
         let rows = self.store.amphorae_silent(now - timeout).await;
         self.note_store(&rows);
         let rows = rows?;

@@ -62,7 +62,8 @@ pub(super) fn state_directory(installation: &Installation) -> Vec<Finding> {
         }
     };
     let mut findings = vec![];
-    let secrets = ["cloud/cloud.json", "cloud/ca.key", "clouds.yaml", "octavia.db"];
+    let secrets =
+        ["cloud/cloud.json", "cloud/trust.json", "cloud/ca.key", "cloud.sock", "clouds.yaml", "octavia.db"];
     let mut looked_at = vec![(dir.clone(), own.mode(), own.uid())];
     for path in secrets.iter().map(|name| dir.join(name)) {
         match fs::metadata(&path) {

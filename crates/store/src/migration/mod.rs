@@ -126,7 +126,17 @@ pub(crate) async fn lock(tx: &DatabaseTransaction) -> Result<(), DbErr> {
         DbBackend::Postgres => {
             tx.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?
         }
-        DbBackend::MySql => tx.execute_unprepared(&format!("DO GET_LOCK('octavia_{LOCK}', 600)")).await?,
+        DbBackend::MySql => {
+            let sql = format!("SELECT GET_LOCK('octavia_{LOCK}', {LOCK_PATIENCE})");
+            let row = tx.query_one_raw(Statement::from_string(DbBackend::MySql, sql)).await?;
+            let taken: Option<i64> = row.map(|row| row.try_get_by_index(0)).transpose()?.flatten();
+            if taken != Some(1) {
+                return Err(DbErr::Custom(format!(
+                    "another process has been changing the schema for {LOCK_PATIENCE} s"
+                )));
+            }
+            return Ok(());
+        }
         // A file's writers take turns.
         _ => return Ok(()),
     };
@@ -139,6 +149,9 @@ pub(crate) async fn unlock(tx: DatabaseTransaction) -> Result<(), DbErr> {
     }
     tx.commit().await
 }
+
+/// Seconds.
+const LOCK_PATIENCE: u32 = 600;
 
 /// Any number that nobody else takes for a lock.
 const LOCK: u32 = 0x6f63_7461;
