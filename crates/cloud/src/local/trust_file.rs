@@ -152,3 +152,42 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
     };
     open().map_err(|error| OpenError::file(&path, error))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_the_file_is_said_without_its_words() {
+        let dir = tempfile::tempdir().unwrap();
+        for text in [
+            r#"{"version": 1, "authorities": [], "heartbeat_keys": "QzX7"}"#,
+            r#"{"version": 1, "authorities": ["QzX7"], "heartbeat_keys": []}"#,
+            r#"{"version": "QzX7", "authorities": [], "heartbeat_keys": []}"#,
+            "QzX7",
+        ] {
+            file_replace(&TrustFile::path(dir.path()), text.as_bytes()).unwrap();
+            let said = TrustFile::load(dir.path()).err().unwrap().to_string();
+            assert!(said.contains("not understood at line 1") && !said.contains("QzX7"), "{said}");
+        }
+    }
+
+    /// What an operator does as root leaves the service its files.
+    #[test]
+    fn files_belong_to_who_keeps_the_directory() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        chown(dir.path(), Some(4711), Some(4712)).unwrap();
+        let made = || Ok(StoredAuthority { certificate: String::new(), key: String::new() });
+        TrustFile::ensure(dir.path(), "first", made).unwrap();
+        TrustFile::roll(dir.path(), made).unwrap();
+        for name in [FILE, LOCK] {
+            let metadata = dir.path().join(name).metadata().unwrap();
+            assert_eq!((metadata.uid(), metadata.gid()), (4711, 4712), "{name}");
+        }
+    }
+}
