@@ -60,7 +60,8 @@ pub struct HeartbeatWrite {
 }
 
 /// What the roll-up of a heartbeat depends on in the rows: as long as it is the same, so is what the same heartbeat
-/// means. (The rows of children change with their root's, or with its generation.)
+/// means. Whoever writes rows of children alone, as a review of another heartbeat may, is followed by a worker: its lease is
+/// part of the mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark(pub u64);
 
